@@ -1,0 +1,1 @@
+"""Agentic-R as a DVC pipeline: one module a stage, library packages below them."""

@@ -1,0 +1,22 @@
+"""The one kind of error that a user can cause, and how a stage reports it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """Something the user gave is wrong: names the file, line or key, and what to do."""
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a command's `main`; an InputError becomes one line and exit code 2."""
+    try:
+        code = main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    except BrokenPipeError:
+        raise SystemExit(141) from None
+    raise SystemExit(code or 0)

@@ -1,0 +1,273 @@
+"""Typed parameters: `params.yaml` read once, checked whole, used by attribute.
+
+One dataclass a block; a block is named as its stage. An unknown key, a wrong type or a value out
+of range is one InputError that names the key. `compute` says how things are computed (device,
+batch sizes); it is no dependency of any stage, so changing it never reruns one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from stages.errors import InputError
+
+
+class RelevanceMode(Enum):
+    """Whether the judge's local relevance (LR) is used."""
+
+    listwise = "listwise"
+    off = "off"
+
+
+class CorrectnessMode(Enum):
+    """How global answer correctness (GAC) is evaluated."""
+
+    lazy = "lazy"
+    exhaustive = "exhaustive"
+    off = "off"
+
+
+class RetrieverInput(Enum):
+    """What the trained retriever reads."""
+
+    question_query = "question_query"
+    query = "query"
+    question_history_query = "question_history_query"
+
+
+@dataclass
+class Iteration:
+    previous: str = "0"
+
+
+@dataclass
+class Pair:
+    agent: str = "0"
+    retriever: str = "0"
+
+
+@dataclass
+class Protocol:
+    """How an agent talks: see conf/protocol/."""
+
+    name: str = "tiny"
+    chat: bool = False
+    prompt: str = "Question: {question}\n"
+    search_pattern: str = r"<search>(.*?)</search>"
+    answer_pattern: str = r"<answer>(.*?)</answer>"
+    thought_pattern: str = r"<think>(.*?)</think>"
+    stop: list[str] = field(default_factory=lambda: ["</search>", "</answer>"])
+    tags: list[str] = field(
+        default_factory=lambda: ["think", "search", "information", "answer"]
+    )
+    information: str = "\n<information>\n{passages}</information>\n"
+    passage: str = "{text}\n"
+    invalid_message: str | None = None
+
+
+@dataclass
+class Rollout:
+    """Limits of every rollout outside PPO: trajectories, GAC and evaluation."""
+
+    top_k: int = 3
+    max_searches: int = 5
+    max_turn_tokens: int = 32
+    max_information_tokens: int = 64
+    max_context_tokens: int = 512
+
+
+@dataclass
+class World:
+    """Sizes of the synthetic world."""
+
+    names: int = 110
+    namesakes_min: int = 5
+    namesakes_max: int = 8
+    test_share: float = 0.4
+
+
+@dataclass
+class Corpus:
+    source: str = "world"
+    world: World = field(default_factory=World)
+
+
+@dataclass
+class Questions:
+    source: str = "world"
+    training: int = 1000
+    test: int = 200
+
+
+@dataclass
+class BaseModel:
+    model: str | None = None
+    revision: str | None = None
+
+
+@dataclass
+class Base:
+    agent: BaseModel = field(default_factory=BaseModel)
+    judge: BaseModel = field(default_factory=BaseModel)
+
+
+@dataclass
+class Encoder:
+    model: str | None = None
+    revision: str | None = None
+    query_prompt: str = ""
+    passage_prompt: str = ""
+
+
+@dataclass
+class Index:
+    dtype: str = "float32"
+
+
+@dataclass
+class Agent:
+    steps: int = 40
+    max_searches: int = 4
+    top_k: int = 3
+
+
+@dataclass
+class Trajectories:
+    questions: int = 150
+
+
+@dataclass
+class Candidates:
+    top_k: int = 20
+
+
+@dataclass
+class Relevance:
+    mode: RelevanceMode = RelevanceMode.listwise
+    prompt: str = "stages/prompts/relevance_short.yaml"
+    sub_answer_prompt: str = "stages/prompts/sub_answers_short.yaml"
+    window: int = 10
+    retries: int = 2
+    temperature: float = 0.7
+    max_reply_tokens: int = 96
+
+
+@dataclass
+class Correctness:
+    mode: CorrectnessMode = CorrectnessMode.lazy
+
+
+@dataclass
+class Pairs:
+    threshold: int = 60
+    max_positives: int = 3
+    negatives: int = 15
+
+
+@dataclass
+class Retriever:
+    input: RetrieverInput = RetrieverInput.question_query
+
+
+@dataclass
+class Evaluate:
+    bootstrap_samples: int = 1000
+    recall_at: list[int] = field(default_factory=lambda: [3, 20])
+
+
+@dataclass
+class Report:
+    cases: int = 3
+
+
+@dataclass
+class Compute:
+    device: str = "cpu"
+    threads: int = 2
+    generation_batch: int = 128
+    encoding_batch: int = 256
+
+
+@dataclass
+class Params:
+    seed: int = 0
+    iterations: dict[str, Iteration] = field(default_factory=dict)
+    compare: dict[str, Pair] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=Protocol)
+    rollout: Rollout = field(default_factory=Rollout)
+    corpus: Corpus = field(default_factory=Corpus)
+    questions: Questions = field(default_factory=Questions)
+    base: Base = field(default_factory=Base)
+    encoder: Encoder = field(default_factory=Encoder)
+    index: Index = field(default_factory=Index)
+    agent: Agent = field(default_factory=Agent)
+    trajectories: Trajectories = field(default_factory=Trajectories)
+    candidates: Candidates = field(default_factory=Candidates)
+    relevance: Relevance = field(default_factory=Relevance)
+    correctness: Correctness = field(default_factory=Correctness)
+    pairs: Pairs = field(default_factory=Pairs)
+    retriever: Retriever = field(default_factory=Retriever)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    report: Report = field(default_factory=Report)
+    compute: Compute = field(default_factory=Compute)
+
+
+def load_params(path: str | Path = "params.yaml") -> Params:
+    """The checked parameters in `path`. InputError names the file and the key that is wrong."""
+    import yaml
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        loaded = OmegaConf.load(path)
+        params = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Params), loaded))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    except OmegaConfBaseException as error:
+        raise InputError(f"{path}: {_first_line(error)}") from None
+    _check(params, str(path))
+    return params
+
+
+def _first_line(error: Exception) -> str:
+    key = getattr(error, "full_key", None)
+    reason = str(error).strip().splitlines()[0]
+    return f"'{key}': {reason}" if key else reason
+
+
+def _check(params: Params, path: str) -> None:
+    """Rules that types cannot say."""
+    turns = list(params.iterations)
+    for number, name in enumerate(turns, 1):
+        previous = params.iterations[name].previous
+        if name != str(number) or previous != str(number - 1):
+            raise InputError(
+                f"{path}: 'iterations' must run without a gap: expected "
+                f'"{number}": {{previous: "{number - 1}"}}, found "{name}": {{previous: "{previous}"}}'
+            )
+    for name, pair in params.compare.items():
+        known = ["0", *turns]
+        if pair.agent not in known:
+            raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
+        if pair.retriever not in [*known, "bm25"]:
+            raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
+    for key, value in (
+        ("rollout.top_k", params.rollout.top_k),
+        ("rollout.max_searches", params.rollout.max_searches),
+        ("candidates.top_k", params.candidates.top_k),
+        ("relevance.window", params.relevance.window),
+        ("pairs.max_positives", params.pairs.max_positives),
+        ("pairs.negatives", params.pairs.negatives),
+        ("trajectories.questions", params.trajectories.questions),
+        ("agent.steps", params.agent.steps),
+    ):
+        if value < 1:
+            raise InputError(f"{path}: '{key}' must be at least 1, found {value}")
+    if params.relevance.mode is RelevanceMode.off and params.correctness.mode is CorrectnessMode.off:
+        raise InputError(f"{path}: 'relevance.mode' and 'correctness.mode' cannot both be off")

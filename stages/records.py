@@ -1,0 +1,211 @@
+"""The files that stages exchange: JSON Lines with checked lines, written atomically.
+
+Passages `{"id", "contents": "\\"Title\\"\\ntext"}` and questions `{"id", "question",
+"golden_answers", "metadata"}` have the form that Search-R1 and FlashRAG use.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.errors import InputError
+
+
+@dataclass(frozen=True)
+class Passage:
+    """A passage of the corpus; `title` is the first line of its `contents`, unquoted."""
+
+    id: str
+    title: str
+    text: str
+
+    @property
+    def contents(self) -> str:
+        """`"Title"\\ntext`, the form in the corpus file and in the index."""
+        return f'"{self.title}"\n{self.text}'
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with its gold answers; `metadata` holds what a data set says of it."""
+
+    id: str
+    question: str
+    golden_answers: list[str]
+    metadata: dict = field(default_factory=dict)
+
+
+def read_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> list[dict]:
+    """All rows of a JSON Lines file. InputError `file:line: ...` for the first bad line."""
+    return [row for _, row in iter_jsonl(path, required)]
+
+
+def iter_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> Iterator[tuple[str, dict]]:
+    """Yield (`file:line`, row) for each line; every row is an object with the `required` keys."""
+    required = tuple(required)
+    try:
+        file = open(path, encoding="utf-8", errors="strict", newline="\n")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    with file:
+        number = 0
+        try:
+            for number, line in enumerate(file, 1):
+                where = f"{path}:{number}"
+                yield where, _parse(line, where, required)
+        except UnicodeDecodeError:
+            raise InputError(f"{path}:{number + 1}: not valid UTF-8") from None
+
+
+def _parse(line: str, where: str, required: tuple[str, ...]) -> dict:
+    try:
+        row = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        reason = getattr(error, "msg", "nested too deeply")
+        raise InputError(f"{where}: not a JSON object on one line ({reason})") from None
+    if not isinstance(row, dict):
+        raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
+    for key in required:
+        if key not in row:
+            raise InputError(f"{where}: the key '{key}' is missing")
+    return row
+
+
+def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
+    """Write one JSON object a line, atomically: the file is whole or not there."""
+    _write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+
+
+def write_json(path: str | Path, value: object) -> None:
+    """Write indented JSON atomically."""
+    _write(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write text atomically."""
+    _write(path, text)
+
+
+def read_json(path: str | Path) -> object:
+    """Read a JSON file. InputError names the file (and line) when it cannot be read."""
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not valid UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+
+
+def read_passages(path: str | Path) -> list[Passage]:
+    """The corpus, in file order. InputError for a malformed line or an id that occurs twice."""
+    passages, seen = [], set()
+    for where, row in iter_jsonl(path, ("id", "contents")):
+        passages.append(_passage(row, where))
+        _check_new(passages[-1].id, seen, where)
+    if not passages:
+        raise InputError(f"{path}: holds no passage")
+    return passages
+
+
+def _passage(row: dict, where: str) -> Passage:
+    contents = _text(row, "contents", where)
+    title, separator, text = contents.partition("\n")
+    if not separator:
+        raise InputError(f"{where}: 'contents' must be a title line, a line break and the text")
+    if len(title) >= 2 and title[0] == title[-1] == '"':
+        title = title[1:-1]
+    return Passage(_id(row, where), title, text)
+
+
+def write_passages(path: str | Path, passages: Iterable[Passage]) -> None:
+    """Write the corpus in the form that `read_passages` reads."""
+    write_jsonl(path, ({"id": p.id, "contents": p.contents} for p in passages))
+
+
+def read_questions(path: str | Path) -> list[Question]:
+    """Questions in file order. Each needs a text and at least one non-empty gold answer."""
+    questions, seen = [], set()
+    for where, row in iter_jsonl(path, ("id", "question", "golden_answers")):
+        questions.append(question_of(row, where))
+        _check_new(questions[-1].id, seen, where)
+    if not questions:
+        raise InputError(f"{path}: holds no question")
+    return questions
+
+
+def question_of(row: dict, where: str) -> Question:
+    """A checked Question from one row; `where` opens the message of an InputError."""
+    text = _text(row, "question", where)
+    if not text.strip():
+        raise InputError(f"{where}: 'question' is empty")
+    metadata = row.get("metadata") or {}
+    if not isinstance(metadata, dict):
+        raise InputError(f"{where}: 'metadata' must be an object")
+    return Question(_id(row, where), text, golden_answers_of(row, where), metadata)
+
+
+def golden_answers_of(row: dict, where: str) -> list[str]:
+    """The row's gold answers: a non-empty list of texts, at least one of them not blank."""
+    answers = row.get("golden_answers")
+    if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
+        raise InputError(f"{where}: 'golden_answers' must be a list of texts")
+    if not any(answer.strip() for answer in answers):
+        raise InputError(f"{where}: the question has no gold answer")
+    for answer in answers:
+        _check_encodable(answer, "golden_answers", where)
+    return answers
+
+
+def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
+    """Write questions in the form that `read_questions` reads."""
+    write_jsonl(path, (vars(q) for q in questions))
+
+
+def _id(row: dict, where: str) -> str:
+    if isinstance(row["id"], bool) or not isinstance(row["id"], str | int):
+        raise InputError(f"{where}: 'id' must be a text or an integer")
+    _check_encodable(str(row["id"]), "id", where)
+    return str(row["id"])
+
+
+def _text(row: dict, key: str, where: str) -> str:
+    if not isinstance(row[key], str):
+        raise InputError(f"{where}: '{key}' must be a text, found {type(row[key]).__name__}")
+    _check_encodable(row[key], key, where)
+    return row[key]
+
+
+def _check_encodable(text: str, key: str, where: str) -> None:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: '{key}' holds half a surrogate pair") from None
+
+
+def _check_new(identifier: str, seen: set[str], where: str) -> None:
+    if identifier in seen:
+        raise InputError(f"{where}: the id '{identifier}' occurs twice")
+    seen.add(identifier)
+
+
+def _write(path: str | Path, text: str) -> None:
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

@@ -1,0 +1,72 @@
+"""Work in progress that survives kill -9.
+
+DVC deletes a stage's outputs before it starts the stage, so long stages keep finished pieces in a
+git-ignored folder named by the fingerprint of their inputs, parameters and code, and move the
+whole result into place at the end. A changed input gives another folder: old pieces are never
+seen by a run that they do not belong to.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from stages.records import read_jsonl, write_jsonl
+
+ROOT = Path("tmp/scratch")
+CODE = Path(__file__).parent
+
+
+class Scratch:
+    """The scratch folder of one run of a stage: `with Scratch("agent@1", fingerprint) as scratch`.
+
+    The folder is removed when the block ends without an exception, and kept otherwise.
+    """
+
+    def __init__(self, stage: str, fingerprint: str):
+        self.path = ROOT / f"{stage}-{fingerprint[:16]}"
+
+    def __enter__(self) -> Scratch:
+        self.path.mkdir(parents=True, exist_ok=True)
+        return self
+
+    def __exit__(self, kind, value, trace) -> None:
+        if kind is None:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def shard(self, name: str, compute: Callable[[], list[dict]]) -> list[dict]:
+        """The rows of shard `name`: those saved by an earlier attempt, or computed and saved now."""
+        file = self.path / f"{name}.jsonl"
+        if not file.exists():
+            write_jsonl(file, compute())
+        return read_jsonl(file, required=())
+
+
+def fingerprint(params: object, *paths: str | Path) -> str:
+    """SHA-256 over parameters (a dataclass or plain data), the given files or folders, and our code."""
+    digest = hashlib.sha256(json.dumps(_plain(params), sort_keys=True).encode())
+    for path in (*paths, CODE):
+        for file in _files(Path(path)):
+            digest.update(str(file).encode() + b"\0")
+            with open(file, "rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = (f for f in path.rglob("*") if f.is_file() and "__pycache__" not in f.parts)
+        return sorted(found)
+    return [path]
+
+
+def _plain(value: object) -> object:
+    if dataclasses.is_dataclass(value):
+        return dataclasses.asdict(value)
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value
