@@ -59,9 +59,7 @@ class Protocol:
     answer_pattern: str = r"<answer>(.*?)</answer>"
     thought_pattern: str = r"<think>(.*?)</think>"
     stop: list[str] = field(default_factory=lambda: ["</search>", "</answer>"])
-    tags: list[str] = field(
-        default_factory=lambda: ["think", "search", "information", "answer"]
-    )
+    tags: list[str] = field(default_factory=lambda: ["think", "search", "information", "answer"])
     information: str = "\n<information>\n{passages}</information>\n"
     passage: str = "{text}\n"
     invalid_message: str | None = None
@@ -228,7 +226,8 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        problem = getattr(error, "problem", error)
+        raise InputError(f"{path}{line}: not valid YAML ({problem})") from None
     except OmegaConfBaseException as error:
         raise InputError(f"{path}: {_first_line(error)}") from None
     _check(params, str(path))
@@ -248,8 +247,9 @@ def _check(params: Params, path: str) -> None:
         previous = params.iterations[name].previous
         if name != str(number) or previous != str(number - 1):
             raise InputError(
-                f"{path}: 'iterations' must run without a gap: expected "
-                f'"{number}": {{previous: "{number - 1}"}}, found "{name}": {{previous: "{previous}"}}'
+                f"{path}: 'iterations' must run without a gap: turn {number} must be "
+                f'"{number}": {{previous: "{number - 1}"}}, '
+                f'found "{name}": {{previous: "{previous}"}}'
             )
     for name, pair in params.compare.items():
         known = ["0", *turns]
@@ -269,5 +269,9 @@ def _check(params: Params, path: str) -> None:
     ):
         if value < 1:
             raise InputError(f"{path}: '{key}' must be at least 1, found {value}")
-    if params.relevance.mode is RelevanceMode.off and params.correctness.mode is CorrectnessMode.off:
+    off = (
+        params.relevance.mode is RelevanceMode.off,
+        params.correctness.mode is CorrectnessMode.off,
+    )
+    if all(off):
         raise InputError(f"{path}: 'relevance.mode' and 'correctness.mode' cannot both be off")

@@ -39,7 +39,7 @@ class Scratch:
             shutil.rmtree(self.path, ignore_errors=True)
 
     def shard(self, name: str, compute: Callable[[], list[dict]]) -> list[dict]:
-        """The rows of shard `name`: those saved by an earlier attempt, or computed and saved now."""
+        """The rows of shard `name`: saved by an earlier attempt, or computed and saved now."""
         file = self.path / f"{name}.jsonl"
         if not file.exists():
             write_jsonl(file, compute())
@@ -47,8 +47,8 @@ class Scratch:
 
 
 def fingerprint(params: object, *paths: str | Path) -> str:
-    """SHA-256 over parameters (a dataclass or plain data), the given files or folders, and our code."""
-    digest = hashlib.sha256(json.dumps(_plain(params), sort_keys=True).encode())
+    """SHA-256 over parameters (dataclasses or plain data), files or folders, and our code."""
+    digest = hashlib.sha256(json.dumps(_plain(params), sort_keys=True, default=str).encode())
     for path in (*paths, CODE):
         for file in _files(Path(path)):
             digest.update(str(file).encode() + b"\0")

@@ -1,0 +1,27 @@
+# `make repro` runs the flywheel, `make test` the test suite; both install what they need first.
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3.11
+INSTALLED := $(VENV)/.installed
+
+.PHONY: repro test install params lint
+
+repro: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@$(BIN)/python -m stages.summary
+
+test: install
+	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+install: $(INSTALLED)
+
+$(INSTALLED): requirements/laptop.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --progress-bar on --requirement requirements/laptop.txt
+	@touch $@
+
+params: install
+	@$(BIN)/python -m stages.compose
+
+lint: install
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
