@@ -1,0 +1,7 @@
+"""Shared fixtures. Tests run on one thread each, offline, on tiny models made on the spot."""
+
+import os
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

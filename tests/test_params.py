@@ -1,0 +1,87 @@
+"""Typed parameters: the committed file is the composition of conf/, and bad keys are named."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.compose import compose
+from stages.errors import InputError
+from stages.params import load_params
+
+ROOT = Path(__file__).parents[1]
+
+
+def params_with(tmp_path: Path, **changes) -> Path:
+    """A copy of the committed params.yaml; keys are dotted with double underscores."""
+    loaded = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for dotted, value in changes.items():
+        block, *rest = dotted.split("__")
+        target = loaded
+        for key in [block, *rest][:-1]:
+            target = target[key]
+        target[[block, *rest][-1]] = value
+    path = tmp_path / "params.yaml"
+    path.write_text(yaml.safe_dump(loaded))
+    return path
+
+
+def test_committed_params_are_the_composed_defaults(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    compose(tmp_path / "params.yaml", [])
+    composed = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    assert yaml.safe_load((ROOT / "params.yaml").read_text()) == composed
+
+
+@pytest.mark.parametrize("scale", [f.stem for f in sorted((ROOT / "conf/scale").glob("*.yaml"))])
+def test_every_scale_loads(tmp_path, monkeypatch, scale):
+    monkeypatch.chdir(ROOT)
+    compose(tmp_path / "params.yaml", [f"scale={scale}"])
+    assert load_params(tmp_path / "params.yaml").iterations["1"].previous == "0"
+
+
+def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(InputError, match="scale"):
+        compose(tmp_path / "params.yaml", ["scale=nowhere"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"pairs__treshold": 60}, "pairs.treshold"),
+        ({"pairs__threshold": "high"}, "pairs.threshold"),
+        ({"correctness__mode": "eager"}, "correctness.mode"),
+        ({"seed": None}, "seed"),
+        ({"candidates__top_k": 0}, "'candidates.top_k' must be at least 1"),
+        ({"iterations": {"1": {"previous": "0"}, "3": {"previous": "2"}}}, "without a gap"),
+        ({"iterations": {"1": {"previous": "0"}, "2": {"previous": "0"}}}, "without a gap"),
+        ({"compare__base__agent": "7"}, "no turn '7'"),
+        ({"relevance__mode": "off", "correctness__mode": "off"}, "cannot both be off"),
+    ],
+)
+def test_a_bad_key_is_named(tmp_path, changes, message):
+    path = params_with(tmp_path, **changes)
+    with pytest.raises(InputError, match=message) as error:
+        load_params(path)
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_a_broken_file_is_named(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: [1\n")
+    with pytest.raises(InputError, match="params.yaml:2: not valid YAML"):
+        load_params(tmp_path / "params.yaml")
+    with pytest.raises(InputError, match="cannot be read"):
+        load_params(tmp_path / "none.yaml")
+
+
+def test_a_stage_says_one_line_and_exits_2(tmp_path):
+    params_with(tmp_path, pairs__treshold=60)
+    command = [sys.executable, "-m", "stages.corpus", "--output", "out"]
+    done = subprocess.run(
+        command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1 and "pairs.treshold" in done.stderr

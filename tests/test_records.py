@@ -1,0 +1,121 @@
+"""The exchange files: round trips, and one clear error for each kind of bad line."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.errors import InputError
+from stages.records import (
+    Passage,
+    Question,
+    read_json,
+    read_jsonl,
+    read_passages,
+    read_questions,
+    write_json,
+    write_jsonl,
+    write_passages,
+    write_questions,
+)
+
+GOOD = {"id": "q", "question": "Who?", "golden_answers": ["x"], "metadata": {}}
+TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+def test_passages_come_back(tmp_path):
+    passages = [Passage("1", "A \"quoted\" title", "text\nof two lines"), Passage("2", "", "")]
+    write_passages(tmp_path / "p.jsonl", passages)
+    assert read_passages(tmp_path / "p.jsonl") == passages
+
+
+@given(title=TEXT.filter(lambda t: "\n" not in t), text=TEXT)
+def test_any_passage_comes_back(tmp_path_factory, title, text):
+    path = tmp_path_factory.mktemp("any") / "p.jsonl"
+    write_passages(path, [Passage("1", title, text)])
+    assert read_passages(path) == [Passage("1", title, text)]
+
+
+def test_questions_come_back(tmp_path):
+    questions = [Question("1", "Où?", ["ici", "là"], {"hops": 2}), Question("2", "Who?", ["x"])]
+    write_questions(tmp_path / "q.jsonl", questions)
+    assert read_questions(tmp_path / "q.jsonl") == questions
+
+
+def test_integer_ids_are_read_as_text(tmp_path):
+    write_jsonl(tmp_path / "p.jsonl", [{"id": 7, "contents": '"T"\nx'}])
+    assert read_passages(tmp_path / "p.jsonl")[0].id == "7"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"golden_answers": []}, "no gold answer"),
+        ({"golden_answers": [" "]}, "no gold answer"),
+        ({"golden_answers": "x"}, "must be a list"),
+        ({"golden_answers": [1]}, "must be a list"),
+        ({"question": 3}, "'question' must be a text"),
+        ({"question": "  "}, "'question' is empty"),
+        ({"question": "\ud800"}, "surrogate"),
+        ({"metadata": [1]}, "'metadata' must be an object"),
+        ({"id": None}, "'id' must be"),
+        ({"id": True}, "'id' must be"),
+    ],
+)
+def test_a_bad_question_names_its_line(tmp_path, change, message):
+    path = tmp_path / "q.jsonl"
+    path.write_text(json.dumps({**GOOD, "id": "0"}) + "\n" + json.dumps({**GOOD, **change}) + "\n")
+    with pytest.raises(InputError, match=message) as error:
+        read_questions(path)
+    assert str(error.value).startswith(f"{path}:2: ")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "not a JSON object"),
+        ("[]", "expected a JSON object, found list"),
+        ("", "not a JSON object"),
+        ('{"id": "1"}', "the key 'contents' is missing"),
+        ('{"id": "1", "contents": "only a title"}', "title line"),
+        ('{"id": "0", "contents": "t\\nx"}', "occurs twice"),
+        ("[" * 100_000, "not a JSON object"),
+    ],
+)
+def test_a_bad_passage_names_its_line(tmp_path, line, message):
+    path = tmp_path / "p.jsonl"
+    path.write_text('{"id": "0", "contents": "t\\nx"}\n' + line + "\n")
+    with pytest.raises(InputError, match=message) as error:
+        read_passages(path)
+    assert str(error.value).startswith(f"{path}:2: ")
+
+
+def test_bad_files_are_named(tmp_path):
+    with pytest.raises(InputError, match="nothing.jsonl: cannot be read"):
+        read_passages(tmp_path / "nothing.jsonl")
+    (tmp_path / "latin.jsonl").write_bytes(b'{"id": "0", "contents": "t\\nx"}\n\xff\n')
+    with pytest.raises(InputError, match="not valid UTF-8"):
+        read_passages(tmp_path / "latin.jsonl")
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(InputError, match="holds no passage"):
+        read_passages(tmp_path / "empty.jsonl")
+    (tmp_path / "broken.json").write_text("{\n,")
+    with pytest.raises(InputError, match=r"broken.json:2: not valid JSON"):
+        read_json(tmp_path / "broken.json")
+
+
+def test_a_failed_write_leaves_the_old_file(tmp_path):
+    write_json(tmp_path / "m.json", {"a": 1})
+    with pytest.raises(TypeError):
+        write_json(tmp_path / "m.json", {"a": object()})
+
+    def rows():
+        yield {"id": 1}
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        write_jsonl(tmp_path / "m.json", rows())
+    assert read_json(tmp_path / "m.json") == {"a": 1}
+    assert [f.name for f in tmp_path.iterdir()] == ["m.json"]
+    assert read_jsonl.__defaults__ == (("id",),)
