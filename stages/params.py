@@ -126,9 +126,28 @@ class Index:
 
 @dataclass
 class Agent:
+    """Reinforcement learning of the agent (Agentic-R, agent training)."""
+
     steps: int = 40
+    questions: int = 16  # a step
+    rollouts: int = 8  # a question
+    mini_batch: int = 64  # rollouts an update
+    micro_batch: int = 32  # rollouts a forward pass; changes results by rounding only
+    epochs: int = 1
+    policy_learning_rate: float = 2e-4
+    policy_warmup: float = 0.285  # share of the steps
+    value_learning_rate: float = 2e-3
+    value_warmup: float = 0.015
+    max_gradient_norm: float = 1.0
+    kl_coefficient: float = 0.001
+    clip: float = 0.2
+    value_clip: float = 0.5
+    gamma: float = 1.0
+    lam: float = 1.0
+    temperature: float = 1.0
     max_searches: int = 4
     top_k: int = 3
+    save_every: int = 10  # steps between checkpoints
 
 
 @dataclass
@@ -265,7 +284,20 @@ def _check(params: Params, path: str) -> None:
         ("pairs.max_positives", params.pairs.max_positives),
         ("pairs.negatives", params.pairs.negatives),
         ("trajectories.questions", params.trajectories.questions),
-        ("agent.steps", params.agent.steps),
+        *(
+            (f"agent.{name}", getattr(params.agent, name))
+            for name in (
+                "steps",
+                "questions",
+                "rollouts",
+                "mini_batch",
+                "micro_batch",
+                "epochs",
+                "max_searches",
+                "top_k",
+                "save_every",
+            )
+        ),
     ):
         if value < 1:
             raise InputError(f"{path}: '{key}' must be at least 1, found {value}")

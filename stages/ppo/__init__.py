@@ -1,0 +1,1 @@
+"""Proximal policy optimisation of an agent that searches: a small loop around verl's maths."""

@@ -1,0 +1,140 @@
+"""The PPO loop: sample rollouts with the live policy, reward exact match, learn, repeat.
+
+A run is a function of its seed: the questions of a step, the noise of each rollout and the order of
+the mini-batches come from names and not from a stream of random numbers, so a run that was killed
+goes on from its last checkpoint to the same bytes.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from stages.params import Agent
+from stages.ppo.batch import Batch, collate
+from stages.ppo.learner import Learner
+from stages.progress import progress
+from stages.records import Question
+from stages.rollout.loop import Limits, Rollout, run, start
+from stages.rollout.protocol import Protocol
+from stages.scoring import exact_match
+from stages.seeds import seed_of
+
+CHECKPOINT = "checkpoint.pt"
+RUNNING = 5  # steps in the running EM that the progress bar shows
+
+
+def train(
+    learner: Learner,
+    generator,
+    search: Callable,
+    questions: list[Question],
+    protocol: Protocol,
+    limits: Limits,
+    params: Agent,
+    seed: int,
+    folder: Path,
+    log: Callable[[int, dict], None],
+) -> list[dict]:
+    """Train for `params.steps` steps; returns the curves, one row a step (counted from 1).
+
+    `generator` samples from `learner.policy`; `folder` keeps the checkpoint; `log(step, row)` is
+    told every step that this process makes.
+    """
+    curves = _resume(learner, folder)
+    recent = deque((row["em"] for row in curves), maxlen=RUNNING)
+    bar = progress(total=params.steps, desc="PPO", unit="step")
+    bar.update(len(curves))
+    with bar:
+        for step in range(len(curves), params.steps):
+            asked = questions_of_step(questions, step, params.questions, seed)
+            rollouts = sample(asked, generator, search, protocol, limits, params, seed, step)
+            rewards = [exact_match(r.answer, r.question.golden_answers) for r in rollouts]
+            batch = to_batch(rollouts, rewards, str(generator.model.device))
+            row = {"step": step + 1, **figures_of(rollouts, rewards)}
+            row |= learner.update(batch, step)
+            curves.append({name: round(number, 6) for name, number in row.items()})
+            log(step + 1, curves[-1])
+            recent.append(row["em"])
+            bar.set_postfix(em=f"{sum(recent) / len(recent):.3f}", refresh=False)
+            bar.update()
+            if (step + 1) % params.save_every == 0:
+                _save(learner, curves, folder)
+    return curves
+
+
+def questions_of_step(
+    questions: list[Question], step: int, count: int, seed: int
+) -> list[Question]:
+    """The `count` questions of `step`: pass after pass over the questions, each newly shuffled."""
+    steps_a_pass = len(questions) // count
+    order = list(questions)
+    random.Random(seed_of(seed, "questions", step // steps_a_pass)).shuffle(order)
+    first = step % steps_a_pass * count
+    return order[first : first + count]
+
+
+def sample(
+    questions: list[Question],
+    generator,
+    search: Callable,
+    protocol: Protocol,
+    limits: Limits,
+    params: Agent,
+    seed: int,
+    step: int,
+) -> list[Rollout]:
+    """`params.rollouts` sampled rollouts of each question, finished."""
+    rollouts, keys = [], []
+    for question in questions:
+        for number in range(params.rollouts):
+            rollouts.append(start(question, protocol, generator.tokenizer))
+            keys.append(seed_of(seed, "rollout", step, question.id, number))
+    run(
+        rollouts,
+        generator,
+        search,
+        protocol,
+        limits,
+        temperature=params.temperature,
+        keys=keys,
+    )
+    return rollouts
+
+
+def to_batch(rollouts: list[Rollout], rewards: list[int], device: str) -> Batch:
+    """The rollouts as tensors."""
+    return collate([r.token_ids for r in rollouts], [r.mask for r in rollouts], rewards, device)
+
+
+def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
+    """Means over the rollouts of a step; the reward is the exact match."""
+    count = len(rollouts)
+    return {
+        "reward": sum(rewards) / count,
+        "em": sum(rewards) / count,
+        "searches": sum(turn["query"] is not None for r in rollouts for turn in r.turns) / count,
+        "response_length": sum(sum(r.mask) for r in rollouts) / count,
+        "invalid": sum(r.stop in ("invalid", "length") for r in rollouts) / count,
+    }
+
+
+def _save(learner: Learner, curves: list[dict], folder: Path) -> None:
+    temporary = folder / f"{CHECKPOINT}.part"
+    torch.save({"learner": learner.state(), "curves": curves}, temporary)
+    os.replace(temporary, folder / CHECKPOINT)
+
+
+def _resume(learner: Learner, folder: Path) -> list[dict]:
+    """Load the checkpoint if there is one; returns the rows of the steps already made."""
+    path = folder / CHECKPOINT
+    if not path.exists():
+        return []
+    saved = torch.load(path, weights_only=True)
+    learner.load(saved["learner"])
+    return saved["curves"]
