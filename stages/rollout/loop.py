@@ -1,0 +1,225 @@
+"""The one loop of every rollout: trajectories, GAC, evaluation and PPO.
+
+A rollout starts from any prefix of a conversation and goes on in waves: all live rollouts write
+until their next stop string, their queries are searched in one call, passages are appended, until
+an answer or a limit. It works on token ids and keeps which of them the model wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from stages import params
+from stages.progress import progress
+from stages.records import Passage, Question
+from stages.retrieval.searcher import Hit, SearchRequest
+from stages.rollout.protocol import Protocol, encode_text
+from stages.scoring import exact_match, f1_score
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from stages.rollout.generator import Generator
+
+Stop = Literal["answer", "searches", "invalid", "length"]
+
+
+Search = Callable[[list[SearchRequest]], list[list[Hit]]]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Where a rollout ends without an answer; all but `max_searches` in tokens."""
+
+    max_searches: int
+    max_turn_tokens: int
+    max_information_tokens: int
+    max_context_tokens: int
+
+    @classmethod
+    def of(cls, block: params.Rollout) -> Limits:
+        """The limits in the block `rollout` of params.yaml."""
+        return cls(
+            block.max_searches,
+            block.max_turn_tokens,
+            block.max_information_tokens,
+            block.max_context_tokens,
+        )
+
+
+@dataclass
+class Rollout:
+    """A conversation so far. `stop` is None while it goes on.
+
+    `mask` is 1 where the model wrote the token, 0 in the prompt and in what was put in (PPO leaves
+    those out); it is as long as `token_ids`. `turns` are those of a trajectory line: text,
+    token_ids, thought, query (None unless it was searched), passages, information.
+    """
+
+    question: Question
+    token_ids: list[int]
+    mask: list[int]
+    prompt_length: int
+    turns: list[dict] = field(default_factory=list)
+    answer: str | None = None
+    stop: Stop | None = None
+
+    def add(self, token_ids: Sequence[int], *, written: bool) -> None:
+        """Append tokens that the model wrote, or that it was shown."""
+        self.token_ids += token_ids
+        self.mask += [int(written)] * len(token_ids)
+
+    @property
+    def queries(self) -> tuple[str, ...]:
+        """The queries searched so far, in order."""
+        return tuple(turn["query"] for turn in self.turns if turn["query"] is not None)
+
+
+def start(question: Question, protocol: Protocol, tokenizer: PreTrainedTokenizerBase) -> Rollout:
+    """A rollout of which nothing but the prompt is there."""
+    ids = protocol.prompt_ids(question.question, tokenizer)
+    return Rollout(question, list(ids), [0] * len(ids), len(ids))
+
+
+def prefix(
+    trajectory: dict,
+    turn: int,
+    passages: Sequence[Passage],
+    protocol: Protocol,
+    tokenizer: PreTrainedTokenizerBase,
+    limits: Limits,
+) -> Rollout:
+    """A trajectory up to the query of `turn` (from 0), then exactly `passages` as its information.
+
+    Agentic-R, step B5: with one passage this is where the rollout that decides GAC starts. The
+    stored token ids are used, so what the model wrote is what it reads.
+    """
+    question = Question(trajectory["id"], trajectory["question"], trajectory["golden_answers"])
+    rollout = start(question, protocol, tokenizer)
+    for earlier in trajectory["turns"][:turn]:
+        rollout.add(earlier["token_ids"], written=True)
+        rollout.add(encode_text(earlier["information"], tokenizer), written=False)
+        rollout.turns.append(dict(earlier))
+    last = trajectory["turns"][turn]
+    rollout.add(last["token_ids"], written=True)
+    text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
+    rollout.add(ids, written=False)
+    shown = [{"id": passage.id, "score": None} for passage in passages]
+    rollout.turns.append({**last, "passages": shown, "information": text})
+    return rollout
+
+
+def run(
+    rollouts: Sequence[Rollout],
+    generator: Generator,
+    search: Search,
+    protocol: Protocol,
+    limits: Limits,
+    *,
+    temperature: float = 0.0,
+    keys: Sequence[int] | None = None,
+    desc: str | None = None,
+) -> None:
+    """Finish `rollouts` in place, wave by wave; with `desc`, show progress by finished rollouts.
+
+    At most `max_searches` turns may go without an answer; one that searches beyond them stops with
+    "searches". A turn without an action is told so and counts as one of them, or stops the rollout
+    with "invalid" where the protocol has no message for it. Sampling needs a key for each rollout.
+    """
+    live = [i for i, rollout in enumerate(rollouts) if rollout.stop is None]
+    bar = progress(total=len(live), desc=desc, unit="rollout") if desc else None
+    while live:
+        waiting = _write(
+            [rollouts[i] for i in live],
+            generator,
+            protocol,
+            limits,
+            temperature,
+            [keys[i] for i in live] if keys is not None else None,
+        )
+        _inform(waiting, search, protocol, generator.tokenizer, limits)
+        finished = sum(rollouts[i].stop is not None for i in live)
+        live = [i for i in live if rollouts[i].stop is None]
+        if bar:
+            bar.update(finished)
+    if bar:
+        bar.close()
+
+
+def _write(live, generator, protocol, limits, temperature, keys) -> list[Rollout]:
+    """One turn of every live rollout; those that now wait for passages."""
+    room = min(limits.max_context_tokens, generator.window) - limits.max_turn_tokens
+    fits = [len(rollout.token_ids) <= room for rollout in live]
+    for rollout, fit in zip(live, fits, strict=True):
+        rollout.stop = None if fit else "length"
+    writing = [rollout for rollout, fit in zip(live, fits, strict=True) if fit]
+    replies = generator.generate(
+        [rollout.token_ids for rollout in writing],
+        stop=protocol.stop,
+        max_new_tokens=limits.max_turn_tokens,
+        temperature=temperature,
+        keys=[key for key, fit in zip(keys, fits, strict=True) if fit] if keys else None,
+    )
+    for rollout, ids in zip(writing, replies, strict=True):
+        _take_turn(rollout, ids, protocol, generator.tokenizer, limits)
+    return [r for r in writing if r.stop is None and r.turns[-1]["query"] is not None]
+
+
+def _take_turn(rollout: Rollout, ids: list[int], protocol, tokenizer, limits) -> None:
+    text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+    action = protocol.parse(text)
+    spent = len(rollout.turns) >= limits.max_searches
+    searched = action.kind == "search" and not spent
+    turn = {
+        "text": text,
+        "token_ids": list(ids),
+        "thought": action.thought,
+        "query": action.value if searched else None,
+        "passages": [],
+        "information": "",
+    }
+    rollout.add(ids, written=True)
+    rollout.turns.append(turn)
+    if action.kind == "answer":
+        rollout.answer, rollout.stop = action.value, "answer"
+    elif action.kind == "search" and spent:
+        rollout.stop = "searches"
+    elif action.kind == "invalid" and (spent or protocol.invalid_message is None):
+        rollout.stop = "invalid"
+    elif action.kind == "invalid":
+        turn["information"] = protocol.invalid_message
+        rollout.add(encode_text(protocol.invalid_message, tokenizer), written=False)
+
+
+def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits) -> None:
+    """Search the last query of every waiting rollout and append what was found."""
+    if not waiting:
+        return
+    requests = [
+        SearchRequest(rollout.question.question, rollout.queries[:-1], rollout.queries[-1])
+        for rollout in waiting
+    ]
+    for rollout, hits in zip(waiting, search(requests), strict=True):
+        passages = [hit.passage for hit in hits]
+        text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
+        shown = [{"id": hit.passage.id, "score": round(float(hit.score), 6)} for hit in hits]
+        rollout.turns[-1].update(passages=shown, information=text)
+        rollout.add(ids, written=False)
+
+
+def record(rollout: Rollout) -> dict:
+    """The trajectory line of a finished rollout, scored against its gold answers."""
+    question = rollout.question
+    return {
+        "id": question.id,
+        "question": question.question,
+        "golden_answers": list(question.golden_answers),
+        "turns": rollout.turns,
+        "answer": rollout.answer,
+        "em": exact_match(rollout.answer, question.golden_answers),
+        "f1": f1_score(rollout.answer, question.golden_answers),
+        "searches": len(rollout.queries),
+        "stop": rollout.stop,
+    }

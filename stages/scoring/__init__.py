@@ -1,0 +1,6 @@
+"""Figures of merit of answers: exact match, F1, and bootstrap intervals of their means."""
+
+from stages.scoring.answers import exact_match, f1_score
+from stages.scoring.bootstrap import bootstrap_interval
+
+__all__ = ["bootstrap_interval", "exact_match", "f1_score"]
