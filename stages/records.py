@@ -107,14 +107,15 @@ def read_passages(path: str | Path) -> list[Passage]:
     """The corpus, in file order. InputError for a malformed line or an id that occurs twice."""
     passages, seen = [], set()
     for where, row in iter_jsonl(path, ("id", "contents")):
-        passages.append(_passage(row, where))
+        passages.append(passage_of(row, where))
         _check_new(passages[-1].id, seen, where)
     if not passages:
         raise InputError(f"{path}: holds no passage")
     return passages
 
 
-def _passage(row: dict, where: str) -> Passage:
+def passage_of(row: dict, where: str) -> Passage:
+    """A checked Passage from one row; `where` opens the message of an InputError."""
     contents = _text(row, "contents", where)
     title, separator, text = contents.partition("\n")
     if not separator:

@@ -1,0 +1,1 @@
+"""Retrievers: how they read, are trained, and search a corpus."""

@@ -1,0 +1,77 @@
+"""A corpus file read where it lies, so that 21 million passages need no memory.
+
+One pass over the file gives where each line starts and the file's digest; both are kept with an
+index, and a searcher then reads just the passages that it returns.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stages.errors import InputError
+from stages.records import Passage, passage_of
+
+
+def scan(path: str | Path) -> tuple[np.ndarray, str]:
+    """Line starts of a JSON Lines file (int64, one more than lines: the last is its size), digest.
+
+    InputError if the file cannot be read or has no line.
+    """
+    starts, digest = array("q", [0]), hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            for line in file:
+                starts.append(starts[-1] + len(line))
+                digest.update(line)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    if len(starts) == 1:
+        raise InputError(f"{path}: holds no passage")
+    return np.asarray(starts, dtype=np.int64), digest.hexdigest()
+
+
+class PassageFile:
+    """Passages by position: `len(passages)`, `passages[7]`, `passages.between(0, 1000)`."""
+
+    def __init__(self, path: str | Path, starts: np.ndarray):
+        """`starts` as `scan` gives them for the same file. InputError if the size differs."""
+        self.path = Path(path)
+        self.starts = starts
+        try:
+            self._file = open(path, "rb")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+        if os.fstat(self._file.fileno()).st_size != int(starts[-1]):
+            raise InputError(f"{path}: is not the corpus that was indexed (its size differs)")
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def __getitem__(self, position: int) -> Passage:
+        start, end = int(self.starts[position]), int(self.starts[position + 1])
+        line = os.pread(self._file.fileno(), end - start, start)
+        return _parse(line, f"{self.path}:{position + 1}")
+
+    def between(self, first: int, last: int) -> list[Passage]:
+        """Passages `first` to `last`, the last one not included."""
+        return [self[position] for position in range(first, min(last, len(self)))]
+
+    def __iter__(self) -> Iterator[Passage]:
+        return (self[position] for position in range(len(self)))
+
+
+def _parse(line: bytes, where: str) -> Passage:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        raise InputError(f"{where}: not a JSON object on one line") from None
+    if not isinstance(row, dict) or not {"id", "contents"} <= row.keys():
+        raise InputError(f"{where}: expected an object with 'id' and 'contents'")
+    return passage_of(row, where)

@@ -1,0 +1,98 @@
+"""Texts to vectors, so that a text's vector does not depend on the texts encoded beside it.
+
+Matrix products of different shapes round differently, and so a query searched alone and in a
+batch could rank near-ties differently: two runs that search in other waves would part. Every
+batch here therefore has one of few shapes: exactly `rows` texts (the last batch filled up with
+copies), padded to a multiple of `STEP` tokens by each text's own length.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stages.models import model_path
+from stages.retrieval.folder import Asking, read_asking
+
+STEP = 8  # tokens
+
+
+class Retriever:
+    """A sentence-transformers model that knows how it is asked."""
+
+    def __init__(self, model, asking: Asking, *, rows: int = 32):
+        self.model = model.eval()
+        self.asking = asking
+        self.rows = rows
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu", rows: int = 32) -> Retriever:
+        """The retriever in `folder`, or where its reference points to."""
+        asking = read_asking(folder)
+        return cls(load_model(folder, device), asking, rows=rows)
+
+    def encode_queries(self, texts: list[str]) -> np.ndarray:
+        """Unit vectors of finished query texts (see Asking.text). (texts, dimension), float32"""
+        return self._encode([self.asking.query_prompt + text for text in texts])
+
+    def encode_passages(self, contents: list[str]) -> np.ndarray:
+        """Unit vectors of passages' `contents`. (passages, dimension), float32"""
+        return self._encode([self.asking.passage_prompt + text for text in contents])
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        return self.model.get_embedding_dimension()
+
+    def _encode(self, texts: list[str]) -> np.ndarray:
+        import torch
+
+        vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
+        ids = self._token_ids(texts)
+        with torch.inference_mode():
+            for places, length in _batches([len(row) for row in ids], self.rows):
+                filled = places + places[:1] * (self.rows - len(places))
+                features = self.model.tokenizer.pad(
+                    {"input_ids": [ids[place] for place in filled]},
+                    padding="max_length",
+                    max_length=length,
+                    return_tensors="pt",
+                )
+                output = self.model(features.to(self.model.device))["sentence_embedding"]
+                output = torch.nn.functional.normalize(output.float(), dim=-1)
+                vectors[places] = output[: len(places)].cpu().numpy()
+        return vectors
+
+    def _token_ids(self, texts: list[str]) -> list[list[int]]:
+        if not texts:
+            return []
+        tokenizer, limit = self.model.tokenizer, self.model.max_seq_length
+        return tokenizer(texts, truncation=limit is not None, max_length=limit)["input_ids"]
+
+
+def load_model(folder: str | Path, device: str = "cpu"):
+    """The SentenceTransformer in a retriever folder, from safetensors and without remote code."""
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    return SentenceTransformer(
+        model_path(folder),
+        device=device,
+        trust_remote_code=False,
+        model_kwargs={"use_safetensors": True},
+    )
+
+
+def _batches(lengths: list[int], rows: int) -> Iterator[tuple[list[int], int]]:
+    """Places of at most `rows` texts of one padded length, and that length. Shortest first."""
+    groups = defaultdict(list)
+    for place, length in enumerate(lengths):
+        groups[max(1, -(-length // STEP)) * STEP].append(place)
+    for length in sorted(groups):
+        places = groups[length]
+        for start in range(0, len(places), rows):
+            yield places[start : start + rows], length

@@ -1,0 +1,118 @@
+"""Search an index folder: the one interface of every stage that retrieves.
+
+An index folder has `index.json` (type, passages, the digests of what it was built from),
+`starts.npy` (where the corpus's lines start), and either `vectors.npy` or a bm25s index.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stages.errors import InputError
+from stages.records import Passage, read_json
+from stages.retrieval.corpus import PassageFile, scan
+from stages.retrieval.identity import digest
+
+Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """One query of an agent with what a retriever may read beside it."""
+
+    question: str
+    history: tuple[str, ...]
+    query: str
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A retrieved passage; `score` is a cosine or a BM25 score, to 6 decimals."""
+
+    passage: Passage
+    score: float
+
+
+class Searcher:
+    """Finds passages for requests; what a request is read as, and how, is the retriever's."""
+
+    def __init__(
+        self,
+        passages: PassageFile,
+        text: Callable[[SearchRequest], str],
+        find: Callable[[list[str], int], Found],
+    ):
+        """`text` makes a request's text; `find` gives the best positions for distinct texts."""
+        self.passages = passages
+        self.text = text
+        self.find = find
+
+    def search(self, requests: list[SearchRequest], top_k: int) -> list[list[Hit]]:
+        """The `top_k` best passages of each request, best first; equal texts are searched once.
+
+        Fewer than `top_k` where the corpus is smaller. Ties: the earlier passage first.
+        """
+        texts = [self.text(request) for request in requests]
+        distinct = list(dict.fromkeys(texts))
+        hits = {
+            text: [
+                Hit(self.passages[int(place)], round(float(score), 6))
+                for place, score in zip(places, scores)
+            ]
+            for text, (places, scores) in zip(distinct, self.find(distinct, top_k))
+        }
+        return [list(hits[text]) for text in texts]
+
+
+def load_searcher(
+    index_folder: str | Path,
+    passages_path: str | Path,
+    retriever_folder: str | Path | None = None,
+    *,
+    device: str = "cpu",
+    batch_size: int = 32,
+) -> Searcher:
+    """A searcher over an index; a dense one also needs the retriever that built it.
+
+    `batch_size` is the fixed number of texts in a forward pass (see encoding.py). InputError if
+    the index was built from another corpus or by another retriever.
+    """
+    folder = Path(index_folder)
+    about = read_json(folder / "index.json")
+    passages = _open_corpus(folder, Path(passages_path), about)
+    if about["type"] == "bm25":
+        from stages.retrieval.bm25 import Bm25Index
+
+        return Searcher(passages, lambda request: request.query, Bm25Index.load(folder).search)
+    if retriever_folder is None:
+        raise InputError(f"{folder}: a dense index needs the retriever that built it")
+    if about["retriever"] != digest(retriever_folder):
+        raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
+    return _dense(folder, passages, Path(retriever_folder), device, batch_size)
+
+
+def _dense(
+    folder: Path, passages: PassageFile, retriever_folder: Path, device: str, batch_size: int
+) -> Searcher:
+    from stages.retrieval.dense import DenseIndex
+    from stages.retrieval.encoding import Retriever
+
+    retriever = Retriever.load(retriever_folder, device=device, rows=batch_size)
+    index = DenseIndex.load(folder)
+    return Searcher(
+        passages,
+        lambda r: retriever.asking.text(r.question, r.history, r.query),
+        lambda texts, k: index.search(retriever.encode_queries(texts), k),
+    )
+
+
+def _open_corpus(folder: Path, path: Path, about: dict) -> PassageFile:
+    starts = np.load(folder / "starts.npy", mmap_mode="r")
+    passages = PassageFile(path, starts)
+    if len(passages) != about["passages"] or scan(path)[1] != about["corpus"]:
+        raise InputError(f"{folder}: was built from another corpus than {path}: build it again")
+    return passages

@@ -1,0 +1,221 @@
+"""The index stage and the searcher, held to faiss, bm25s and sentence-transformers."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import retrieval_world as world
+
+from stages import index
+from stages.errors import InputError
+from stages.records import Passage, read_json
+from stages.retrieval import dense
+from stages.retrieval.corpus import PassageFile, scan
+from stages.retrieval.encoding import Retriever
+from stages.retrieval.folder import Asking
+from stages.retrieval.ranking import best
+from stages.retrieval.searcher import SearchRequest, load_searcher
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A corpus (the last passage repeats the first), a retriever, and both kinds of index."""
+    path = tmp_path_factory.mktemp("index")
+    passages = world.corpus()
+    passages.append(Passage("again", passages[0].title, passages[0].text))
+    world.write_corpus(path / "passages.jsonl", passages)
+    world.tiny_retriever(path / "retriever", Asking("question_query", "query: ", "passage: "))
+    shutil.copy(REPO / "params.yaml", path)
+    build(path, "dense", "--retriever", "retriever")
+    build(path, "bm25", "--bm25")
+    return path
+
+
+def build(path: Path, name: str, *how: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        index.main(
+            ["--passages", "passages.jsonl", *how, "--output", name, "--metrics", f"{name}.json"]
+        )
+
+
+def searcher(place: Path, **changes):
+    folders = {"index_folder": place / "dense", "retriever_folder": place / "retriever"}
+    return load_searcher(**(folders | {"passages_path": place / "passages.jsonl"} | changes))
+
+
+def request(query: str, question: str = "Where was the director born?", history=()):
+    return SearchRequest(question, tuple(history), query)
+
+
+def test_dense_search_is_what_faiss_and_sentence_transformers_give(place):
+    import faiss
+    from sentence_transformers import SentenceTransformer
+
+    model = SentenceTransformer(str(place / "retriever"), device="cpu")
+    passages = list(PassageFile(place / "passages.jsonl", scan(place / "passages.jsonl")[0]))
+    flat = faiss.IndexFlatIP(32)
+    flat.add(model.encode_document([p.contents for p in passages]))
+    queries = [f"where was {p.title} born" for p in passages[::8]]
+    texts = [f"Where was the director born? [SEP] {query}" for query in queries]
+    scores, places = flat.search(model.encode_query(texts), 10)
+
+    found = searcher(place).search([request(query) for query in queries], 10)
+    for hits, row, positions in zip(found, scores, places):
+        assert [hit.score for hit in hits] == pytest.approx(row.tolist(), abs=2e-6)
+        # positions agree but where faiss sees a tie or a difference in the last bits
+        assert len({hit.passage.id for hit in hits} & {passages[i].id for i in positions}) >= 9
+
+
+def test_equal_passages_tie_exactly_and_the_earlier_comes_first(place):
+    for query in ("where was N0man born", "filmmaker", "N3man studied"):
+        hits = searcher(place).search([request(query)], 1000)[0]
+        ids = [hit.passage.id for hit in hits]
+        assert len(ids) == 97 and len(set(ids)) == 97
+        assert ids.index("again") == ids.index("p0") + 1
+        assert hits[ids.index("again")].score == hits[ids.index("p0")].score
+
+
+def test_a_result_does_not_depend_on_what_is_searched_beside_it(place):
+    queries = [request(f"where was N{n}man {'born ' * (n % 5)}") for n in range(40)]
+    together = searcher(place).search(queries, 20)
+    search = searcher(place)
+    assert [search.search([query], 20)[0] for query in queries] == together
+    assert search.search(queries[::-1], 20)[::-1] == together
+
+
+def test_equal_texts_are_searched_once(place, monkeypatch):
+    search = searcher(place)
+    asked = []
+    find = search.find
+    monkeypatch.setattr(search, "find", lambda texts, k: asked.append(texts) or find(texts, k))
+    first, second, other = search.search([request("a"), request("a"), request("b")], 3)
+    assert first == second != other
+    assert [len(texts) for texts in asked] == [2]
+    assert search.search([], 3) == []
+
+
+def test_bm25_scores_are_those_of_bm25s(place):
+    import bm25s
+
+    passages = list(PassageFile(place / "passages.jsonl", scan(place / "passages.jsonl")[0]))
+    index = bm25s.BM25(method="lucene")
+    index.index(bm25s.tokenize([p.contents for p in passages]))
+    search = searcher(place, index_folder=place / "bm25", retriever_folder=None)
+    for query in ("where was N3man born", "the novelist N7man"):
+        _, scores = index.retrieve(bm25s.tokenize(query), k=5)
+        hits = search.search([request(query, question="ignored")], 5)[0]
+        assert [hit.score for hit in hits] == pytest.approx(scores[0].tolist(), abs=1e-5)
+    assert len(search.search([request("the of unheard")], 4)[0]) == 4
+    assert len(search.search([request("N3man")], 10_000)[0]) == 97
+
+
+def test_best_breaks_ties_by_position():
+    scores = np.array([1.0, 3.0, 2.0, 3.0, 2.0, 2.0])
+    assert best(scores, 4).tolist() == [1, 3, 2, 4]
+    assert best(scores, 99).tolist() == [1, 3, 2, 4, 5, 0]
+    assert best(scores, 0).tolist() == []
+
+
+def test_search_in_small_blocks_and_half_precision(place, monkeypatch):
+    vectors = np.random.default_rng(0).normal(size=(500, 16))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries = vectors[:7].astype(np.float32)
+    for dtype in ("float32", "float16"):
+        stored = vectors.astype(dtype)
+        monkeypatch.setattr(dense, "BLOCK", 33)
+        blocks = dense.DenseIndex(stored).search(queries, 9)
+        for query, (places, scores) in zip(queries, blocks):
+            exact = stored.astype(np.float64) @ query.astype(np.float64)
+            assert places.tolist() == np.argsort(-exact, kind="stable")[:9].tolist()
+            assert scores == pytest.approx(exact[places])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"retriever_folder": None}, "needs the retriever"),
+        ({"retriever_folder": "other"}, "another retriever"),
+        ({"passages_path": "shorter"}, "size differs"),
+        ({"passages_path": "edited"}, "another corpus"),
+        ({"index_folder": "nothing"}, "index.json: cannot be read"),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(place, tmp_path, changes, message):
+    text = (place / "passages.jsonl").read_text()
+    (tmp_path / "shorter").write_text(text[: text.rindex('{"id"')])
+    (tmp_path / "edited").write_text(text.replace("N3man", "N4man"))
+    world.tiny_retriever(tmp_path / "other", seed=1)
+    changes = {key: value and tmp_path / value for key, value in changes.items()}
+    with pytest.raises(InputError, match=message):
+        searcher(place, **changes)
+
+
+def test_metrics_and_description(place):
+    assert read_json(place / "dense.json") == {"in": 97, "out": 97, "dropped": {}}
+    about = read_json(place / "dense" / "index.json")
+    assert (about["type"], about["passages"], about["dimension"]) == ("dense", 97, 32)
+    assert not list((place / "tmp").rglob("*.npy"))
+
+
+def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
+    from stages.models import write_reference
+    from stages.retrieval.folder import write_asking
+
+    write_reference(tmp_path / "reference", str(place / "retriever"), None)
+    write_asking(tmp_path / "reference", Asking("query", "q: ", "p: "))
+    direct = Retriever.load(place / "retriever")
+    pointed = Retriever.load(tmp_path / "reference")
+    assert pointed.asking.query_prompt == "q: "
+    same = pointed.encode_queries(["N3man"]) == direct.model.encode("q: N3man")
+    assert same.all() or np.allclose(
+        pointed.encode_queries(["N3man"]), direct.model.encode("q: N3man")
+    )
+
+
+def test_a_killed_build_goes_on_and_gives_the_same_bytes(place, tmp_path):
+    passages = PassageFile(place / "passages.jsonl", scan(place / "passages.jsonl")[0])
+    retriever = Retriever.load(place / "retriever")
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    expected = dense.build(passages, retriever, "float16", whole, chunk=10).read_bytes()
+
+    work = tmp_path / "work"
+    work.mkdir()
+    program = f"""
+import time
+from pathlib import Path
+from stages.retrieval import dense
+from stages.retrieval.corpus import PassageFile, scan
+from stages.retrieval.encoding import Retriever
+encode = Retriever.encode_passages
+Retriever.encode_passages = lambda self, texts: time.sleep(0.2) or encode(self, texts)
+path = Path({str(place)!r}, "passages.jsonl")
+retriever = Retriever.load({str(place / "retriever")!r})
+dense.build(PassageFile(path, scan(path)[0]), retriever, "float16", Path({str(work)!r}), chunk=10)
+"""
+    process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, env=dict(os.environ))
+    note = work / "done.json"
+    deadline = time.monotonic() + 120
+    while not (note.exists() and json.loads(note.read_text())["passages"] >= 30):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    done = json.loads(note.read_text())["passages"]
+    assert 30 <= done < 97
+
+    encoded = []
+    encode = retriever.encode_passages
+    retriever.encode_passages = lambda texts: encoded.extend(texts) or encode(texts)
+    assert dense.build(passages, retriever, "float16", work, chunk=10).read_bytes() == expected
+    assert len(encoded) == 97 - done
