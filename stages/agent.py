@@ -14,6 +14,7 @@ import argparse
 import csv
 import io
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -26,8 +27,6 @@ ENDS = 5  # steps averaged at either end of a curve
 
 def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     """Train, and write the model folder, the curves and the figures."""
-    import torch
-
     from stages.ppo.trainer import questions_of_step, train
     from stages.records import read_questions, write_json, write_text
     from stages.rollout.loop import Limits
@@ -36,7 +35,6 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     from stages.seeds import seed_of
     from stages.tracking import live
 
-    torch.set_num_threads(params.compute.threads)
     questions = read_questions(arguments.questions)
     if len(questions) < params.agent.questions:
         raise InputError(
@@ -47,12 +45,7 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     inputs = [arguments.base, arguments.retriever, arguments.index, arguments.passages]
     key = fingerprint(settings, *inputs, arguments.questions)
     seed = seed_of(params.seed, "agent", arguments.turn)
-    limits = Limits(
-        max_searches=params.agent.max_searches,
-        max_turn_tokens=params.rollout.max_turn_tokens,
-        max_information_tokens=params.rollout.max_information_tokens,
-        max_context_tokens=params.rollout.max_context_tokens,
-    )
+    limits = replace(Limits.of(params.rollout), max_searches=params.agent.max_searches)
     with (
         Scratch(f"agent@{arguments.turn}", key) as scratch,
         live("agent", arguments.turn) as tracked,
@@ -89,23 +82,15 @@ def load_models(base: Path, params: Params, seed: int):
     from stages.models import model_path
     from stages.ppo.critic import Critic
     from stages.ppo.learner import Learner
-    from stages.rollout.generator import TransformersGenerator
+    from stages.rollout.agents import load_agent
 
-    folder, compute = model_path(base), params.compute
-    generator = TransformersGenerator(
-        folder, device=compute.device, batch_size=compute.generation_batch
-    )
+    generator = load_agent(base, params.compute)
+    generator.model.float()
     reference = AutoModelForCausalLM.from_pretrained(
-        folder, dtype=torch.float32, use_safetensors=True
+        model_path(base), dtype=torch.float32, use_safetensors=True
     )
-    critic = Critic.from_base(folder)
-    learner = Learner(
-        generator.model,
-        critic.to(compute.device),
-        reference.to(compute.device),
-        params.agent,
-        seed,
-    )
+    critic, device = Critic.from_base(model_path(base)), params.compute.device
+    learner = Learner(generator.model, critic.to(device), reference.to(device), params.agent, seed)
     return generator, learner
 
 

@@ -118,7 +118,7 @@ def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
     return {
         "reward": sum(rewards) / count,
         "em": sum(rewards) / count,
-        "searches": sum(turn["query"] is not None for r in rollouts for turn in r.turns) / count,
+        "searches": sum(len(r.queries) for r in rollouts) / count,
         "response_length": sum(sum(r.mask) for r in rollouts) / count,
         "invalid": sum(r.stop in ("invalid", "length") for r in rollouts) / count,
     }

@@ -1,0 +1,232 @@
+"""PPO on a real model of a few thousand parameters that searches, answers and is rewarded."""
+
+from __future__ import annotations
+
+import random
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from stages.language.architecture import Architecture, make_model
+from stages.language.tokenizer import make_tokenizer
+from stages.params import Agent
+from stages.params import Protocol as ProtocolParams
+from stages.ppo.batch import collate
+from stages.ppo.critic import Critic
+from stages.ppo.learner import Learner
+from stages.ppo.policy import token_log_probs
+from stages.ppo.trainer import questions_of_step, sample, to_batch, train
+from stages.records import Passage, Question
+from stages.retrieval.searcher import Hit
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.loop import Limits
+from stages.rollout.protocol import Protocol
+
+PLANTS = ("fern", "rose", "moss", "palm", "vine", "reed")
+COLORS = ("red", "green", "blue", "white")
+QUESTIONS = [Question(f"q{n}", f"color of {p}", ["blue"]) for n, p in enumerate(PLANTS)]
+LIMITS = Limits(
+    max_searches=2, max_turn_tokens=12, max_information_tokens=32, max_context_tokens=128
+)
+PROTOCOL = Protocol(ProtocolParams())
+
+
+def turns(plant: str, color: str) -> list[tuple[str, bool]]:
+    """(text, written by the agent) of one demonstration."""
+    return [
+        (f"Question: color of {plant}\n", False),
+        (f"<think> look </think> <search> {plant}</search>", True),
+        (f"\n<information>\n{plant} is a plant\n</information>\n", False),
+        (f"<think> guess </think> <answer> {color}</answer>", True),
+    ]
+
+
+def search(requests) -> list[list[Hit]]:
+    """The passage of the plant in the query."""
+    return [[Hit(Passage(r.query, r.query, f"{r.query} is a plant"), 1.0)] for r in requests]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """A model folder taught to search and then to answer any color: right a quarter of the time."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("base")
+    texts = ["".join(text for text, _ in turns(p, c)) for p in PLANTS for c in COLORS]
+    tokenizer = make_tokenizer(texts)
+    model = make_model(Architecture(width=32, layers=2, heads=4, convolution=3), tokenizer, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    draw = random.Random(0)
+    for _ in range(80):
+        rows, masks = [], []
+        for _ in range(16):
+            ids, mask = [], []
+            for text, written in turns(draw.choice(PLANTS), draw.choice(COLORS)):
+                encoded = tokenizer.encode(text)
+                ids += encoded
+                mask += [int(written)] * len(encoded)
+            rows.append(ids)
+            masks.append(mask)
+        batch = collate(rows, masks, [0.0] * len(rows))
+        log_probs, _ = token_log_probs(model, batch.token_ids, batch.mask, 1.0)
+        (-log_probs.sum() / batch.mask.sum()).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def settings(**changes) -> Agent:
+    tiny = {
+        "steps": 3,
+        "questions": 3,
+        "rollouts": 4,
+        "mini_batch": 6,
+        "micro_batch": 4,
+        "max_searches": 2,
+        "policy_learning_rate": 1e-3,
+        "value_learning_rate": 1e-2,
+        "save_every": 1,
+    }
+    return Agent(**{**tiny, **changes})
+
+
+def setup(base, params: Agent) -> SimpleNamespace:
+    generator = TransformersGenerator(base)
+    reference = TransformersGenerator(base).model
+    learner = Learner(generator.model, Critic.from_base(str(base)), reference, params, seed=7)
+    return SimpleNamespace(generator=generator, learner=learner, params=params)
+
+
+def rollouts_of(run, step=0):
+    return sample(
+        QUESTIONS[:3], run.generator, search, PROTOCOL, LIMITS, run.params, seed=7, step=step
+    )
+
+
+def trained(run, folder, log=lambda step, row: None, seed=7) -> list[dict]:
+    return train(
+        run.learner,
+        run.generator,
+        search,
+        QUESTIONS,
+        PROTOCOL,
+        LIMITS,
+        run.params,
+        seed,
+        folder,
+        log,
+    )
+
+
+def weights(run) -> dict[str, torch.Tensor]:
+    return {name: tensor.clone() for name, tensor in run.generator.model.state_dict().items()}
+
+
+def test_the_reward_rises(base, tmp_path):
+    params = settings(steps=25, questions=6, rollouts=8, mini_batch=24, policy_learning_rate=3e-3)
+    curves = trained(setup(base, params), tmp_path)
+    first = sum(row["reward"] for row in curves[:3]) / 3
+    last = sum(row["reward"] for row in curves[-3:]) / 3
+    assert first < 0.5
+    assert last > first + 0.3
+    assert [row["step"] for row in curves] == list(range(1, 26))
+
+
+def test_a_killed_run_goes_on_to_the_same_bytes(base, tmp_path):
+    whole = setup(base, settings())
+    (tmp_path / "whole").mkdir()
+    curves = trained(whole, tmp_path / "whole")
+
+    def kill(step, row):
+        if step == 3:
+            raise KeyboardInterrupt
+
+    (tmp_path / "killed").mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        trained(setup(base, settings()), tmp_path / "killed", log=kill)
+    resumed, seen = setup(base, settings()), []
+    assert trained(resumed, tmp_path / "killed", lambda step, row: seen.append(step)) == curves
+    assert seen == [3]
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+    for one, other in zip(whole.learner.critic.parameters(), resumed.learner.critic.parameters()):
+        assert torch.equal(one, other)
+
+
+def test_another_seed_gives_another_agent(base, tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, other = setup(base, settings(steps=1)), setup(base, settings(steps=1))
+    trained(one, tmp_path / "a", seed=7)
+    trained(other, tmp_path / "b", seed=8)
+    assert any(not torch.equal(t, weights(other)[n]) for n, t in weights(one).items())
+
+
+def test_the_reference_stays_as_it_was(base, tmp_path):
+    run = setup(base, settings())
+    before = {name: t.clone() for name, t in run.learner.reference.state_dict().items()}
+    curves = trained(run, tmp_path)
+    after = run.learner.reference.state_dict()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+    assert curves[0]["kl"] == pytest.approx(0, abs=1e-6)
+    assert curves[-1]["kl"] > 1e-6
+
+
+def test_logits_at_retrieved_tokens_get_no_gradient(base):
+    """Through the model itself: only positions that predict a token of the agent learn."""
+    run = setup(base, settings())
+    rollouts = rollouts_of(run)
+    batch = to_batch(rollouts, [1] * len(rollouts), "cpu")
+    kept, caught = batch.mask.any(dim=0).nonzero().squeeze(1), {}
+
+    def catch(module, arguments, output):
+        output.retain_grad()
+        caught["logits"] = output
+
+    handle = run.generator.model.get_output_embeddings().register_forward_hook(catch)
+    log_probs, _ = token_log_probs(run.generator.model, batch.token_ids, batch.mask, 1.0)
+    handle.remove()
+    log_probs.sum().backward()
+    learned = caught["logits"].grad.abs().sum(-1) > 0  # (rollouts, kept)
+    assert learned.any()
+    assert torch.equal(learned, batch.mask[:, kept])
+
+
+def test_log_probs_are_those_of_a_plain_forward_pass(base):
+    """One rollout at a time, without padding, by softmax over all logits at temperature 2."""
+    run = setup(base, settings())
+    rollouts = rollouts_of(run)
+    batch = to_batch(rollouts, [0] * len(rollouts), "cpu")
+    with torch.no_grad():
+        found, entropy = token_log_probs(run.generator.model, batch.token_ids, batch.mask, 2.0)
+        for row, rollout in enumerate(rollouts):
+            logits = run.generator.model(input_ids=torch.tensor([rollout.token_ids])).logits[0]
+            probabilities = torch.softmax(logits / 2, dim=-1)
+            for position in range(1, len(rollout.token_ids)):
+                expected, spread = 0.0, 0.0
+                if rollout.mask[position]:
+                    before = probabilities[position - 1]
+                    expected = before[rollout.token_ids[position]].log().item()
+                    spread = torch.special.entr(before).sum().item()
+                assert found[row, position - 1].item() == pytest.approx(expected, abs=1e-4)
+                assert entropy[row, position - 1].item() == pytest.approx(spread, abs=1e-4)
+
+
+def test_values_start_at_zero_and_do_not_see_the_future(base):
+    critic = Critic.from_base(str(base))
+    ids = torch.tensor([[3, 4, 5, 6, 7, 8]])
+    assert (critic(ids) == 0).all()
+    torch.nn.init.ones_(critic.head.weight)
+    other = torch.tensor([[3, 4, 5, 6, 9, 9]])
+    assert torch.allclose(critic(ids)[:, :4], critic(other)[:, :4])
+    assert not torch.allclose(critic(ids)[:, 4], critic(other)[:, 4])
+
+
+def test_every_question_is_asked_once_a_pass():
+    asked = [questions_of_step(QUESTIONS, step, 2, seed=1) for step in range(6)]
+    for start in (0, 3):
+        seen = [question.id for step in asked[start : start + 3] for question in step]
+        assert sorted(seen) == [question.id for question in QUESTIONS]
+    assert asked[:3] != asked[3:]
