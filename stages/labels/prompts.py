@@ -72,17 +72,6 @@ class Prompt:
             for label, (title, text) in enumerate(zip(titles, texts, strict=True), 1)
         )
 
-    def encode(self, text: str, tokenizer) -> list[int]:
-        """Token ids of a rendered prompt, through the chat template if the file says so."""
-        if self.chat:
-            if not getattr(tokenizer, "chat_template", None):
-                raise InputError("the judge has no chat template: use a prompt file without 'chat'")
-            message = [{"role": "user", "content": text}]
-            text = tokenizer.apply_chat_template(
-                message, tokenize=False, add_generation_prompt=True
-            )
-        return tokenizer(text, add_special_tokens=False)["input_ids"]
-
     def parse(self, reply: str, count: int) -> list[str]:
         """The values that a reply gives to items 1..count, in the items' order.
 
@@ -92,18 +81,18 @@ class Prompt:
         found = list(self.pattern.finditer(reply))
         if "label" not in self.pattern.groupindex:
             if len(found) != count:
-                raise MalformedReply("missing values" if len(found) < count else "extra values")
+                raise MalformedReply("missing_values" if len(found) < count else "extra_values")
             return [match["value"] for match in found]
         values = {}
         for match in found:
             label = as_integer(match["label"])
             if not 1 <= label <= count:
-                raise MalformedReply("extra labels")
+                raise MalformedReply("extra_labels")
             if label in values:
-                raise MalformedReply("duplicate labels")
+                raise MalformedReply("duplicate_labels")
             values[label] = match["value"]
         if len(values) < count:
-            raise MalformedReply("missing labels")
+            raise MalformedReply("missing_labels")
         return [values[label] for label in range(1, count + 1)]
 
 
@@ -115,7 +104,7 @@ def one_line(text: str) -> str:
 def as_integer(text: str) -> int:
     """The integer that `text` writes in ASCII digits. MalformedReply if it writes none."""
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
-        raise MalformedReply("not an integer")
+        raise MalformedReply("not_an_integer")
     return int(text)
 
 

@@ -1,0 +1,93 @@
+"""Step B2: the top passages of R_(k-1) for every intermediate query of the trajectories.
+
+In: trajectories of Agent_k, the index of R_(k-1). Out: for each query that was searched its
+`candidates.top_k` (20) passages in rank order; a query with fewer is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from stages.errors import run
+from stages.params import load_params
+
+SHARD = 1024  # queries between two save points
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Find the candidates of one turn of the flywheel."""
+    args = _arguments(argv)
+    params = load_params()
+
+    import torch
+
+    from stages.labels.queries import queries, read_trajectories
+    from stages.records import write_json, write_jsonl
+    from stages.retrieval.searcher import load_searcher
+    from stages.scratch import Scratch, fingerprint
+
+    trajectories = read_trajectories(args.trajectories)
+    asked = [query for trajectory in trajectories for query in queries(trajectory)]
+    torch.set_num_threads(params.compute.threads)
+    searcher = load_searcher(
+        args.index,
+        args.passages,
+        args.retriever,
+        device=params.compute.device,
+        batch_size=params.compute.encoding_batch,
+    )
+    index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
+    key = fingerprint(params.candidates, args.trajectories, index)
+    with Scratch(f"candidates@{args.turn}", key) as scratch:
+        rows = _search(asked, searcher, params.candidates.top_k, scratch)
+        kept = [row for row in rows if len(row["candidates"]) == params.candidates.top_k]
+        write_jsonl(args.output, kept)
+        write_json(args.metrics, _figures(trajectories, rows, kept))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
+    parser.add_argument("--retriever", required=True, help="folder of R_(k-1)")
+    parser.add_argument("--index", required=True, help="folder of its index")
+    parser.add_argument("--passages", required=True, help="the corpus")
+    parser.add_argument("--output", required=True, help="a row for each query, JSON Lines")
+    parser.add_argument("--metrics", required=True, help="counts, JSON")
+    return parser.parse_args(argv)
+
+
+def _search(asked: list[dict], searcher, top_k: int, scratch) -> list[dict]:
+    """The rows of `asked` with their candidates."""
+    from stages.progress import progress
+
+    rows = []
+    for start in progress(range(0, len(asked), SHARD), desc="candidates", unit="shard"):
+        part = asked[start : start + SHARD]
+        rows += scratch.shard(f"{start:08d}", lambda part=part: _candidates(part, searcher, top_k))
+    return rows
+
+
+def _candidates(part: list[dict], searcher, top_k: int) -> list[dict]:
+    from stages.rollout.loop import SearchRequest
+
+    requests = [SearchRequest(q["question"], tuple(q["history"]), q["query"]) for q in part]
+    return [
+        {**query, "candidates": [{"id": hit.passage.id, "score": hit.score} for hit in hits]}
+        for query, hits in zip(part, searcher.search(requests, top_k), strict=True)
+    ]
+
+
+def _figures(trajectories: list[dict], rows: list[dict], kept: list[dict]) -> dict:
+    with_queries = {row["question_id"] for row in rows}
+    return {
+        "in": len(rows),
+        "out": len(kept),
+        "dropped": {"few_candidates": len(rows) - len(kept)},
+        "trajectories": len(trajectories),
+        "trajectories_without_query": len(trajectories) - len(with_queries),
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,99 @@
+"""Steps B3 and B4: sub-answers, then local relevance (LR) of every candidate, by the judge.
+
+In: candidates, the trajectories they come from, the judge. Out: for each query the sub-answer (null
+where the judge is not sure) and an integer 0..100 for each candidate (null with
+`relevance.mode: off`, the ablation without LR, which asks no judge). The prompts are the files that
+`relevance.prompt` and `relevance.sub_answer_prompt` name. A reply that cannot be read is asked for
+again; a query whose grades stay unreadable is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from stages.errors import run
+from stages.params import Params, RelevanceMode, load_params
+
+if TYPE_CHECKING:
+    from stages.scratch import Scratch
+
+SHARD = 32  # trajectories between two save points
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Grade the candidates of one turn of the flywheel."""
+    args = _arguments(argv)
+    params = load_params()
+
+    from stages.labels.judging import figures
+    from stages.labels.queries import read_candidates
+    from stages.records import write_json, write_jsonl
+    from stages.scratch import Scratch, fingerprint
+
+    candidates = read_candidates(args.candidates)
+    if params.relevance.mode is RelevanceMode.off:
+        rows = [{"id": row["id"], "sub_answer": None, "scores": None} for row in candidates]
+        write_jsonl(args.output, rows)
+        write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
+        return
+    block = params.relevance
+    inputs = (args.candidates, args.trajectories, args.passages, args.judge)
+    key = fingerprint([params.seed, block], *inputs, block.prompt, block.sub_answer_prompt)
+    with Scratch(f"relevance@{args.turn}", key) as scratch:
+        rows = _judged(candidates, args, params, scratch)
+        kept = [row for row in rows if row["scores"] is not None]
+        write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
+        write_json(args.metrics, figures(rows))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
+    parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
+    parser.add_argument("--passages", required=True, help="the corpus")
+    parser.add_argument("--judge", required=True, help="folder of the judging language model")
+    parser.add_argument("--output", required=True, help="a row for each query, JSON Lines")
+    parser.add_argument("--metrics", required=True, help="counts, JSON")
+    return parser.parse_args(argv)
+
+
+def _judged(
+    candidates: list[dict], args: argparse.Namespace, params: Params, scratch: Scratch
+) -> list[dict]:
+    """The judge's rows for all candidates rows, trajectory by trajectory."""
+    from stages.labels.judge import Judge
+    from stages.labels.judging import Prompts, judge_trajectories
+    from stages.labels.queries import by_question, find_passages, read_trajectories
+    from stages.progress import progress
+    from stages.rollout.agents import load_agent
+
+    block = params.relevance
+    prompts = Prompts.load(block)
+    grouped = by_question(candidates)
+    asked = [row for row in read_trajectories(args.trajectories) if row["id"] in grouped]
+    passages = find_passages(args.passages, candidates)
+    judge = Judge(
+        load_agent(args.judge, params.compute),
+        seed=params.seed,
+        retries=block.retries,
+        temperature=block.temperature,
+        max_reply_tokens=block.max_reply_tokens,
+    )
+    rows: list[dict] = []
+    with progress(total=len(candidates), desc="relevance", unit="query") as bar:
+        for start in range(0, len(asked), SHARD):
+            part = asked[start : start + SHARD]
+            rows += scratch.shard(
+                f"{start:08d}",
+                lambda part=part: judge_trajectories(
+                    judge, prompts, part, grouped, passages, block.window
+                ),
+            )
+            bar.update(len(rows) - bar.n)
+    return rows
+
+
+if __name__ == "__main__":
+    run(main)
