@@ -1,0 +1,108 @@
+"""Step B1, trajectories: how Agent_k answers training questions with R_(k-1).
+
+In: Agent_k, R_(k-1) with its index, the corpus, the training questions.
+Out: one line a question: its turns (thought, query, passages), answer, EM, why it stopped.
+As in the paper: greedy, the top 3 passages a turn, at most 5 searches. Ours: a seeded draw of the
+training questions, another one each turn.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+
+from stages import errors
+from stages.errors import InputError
+from stages.params import Params, load_params
+from stages.records import Question, read_questions, write_json, write_jsonl
+from stages.scratch import Scratch, fingerprint
+
+SHARD = 256  # questions between two save points
+
+
+def trajectories(arguments: argparse.Namespace, params: Params) -> None:
+    """Write the trajectories and their figures."""
+    from stages.rollout.draw import draw_questions
+
+    available = read_questions(arguments.questions)
+    try:
+        questions = draw_questions(
+            available, params.trajectories.questions, params.seed, "trajectories", arguments.turn
+        )
+    except InputError as error:
+        raise InputError(f"{arguments.questions}: 'trajectories.questions': {error}") from None
+    settings = [params.seed, params.protocol, params.rollout, params.trajectories, arguments.turn]
+    inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
+    key = fingerprint(settings, *inputs, arguments.questions)
+    with Scratch(f"trajectories@{arguments.turn}", key) as scratch:
+        rows = _rows(questions, arguments, params, scratch)
+        write_jsonl(arguments.output, rows)
+        write_json(arguments.metrics, figures(rows, len(questions)))
+
+
+def _rows(
+    questions: list[Question], arguments: argparse.Namespace, params: Params, scratch: Scratch
+) -> list[dict]:
+    from stages.retrieval.searcher import load_searcher
+    from stages.rollout.agents import load_agent
+    from stages.rollout.loop import Limits, record, run, start
+    from stages.rollout.protocol import Protocol
+
+    compute = params.compute
+    protocol = Protocol(params.protocol)
+    agent = load_agent(arguments.agent, compute)
+    searcher = load_searcher(
+        arguments.index,
+        arguments.passages,
+        arguments.retriever,
+        device=compute.device,
+        batch_size=compute.encoding_batch,
+    )
+
+    def search(requests):
+        return searcher.search(requests, params.rollout.top_k)
+
+    def finish(part: list[Question]) -> list[dict]:
+        rollouts = [start(question, protocol, agent.tokenizer) for question in part]
+        run(rollouts, agent, search, protocol, Limits.of(params.rollout), desc="trajectories")
+        return [record(rollout) for rollout in rollouts]
+
+    rows: list[dict] = []
+    for first in range(0, len(questions), SHARD):
+        part = questions[first : first + SHARD]
+        rows += scratch.shard(f"{first:08d}", lambda part=part: finish(part))
+    return rows
+
+
+def figures(rows: list[dict], asked: int) -> dict:
+    """Counts in and out, mean EM, F1 and searches, and how many rollouts stopped for what."""
+    count = len(rows)
+    return {
+        "in": asked,
+        "out": count,
+        "dropped": {},
+        "em": sum(row["em"] for row in rows) / count,
+        "f1": sum(row["f1"] for row in rows) / count,
+        "searches": sum(row["searches"] for row in rows) / count,
+        "queries": sum(row["searches"] for row in rows),
+        "stops": dict(sorted(Counter(row["stop"] for row in rows).items())),
+    }
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Parse the paths, check the parameters, run the stage."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--agent", required=True, type=Path, help="folder of Agent_k")
+    parser.add_argument("--retriever", required=True, type=Path, help="folder of R_(k-1)")
+    parser.add_argument("--index", required=True, type=Path, help="index of the corpus by R_(k-1)")
+    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
+    parser.add_argument("--questions", required=True, type=Path, help="training questions")
+    parser.add_argument("--output", required=True, type=Path, help="trajectories, JSON Lines")
+    parser.add_argument("--metrics", required=True, type=Path, help="the figures, JSON")
+    trajectories(parser.parse_args(argv), load_params())
+
+
+if __name__ == "__main__":
+    errors.run(main)
