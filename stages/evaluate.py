@@ -1,0 +1,141 @@
+"""One (agent, retriever) pair on every question set: EM, F1, searches per question, recall.
+
+Agentic-R, step D and its tables. Greedy rollouts; all question sets share the batches. Exact
+match and F1 as SQuAD defines them, each with a bootstrap interval over questions. Beyond the
+paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions are kept,
+so that any two pairs can be compared question by question.
+
+in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each)
+out: trajectories with their set, and for each turn the `ranked` passage ids; the figures
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stages.errors import InputError, run
+from stages.params import Params, load_params
+from stages.records import Question, read_questions, write_json, write_jsonl
+from stages.scratch import Scratch, fingerprint
+
+SHARD = 512  # questions between two save points
+
+Questions = list[tuple[str, Question]]  # with the name of the set that each is from
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Evaluate the pair and write its predictions and figures."""
+    args = _arguments(argv)
+    params = load_params()
+    questions = _question_sets(args.questions)
+    inputs = [args.agent, args.index, args.passages, args.questions]
+    if args.retriever and args.retriever.exists():
+        inputs.append(args.retriever)
+    key = fingerprint([params.protocol, params.rollout, params.evaluate], *inputs)
+    with Scratch(f"evaluate@{args.name}", key) as scratch:
+        rows = _evaluate(questions, args, params, scratch)
+        write_jsonl(args.output, rows)
+        write_json(args.metrics, _figures(rows, args, params))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="what the pair is called")
+    parser.add_argument("--agent", required=True, type=Path, help="folder of the language model")
+    parser.add_argument("--index", required=True, type=Path, help="folder of the index")
+    parser.add_argument("--retriever", type=Path, help="folder of the encoder; BM25 has none")
+    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
+    parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
+    parser.add_argument("--output", required=True, type=Path, help="predictions, JSON Lines")
+    parser.add_argument("--metrics", required=True, type=Path, help="the figures, JSON")
+    return parser.parse_args(argv)
+
+
+def _question_sets(folder: Path) -> Questions:
+    files = sorted(folder.glob("*.jsonl"))
+    if not files:
+        raise InputError(f"{folder}: holds no question set (a file NAME.jsonl)")
+    return [(file.stem, question) for file in files for question in read_questions(file)]
+
+
+def _evaluate(
+    questions: Questions, args: argparse.Namespace, params: Params, scratch: Scratch
+) -> list[dict]:
+    from stages.retrieval.searcher import load_searcher
+    from stages.rollout.agents import load_agent
+
+    compute = params.compute
+    agent = load_agent(args.agent, compute)
+    searcher = load_searcher(
+        args.index,
+        args.passages,
+        args.retriever,
+        device=compute.device,
+        batch_size=compute.encoding_batch,
+    )
+    rows: list[dict] = []
+    for start in range(0, len(questions), SHARD):
+        part = questions[start : start + SHARD]
+        rows += scratch.shard(str(start), partial(_rollouts, part, agent, searcher, params))
+    return rows
+
+
+def _rollouts(part: Questions, agent, searcher, params: Params) -> list[dict]:
+    from stages.rollout.loop import Limits, record, run, start
+    from stages.rollout.protocol import Protocol
+
+    protocol = Protocol(params.protocol)
+    depth = max([params.rollout.top_k, *params.evaluate.recall_at])
+    rollouts = [start(question, protocol, agent.tokenizer) for _, question in part]
+    ranked: dict = {}  # request -> passage ids, to the depth that recall needs
+
+    def search(requests):
+        hits = searcher.search(requests, depth)
+        ranked.update(
+            (request, [hit.passage.id for hit in found])
+            for request, found in zip(requests, hits, strict=True)
+        )
+        return [found[: params.rollout.top_k] for found in hits]
+
+    run(rollouts, agent, search, protocol, Limits.of(params.rollout), desc="evaluate")
+    return [
+        _row(set_name, rollout.question, record(rollout), ranked)
+        for (set_name, _), rollout in zip(part, rollouts, strict=True)
+    ]
+
+
+def _row(set_name: str, question: Question, row: dict, ranked: dict) -> dict:
+    from stages.retrieval.searcher import SearchRequest
+
+    history: list[str] = []
+    for turn in row["turns"]:
+        if turn["query"] is not None:
+            request = SearchRequest(question.question, tuple(history), turn["query"])
+            turn["ranked"] = ranked.get(request, [])
+            history.append(turn["query"])
+    support = question.metadata.get("supporting_ids") or []
+    return {"set": set_name, **row, "hops": len(support), "supporting_ids": support}
+
+
+def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
+    from stages.evaluation.summary import summarise
+
+    sets: dict[str, list[dict]] = {}
+    for row in rows:
+        sets.setdefault(row["set"], []).append(row)
+    options = {
+        "recall_at": params.evaluate.recall_at,
+        "shown": params.rollout.top_k,
+        "seed": params.seed,
+        "samples": params.evaluate.bootstrap_samples,
+    }
+    return {
+        "agent": args.agent.name,
+        "retriever": args.index.name,
+        "sets": {name: summarise(part, **options) for name, part in sets.items()},
+    }
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,1 @@
+"""From metrics and predictions to one page: figures, comparisons, health, cases, plots."""

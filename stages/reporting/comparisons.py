@@ -1,0 +1,78 @@
+"""What each half turn of the flywheel gave: paired differences with bootstrap intervals.
+
+Two pairs are compared question by question, so the interval is that of the mean difference, which
+is narrower than two intervals side by side suggest. A difference is called one only when its
+interval leaves out zero.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from stages.reporting.predictions import Predictions
+from stages.reporting.results import PairResult, Results, agent_label, retriever_label
+from stages.scoring import bootstrap_interval
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Mean of `after` less `before` over all questions, with its 95 % interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+
+@dataclass(frozen=True)
+class Step:
+    """One change between two pairs: a new agent, or a new retriever."""
+
+    what: str
+    before: PairResult
+    after: PairResult
+    em: Difference
+    searches: Difference
+
+
+def half_turns(results: Results, predictions: Predictions, seed: int, samples: int) -> list[Step]:
+    """The half turns whose two pairs were both evaluated, and the whole way from 0 to K."""
+    found = []
+    for what, before, after in _changes(results.turns):
+        pairs = results.pair(*before), results.pair(*after)
+        if None not in pairs and before != after:
+            rows = [predictions[pair.name] for pair in pairs]
+            em, searches = (difference(*rows, key, seed, samples) for key in ("em", "searches"))
+            found.append(Step(what, *pairs, em, searches))
+    return found
+
+
+def _changes(turns: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
+    """(name, (agent, retriever) before, after), in the order in which the flywheel makes them."""
+    rows = []
+    for previous, turn in zip(["0", *turns], turns, strict=False):
+        new, old = agent_label(turn), agent_label(previous)
+        ranker, former = retriever_label(turn), retriever_label(previous)
+        rows.append((f"PPO: {new} for {old}, {former}", (previous, previous), (turn, previous)))
+        rows.append((f"{ranker} for {former}, same {new}", (turn, previous), (turn, turn)))
+    if turns:
+        last = turns[-1]
+        name = f"all turns: {agent_label(last)} + {retriever_label(last)}"
+        rows.append((f"{name} for base agent + R 0", ("0", "0"), (last, last)))
+    return rows
+
+
+def difference(
+    before: list[dict], after: list[dict], key: str, seed: int, samples: int
+) -> Difference:
+    """Paired over the questions that both hold, matched by set and id."""
+    old = {(row["set"], row["id"]): row[key] for row in before}
+    new = {(row["set"], row["id"]): row[key] for row in after}
+    values = [float(new[question] - old[question]) for question in old if question in new]
+    low, high = bootstrap_interval(values, seed, samples)
+    return Difference(fmean(values), low, high)

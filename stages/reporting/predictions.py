@@ -1,0 +1,28 @@
+"""The trajectories of the evaluation, and the passages that some of them show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from stages.records import Passage, iter_jsonl, passage_of, read_jsonl
+from stages.reporting.results import Results
+
+KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches")
+
+Predictions = dict[str, list[dict]]  # pair name -> trajectories of all question sets
+
+
+def read_predictions(folder: Path, results: Results) -> Predictions:
+    """The trajectories of every pair. InputError names the first file that is missing."""
+    return {p.name: read_jsonl(folder / f"{p.name}.jsonl", KEYS) for p in results.pairs}
+
+
+def shown_passages(path: Path, rows: Iterable[dict]) -> dict[str, Passage]:
+    """The passages that the trajectories `rows` show, by id: one pass over the corpus."""
+    wanted = {hit["id"] for row in rows for turn in row["turns"] for hit in turn["passages"]}
+    return {
+        str(row["id"]): passage_of(row, where)
+        for where, row in iter_jsonl(path, ("id", "contents"))
+        if str(row["id"]) in wanted
+    }

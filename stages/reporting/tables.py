@@ -1,0 +1,96 @@
+"""The figures of the page as rows: for the page itself, for `dvc metrics` and for `dvc plots`."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+from stages.reporting.comparisons import Difference, Step
+from stages.reporting.health import selection_rate
+from stages.reporting.overview import verdict
+from stages.reporting.results import Results
+
+PAIR_COLUMNS = (
+    "questions",
+    "em",
+    "em_low",
+    "em_high",
+    "f1",
+    "f1_low",
+    "f1_high",
+    "searches",
+    "searches_low",
+    "searches_high",
+    "unanswered",
+    "found",
+)
+
+
+def pair_rows(results: Results) -> list[dict]:
+    """Tidy: one row for each pair and question set."""
+    rows = []
+    for pair in results.pairs:
+        for name, figures in pair.sets.items():
+            row = {"agent": pair.agent, "retriever": pair.retriever, "question_set": name}
+            row |= {column: figures[column] for column in PAIR_COLUMNS}
+            row |= {f"recall_{k}": value for k, value in figures["recall"].items()}
+            rows.append(row)
+    return rows
+
+
+def turn_rows(results: Results) -> list[dict]:
+    """One row a turn of the flywheel, one column a figure and question set, for `dvc plots`."""
+    rows = []
+    for pair in results.flywheel:
+        row: dict = {"turn": pair.agent, "em": pair.mean("em"), "searches": pair.mean("searches")}
+        for name, figures in pair.sets.items():
+            row |= {f"{key}_{name}": figures[key] for key in ("em", "f1", "searches")}
+        rows.append(row)
+    return rows
+
+
+def summary(results: Results, steps: list[Step]) -> dict:
+    """The few figures that tell runs apart, for `dvc metrics` and `dvc exp show`.
+
+    EM and F1 from 0 to 1, means over question sets, by turn; half turns with their intervals.
+    """
+    pairs = {pair.agent: pair for pair in results.flywheel}
+    return {
+        "verdict": verdict(results),
+        "em": {turn: pair.mean("em") for turn, pair in pairs.items()},
+        "f1": {turn: pair.mean("f1") for turn, pair in pairs.items()},
+        "searches": {turn: pair.mean("searches") for turn, pair in pairs.items()},
+        "selection_rate": {turn: selection_rate(results, turn) for turn in results.turns},
+        "steps": {
+            f"{s.before.agent}-{s.before.retriever} to {s.after.agent}-{s.after.retriever}": {
+                "em": _interval(s.em),
+                "searches": _interval(s.searches),
+            }
+            for s in steps
+        },
+    }
+
+
+def _interval(difference: Difference) -> dict:
+    return {"mean": difference.mean, "low": difference.low, "high": difference.high}
+
+
+def as_csv(rows: list[dict]) -> str:
+    """Rows with the same keys as CSV text, one line a row; floats in full."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def numbers(tree: dict, prefix: str = "") -> list[tuple[str, float]]:
+    """All numbers of nested figures with their path, in order: `agent / accuracy`, .93."""
+    found = []
+    for key, value in tree.items():
+        path = f"{prefix} / {key}" if prefix else str(key)
+        if isinstance(value, dict):
+            found += numbers(value, path)
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            found.append((path.replace("_", " "), value))
+    return found

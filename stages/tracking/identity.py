@@ -1,0 +1,79 @@
+"""What makes two MLflow runs the same flywheel, so that none is tracked twice.
+
+A flywheel under way is known by its parameters; a finished one by its parameters and all figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+from enum import Enum
+from pathlib import Path
+
+from stages.params import Params
+from stages.reporting.results import Results
+
+
+def key(params: Params) -> str:
+    """Digest of the parameters that a result depends on, and the experiment's name."""
+    return _digest([flat(params), os.environ.get("DVC_EXP_NAME", "")])
+
+
+def digest(results: Results, params: Params) -> str:
+    """Digest of parameters and figures: equal for a run and its rebuild from the metrics."""
+    return _digest([flat(params), dataclasses.asdict(results)])
+
+
+def flat(params: Params) -> dict[str, str]:
+    """`agent.steps` -> `40`; without `compute`, on which no result depends."""
+    tree = dataclasses.asdict(params)
+    tree.pop("compute")
+    return _flatten(tree)
+
+
+def _flatten(tree: dict, prefix: str = "") -> dict[str, str]:
+    found = {}
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            found |= _flatten(value, f"{prefix}{name}.")
+        else:
+            plain = value.value if isinstance(value, Enum) else value
+            found[f"{prefix}{name}"] = plain if isinstance(plain, str) else json.dumps(plain)
+    return found
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
+def origin() -> dict[str, str]:
+    """Tags that say where a run comes from: git commit, dvc.lock, experiment name."""
+    tags = {
+        "mlflow.source.git.commit": _commit(),
+        "dvc_lock": _lock(Path("dvc.lock")),
+        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
+    }
+    return {name: value for name, value in tags.items() if value}
+
+
+def _commit() -> str | None:
+    command = ["git", "rev-parse", "HEAD"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def _lock(path: Path) -> str | None:
+    """Digest of dvc.lock without the report's own entry, which is written after the report."""
+    import yaml
+
+    try:
+        stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return None
+    return _digest({name: entry for name, entry in stages.items() if name != "report"})

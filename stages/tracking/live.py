@@ -1,0 +1,81 @@
+"""Curves in MLflow while a stage trains, in the same child run that the report completes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from stages.params import load_params
+from stages.tracking import identity
+from stages.tracking.runs import Runs
+from stages.tracking.store import connect, tolerated
+
+
+class Live:
+    """`log(step, figures)` for one stage of one turn; does nothing once tracking has failed."""
+
+    def __init__(self, stage: str):
+        self.stage = stage
+        self.runs: Runs | None = None
+        self.run = ""
+        self.last = -1  # the last step that an earlier, killed attempt logged
+
+    def open(self, turn: str) -> None:
+        """Find the turn's child run of the flywheel under way, or start it."""
+        params = load_params()
+        runs, key = Runs(*connect()), identity.key(params)
+        under_way = [r for r in runs.parents(key) if "flywheel_digest" not in r.data.tags]
+        if under_way:
+            parent = under_way[0].info.run_id
+        else:
+            parent = runs.new_parent(key, identity.flat(params))
+        children = runs.children(parent).get(turn)
+        self.run = children[0].info.run_id if children else runs.new_child(parent, turn)
+        steps = (step for name, step, _ in runs.points(self.run) if self._own(name))
+        self.last = max(steps, default=-1)
+        runs.client.update_run(self.run, status="RUNNING")
+        self.runs = runs
+
+    def _own(self, name: str) -> bool:
+        return name.startswith(f"{self.stage}/")
+
+    def log(self, step: int, figures: dict[str, float]) -> None:
+        """Add one point a figure; steps that an earlier attempt has logged are skipped."""
+        if self.runs is None or step <= self.last:
+            return
+        runs, self.runs = self.runs, None
+        with tolerated("logging a step"):
+            runs.log_points(self.run, curve_points(self.stage, [{**figures, "step": step}]))
+            self.runs = runs
+
+    def close(self, status: str) -> None:
+        if self.runs is not None:
+            with tolerated("closing the run"):
+                self.runs.client.update_run(self.run, status=status)
+
+
+def curve_points(stage: str, rows: list[dict[str, float]]) -> list[tuple[str, int, float]]:
+    """The points of a curve: `agent/reward` at each `step`; cells without a number are left out."""
+    return [
+        (f"{stage}/{name}", int(row["step"]), float(value))
+        for row in rows
+        for name, value in row.items()
+        if name != "step" and value == value
+    ]
+
+
+@contextmanager
+def live(stage: str, turn: str) -> Iterator[Live]:
+    """Track `stage` of `turn` as it runs: `with live("agent", "1") as tracked: tracked.log(...)`.
+
+    Whatever goes wrong in the store is said in one line, and the block runs on untracked.
+    """
+    tracked = Live(stage)
+    with tolerated("opening the run"):
+        tracked.open(turn)
+    try:
+        yield tracked
+    except BaseException:
+        tracked.close("FAILED")
+        raise
+    tracked.close("FINISHED")
