@@ -196,7 +196,10 @@ class Evaluate:
 
 @dataclass
 class Report:
-    cases: int = 3
+    """`cases_per_kind`: questions won, lost and unchanged; `traces`: for MLflow, each turn."""
+
+    cases_per_kind: int = 1
+    traces: int = 20
 
 
 @dataclass
