@@ -1,0 +1,103 @@
+"""The whole DAG, both turns, at the smallest size, from a clean clone; then what a change reruns."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.compose import compose
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    "DVC_NO_ANALYTICS": "1",
+    "GIT_AUTHOR_NAME": "test",
+    "GIT_AUTHOR_EMAIL": "test@example.org",
+    "GIT_COMMITTER_NAME": "test",
+    "GIT_COMMITTER_EMAIL": "test@example.org",
+}
+
+
+def command(folder: Path, *words: str, code: int = 0) -> str:
+    done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == code, f"{' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-6000:]}"
+    return done.stdout + done.stderr
+
+
+def stages_run(output: str) -> set[str]:
+    """The stages that `dvc repro` says it ran."""
+    lines = (line for line in output.splitlines() if line.startswith("Running stage"))
+    return {line.split("'")[1] for line in lines}
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """A clone of what git tracks here, as it stands in the working tree, at the smoke scale."""
+    folder = tmp_path_factory.mktemp("clone") / "repo"
+    tracked = command(ROOT, "git", "ls-files", "-z").split("\0")
+    for name in filter(None, tracked):
+        if (ROOT / name).exists():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    compose_in(folder, "scale=smoke")
+    command(folder, "git", "init", "-q")
+    command(folder, "git", "add", "-A")
+    command(folder, "git", "commit", "-qm", "smoke")
+    return folder
+
+
+def compose_in(folder: Path, *overrides: str) -> None:
+    here = os.getcwd()
+    os.chdir(folder)
+    try:
+        compose(folder / "params.yaml", list(overrides))
+    finally:
+        os.chdir(here)
+
+
+@pytest.fixture(scope="module")
+def first_run(clone):
+    return command(clone, "dvc", "repro")
+
+
+def test_both_turns_run_and_the_kept_models_do_not(clone, first_run):
+    ran = stages_run(first_run)
+    listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
+    assert ran == listed - {"base"}
+    assert {"agent@2", "retriever@2", "evaluate@2", "index@2", "compare@agent2_r1"} <= ran
+
+
+def test_counts_balance(clone, first_run):
+    for file in sorted((clone / "metrics").rglob("*.json")):
+        counts = json.loads(file.read_text())
+        if "dropped" in counts:
+            assert counts["in"] == counts["out"] + sum(counts["dropped"].values()), file
+
+
+def test_a_second_run_does_nothing(clone, first_run):
+    assert stages_run(command(clone, "dvc", "repro")) == set()
+
+
+def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())
+    compose_in(clone, "scale=smoke", "retriever.temperature=0.05")
+    ran = stages_run(command(clone, "dvc", "repro", "retriever@1"))
+    assert ran == {"retriever@1"}
+    compose_in(clone, "scale=smoke", "compute.generation_batch=7")
+    again = stages_run(command(clone, "dvc", "repro"))
+    assert again == set(), "retriever@1 comes back from the cache, and `compute` reruns nothing"
+    assert yaml.safe_load((clone / "dvc.lock").read_text()) == lock
+
+
+def test_a_third_turn_runs_itself_alone(clone, first_run):
+    compose_in(clone, "scale=smoke", '+iterations.3={previous: "2"}')
+    dry = command(clone, "dvc", "repro", "--dry")
+    assert {name.partition("@")[2] for name in stages_run(dry)} == {"3", ""}
+    assert {name for name in stages_run(dry) if "@" not in name} == {"report"}
+    compose_in(clone, "scale=smoke")
