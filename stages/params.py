@@ -78,11 +78,16 @@ class Rollout:
 
 @dataclass
 class World:
-    """Sizes of the synthetic world."""
+    """Sizes of the synthetic world: how many words of each class, and bearers of a name."""
 
     names: int = 110
     namesakes_min: int = 5
     namesakes_max: int = 8
+    title_words: int = 30
+    cities: int = 40
+    countries: int = 16
+    universities: int = 32
+    prizes: int = 32
     test_share: float = 0.4
 
 
@@ -113,10 +118,24 @@ class Base:
 
 @dataclass
 class Encoder:
+    """R_0: a ready-made model, or (`model` null) a BERT made from scratch on the passages."""
+
     model: str | None = None
     revision: str | None = None
     query_prompt: str = ""
     passage_prompt: str = ""
+    layers: int = 2
+    width: int = 128
+    heads: int = 4
+    max_length: int = 96
+    steps: int = 500
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    warmup: float = 0.1
+    temperature: float = 0.05
+    words: str = ""
+    fillers: str = ""
+    families: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -186,6 +205,13 @@ class Pairs:
 @dataclass
 class Retriever:
     input: RetrieverInput = RetrieverInput.question_query
+    steps: int | None = None
+    epochs: int = 2
+    batch_size: int = 32
+    learning_rate: float = 2e-5
+    warmup: float = 0.1
+    temperature: float = 0.01
+    max_length: int | None = None
 
 
 @dataclass
@@ -207,7 +233,7 @@ class Compute:
     device: str = "cpu"
     threads: int = 2
     generation_batch: int = 128
-    encoding_batch: int = 256
+    encoding_batch: int = 32
 
 
 @dataclass
@@ -287,23 +313,12 @@ def _check(params: Params, path: str) -> None:
         ("pairs.max_positives", params.pairs.max_positives),
         ("pairs.negatives", params.pairs.negatives),
         ("trajectories.questions", params.trajectories.questions),
-        *(
-            (f"agent.{name}", getattr(params.agent, name))
-            for name in (
-                "steps",
-                "questions",
-                "rollouts",
-                "mini_batch",
-                "micro_batch",
-                "epochs",
-                "max_searches",
-                "top_k",
-                "save_every",
-            )
-        ),
+        *((f"agent.{k}", v) for k, v in vars(params.agent).items() if isinstance(v, int)),
     ):
         if value < 1:
             raise InputError(f"{path}: '{key}' must be at least 1, found {value}")
+    if params.agent.temperature <= 0:
+        raise InputError(f"{path}: 'agent.temperature' must be above 0: PPO samples its rollouts")
     off = (
         params.relevance.mode is RelevanceMode.off,
         params.correctness.mode is CorrectnessMode.off,
