@@ -1,0 +1,36 @@
+"""Stage corpus: the passages that are searched.
+
+In: `corpus` of params.yaml. Out: OUTPUT/passages.jsonl, and for a synthetic world
+OUTPUT/world.json, its facts, which the stage questions asks about.
+
+`corpus.source` is `world`, or a JSON Lines file of passages in Search-R1's form, which is checked
+and copied. The paper's corpus is Wikipedia 2018, 21 million passages of 100 words.
+"""
+
+import argparse
+from pathlib import Path
+
+from stages import errors
+from stages.params import load_params
+from stages.records import read_passages, write_passages
+from stages.world.world import World
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make or copy the corpus."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder of the corpus")
+    arguments = parser.parse_args(argv)
+    params = load_params()
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    passages = arguments.output / "passages.jsonl"
+    if params.corpus.source == "world":
+        world = World.make(params.seed, params.corpus.world)
+        write_passages(passages, world.passages)
+        world.save(arguments.output / "world.json")
+    else:
+        write_passages(passages, read_passages(params.corpus.source))
+
+
+if __name__ == "__main__":
+    errors.run(main)

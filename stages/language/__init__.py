@@ -1,0 +1,1 @@
+"""Small causal language models made from scratch: tokenizer, architecture, training."""

@@ -1,0 +1,1 @@
+"""A synthetic multi-hop world: its words, facts, questions, demonstrations and grades."""

@@ -1,0 +1,136 @@
+"""A world: people who share names, their works, and cities in countries.
+
+Names are shared by several people, each of another craft and each the maker of one work, so only
+the question tells which Soman is meant. A share of the names, with the cities, countries,
+universities and prizes of their bearers, is kept for test questions; the passages of both parts
+are one corpus.
+"""
+
+import json
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stages import params
+from stages.errors import InputError
+from stages.records import Passage, read_json, write_json
+from stages.seeds import seed_of
+from stages.world.facts import COUNTRY, CRAFTS, MAKER, PERSONAL, Fact
+from stages.world.vocabulary import words
+
+TRAIN, TEST = "train", "test"
+
+
+@dataclass(frozen=True)
+class World:
+    """Facts in the order of their passages, and the part of the questions each belongs to."""
+
+    facts: tuple[Fact, ...]
+    parts: tuple[str, ...]
+
+    @classmethod
+    def make(cls, seed: int, sizes: params.World) -> "World":
+        """The world of a seed. InputError where its sizes contradict each other."""
+        draw = random.Random(seed_of(seed, "world"))
+        told: list[tuple[str, Fact]] = []
+        titles = _titles(sizes, draw)
+        for part, split in _parts(sizes).items():
+            for city in split["city"]:
+                country = draw.choice(split["country"])
+                told.append((part, Fact("city", city, COUNTRY, country)))
+            for name in split["name"]:
+                told += [(part, fact) for fact in _namesakes(name, split, titles, sizes, draw)]
+        draw.shuffle(told)
+        return cls(tuple(fact for _, fact in told), tuple(part for part, _ in told))
+
+    @property
+    def passages(self) -> list[Passage]:
+        """One passage a fact; the id is its place in the corpus."""
+        return [
+            Passage(str(number), fact.subject, fact.text) for number, fact in enumerate(self.facts)
+        ]
+
+    def save(self, path: str | Path) -> None:
+        """Write the facts with the ids of their passages."""
+        rows = [
+            {"id": str(number), "part": part, **asdict(fact)}
+            for number, (part, fact) in enumerate(zip(self.parts, self.facts, strict=True))
+        ]
+        write_json(path, {"facts": rows})
+
+    @classmethod
+    def load(cls, path: str | Path) -> "World":
+        """Read what `save` wrote."""
+        try:
+            rows = read_json(path)["facts"]
+            facts = [
+                Fact(row["kind"], row["subject"], row["relation"], row["value"]) for row in rows
+            ]
+            return cls(tuple(facts), tuple(row["part"] for row in rows))
+        except (KeyError, TypeError, json.JSONDecodeError):
+            raise InputError(f"{path}: not a world's facts; run the stage corpus again") from None
+
+
+def _parts(sizes: params.World) -> dict[str, dict[str, list[str]]]:
+    """The words of each class that belong to training and to test questions."""
+    counts = {
+        "name": sizes.names,
+        "city": sizes.cities,
+        "country": sizes.countries,
+        "university": sizes.universities,
+        "prize": sizes.prizes,
+    }
+    test = {kind: round(count * sizes.test_share) for kind, count in counts.items()}
+    for kind in ("city", "university", "prize"):
+        least = min(test[kind], counts[kind] - test[kind])
+        if least < sizes.namesakes_max:
+            raise InputError(
+                f"params.yaml: 'corpus.world': {counts[kind]} words of the class {kind} leave "
+                f"{least} in one part, fewer than namesakes_max ({sizes.namesakes_max})"
+            )
+    if not 2 <= sizes.namesakes_min <= sizes.namesakes_max <= len(CRAFTS):
+        raise InputError(
+            "params.yaml: 'corpus.world': needs "
+            f"2 <= namesakes_min <= namesakes_max <= {len(CRAFTS)}"
+        )
+    if min(test["name"], sizes.names - test["name"], test["country"]) < 1:
+        raise InputError("params.yaml: 'corpus.world': test_share leaves a part without names")
+    known = {kind: words(kind, count) for kind, count in counts.items()}
+    return {
+        TRAIN: {kind: known[kind][test[kind] :] for kind in counts},
+        TEST: {kind: known[kind][: test[kind]] for kind in counts},
+    }
+
+
+def _titles(sizes: params.World, draw: random.Random) -> list[str]:
+    """Titles in a random order; their words are shared, the titles are not."""
+    count = sizes.title_words
+    if count**2 < sizes.names * sizes.namesakes_max:
+        raise InputError(
+            f"params.yaml: 'corpus.world.title_words': {count} words give {count**2} titles, "
+            f"{sizes.names * sizes.namesakes_max} works need one each"
+        )
+    firsts, seconds = words("first_title", count), words("second_title", count)
+    titles = [f"{first} {second}" for first in firsts for second in seconds]
+    draw.shuffle(titles)
+    return titles
+
+
+def _namesakes(
+    name: str,
+    split: dict[str, list[str]],
+    titles: list[str],
+    sizes: params.World,
+    draw: random.Random,
+) -> list[Fact]:
+    """All facts of the people called `name`, whose values differ in every relation."""
+    count = draw.randint(sizes.namesakes_min, sizes.namesakes_max)
+    crafts = draw.sample(CRAFTS, count)
+    facts = [Fact(craft.kind, titles.pop(), MAKER, name) for craft in crafts]
+    for relation in PERSONAL.values():
+        values = draw.sample(split[relation.value], count)
+        facts += [
+            Fact(craft.profession, name, relation.name, value)
+            for craft, value in zip(crafts, values, strict=True)
+        ]
+    return facts
