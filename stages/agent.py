@@ -41,24 +41,23 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
             f"{arguments.questions}: holds {len(questions)} questions, 'agent.questions' asks for "
             f"{params.agent.questions} a step"
         )
+    seed = seed_of(params.seed, "agent", arguments.turn)
+    searcher = load_searcher(arguments, params)
+    generator, learner = load_models(arguments.base, params, seed)
     settings = [params.seed, params.agent, params.protocol, params.rollout, arguments.turn]
     inputs = [arguments.base, arguments.retriever, arguments.index, arguments.passages]
     key = fingerprint(settings, *inputs, arguments.questions)
-    seed = seed_of(params.seed, "agent", arguments.turn)
-    limits = replace(Limits.of(params.rollout), max_searches=params.agent.max_searches)
     with (
         Scratch(f"agent@{arguments.turn}", key) as scratch,
         live("agent", arguments.turn) as tracked,
     ):
-        generator, learner = load_models(arguments.base, params, seed)
-        searcher = load_searcher(arguments, params)
         curves = train(
             learner,
             generator,
             partial(searcher.search, top_k=params.agent.top_k),
             questions,
             Protocol(params.protocol),
-            limits,
+            replace(Limits.of(params.rollout), max_searches=params.agent.max_searches),
             params.agent,
             seed,
             scratch.path,

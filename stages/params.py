@@ -106,12 +106,21 @@ class Questions:
 
 @dataclass
 class BaseModel:
+    """A ready-made language model, or (`model` null) one made from scratch."""
+
     model: str | None = None
     revision: str | None = None
+    layers: int = 4
+    width: int = 128
+    steps: int = 800
+    easy_steps: int = 100
+    batch_size: int = 16
+    learning_rate: float = 2e-3
 
 
 @dataclass
 class Base:
+    seed: int = 0
     agent: BaseModel = field(default_factory=BaseModel)
     judge: BaseModel = field(default_factory=BaseModel)
 

@@ -2,44 +2,28 @@
 
 from __future__ import annotations
 
-import random
 from types import SimpleNamespace
 
 import pytest
 import torch
+from ppo_world import QUESTIONS, write_base
 
-from stages.language.architecture import Architecture, make_model
-from stages.language.tokenizer import make_tokenizer
 from stages.params import Agent
 from stages.params import Protocol as ProtocolParams
-from stages.ppo.batch import collate
 from stages.ppo.critic import Critic
 from stages.ppo.learner import Learner
 from stages.ppo.policy import token_log_probs
 from stages.ppo.trainer import questions_of_step, sample, to_batch, train
-from stages.records import Passage, Question
+from stages.records import Passage
 from stages.retrieval.searcher import Hit
 from stages.rollout.generator import TransformersGenerator
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol
 
-PLANTS = ("fern", "rose", "moss", "palm", "vine", "reed")
-COLORS = ("red", "green", "blue", "white")
-QUESTIONS = [Question(f"q{n}", f"color of {p}", ["blue"]) for n, p in enumerate(PLANTS)]
 LIMITS = Limits(
     max_searches=2, max_turn_tokens=12, max_information_tokens=32, max_context_tokens=128
 )
 PROTOCOL = Protocol(ProtocolParams())
-
-
-def turns(plant: str, color: str) -> list[tuple[str, bool]]:
-    """(text, written by the agent) of one demonstration."""
-    return [
-        (f"Question: color of {plant}\n", False),
-        (f"<think> look </think> <search> {plant}</search>", True),
-        (f"\n<information>\n{plant} is a plant\n</information>\n", False),
-        (f"<think> guess </think> <answer> {color}</answer>", True),
-    ]
 
 
 def search(requests) -> list[list[Hit]]:
@@ -49,32 +33,7 @@ def search(requests) -> list[list[Hit]]:
 
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
-    """A model folder taught to search and then to answer any color: right a quarter of the time."""
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("base")
-    texts = ["".join(text for text, _ in turns(p, c)) for p in PLANTS for c in COLORS]
-    tokenizer = make_tokenizer(texts)
-    model = make_model(Architecture(width=32, layers=2, heads=4, convolution=3), tokenizer, seed=0)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    draw = random.Random(0)
-    for _ in range(80):
-        rows, masks = [], []
-        for _ in range(16):
-            ids, mask = [], []
-            for text, written in turns(draw.choice(PLANTS), draw.choice(COLORS)):
-                encoded = tokenizer.encode(text)
-                ids += encoded
-                mask += [int(written)] * len(encoded)
-            rows.append(ids)
-            masks.append(mask)
-        batch = collate(rows, masks, [0.0] * len(rows))
-        log_probs, _ = token_log_probs(model, batch.token_ids, batch.mask, 1.0)
-        (-log_probs.sum() / batch.mask.sum()).backward()
-        optimizer.step()
-        optimizer.zero_grad()
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_base(tmp_path_factory.mktemp("base"))
 
 
 def settings(**changes) -> Agent:
