@@ -58,12 +58,12 @@ def _changes(turns: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, st
     for previous, turn in zip(["0", *turns], turns, strict=False):
         new, old = agent_label(turn), agent_label(previous)
         ranker, former = retriever_label(turn), retriever_label(previous)
-        rows.append((f"PPO: {new} for {old}, {former}", (previous, previous), (turn, previous)))
-        rows.append((f"{ranker} for {former}, same {new}", (turn, previous), (turn, turn)))
+        rows.append((f"{new} for {old}, both with {former}", (previous, previous), (turn, previous)))
+        rows.append((f"{ranker} for {former}, both with {new}", (turn, previous), (turn, turn)))
     if turns:
         last = turns[-1]
-        name = f"all turns: {agent_label(last)} + {retriever_label(last)}"
-        rows.append((f"{name} for base agent + R 0", ("0", "0"), (last, last)))
+        whole = f"{agent_label(last)} + {retriever_label(last)} for base agent + R_0"
+        rows.append((whole, ("0", "0"), (last, last)))
     return rows
 
 

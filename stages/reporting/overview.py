@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from stages.reporting.comparisons import Difference, Step
+from stages.reporting.comparisons import Step
 from stages.reporting.health import selection_rate
 from stages.reporting.results import PairResult, Results
 
@@ -27,7 +27,7 @@ def _better(before: PairResult, after: PairResult) -> bool:
 
 
 def sentences(results: Results, steps: list[Step]) -> list[str]:
-    """Plain sentences with figures: the whole way, the retriever's own part, the labels."""
+    """Three plain sentences with figures: the whole way, each half turn, the labels."""
     pairs = results.flywheel
     said = []
     if len(pairs) > 1:
@@ -36,7 +36,8 @@ def sentences(results: Results, steps: list[Step]) -> list[str]:
             f"EM over {len(results.sets)} question sets went {_path(pairs, 'em', 100, 1)}, and "
             f"searches per question {_path(pairs, 'searches', 1, 2)}."
         )
-    said += [_step(step) for step in steps]
+    if steps:
+        said.append(f"EM points, with their 95 % interval: {'; '.join(map(_step, steps))}.")
     rates = [(turn, selection_rate(results, turn)) for turn in results.turns]
     told = [f"{100 * rate:.0f} % in turn {turn}" for turn, rate in rates if rate is not None]
     if told:
@@ -49,13 +50,6 @@ def _path(pairs: list[PairResult], key: str, scale: float, digits: int) -> str:
 
 
 def _step(step: Step) -> str:
-    return (
-        f"{step.what}: {_difference(step.em, 100, 1)} points of EM, "
-        f"{_difference(step.searches, 1, 2)} searches a question."
-    )
-
-
-def _difference(difference: Difference, scale: float, digits: int) -> str:
-    low, high = (f"{scale * value:+.{digits}f}" for value in (difference.low, difference.high))
-    clear = "" if difference.clear else ", no clear difference"
-    return f"{scale * difference.mean:+.{digits}f} [{low}, {high}]{clear}"
+    mean, low, high = (f"{100 * value:+.1f}" for value in (step.em.mean, step.em.low, step.em.high))
+    clear = "" if step.em.clear else ", no clear difference"
+    return f"{step.what} {mean} [{low}, {high}]{clear}"

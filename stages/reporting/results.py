@@ -7,6 +7,7 @@ left by other parameters are never read. JSON lists and numbers are kept as the 
 from __future__ import annotations
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,7 +38,7 @@ class PairResult:
 
     @property
     def label(self) -> str:
-        """`Agent 1 + R 2`, `base agent + BM25`."""
+        """`Agent_1 + R_2`, `base agent + BM25`."""
         return f"{agent_label(self.agent)} + {retriever_label(self.retriever)}"
 
     def mean(self, key: str) -> float:
@@ -74,12 +75,12 @@ class Results:
 
 def agent_label(agent: str) -> str:
     """How the page calls an agent."""
-    return "base agent" if agent == "0" else f"Agent {agent}"
+    return "base agent" if agent == "0" else f"Agent_{agent}"
 
 
 def retriever_label(retriever: str) -> str:
     """How the page calls a retriever."""
-    return "BM25" if retriever == "bm25" else f"R {retriever}"
+    return "BM25" if retriever == "bm25" else f"R_{retriever}"
 
 
 def read_results(folder: Path, params: Params) -> Results:
@@ -122,7 +123,7 @@ def _pair(path: Path, name: str) -> PairResult:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """Points of a curve: `step` and other numbers; cells that hold no number are left out."""
+    """Points of a curve: `step` and other numbers; cells that hold no finite number are left out."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return [_numbers(row) for row in csv.DictReader(file)]
@@ -134,7 +135,9 @@ def _numbers(row: dict[str, str]) -> dict[str, float]:
     numbers = {}
     for key, value in row.items():
         try:
-            numbers[key] = float(value)
+            number = float(value)
         except (TypeError, ValueError):
             continue
+        if math.isfinite(number):
+            numbers[key] = number
     return numbers
