@@ -20,8 +20,8 @@ from transformers import (
     LogitsProcessorList,
     PreTrainedTokenizerBase,
     PreTrainedTokenizerFast,
+    StoppingCriteria,
     StoppingCriteriaList,
-    StopStringCriteria,
 )
 
 from stages.models import model_path
@@ -89,7 +89,7 @@ class TransformersGenerator:
         self.model.generation_config = GenerationConfig(
             eos_token_id=sorted(self._ends) or None, pad_token_id=self._pad
         )
-        self._stops: dict[tuple[str, ...], tuple[set[int], StoppingCriteriaList]] = {}
+        self._closing: dict[tuple[str, ...], torch.Tensor] = {}
 
     def generate(
         self,
@@ -126,7 +126,7 @@ class TransformersGenerator:
         for row, (prompt, _) in enumerate(batch):
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
-        stop_ids, criteria = self._stopping(tuple(stop))
+        stopping = StopText(stop, self.tokenizer, self._closing_tokens(tuple(stop)), width)
         processors = LogitsProcessorList()
         if temperature > 0:
             processors.append(GumbelNoise([key for _, key in batch], mask, temperature))
@@ -134,7 +134,7 @@ class TransformersGenerator:
         config = GenerationConfig(
             max_new_tokens=max_new_tokens,
             do_sample=False,
-            eos_token_id=sorted(self._ends | stop_ids) or None,
+            eos_token_id=sorted(self._ends) or None,
             pad_token_id=self._pad,
         )
         output = self.model.generate(
@@ -142,47 +142,54 @@ class TransformersGenerator:
             attention_mask=mask.to(device),
             generation_config=config,
             logits_processor=processors,
-            stopping_criteria=criteria,
+            stopping_criteria=StoppingCriteriaList([stopping]),
         )
         rows = output[:, width:].tolist()
-        return [
-            self._trim(row[: self.window - len(prompt)], stop, stop_ids)
-            for row, (prompt, _) in zip(rows, batch, strict=True)
+        ends = [
+            min(self.window - len(prompt), stopping.ends.get(row, max_new_tokens))
+            for row, (prompt, _) in enumerate(batch)
         ]
+        return [self._trim(row[:end]) for row, end in zip(rows, ends, strict=True)]
 
-    def _stopping(self, stop: tuple[str, ...]) -> tuple[set[int], StoppingCriteriaList]:
-        """Stop strings that are one token stop by its id, which costs nothing; others by text."""
-        if stop not in self._stops:
-            encoded = {s: self.tokenizer.encode(s, add_special_tokens=False) for s in stop}
-            ids = {e[0] for s, e in encoded.items() if len(e) == 1 and self._text(e) == s}
-            longer = [s for s, e in encoded.items() if e[0] not in ids or len(e) > 1]
-            criteria = [StopStringCriteria(self.tokenizer, longer)] if longer else []
-            self._stops[stop] = ids, StoppingCriteriaList(criteria)
-        return self._stops[stop]
+    def _closing_tokens(self, stop: tuple[str, ...]) -> torch.Tensor:
+        """Which tokens can complete one of `stop`, (vocabulary,): most steps need no decoding."""
+        if stop not in self._closing:
+            texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+            last = {s[-1] for s in stop} | {"\N{REPLACEMENT CHARACTER}"}
+            blank = any(s[-1].isspace() for s in stop)  # decoding one token may strip it
+            size = max(len(texts), self.model.config.vocab_size)
+            closes = torch.zeros(size, dtype=torch.bool)
+            closes[: len(texts)] = torch.tensor([blank or not last.isdisjoint(t) for t in texts])
+            self._closing[stop] = closes.to(self.model.device)
+        return self._closing[stop]
 
-    def _trim(self, row: list[int], stop: Sequence[str], stop_ids: set[int]) -> list[int]:
-        """What was written before the padding: up to the first end of text or stop string."""
-        for position, token in enumerate(row):
-            if token in self._ends:
-                row = row[:position]
-                break
-            if token in stop_ids:
-                row = row[: position + 1]
-                break
-        if not self._stopping(tuple(stop))[1] or not self._holds(row, stop):
-            return row
-        low, high = 1, len(row)  # the shortest start of `row` that holds a stop string
-        while low < high:
-            middle = (low + high) // 2
-            low, high = (low, middle) if self._holds(row[:middle], stop) else (middle + 1, high)
-        return row[:low]
+    def _trim(self, row: list[int]) -> list[int]:
+        """What was written before the end of text and the padding behind it."""
+        ends = (position for position, token in enumerate(row) if token in self._ends)
+        return row[: next(ends, len(row))]
 
-    def _holds(self, ids: list[int], stop: Sequence[str]) -> bool:
-        text = self._text(ids)
-        return any(s in text for s in stop)
 
-    def _text(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+class StopText(StoppingCriteria):
+    """Stops a row when what was written after the prompt holds a stop string.
+
+    `ends` has the number of new tokens of each stopped row. (transformers' StopStringCriteria also
+    stops at a string that began in the prompt.)
+    """
+
+    def __init__(self, stop: Sequence[str], tokenizer, closing: torch.Tensor, width: int):
+        self.stop, self.tokenizer, self.closing, self.width = stop, tokenizer, closing, width
+        self.ends: dict[int, int] = {}
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs) -> torch.Tensor:
+        """`input_ids` (rows, width + new tokens) -> (rows,) bool."""
+        for row in self.closing[input_ids[:, -1]].nonzero().flatten().tolist():
+            new = input_ids[row, self.width :].tolist()
+            text = self.tokenizer.decode(new, clean_up_tokenization_spaces=False)
+            if row not in self.ends and any(s in text for s in self.stop):
+                self.ends[row] = len(new)
+        done = torch.zeros(len(input_ids), dtype=torch.bool, device=input_ids.device)
+        done[list(self.ends)] = True
+        return done
 
 
 class GumbelNoise(LogitsProcessor):
