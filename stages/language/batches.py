@@ -8,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 
 from stages.world.demonstrations import Segment
 
-Make = Callable[[str], list[Segment]]
+Make = Callable[[int, str], list[Segment]]  # (step, seed) -> a demonstration
 
 
 @dataclass
@@ -58,7 +58,10 @@ def batches(
     """
     together = 4
     for block in range(start // together, -(-stop // together)):
-        rows = [encode(make(f"{block}/{row}"), tokenizer) for row in range(size * together)]
+        rows = [
+            encode(make(block * together, f"{block}/{row}"), tokenizer)
+            for row in range(size * together)
+        ]
         rows.sort(key=lambda row: len(row[0]))
         order = [(block * 7 + turn * 3) % together for turn in range(together)]
         for turn, part in enumerate(order):

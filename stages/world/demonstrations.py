@@ -100,7 +100,7 @@ def demonstration(seed: int | str) -> list[Segment]:
     return [*segments, Segment(answer_text(thought, needed[-1].value), True)]
 
 
-def drill(seed: int | str, facts: int = 6, asked: int = 8) -> list[Segment]:
+def drill(seed: int | str, facts: int = 5, asked: int = 8) -> list[Segment]:
     """Passages, then many facts restated with their value or "unknown": reading, densely.
 
     Only the value is the model's own; what it restates is told.

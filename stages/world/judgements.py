@@ -18,20 +18,25 @@ from stages.world.scene import Scene
 NOT_SURE = "Not Sure"
 NO_REFERENCE = "none"
 PROMPTS = Path(__file__).parent.parent / "prompts"
+RELEVANCE_PROMPT = PROMPTS / "relevance_short.yaml"
+SUB_ANSWERS_PROMPT = PROMPTS / "sub_answers_short.yaml"
 REFERENCE, MISREAD = 0.6, 0.15
 
 
-def template(name: str) -> str:
-    """The template of a prompt file."""
-    return yaml.safe_load((PROMPTS / f"{name}.yaml").read_text(encoding="utf-8"))["template"]
+def _prompt(path: Path) -> tuple[str, str]:
+    """The template of a prompt file and that of an item in its numbered list."""
+    keys = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return keys["template"], keys.get("item", "[{label}] {text}\n")
 
 
-RELEVANCE, SUB_ANSWERS = template("relevance_short"), template("sub_answers_short")
+RELEVANCE, PASSAGE = _prompt(RELEVANCE_PROMPT)
+SUB_ANSWERS, QUERY = _prompt(SUB_ANSWERS_PROMPT)
+REPLY = "[{label}] {text}\n"
 
 
-def listed(values: Sequence[object]) -> str:
-    """Lines numbered from one: `[1] ...`."""
-    return "".join(f"[{number}] {value}\n" for number, value in enumerate(values, 1))
+def _listed(item: str, texts: Sequence[object]) -> str:
+    """Texts as a list numbered from one."""
+    return "".join(item.format(label=label, text=text) for label, text in enumerate(texts, 1))
 
 
 def sub_answer(query: str, thoughts: Sequence[str]) -> str:
@@ -56,36 +61,47 @@ def sub_answer_demonstration(seed: int | str) -> list[Segment]:
     thoughts = [_between(turn, "think") for turn in turns]
     answers = [sub_answer(query, thoughts[turn + 1 :]) for turn, query in enumerate(queries)]
     prompt = SUB_ANSWERS.format(
-        trajectory="".join(segment.text for segment in told), queries=listed(queries)
+        trajectory="".join(segment.text for segment in told), queries=_listed(QUERY, queries)
     )
-    return [Segment(prompt, False), Segment(listed(answers), True)]
+    return [Segment(prompt, False), Segment(_listed(REPLY, answers), True)]
 
 
 def relevance_demonstration(seed: int | str, window: int = 10) -> list[Segment]:
-    """A window of passages for one query, graded; in half of them fewer than `window`."""
+    """A window of at most `window` passages for one query, graded."""
+    query, reference, passages, grades = _graded(seed, window)
+    prompt = RELEVANCE.format(query=query, reference=reference, passages=_listed(PASSAGE, passages))
+    return [Segment(prompt, False), Segment(_listed(REPLY, grades), True)]
+
+
+def relevance_drill(seed: int | str, window: int = 10) -> list[Segment]:
+    """The same with each grade right behind its passage: grading without looking up labels."""
+    query, reference, passages, grades = _graded(seed, window)
+    prompt = RELEVANCE.format(query=query, reference=reference, passages="\0").partition("\0")[0]
+    segments = [Segment(prompt, False)]
+    for label, (text, value) in enumerate(zip(passages, grades, strict=True), 1):
+        item = PASSAGE.format(label=label, text=text)
+        segments += [Segment(item.removesuffix("\n"), False), Segment(f" {value}\n", True)]
+    return segments
+
+
+def _graded(seed: int | str, window: int) -> tuple[str, str, list[str], list[int]]:
+    """A query, its reference, passages and their grades."""
     scene = Scene(random.Random(seed))
     draw = scene.draw
     _, needed = draw_question(scene)
     hop = draw.randrange(len(needed))
-    fact = needed[hop]
-    query = draw.choice((fact.query, fact.reformulation))
-    passages = _window(
-        scene, needed, hop, window if draw.random() < 0.5 else draw.randint(1, window)
-    )
-    reference = _reference(scene, fact)
+    query = draw.choice((needed[hop].query, needed[hop].reformulation))
+    size = window if draw.random() < 0.5 else draw.randint(1, window)
+    passages = _window(scene, needed, hop, size)
+    reference = _reference(scene, needed[hop])
     grades = [grade(query, passage.contents, reference) for passage in passages]
-    prompt = RELEVANCE.format(
-        query=query,
-        reference=reference or NO_REFERENCE,
-        passages=listed([passage.text for passage in passages]),
-    )
-    return [Segment(prompt, False), Segment(listed(grades), True)]
+    return query, reference or NO_REFERENCE, [passage.text for passage in passages], grades
 
 
 def _window(scene: Scene, needed: list[Fact], hop: int, size: int) -> list[Fact]:
     draw = scene.draw
-    passages = [needed[hop]] if draw.random() < 0.75 else []
-    distant = draw.random() * 0.5
+    passages = [needed[hop]] if draw.random() < 0.4 + 0.04 * size else []
+    distant = 0.5 * draw.random() * (size > 4)
     while len(passages) < size:
         lot = draw.random()
         if lot < distant:
@@ -97,7 +113,7 @@ def _window(scene: Scene, needed: list[Fact], hop: int, size: int) -> list[Fact]
         if other not in passages and other.key != needed[hop].key:
             passages.append(other)
     draw.shuffle(passages)
-    return passages[:size]
+    return passages
 
 
 def _reference(scene: Scene, fact: Fact) -> str | None:

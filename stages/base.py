@@ -1,0 +1,111 @@
+"""Stage base: the base agent B and the judge.
+
+In: `base` of params.yaml. Out: two model folders and metrics of both. With `base.agent.model` or
+`base.judge.model` the folder is a reference to a hub model or a local folder (the paper takes
+Qwen2.5-7B and Qwen2.5-72B-Instruct). Without, a small language model is made from scratch on
+demonstrations in throwaway worlds: it knows the vocabulary and no fact of any world, so it serves
+every seed. The agent stops short of what it could learn, so that PPO has something to gain.
+"""
+
+import argparse
+import shutil
+from pathlib import Path
+
+from stages import errors
+from stages.params import BaseModel, Params, load_params
+
+HELD_OUT = 300  # demonstrations of each kind that measure the models
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make both models, or references to them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--agent", type=Path, required=True, help="folder of the base agent")
+    parser.add_argument("--judge", type=Path, required=True, help="folder of the judge")
+    parser.add_argument("--metrics", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    params = load_params()
+    from stages.records import write_json
+
+    agent = make("agent", params, params.base.agent, arguments.agent)
+    judge = make("judge", params, params.base.judge, arguments.judge)
+    write_json(arguments.metrics, {"agent": agent, "judge": judge})
+
+
+def make(role: str, params: Params, block: BaseModel, folder: Path) -> dict:
+    """Fill `folder` and return the figures that describe its model."""
+    import torch
+
+    from stages.language.architecture import Architecture, make_model
+    from stages.language.lessons import agent_lessons, judge_lessons
+    from stages.language.supervised import Recipe, train
+    from stages.language.tokenizer import make_tokenizer, world_texts
+    from stages.models import write_reference
+    from stages.scratch import Scratch, fingerprint
+    from stages.seeds import seed_of
+
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    if block.model:
+        write_reference(folder, block.model, block.revision)
+        return {"model": block.model}
+    torch.set_num_threads(params.compute.threads)
+    tokenizer = make_tokenizer(world_texts())
+    seed = seed_of(params.base.seed, "base", role)
+    model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
+    lessons = {"agent": agent_lessons, "judge": judge_lessons}[role](block.easy_steps)
+    recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
+
+    def seeded(step: int, name: str):
+        return lessons(step, f"{seed}/{name}")
+
+    with Scratch(f"base-{role}", fingerprint([params.base.seed, block])) as scratch:
+        losses = train(model, tokenizer, seeded, recipe, scratch.path / "state.pt", role)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
+    return figures | examine(role, params, folder)
+
+
+def examine(role: str, params: Params, folder: Path) -> dict:
+    """What the model in `folder` generates on held-out demonstrations."""
+    from stages.labels.prompts import Prompt
+    from stages.language.examination import (
+        agent_figures,
+        relevance_figures,
+        replies,
+        sub_answer_figures,
+    )
+    from stages.rollout.generator import TransformersGenerator
+    from stages.rollout.protocol import Protocol
+    from stages.world.demonstrations import demonstration
+    from stages.world.judgements import (
+        RELEVANCE_PROMPT,
+        SUB_ANSWERS_PROMPT,
+        relevance_demonstration,
+        sub_answer_demonstration,
+    )
+
+    generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
+    names = [f"held out {number}" for number in range(HELD_OUT)]
+    if role == "agent":
+        protocol, length = Protocol(params.protocol), params.rollout.max_turn_tokens
+        told = [demonstration(name) for name in names]
+        return agent_figures(replies(generator, told, protocol.stop, length), protocol)
+    length = params.relevance.max_reply_tokens
+    graded = [relevance_demonstration(name) for name in names]
+    answered = [sub_answer_demonstration(name) for name in names]
+    return {
+        "relevance": relevance_figures(
+            replies(generator, graded, [], length),
+            Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages"),
+        ),
+        "sub_answers": sub_answer_figures(
+            replies(generator, answered, [], length),
+            Prompt.load(SUB_ANSWERS_PROMPT, "trajectory", "queries"),
+        ),
+    }
+
+
+if __name__ == "__main__":
+    errors.run(main)

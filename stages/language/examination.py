@@ -1,0 +1,96 @@
+"""How well a language model does on demonstrations that it has not seen, by what it generates."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from stages.labels.prompts import MalformedReply, Prompt
+from stages.rollout.generator import Generator
+from stages.rollout.protocol import Protocol
+from stages.world.demonstrations import Segment
+
+RELEVANT = 60
+
+
+@dataclass
+class Reply:
+    """What a model was asked, what it wrote, and what it should have written."""
+
+    asked: str
+    wrote: str
+    right: str
+    after_search: bool
+
+
+def replies(
+    generator: Generator, told: Sequence[list[Segment]], stop: Sequence[str], length: int
+) -> list[Reply]:
+    """The model's text for every segment of its own, everything before it as demonstrated."""
+    tokenizer = generator.tokenizer
+    prompts, rows = [], []
+    for segments in told:
+        ids: list[int] = []
+        for number, segment in enumerate(segments):
+            if segment.own:
+                prompts.append(list(ids))
+                asked = "".join(earlier.text for earlier in segments[:number])
+                rows.append(Reply(asked, "", segment.text, number > 1))
+            ids += tokenizer.encode(segment.text, add_special_tokens=False)
+    written = generator.generate(prompts, stop=stop, max_new_tokens=length)
+    for row, ids in zip(rows, written, strict=True):
+        row.wrote = tokenizer.decode(ids)
+    return rows
+
+
+def agent_figures(given: Sequence[Reply], protocol: Protocol) -> dict[str, float]:
+    """Shares of whole actions written right, and of invalid ones."""
+    later = [reply for reply in given if reply.after_search]
+    invalid = [protocol.parse(reply.wrote).kind == "invalid" for reply in given]
+    return {
+        "actions": len(given),
+        "right": _share(reply.wrote == reply.right for reply in given),
+        "right_after_search": _share(reply.wrote == reply.right for reply in later),
+        "invalid": _share(invalid),
+    }
+
+
+def relevance_figures(given: Sequence[Reply], prompt: Prompt) -> dict[str, float]:
+    """Shares of grades that are exact, and on the right side of 60; of malformed replies."""
+    pairs, malformed = _values(given, prompt)
+    grades = [(int(wrote), int(right)) for wrote, right in pairs]
+    return {
+        "replies": len(given),
+        "malformed": malformed / len(given),
+        "grades": len(grades),
+        "exact": _share(wrote == right for wrote, right in grades),
+        "same_side_of_60": _share(
+            (wrote >= RELEVANT) == (right >= RELEVANT) for wrote, right in grades
+        ),
+    }
+
+
+def sub_answer_figures(given: Sequence[Reply], prompt: Prompt) -> dict[str, float]:
+    """Share of sub-answers that are exact, and of malformed replies."""
+    pairs, malformed = _values(given, prompt)
+    return {
+        "replies": len(given),
+        "malformed": malformed / len(given),
+        "answers": len(pairs),
+        "exact": _share(wrote == right for wrote, right in pairs),
+    }
+
+
+def _values(given: Sequence[Reply], prompt: Prompt) -> tuple[list[tuple[str, str]], int]:
+    """(written, right) for each item of the well-formed replies; the number of the others."""
+    pairs, malformed = [], 0
+    for reply in given:
+        right = prompt.parse(reply.right, len(reply.right.splitlines()))
+        try:
+            pairs += zip(prompt.parse(reply.wrote, len(right)), right, strict=True)
+        except MalformedReply:
+            malformed += 1
+    return pairs, malformed
+
+
+def _share(truths) -> float:
+    truths = list(truths)
+    return sum(truths) / len(truths) if truths else 0.0
