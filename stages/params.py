@@ -112,7 +112,7 @@ class BaseModel:
     revision: str | None = None
     layers: int = 4
     width: int = 128
-    steps: int = 800
+    steps: int = 500
     easy_steps: int = 100
     batch_size: int = 16
     learning_rate: float = 2e-3
