@@ -43,7 +43,8 @@ class Protocol:
         self._answer = _pattern(block.answer_pattern, "answer_pattern")
         self._thought = _pattern(block.thought_pattern, "thought_pattern")
         names = "|".join(map(re.escape, block.tags)) or r"(?!)"
-        self._tag = re.compile(rf"<(\s*/?\s*(?:{names})\b)", re.IGNORECASE)
+        self._tag = re.compile(rf"</?(?:{names})>")
+        self._like_tag = re.compile(rf"<(\s*/?\s*(?:{names})\b)", re.IGNORECASE)
         for key, place in (
             ("prompt", "question"),
             ("information", "passages"),
@@ -69,8 +70,8 @@ class Protocol:
         """The action in what the model wrote this turn (and in nothing else).
 
         The first action to be closed wins, wherever it stands: the stop strings end a turn there.
-        Of nested openings the innermost counts. An action that is unclosed, empty or holds another
-        tag is no action; a turn without one is invalid.
+        Of nested openings the innermost counts. An action that is unclosed or holds another tag is
+        no action; a turn whose action is missing or empty is invalid.
         """
         found = [
             ("search", self._find(self._search, text)),
@@ -95,7 +96,7 @@ class Protocol:
 
     def _thought_of(self, text: str) -> str:
         match = self._thought.search(text)
-        return (match[1] if match else self._tag.sub("", text).replace(">", "")).strip()
+        return (match[1] if match else self._tag.sub("", text)).strip()
 
     def information(self, passages: Sequence[Passage]) -> str:
         """What is appended after a search: the passages in order, their tags made harmless."""
@@ -129,7 +130,7 @@ class Protocol:
         )
 
     def _neutral(self, text: str) -> str:
-        return self._tag.sub(r"&lt;\1", text)
+        return self._like_tag.sub(r"&lt;\1", text)
 
 
 def encode_text(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -1,0 +1,196 @@
+"""The rollout loop: masks, limits, prefixes and determinism, on told turns and a trained model."""
+
+import pytest
+from rollout_models import DIALOGUES, TAGS, make_tokenizer, train_agent
+
+from stages import params
+from stages.records import Passage, Question
+from stages.retrieval.searcher import Hit
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.loop import Limits, prefix, record, run, start
+from stages.rollout.protocol import Protocol, encode_text
+
+TINY = Protocol(params.Protocol())
+RETRY = Protocol(params.Protocol(invalid_message="\nTry again.\n"))
+LIMITS = Limits(
+    max_searches=2, max_turn_tokens=30, max_information_tokens=40, max_context_tokens=200
+)
+QUESTIONS = [Question(str(n), question, [gold]) for n, (question, _, gold) in enumerate(DIALOGUES)]
+FACTS = [
+    Passage(f"p{n}", "T", f"{query} of {gold}") for n, (_, query, gold) in enumerate(DIALOGUES)
+]
+
+
+class Told:
+    """Says what it was told, turn by turn: `scripts` by the first tokens of a prompt."""
+
+    window = 10_000
+
+    def __init__(self, scripts):
+        self.tokenizer = make_tokenizer()
+        self.scripts = {q: iter(turns) for q, turns in scripts.items()}
+        self.batches = []
+
+    def generate(self, prompts, *, stop, max_new_tokens, temperature=0.0, keys=None):
+        self.batches.append(len(prompts))
+        texts = [self.tokenizer.decode(prompt) for prompt in prompts]
+        said = [next(self.scripts[text.splitlines()[0]]) for text in texts]
+        return [self.tokenizer.encode(text, add_special_tokens=False) for text in said]
+
+
+def search(requests):
+    """The fact of the film in the query, then the others."""
+    order = [sorted(FACTS, key=lambda f: f.text.split()[1] not in r.query) for r in requests]
+    return [[Hit(passage, 1.0) for passage in facts[:1]] for facts in order]
+
+
+def told(*turns, protocol=TINY, limits=LIMITS):
+    question = Question("q", "who?", ["Ana"])
+    generator = Told({"Question: who?": turns})
+    rollout = start(question, protocol, generator.tokenizer)
+    run([rollout], generator, search, protocol, limits)
+    check(rollout, generator.tokenizer)
+    return rollout
+
+
+def check(rollout, tokenizer):
+    """Prompt, turns and information in order, and the mask on the turns alone."""
+    ids = list(rollout.token_ids[: rollout.prompt_length])
+    mask = [0] * len(ids)
+    for turn in rollout.turns:
+        shown = encode_text(turn["information"], tokenizer)
+        ids += turn["token_ids"] + shown
+        mask += [1] * len(turn["token_ids"]) + [0] * len(shown)
+    assert rollout.token_ids == ids
+    assert rollout.mask == mask
+
+
+SEARCH = "<think> t </think> <search> film Beta </search>"
+ANSWER = "<think> u </think> <answer> Ana </answer>"
+
+
+def test_search_then_answer():
+    rollout = told(SEARCH, ANSWER)
+    line = record(rollout)
+    assert line["stop"] == "answer"
+    assert (line["answer"], line["em"], line["f1"], line["searches"]) == ("Ana", 1, 1.0, 1)
+    first, second = line["turns"]
+    assert (first["text"], first["thought"], first["query"]) == (SEARCH, "t", "film Beta")
+    assert first["passages"] == [{"id": "p1", "score": 1.0}]
+    assert first["information"] == "\n<information>\nfilm Beta of Bo\n</information>\n"
+    assert (second["query"], second["passages"], second["information"]) == (None, [], "")
+
+
+def test_a_search_beyond_the_limit_stops():
+    line = record(told(SEARCH, SEARCH, SEARCH))
+    assert (line["stop"], line["answer"], line["em"], line["searches"]) == ("searches", None, 0, 2)
+    assert [turn["query"] for turn in line["turns"]] == ["film Beta", "film Beta", None]
+
+
+def test_an_answer_after_the_last_search_counts():
+    assert told(SEARCH, SEARCH, ANSWER).stop == "answer"
+
+
+def test_a_turn_without_an_action_stops_or_is_told_so():
+    assert told("<think> hm").stop == "invalid"
+    retried = told("<think> hm", ANSWER, protocol=RETRY)
+    assert (retried.stop, retried.answer) == ("answer", "Ana")
+    assert retried.turns[0]["information"] == "\nTry again.\n"
+    assert record(retried)["searches"] == 0
+    spent = told("hm", SEARCH, "hm", protocol=RETRY)
+    assert (spent.stop, len(spent.turns)) == ("invalid", 3)
+
+
+def test_a_context_without_room_for_a_turn_stops():
+    tight = Limits(2, 30, 40, max_context_tokens=45)
+    rollout = told(SEARCH, limits=tight)
+    assert (rollout.stop, len(rollout.turns)) == ("length", 1)
+    assert told(limits=Limits(2, 30, 40, 20)).stop == "length"
+
+
+def test_waves_go_on_with_those_that_live():
+    scripts = {
+        "Question: a?": [ANSWER],
+        "Question: b?": [SEARCH, SEARCH, ANSWER],
+        "Question: c?": [SEARCH, ANSWER],
+    }
+    generator, asked = Told(scripts), []
+
+    def counting(requests):
+        asked.append([(r.question, r.history, r.query) for r in requests])
+        return search(requests)
+
+    rollouts = [
+        start(Question(q[10:], q[10:], ["Ana"]), TINY, generator.tokenizer) for q in scripts
+    ]
+    run(rollouts, generator, counting, TINY, LIMITS, desc="test")
+    assert generator.batches == [3, 2, 1]
+    assert [r.stop for r in rollouts] == ["answer"] * 3
+    assert asked == [
+        [("b?", (), "film Beta"), ("c?", (), "film Beta")],
+        [("b?", ("film Beta",), "film Beta")],
+    ]
+    run(rollouts, generator, counting, TINY, LIMITS)  # nothing is alive: nothing happens
+    assert generator.batches == [3, 2, 1]
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory):
+    folder = train_agent(tmp_path_factory.mktemp("agent"), TINY)
+    return TransformersGenerator(folder, batch_size=3)
+
+
+def rollouts_of(agent, questions=QUESTIONS, **options):
+    rollouts = [start(question, TINY, agent.tokenizer) for question in questions]
+    run(rollouts, agent, search, TINY, LIMITS, **options)
+    for rollout in rollouts:
+        check(rollout, agent.tokenizer)
+    return rollouts
+
+
+def test_a_trained_agent_searches_and_answers(agent):
+    lines = [record(rollout) for rollout in rollouts_of(agent)]
+    assert [line["em"] for line in lines] == [1] * len(QUESTIONS)
+    assert [line["turns"][0]["query"] for line in lines] == [query for _, query, _ in DIALOGUES]
+    alone = [record(rollouts_of(agent, [question])[0]) for question in QUESTIONS]
+    assert alone == lines
+
+
+def test_sampling_is_fixed_by_the_keys_alone(agent):
+    keys = [101, 102, 103, 104]
+    one = rollouts_of(agent, temperature=1.0, keys=keys)
+    other = rollouts_of(agent, QUESTIONS[::-1], temperature=1.0, keys=keys[::-1])
+    assert [record(r) for r in one] == [record(r) for r in other[::-1]]
+    many = rollouts_of(agent, QUESTIONS[:1] * 12, temperature=3.0, keys=list(range(12)))
+    assert len({tuple(r.token_ids) for r in many}) > 6
+
+
+@pytest.mark.parametrize("turn", [0, 1])
+def test_a_prefix_is_the_conversation_up_to_its_information(turn):
+    """With the very passages that were shown, the rollout goes on to the same end."""
+    question = Question("q", "who?", ["Ana"])
+    script = [SEARCH, SEARCH.replace("Beta", "Gamma"), ANSWER]
+    generator = Told({"Question: who?": [*script, *script[turn + 1 :]]})
+    rollout = start(question, TINY, generator.tokenizer)
+    run([rollout], generator, search, TINY, LIMITS)
+    whole = record(rollout)
+    shown = [FACTS[1 + turn]]
+    again = prefix(whole, turn, shown, TINY, generator.tokenizer, LIMITS)
+    assert len(again.turns) == turn + 1
+    length = len(again.token_ids)
+    assert again.token_ids == rollout.token_ids[:length]
+    assert again.mask == rollout.mask[:length]
+    check(again, generator.tokenizer)
+    run([again], generator, search, TINY, LIMITS)
+    assert again.token_ids == rollout.token_ids
+    assert [t["text"] for t in again.turns] == [t["text"] for t in whole["turns"]]
+    other = prefix(whole, turn, [FACTS[3]], TINY, generator.tokenizer, LIMITS)
+    assert other.turns[-1]["passages"] == [{"id": "p3", "score": None}]
+    assert "film Delta of Ur" in generator.tokenizer.decode(other.token_ids)
+    assert len(whole["turns"][turn]["passages"]) == 1  # the trajectory is left as it was
+    assert whole == record(rollout)
+
+
+def test_tags_are_no_special_tokens(agent):
+    ids = agent.tokenizer.encode("".join(TAGS), add_special_tokens=False)
+    assert agent.tokenizer.decode(ids, skip_special_tokens=True) == "".join(TAGS)

@@ -1,0 +1,77 @@
+"""`python -m stages.score`: figures, lines, and errors that name the line."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from stages.errors import InputError
+from stages.score import main
+
+ROWS = [
+    {"id": "a", "golden_answers": ["Paris"], "prediction": "the paris"},
+    {"id": 2, "golden_answers": ["Rome"], "prediction": "Rome, Italy"},
+    {"id": "ü", "golden_answers": ["Oslo"], "prediction": None},
+    {"id": "d", "golden_answers": ["Oslo"]},
+]
+
+
+def write(folder, *lines):
+    file = folder / "predictions.jsonl"
+    text = "".join((line if isinstance(line, str) else json.dumps(line)) + "\n" for line in lines)
+    file.write_text(text, encoding="utf-8")
+    return str(file)
+
+
+def test_the_means(tmp_path, capsys):
+    main([write(tmp_path, *ROWS)])
+    assert capsys.readouterr().out == "EM 0.2500\nF1 0.4167\n"
+
+
+def test_each_item(tmp_path, capsys):
+    main([write(tmp_path, *ROWS), "--each"])
+    captured = capsys.readouterr()
+    items = [json.loads(line) for line in captured.out.splitlines()]
+    assert items == [
+        {"id": "a", "em": 1, "f1": 1.0},
+        {"id": 2, "em": 0, "f1": pytest.approx(2 / 3)},
+        {"id": "ü", "em": 0, "f1": 0.0},
+        {"id": "d", "em": 0, "f1": 0.0},
+    ]
+    assert captured.err == "EM 0.2500\nF1 0.4167\n"
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "{not json}",
+        "",
+        "[1]",
+        '{"golden_answers": ["a"], "prediction": "a"}',
+        '{"id": "x", "prediction": "a"}',
+        '{"id": "x", "golden_answers": [], "prediction": "a"}',
+        '{"id": "x", "golden_answers": [" "], "prediction": "a"}',
+        '{"id": "x", "golden_answers": "a", "prediction": "a"}',
+        '{"id": "x", "golden_answers": ["a", 1], "prediction": "a"}',
+        '{"id": "x", "golden_answers": ["a"], "prediction": 3}',
+        '{"id": "x", "golden_answers": ["a"], "prediction": ["a"]}',
+        '{"id": null, "golden_answers": ["a"], "prediction": "a"}',
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, bad):
+    file = write(tmp_path, ROWS[0], bad, ROWS[1])
+    with pytest.raises(InputError, match=r"predictions\.jsonl:2: "):
+        main([file])
+
+
+def test_one_line_of_error_and_a_light_start(tmp_path):
+    command = [sys.executable, "-X", "importtime", "-m", "stages.score"]
+    done = subprocess.run([*command, str(tmp_path / "none.jsonl")], capture_output=True, text=True)
+    errors = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
+    assert done.returncode == 2
+    assert len(errors) == 1
+    assert errors[0].startswith("error: ")
+    assert "torch" not in done.stderr
+    with pytest.raises(InputError, match="no prediction"):
+        main([write(tmp_path)])

@@ -1,0 +1,111 @@
+"""EM, F1 and bootstrap intervals against formulas written out and other people's figures."""
+
+import json
+import random
+import re
+import string
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from stages.scoring import bootstrap_interval, exact_match, f1_score
+
+REAL = Path(__file__).parents[2] / "shared" / "real" / "search_r1_bamboogle.jsonl"
+
+
+def plain(text):
+    """SQuAD's normalisation, step by step."""
+    text = "".join(c for c in text.lower() if c not in set(string.punctuation))
+    return re.sub(r"\b(a|an|the)\b", " ", text).split()
+
+
+def plain_f1(prediction, golds):
+    """Precision and recall over bags of words, word by word."""
+    best = 0.0
+    for gold in golds:
+        left, right, common = plain(prediction), plain(gold), 0
+        if {" ".join(left), " ".join(right)} & {"yes", "no", "noanswer"} and left != right:
+            continue
+        if left == right:
+            best = 1.0
+        for word in list(left):
+            if word in right:
+                right.remove(word)
+                common += 1
+        if common:
+            precision, recall = common / len(left), common / len(plain(gold))
+            best = max(best, 2 * precision * recall / (precision + recall))
+    return best
+
+
+@pytest.mark.parametrize(
+    ("prediction", "golds", "em", "f1"),
+    [
+        ("The Beatles", ["beatles"], 1, 1.0),
+        ("an  apple\ta day", ["Apple day"], 1, 1.0),
+        ("U.S.A.", ["usa"], 1, 1.0),
+        ("4884 m", ["4,884 m"], 1, 1.0),
+        ("O'Neill", ["oneill"], 1, 1.0),
+        ("Beyoncé", ["beyoncé"], 1, 1.0),
+        ("Beyonce", ["beyoncé"], 0, 0.0),
+        ("ÅNGSTRÖM", ["ångström"], 1, 1.0),
+        ("東京", ["東京"], 1, 1.0),
+        ("“Paris”", ["Paris"], 0, 0.0),  # typographic quotes are no ASCII punctuation
+        ("yes", ["Yes."], 1, 1.0),
+        ("yes it is", ["yes"], 0, 0.0),
+        ("no", ["no one"], 0, 0.0),
+        ("Paris, France", ["Paris"], 0, 2 / 3),
+        ("Paris", ["London", "paris", "Rome"], 1, 1.0),
+        ("New York City", ["York", "New York"], 0, 0.8),
+        ("the the", ["a"], 1, 1.0),  # both normalise to nothing
+        ("", ["Paris"], 0, 0.0),
+        ("...", ["Paris"], 0, 0.0),
+        (None, ["Paris"], 0, 0.0),
+        (None, ["the"], 0, 0.0),
+        ("the-end", ["end"], 0, 0.0),  # punctuation goes first: "theend"
+        ("May 5 5", ["5 5 May May"], 0, 6 / 7),
+    ],
+)
+def test_tricky_strings(prediction, golds, em, f1):
+    assert exact_match(prediction, golds) == em
+    assert f1_score(prediction, golds) == pytest.approx(f1)
+
+
+words = st.text(alphabet="aAtheno yes.,'é-\n", max_size=14)
+
+
+@given(words, st.lists(words, min_size=1, max_size=3))
+def test_the_formulas_written_out(prediction, golds):
+    assert exact_match(prediction, golds) == int(plain(prediction) in [plain(g) for g in golds])
+    assert f1_score(prediction, golds) == pytest.approx(plain_f1(prediction, golds))
+    assert exact_match(prediction, golds) <= f1_score(prediction, golds) <= 1
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")
+def test_real_predictions_score_as_another_evaluator_found():
+    for line in REAL.read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        assert exact_match(row["prediction"], row["golden_answers"]) == row["em"]
+        assert f1_score(row["prediction"], row["golden_answers"]) == pytest.approx(row["f1"])
+
+
+def test_the_interval_agrees_with_the_normal_one():
+    values = [random.Random(n).random() < 0.3 for n in range(400)]
+    low, high = bootstrap_interval(values, seed=1, samples=2000)
+    mean, error = np.mean(values), stats.sem(values)
+    assert low == pytest.approx(mean - 1.96 * error, abs=0.006)
+    assert high == pytest.approx(mean + 1.96 * error, abs=0.006)
+
+
+def test_the_interval_is_seeded_and_bounded():
+    values = [0.0, 1.0, 1.0, 0.5]
+    assert bootstrap_interval(values, 3) == bootstrap_interval(values, 3)
+    low, high = bootstrap_interval(values, 4)
+    assert 0 <= low <= 0.625 <= high <= 1
+    assert bootstrap_interval([1] * 9, 0) == (1.0, 1.0)
+    with pytest.raises(ValueError, match="no values"):
+        bootstrap_interval([], 0)
