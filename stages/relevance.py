@@ -16,6 +16,7 @@ from stages.errors import run
 from stages.params import Params, RelevanceMode, load_params
 
 if TYPE_CHECKING:
+    from stages.labels.judging import Prompts
     from stages.scratch import Scratch
 
 SHARD = 32  # trajectories between two save points
@@ -26,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.labels.judging import figures
+    from stages.labels.judging import Prompts, figures
     from stages.labels.queries import read_candidates
     from stages.records import write_json, write_jsonl
     from stages.scratch import Scratch, fingerprint
@@ -38,10 +39,11 @@ def main(argv: list[str] | None = None) -> None:
         write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
         return
     block = params.relevance
+    prompts = Prompts.load(block)
     inputs = (args.candidates, args.trajectories, args.passages, args.judge)
     key = fingerprint([params.seed, block], *inputs, block.prompt, block.sub_answer_prompt)
     with Scratch(f"relevance@{args.turn}", key) as scratch:
-        rows = _judged(candidates, args, params, scratch)
+        rows = _judged(candidates, prompts, args, params, scratch)
         kept = [row for row in rows if row["scores"] is not None]
         write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
         write_json(args.metrics, figures(rows))
@@ -60,17 +62,20 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _judged(
-    candidates: list[dict], args: argparse.Namespace, params: Params, scratch: Scratch
+    candidates: list[dict],
+    prompts: Prompts,
+    args: argparse.Namespace,
+    params: Params,
+    scratch: Scratch,
 ) -> list[dict]:
     """The judge's rows for all candidates rows, trajectory by trajectory."""
     from stages.labels.judge import Judge
-    from stages.labels.judging import Prompts, judge_trajectories
+    from stages.labels.judging import judge_trajectories
     from stages.labels.queries import by_question, find_passages, read_trajectories
     from stages.progress import progress
     from stages.rollout.agents import load_agent
 
     block = params.relevance
-    prompts = Prompts.load(block)
     grouped = by_question(candidates)
     asked = [row for row in read_trajectories(args.trajectories) if row["id"] in grouped]
     passages = find_passages(args.passages, candidates)

@@ -1,0 +1,169 @@
+"""Real models of a few thousand parameters for the labelling stages, and what they read.
+
+A corpus of notes about a plant; an agent that searches the plant and, by the number of the first
+note it is shown, either searches once more or answers a color; a judge that writes grades and
+sub-answers in the right form. Both are taught in seconds; their tokenizer knows the notes.
+"""
+
+import random
+import shutil
+from pathlib import Path
+
+import torch
+from retrieval_world import vocabulary
+
+from stages import index
+from stages.labels import relevance, sub_answers
+from stages.labels.prompts import Prompt
+from stages.language.architecture import Architecture, make_model
+from stages.language.tokenizer import make_tokenizer
+from stages.params import load_params
+from stages.records import Passage, Question, write_jsonl, write_passages
+from stages.retrieval import folder
+from stages.retrieval.fresh import fresh_encoder
+from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.rollout.protocol import Protocol
+
+REPO = Path(__file__).parents[1]
+PLANTS = ("fern", "rose", "moss", "palm", "vine", "reed")
+COLORS = ("red", "green", "blue", "white")
+NOTES = [
+    Passage(f"n{number}", f"N{number}", f"N{number} is about a {PLANTS[number % len(PLANTS)]}.")
+    for number in range(28)
+]
+QUESTIONS = [
+    Question(f"q{number}", f"which color has the {plant}", [COLORS[number % len(COLORS)]])
+    for number, plant in enumerate(PLANTS)
+]
+WINDOW = 4
+Segments = list[tuple[str, bool]]  # (text, written by the model)
+
+
+def trajectory(draw: random.Random) -> Segments:
+    """What the agent learns: the first note's number decides the next turn."""
+    plant = draw.choice(PLANTS)
+    segments = [
+        (f"Question: which color has the {plant}\n", False),
+        (f"<think> look </think> <search> {plant} </search>", True),
+    ]
+    for _ in range(3):
+        shown = [draw.choice(NOTES) for _ in range(draw.choice((1, 3)))]
+        lines = "".join(f"{note.text}\n" for note in shown)
+        segments.append((f"\n<information>\n{lines}</information>\n", False))
+        number = int(shown[0].id[1:])
+        if number % 3 == 0:
+            segments.append((f"<think> more </think> <search> {plant} more </search>", True))
+        else:
+            color = COLORS[number % len(COLORS)]
+            segments.append((f"<think> read </think> <answer> {color} </answer>", True))
+            break
+    return segments
+
+
+def grading(draw: random.Random) -> Segments:
+    """A window of notes with grades that say nothing, some of them out of range, many tied."""
+    notes = [draw.choice(NOTES) for _ in range(WINDOW)]
+    prompt = Prompt.load(REPO / "stages/prompts/relevance_short.yaml", *relevance.FIELDS)
+    reference = draw.choice((None, *COLORS))
+    text = relevance.render(prompt, draw.choice(PLANTS), reference, notes)
+    grades = [draw.choice((0, 40, 60, 80, 80, 105)) for _ in notes]
+    return [(text, False), (reply(grades), True)]
+
+
+def answering(draw: random.Random) -> Segments:
+    """A trajectory and an answer to each of its queries."""
+    segments = trajectory(draw)
+    queries = [text for text, own in segments if own and "<search>" in text]
+    queries = [text.partition("<search> ")[2].partition(" </search>")[0] for text in queries]
+    prompt = Prompt.load(REPO / "stages/prompts/sub_answers_short.yaml", *sub_answers.FIELDS)
+    told = "".join(text for text, _ in segments)
+    text = prompt.render(trajectory=told, queries=prompt.numbered(queries))
+    answers = [draw.choice((*COLORS, "Not Sure")) for _ in queries]
+    return [(text, False), (reply(answers), True)]
+
+
+def reply(values: list) -> str:
+    """The judge's lines, and the end of its text."""
+    return "".join(f"[{n}] {value}\n" for n, value in enumerate(values, 1)) + "<|eos|>"
+
+
+def tokenizer():
+    draw = random.Random(0)
+    makes = (trajectory, grading, answering)
+    texts = ["".join(text for text, _ in make(draw)) for make in makes for _ in range(80)]
+    return make_tokenizer(text.replace("<|eos|>", "") for text in texts)
+
+
+def teach(path: Path, make, steps: int, context: int = 512) -> Path:
+    """A model folder taught to write its parts of what `make` tells; `steps` 0: random weights."""
+    torch.set_num_threads(1)
+    words, draw = tokenizer(), random.Random(1)
+    sizes = Architecture(width=32, layers=2, heads=4, convolution=3, context=context)
+    model = make_model(sizes, words, seed=0)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
+    for _ in range(steps):
+        rows = [_encode(make(draw), words) for _ in range(16)]
+        width = max(len(ids) for ids, _ in rows)
+        ids = torch.tensor([r + [0] * (width - len(r)) for r, _ in rows])
+        labels = torch.tensor([r + [-100] * (width - len(r)) for _, r in rows])
+        model(input_ids=ids, labels=labels).loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    model.save_pretrained(path)
+    words.save_pretrained(path)
+    return path
+
+
+def _encode(segments: Segments, words) -> tuple[list[int], list[int]]:
+    ids, labels = [], []
+    for text, own in segments:
+        new = words.encode(text, add_special_tokens=False)
+        ids += new
+        labels += new if own else [-100] * len(new)
+    return ids, labels
+
+
+def build(path: Path) -> None:
+    """Corpus, R_0 of random weights, its index, an agent and trajectories, in folder `path`.
+
+    Call it with `path` as the working folder. The trajectories have 1, 2, 3, 5, 1 and 2 searches.
+    """
+    shutil.copy(REPO / "params.yaml", path)
+    write_passages("passages.jsonl", NOTES)
+    tokens = vocabulary([note.contents for note in NOTES])
+    encoder = fresh_encoder(tokens, layers=1, width=32, heads=2, max_length=32, seed=0)
+    folder.save(encoder, Path("retriever"), folder.Asking())
+    files = {"passages": "passages.jsonl", "retriever": "retriever"}
+    files |= {"output": "index", "metrics": "index.json"}
+    index.main([part for name, value in files.items() for part in (f"--{name}", value)])
+    teach(Path("agent"), trajectory, steps=120)
+    searcher = load_searcher("index", "passages.jsonl", "retriever")
+    searches = zip(QUESTIONS, (1, 2, 3, 5, 1, 2))
+    write_jsonl("trajectories.jsonl", [_told(q, number, searcher) for q, number in searches])
+
+
+def _told(question: Question, searches: int, searcher) -> dict:
+    """A trajectory row with real searches and a wrong answer."""
+    words, protocol = tokenizer(), Protocol(load_params().protocol)
+    plant = question.question.split()[-1]
+    turns = []
+    for number in range(searches):
+        query = plant + number * " more"
+        text = f"<think> look </think> <search> {query} </search>"
+        hits = searcher.search([SearchRequest(question.question, (), query)], 3)[0]
+        passages = [{"id": hit.passage.id, "score": hit.score} for hit in hits]
+        information = protocol.information([hit.passage for hit in hits])
+        turns.append({"text": text, "query": query, "passages": passages})
+        turns[-1] |= {"thought": "look", "information": information}
+    turns.append({"text": "<think> read </think> <answer> black </answer>", "query": None})
+    turns[-1] |= {"thought": "read", "information": "", "passages": []}
+    for turn in turns:
+        turn["token_ids"] = words.encode(turn["text"], add_special_tokens=False)
+    return {
+        "id": question.id,
+        "question": question.question,
+        "golden_answers": question.golden_answers,
+        "turns": turns,
+        "answer": "black",
+        "em": 0,
+    }

@@ -1,0 +1,134 @@
+"""Asking a judge: retries, what is said when they fail, and text that looks like special tokens."""
+
+import re
+from types import SimpleNamespace
+
+import pytest
+
+from stages.errors import InputError
+from stages.labels import relevance, sub_answers
+from stages.labels.judge import PLACE, Ask, Judge, encode
+from stages.labels.prompts import MalformedReply, Prompt
+from stages.language.tokenizer import make_tokenizer
+from stages.records import Passage
+
+WORDS = make_tokenizer([f"[{n}] {n} none Not Sure q w p" for n in range(101)])
+PATTERN = re.compile(r"^\[(?P<label>[0-9]+)\] (?P<value>.*)$", re.MULTILINE)
+PROMPT = Prompt("{query}|{reference}|{passages}", PATTERN, "[{label}] {text}\n", "none", False)
+ANSWERS = Prompt("{trajectory}|{queries}", PATTERN, "[{label}] {text}\n", "Not Sure", False)
+PASSAGES = [Passage(f"p{n}", "", f"p {n}") for n in range(4)]
+
+
+class Script:
+    """A generator whose replies are written down: {start of the prompt: replies by try}."""
+
+    tokenizer = WORDS
+    window = 200
+
+    def __init__(self, **replies):
+        self.replies, self.calls = replies, []
+
+    def generate(self, prompts, *, stop, max_new_tokens, temperature, keys):
+        self.calls.append(SimpleNamespace(size=len(prompts), temperature=temperature, keys=keys))
+        texts = [self.replies[WORDS.decode(ids)[0]] for ids in prompts]
+        return [WORDS.encode(each[min(len(self.calls), len(each)) - 1]) for each in texts]
+
+
+def judge(generator, retries=2) -> Judge:
+    return Judge(generator, seed=5, retries=retries, temperature=0.7, max_reply_tokens=20)
+
+
+def query(name: str, reference=None) -> relevance.Query:
+    return relevance.Query(name, name, reference, PASSAGES[:2])
+
+
+def test_only_malformed_replies_are_asked_for_again():
+    script = Script(
+        q=["[1] 80\n[2] 0"], w=["[1] 80", "[2] 1\n[1] 700"], p=["", "[1] x\n[2] 2", "[1] 1\n[1] 2"]
+    )
+    good, late, never = relevance.grade(judge(script), PROMPT, [query(n) for n in "qwp"], window=2)
+    assert (good.scores, good.retries, good.failure) == ({"p0": 80, "p1": 0}, 0, None)
+    assert (late.scores, late.retries, late.clamped) == ({"p0": 100, "p1": 1}, 1, 1)
+    assert (never.scores, never.retries, never.failure) == (None, 2, "duplicate_labels")
+    assert [call.size for call in script.calls] == [3, 2, 1]
+    assert [call.temperature for call in script.calls] == [0.0, 0.7, 0.7]
+    keys = [key for call in script.calls[1:] for key in call.keys]
+    assert len(set(keys)) == len(keys), "tries and queries draw different noise"
+
+
+def test_noise_belongs_to_the_query_not_to_its_batch():
+    both, alone = (Script(q=[""], w=[""]) for _ in range(2))
+    relevance.grade(judge(both), PROMPT, [query("q"), query("w")], window=2)
+    relevance.grade(judge(alone), PROMPT, [query("w")], window=2)
+    assert [call.keys[1] for call in both.calls] == [call.keys[0] for call in alone.calls]
+
+
+def test_one_bad_window_drops_the_query():
+    script = Script(q=["[1] 5\n[2] 6\n[3] 7"])
+    asked = relevance.Query("q", "q", None, PASSAGES)
+    (grades,) = relevance.grade(judge(script), PROMPT, [asked], window=3)
+    assert (grades.scores, grades.failure, grades.retries) == (None, "extra_labels", 2)
+    assert [call.size for call in script.calls] == [2, 1, 1]
+
+
+def test_the_reference_reaches_the_judge():
+    assert relevance.render(PROMPT, "q", "w", PASSAGES[:1]) == "q|w|[1] p 0\n"
+    assert relevance.render(PROMPT, "q", None, PASSAGES[:1]) == "q|none|[1] p 0\n"
+
+
+def test_no_retries_means_one_try():
+    script = Script(q=[""])
+    (grades,) = relevance.grade(judge(script, retries=0), PROMPT, [query("q")], window=2)
+    assert (grades.retries, len(script.calls)) == (0, 1)
+
+
+def test_a_prompt_that_does_not_fit_is_never_sent():
+    script = Script()
+    long = relevance.Query("q", "q " * 200, None, PASSAGES[:1])
+    (grades,) = relevance.grade(judge(script), PROMPT, [long], window=2)
+    assert (grades.failure, script.calls) == ("prompt_too_long", [])
+
+
+def test_sub_answers_by_turn_and_without_reference():
+    """Turn 1 was invalid, so it has no query; the last query was beyond the limit."""
+    turns = [
+        {"text": "a", "query": "q", "information": "b"},
+        {"text": "c", "query": None, "information": "d"},
+        {"text": "e", "query": "w", "information": "f"},
+        {"text": "g", "query": None, "information": ""},
+    ]
+    row = {"id": "1", "question": "p", "turns": turns}
+    assert sub_answers.render(ANSWERS, row) == "Question: p\nabcdefg|[1] q\n[2] w\n"
+    script = Script(Q=["[1] Not Sure", "[1] w\n[2] not sure"])
+    (answers,) = sub_answers.ask(judge(script), ANSWERS, [row])
+    assert (answers.by_turn, answers.malformed, answers.retries) == ({0: "w", 2: None}, False, 1)
+    (answers,) = sub_answers.ask(judge(Script(Q=["w"])), ANSWERS, [row])
+    assert (answers.by_turn, answers.malformed) == ({0: None, 2: None}, True)
+
+
+def test_text_cannot_write_special_tokens():
+    ids = encode(PROMPT, f"q {WORDS.eos_token} w", WORDS)
+    assert WORDS.eos_token_id not in ids
+    assert WORDS.decode(ids) == f"q {WORDS.eos_token} w"
+
+
+def test_a_chat_prompt_is_one_user_message():
+    words = make_tokenizer(["user assistant q w"])
+    words.chat_template = (
+        "{% for m in messages %}<|bos|>{{ m.role }} {{ m.content }}<|eos|>{% endfor %}"
+        "{% if add_generation_prompt %}<|bos|>assistant {% endif %}"
+    )
+    chat = Prompt("", PATTERN, "", "none", True)
+    ids = encode(chat, "q <|eos|> w", words)
+    assert words.decode(ids) == "<|bos|>user q <|eos|> w<|eos|><|bos|>assistant "
+    assert ids.count(words.eos_token_id) == 1 and PLACE not in words.decode(ids)
+    with pytest.raises(InputError, match="chat"):
+        encode(chat, "q", WORDS)
+
+
+def test_reading_may_only_fail_as_malformed():
+    def read(reply):
+        raise MalformedReply("no")
+
+    (reply,) = judge(Script(q=["x"])).ask(PROMPT, [Ask("a", "q", read)])
+    assert (reply.value, reply.failure, reply.retries) == (None, "no", 2)

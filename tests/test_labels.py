@@ -1,0 +1,353 @@
+"""The labelling stages on real, tiny models: candidates, relevance, correctness, pairs."""
+
+import json
+import random
+import re
+from pathlib import Path
+
+import label_world as world
+import pytest
+import yaml
+
+from stages import candidates, correctness, pairs, relevance, scratch
+from stages.errors import InputError
+from stages.labels import correctness as gac
+from stages.records import read_json, read_jsonl, write_jsonl
+from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.rollout.generator import TransformersGenerator
+from stages.scoring import exact_match
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The world, its trajectories and candidates, and two judges: one taught, one random."""
+    path = tmp_path_factory.mktemp("labels")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        world.build(path)
+        world.teach(
+            path / "judge",
+            lambda draw: (world.grading if draw.random() < 0.7 else world.answering)(draw),
+            steps=100,
+        )
+        world.teach(path / "random", world.grading, steps=0)
+        candidates.main(arguments("candidates"))
+    return path
+
+
+@pytest.fixture
+def place(built, monkeypatch):
+    """The working folder, with the committed parameters."""
+    monkeypatch.chdir(built)
+    set_params()
+    return built
+
+
+def set_params(**blocks) -> None:
+    """The committed parameters with some values of some blocks replaced."""
+    params = yaml.safe_load((world.REPO / "params.yaml").read_text())
+    for key in ("prompt", "sub_answer_prompt"):
+        params["relevance"][key] = str(world.REPO / params["relevance"][key])
+    params["relevance"]["window"] = world.WINDOW
+    for block, values in blocks.items():
+        params[block].update(values)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def arguments(stage: str, **changes) -> list[str]:
+    """A stage's arguments with the files of this folder; `output` and `metrics` by its name."""
+    every = {
+        "turn": "1",
+        "trajectories": "trajectories.jsonl",
+        "retriever": "retriever",
+        "index": "index",
+        "passages": "passages.jsonl",
+        "judge": "judge",
+        "agent": "agent",
+        "candidates": "candidates.jsonl",
+        "relevance": "relevance.jsonl",
+        "correctness": "correctness.jsonl",
+    }
+    names = {
+        "candidates": "turn trajectories retriever index passages",
+        "relevance": "turn candidates trajectories passages judge",
+        "correctness": "turn candidates relevance trajectories agent retriever index passages",
+        "pairs": "turn candidates relevance correctness passages",
+    }[stage].split()
+    values = {name: every[name] for name in names}
+    values |= {"output": f"{stage}.jsonl", "metrics": f"{stage}.json"} | changes
+    return [part for name, value in values.items() for part in (f"--{name}", value)]
+
+
+def balanced(file: str) -> dict:
+    """The figures in `file`, their counts checked."""
+    figures = read_json(file)
+    assert figures["in"] == figures["out"] + sum(figures["dropped"].values())
+    return figures
+
+
+def write_relevance(seed: int) -> None:
+    """LR as a judge with ties would give it, some of it below the threshold."""
+    draw = random.Random(seed)
+    rows = read_jsonl("candidates.jsonl")
+    scores = [{c["id"]: draw.choice((0, 40, 60, 80, 90)) for c in r["candidates"]} for r in rows]
+    write_jsonl(
+        "relevance.jsonl",
+        ({"id": r["id"], "sub_answer": None, "scores": s} for r, s in zip(rows, scores)),
+    )
+
+
+# candidates
+
+
+def test_candidates_are_the_top_of_every_searched_query(place):
+    rows = {row["id"]: row for row in read_jsonl("candidates.jsonl")}
+    searcher = load_searcher("index", "passages.jsonl", "retriever")
+    searched = 0
+    for trajectory in read_jsonl("trajectories.jsonl"):
+        history = []
+        for number, turn in enumerate(trajectory["turns"]):
+            if turn["query"] is None:
+                continue
+            row = rows[f"{trajectory['id']}#{number}"]
+            request = SearchRequest(trajectory["question"], tuple(history), turn["query"])
+            assert row["history"] == history and row["turn"] == number
+            assert [c["id"] for c in row["candidates"]] == [
+                hit.passage.id for hit in searcher.search([request], 20)[0]
+            ]
+            assert [c["id"] for c in row["candidates"][:3]] == [p["id"] for p in turn["passages"]]
+            history.append(turn["query"])
+            searched += 1
+    assert len(rows) == searched > len(world.QUESTIONS)
+
+
+def test_queries_with_too_few_candidates_are_dropped(place):
+    set_params(candidates={"top_k": len(world.NOTES) + 1})
+    candidates.main(arguments("candidates", output="few.jsonl", metrics="few.json"))
+    figures = balanced("few.json")
+    assert figures["out"] == 0 and figures["dropped"]["few_candidates"] == figures["in"] > 0
+    assert read_jsonl("few.jsonl") == []
+
+
+# relevance
+
+
+def test_a_judge_grades_every_candidate(place):
+    relevance.main(arguments("relevance", output="judged.jsonl", metrics="judged.json"))
+    figures = balanced("judged.json")
+    rows = read_jsonl("judged.jsonl")
+    by_id = {row["id"]: row for row in read_jsonl("candidates.jsonl")}
+    assert rows and figures["out"] == len(rows)
+    for row in rows:
+        assert list(row["scores"]) == [c["id"] for c in by_id[row["id"]]["candidates"]]
+        assert all(0 <= score <= 100 for score in row["scores"].values())
+
+
+def test_retries_do_not_depend_on_batches(place):
+    first = Path("judged.jsonl")
+    if not first.exists():
+        relevance.main(arguments("relevance", output="judged.jsonl", metrics="judged.json"))
+    set_params(compute={"generation_batch": 3, "threads": 1})
+    relevance.main(arguments("relevance", output="again.jsonl", metrics="again.json"))
+    assert Path("again.jsonl").read_bytes() == first.read_bytes()
+
+
+def test_unreadable_grades_drop_the_query_and_are_counted(place):
+    relevance.main(
+        arguments("relevance", judge="random", output="random.jsonl", metrics="random.json")
+    )
+    figures = balanced("random.json")
+    trajectories = {row["question_id"] for row in read_jsonl("candidates.jsonl")}
+    assert figures["out"] == 0 and sum(figures["dropped"].values()) == figures["in"]
+    assert figures["sub_answers_malformed"] == len(trajectories)
+    assert figures["with_sub_answer"] == 0
+    assert figures["sub_answer_retries"] == 2 * len(trajectories)
+
+
+def test_a_prompt_beyond_the_judges_window_is_counted(place):
+    world.teach(place / "narrow", world.grading, steps=0, context=60)
+    relevance.main(
+        arguments("relevance", judge="narrow", output="narrow.jsonl", metrics="narrow.json")
+    )
+    assert balanced("narrow.json")["dropped"] == {"prompt_too_long": len(candidate_rows())}
+
+
+def test_a_missing_prompt_file_is_named(place):
+    set_params(relevance={"prompt": "none.yaml"})
+    with pytest.raises(InputError, match=r"none\.yaml: cannot be read"):
+        relevance.main(arguments("relevance"))
+
+
+def test_relevance_off_asks_no_judge(place):
+    set_params(relevance={"mode": "off"})
+    relevance.main(
+        arguments("relevance", judge="nowhere", output="off.jsonl", metrics="off_relevance.json")
+    )
+    assert balanced("off_relevance.json")["out"] == len(candidate_rows())
+    assert {row["scores"] for row in read_jsonl("off.jsonl")} == {None}
+
+
+# correctness and pairs
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_lazy_and_exhaustive_give_the_same_bytes(place, seed):
+    write_relevance(seed)
+    for mode in ("lazy", "exhaustive"):
+        set_params(correctness={"mode": mode})
+        correctness.main(arguments("correctness", output=f"{mode}.jsonl", metrics=f"{mode}.json"))
+        pairs.main(arguments("pairs", correctness=f"{mode}.jsonl", output=f"{mode}_pairs.jsonl"))
+    assert Path("lazy_pairs.jsonl").read_bytes() == Path("exhaustive_pairs.jsonl").read_bytes()
+    lazy, exhaustive = balanced("lazy.json"), balanced("exhaustive.json")
+    assert 0 < exhaustive["correct"] < exhaustive["evaluated"] == exhaustive["rollouts_exhaustive"]
+    assert lazy["rollouts"] < exhaustive["rollouts"] <= exhaustive["rollouts_exhaustive"]
+    assert lazy["rollouts"] + lazy["rollouts_saved"] == lazy["rollouts_exhaustive"]
+    assert read_jsonl("lazy_pairs.jsonl")
+
+
+def test_gac_is_what_a_plain_loop_over_texts_gives(place):
+    """Independent of the rollout code: texts, regular expressions, one prompt at a time."""
+    write_relevance(0)
+    set_params(correctness={"mode": "exhaustive"})
+    correctness.main(arguments("correctness"))
+    agent = TransformersGenerator("agent")
+    searcher = load_searcher("index", "passages.jsonl", "retriever")
+    trajectories = {row["id"]: row for row in read_jsonl("trajectories.jsonl")}
+    rows = candidate_rows()
+    notes = {note.id: note.text for note in world.NOTES}
+    later = next(row for row in rows if row["turn"] == 4)  # the last search of five: one turn left
+    for row in (rows[0], later):
+        scores = next(r["scores"] for r in read_jsonl("correctness.jsonl") if r["id"] == row["id"])
+        trajectory = trajectories[row["question_id"]]
+        for passage in list(scores)[:8]:
+            answer = plain_loop(trajectory, row["turn"], notes[passage], agent, searcher)
+            assert scores[passage] == exact_match(answer, trajectory["golden_answers"])
+
+
+def plain_loop(trajectory, turn, note, agent, searcher) -> str | None:
+    text = f"Question: {trajectory['question']}\n"
+    for earlier in trajectory["turns"][:turn]:
+        text += earlier["text"] + earlier["information"]
+    text += trajectory["turns"][turn]["text"] + f"\n<information>\n{note}\n</information>\n"
+    for searches in range(turn + 1, 7):
+        ids = agent.tokenizer.encode(text)
+        out = agent.generate([ids], stop=["</search>", "</answer>"], max_new_tokens=32)[0]
+        written = agent.tokenizer.decode(out)
+        if answer := re.search("<answer>(.*?)</answer>", written):
+            return answer[1].strip()
+        query = re.search("<search>(.*?)</search>", written)
+        if searches == 5 or not query:
+            return None
+        request = SearchRequest(trajectory["question"], (), query[1].strip())
+        found = "".join(f"{hit.passage.text}\n" for hit in searcher.search([request], 3)[0])
+        text += f"{written}\n<information>\n{found}</information>\n"
+    return None
+
+
+def test_a_killed_run_goes_on_where_it_was(place, monkeypatch):
+    write_relevance(1)
+    correctness.main(arguments("correctness", output="whole.jsonl", metrics="whole.json"))
+    monkeypatch.setattr(gac, "SHARD", 8)
+    calls, real = [], gac.loop.run
+
+    def run(rollouts, *rest):
+        calls.append(len(rollouts))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        real(rollouts, *rest)
+
+    monkeypatch.setattr(gac.loop, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        correctness.main(arguments("correctness"))
+    correctness.main(arguments("correctness"))
+    done = read_json("whole.json")["rollouts"]
+    assert sum(calls) - calls[2] == done, "a finished shard was computed again"
+    assert Path("correctness.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    assert read_json("correctness.json") == read_json("whole.json")
+    assert list(scratch.ROOT.glob("correctness*")) == []
+
+
+def test_equal_contexts_share_a_rollout(place):
+    write_relevance(2)
+    rows = read_jsonl("trajectories.jsonl")
+    twin = {**rows[0], "id": "twin"}
+    write_jsonl("twins.jsonl", [rows[0], twin])
+    candidates.main(
+        arguments("candidates", trajectories="twins.jsonl", output="t.jsonl", metrics="t.json")
+    )
+    labels = {r["id"].partition("#")[2]: r for r in read_jsonl("relevance.jsonl")[:1]}
+    write_jsonl("tr.jsonl", ({**labels["0"], "id": i} for i in (f"{rows[0]['id']}#0", "twin#0")))
+    files = {"candidates": "t.jsonl", "relevance": "tr.jsonl", "trajectories": "twins.jsonl"}
+    set_params(correctness={"mode": "exhaustive"})
+    correctness.main(arguments("correctness", **files, output="tc.jsonl", metrics="tc.json"))
+    figures = balanced("tc.json")
+    assert (figures["rollouts"], figures["evaluated"]) == (20, 40)
+
+
+def test_instances_hold_what_training_needs(place):
+    write_relevance(3)
+    correctness.main(arguments("correctness"))
+    pairs.main(arguments("pairs"))
+    figures = balanced("pairs.json")
+    rows = {row["id"]: row for row in candidate_rows()}
+    instances = read_jsonl("pairs.jsonl")
+    assert figures["instances"] == len(instances)
+    assert figures["positive_selection_rate"] == round(figures["out"] / figures["in"], 4)
+    negatives: dict[str, list] = {}
+    for instance in instances:
+        query = instance["id"].rpartition("/")[0]
+        row, positive = rows[query], instance["positive"]
+        ids = [negative["id"] for negative in instance["negatives"]]
+        assert (positive["gac"], positive["lr"] >= 60) == (1, True)
+        assert instance["query"] == row["query"] and instance["history"] == row["history"]
+        assert len(set(ids)) == 15 and positive["id"] not in ids
+        assert set(ids) | {positive["id"]} <= {c["id"] for c in row["candidates"]}
+        assert not set(instance["siblings"]) & {positive["id"], *ids}
+        assert negatives.setdefault(query, ids) == ids
+        assert positive["text"] == world.NOTES[int(positive["id"][1:])].contents
+
+
+@pytest.mark.parametrize(
+    ("off", "absent", "present"), [("relevance", "lr", "gac"), ("correctness", "gac", "lr")]
+)
+def test_an_ablation_leaves_one_signal_out(place, off, absent, present):
+    write_relevance(0)
+    set_params(**{off: {"mode": "off"}}, pairs={"negatives": 2})
+    if off == "relevance":
+        relevance.main(arguments("relevance"))
+    correctness.main(arguments("correctness"))
+    pairs.main(arguments("pairs"))
+    balanced("correctness.json")
+    for instance in read_jsonl("pairs.jsonl"):
+        assert instance["positive"][absent] is None and instance["positive"][present] is not None
+
+
+def test_nothing_selected_is_one_clear_line(place):
+    rows = candidate_rows()
+    for file in ("relevance.jsonl", "correctness.jsonl"):
+        zeros = [{c["id"]: 0 for c in row["candidates"]} for row in rows]
+        write_jsonl(file, ({"id": r["id"], "scores": z} for r, z in zip(rows, zeros)))
+    with pytest.raises(InputError) as error:
+        pairs.main(arguments("pairs"))
+    message = str(error.value)
+    assert message.startswith("pairs@1") and "\n" not in message
+    assert f"{len(rows)} queries" in message and "metrics/relevance" in message
+
+
+def test_no_query_at_all_is_one_clear_line(place):
+    for file in ("empty.jsonl", "relevance.jsonl", "correctness.jsonl"):
+        Path(file).write_text("")
+    with pytest.raises(InputError, match=r"pairs@1.*no query came in"):
+        pairs.main(arguments("pairs", candidates="empty.jsonl"))
+
+
+def test_files_of_different_runs_are_refused(place):
+    write_relevance(0)
+    rows = read_jsonl("relevance.jsonl")
+    write_jsonl("other.jsonl", [{**rows[0], "id": "other#0"}])
+    with pytest.raises(InputError, match=r"other\.jsonl.*other#0"):
+        correctness.main(arguments("correctness", relevance="other.jsonl"))
+
+
+def candidate_rows() -> list[dict]:
+    return [json.loads(line) for line in Path("candidates.jsonl").read_text().splitlines()]
