@@ -7,11 +7,14 @@ import random
 
 from stages.language.batches import Make
 from stages.world.demonstrations import Segment, demonstration, drill
-from stages.world.judgements import relevance_demonstration, sub_answer_demonstration
+from stages.world.judgements import (
+    relevance_demonstration,
+    relevance_drill,
+    sub_answer_demonstration,
+)
 
 DRILLS = 0.15  # share of drills among the agent's later lessons
-SHORT_WINDOW, WINDOW = 4, 10
-FIRST_SUB_ANSWERS, SUB_ANSWERS = 0.3, 0.5
+SUB_ANSWERS, GRADING_DRILLS = 0.3, 0.2  # shares among the judge's later lessons
 
 
 def agent_lessons(easy_steps: int) -> Make:
@@ -27,13 +30,14 @@ def agent_lessons(easy_steps: int) -> Make:
 
 
 def judge_lessons(easy_steps: int) -> Make:
-    """Grades of short windows and some sub-answers at first, then both in full."""
+    """Drills in grading for `easy_steps`, then mostly whole windows; sub-answers all the time."""
 
     def make(step: int, seed: str) -> list[Segment]:
-        easy = step < easy_steps
-        share = FIRST_SUB_ANSWERS if easy else SUB_ANSWERS
-        if random.Random(f"{seed} lesson").random() < share:
+        lot = random.Random(f"{seed} lesson").random()
+        if lot < SUB_ANSWERS:
             return sub_answer_demonstration(seed)
-        return relevance_demonstration(seed, SHORT_WINDOW if easy else WINDOW)
+        if step < easy_steps or lot < SUB_ANSWERS + GRADING_DRILLS:
+            return relevance_drill(seed)
+        return relevance_demonstration(seed)
 
     return make

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from stages.world.demonstrations import Segment, demonstration, draw_question
-from stages.world.facts import UNKNOWN, Fact, read_fact, read_query
+from stages.world.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
 from stages.world.grades import grade
 from stages.world.scene import Scene
 
@@ -67,20 +67,21 @@ def sub_answer_demonstration(seed: int | str) -> list[Segment]:
 
 
 def relevance_demonstration(seed: int | str, window: int = 10) -> list[Segment]:
-    """A window of at most `window` passages for one query, graded."""
+    """A window of at most `window` passages for one query, each restated and graded."""
     query, reference, passages, grades = _graded(seed, window)
     prompt = RELEVANCE.format(query=query, reference=reference, passages=_listed(PASSAGE, passages))
-    return [Segment(prompt, False), Segment(_listed(REPLY, grades), True)]
+    lines = [f"{text} {value}" for text, value in zip(passages, grades, strict=True)]
+    return [Segment(prompt, False), Segment(_listed(REPLY, lines), True)]
 
 
 def relevance_drill(seed: int | str, window: int = 10) -> list[Segment]:
-    """The same with each grade right behind its passage: grading without looking up labels."""
+    """The same with the passages only in the reply, where they are told: grading alone."""
     query, reference, passages, grades = _graded(seed, window)
-    prompt = RELEVANCE.format(query=query, reference=reference, passages="\0").partition("\0")[0]
-    segments = [Segment(prompt, False)]
+    segments = [Segment(RELEVANCE.format(query=query, reference=reference, passages=""), False)]
     for label, (text, value) in enumerate(zip(passages, grades, strict=True), 1):
-        item = PASSAGE.format(label=label, text=text)
-        segments += [Segment(item.removesuffix("\n"), False), Segment(f" {value}\n", True)]
+        segments.append(Segment(f"[{label}] {text}", False))
+        segments.append(Segment(f" {value}", True))
+        segments.append(Segment("\n", False))
     return segments
 
 
@@ -99,21 +100,37 @@ def _graded(seed: int | str, window: int) -> tuple[str, str, list[str], list[int
 
 
 def _window(scene: Scene, needed: list[Fact], hop: int, size: int) -> list[Fact]:
+    """Passages as a retriever ranks them high: many with the query's subject, some without."""
     draw = scene.draw
     passages = [needed[hop]] if draw.random() < 0.4 + 0.04 * size else []
-    distant = 0.5 * draw.random() * (size > 4)
+    same, distant = draw.random() * 0.8, draw.random()
     while len(passages) < size:
-        lot = draw.random()
-        if lot < distant:
+        if draw.random() < same:
+            other = _same_subject(scene, needed[hop])
+        elif draw.random() < distant:
             other = scene.any_fact()
-        elif lot < distant + 0.1:
-            other = scene.near(draw.choice(needed))
         else:
-            other = scene.near(needed[hop])
+            other = scene.near(draw.choice((needed[hop], needed[hop], *needed)))
         if other not in passages and other.key != needed[hop].key:
             passages.append(other)
     draw.shuffle(passages)
     return passages
+
+
+def _same_subject(scene: Scene, fact: Fact) -> Fact:
+    """A fact that names this one's subject."""
+    draw = scene.draw
+    if fact.relation == MAKER:
+        return scene.fact(scene.craft().kind, fact.subject, MAKER)
+    if fact.relation == COUNTRY:
+        relation = draw.choice([name for name, told in PERSONAL.items() if told.in_country])
+        return Fact(scene.craft().profession, scene.entity("name"), relation, fact.subject)
+    lot = draw.random()
+    if lot < 0.5:
+        return scene.fact(scene.craft().profession, fact.subject, fact.relation)
+    if lot < 0.85:
+        return scene.fact(scene.craft().profession, fact.subject, scene.personal())
+    return Fact(scene.craft().kind, scene.title(), MAKER, fact.subject)
 
 
 def _reference(scene: Scene, fact: Fact) -> str | None:

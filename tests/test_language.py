@@ -1,0 +1,241 @@
+"""Language models from scratch: tokenizer, architecture, batches, training and examination."""
+
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+
+from stages import params
+from stages.labels.prompts import Prompt
+from stages.language.architecture import Architecture, make_model
+from stages.language.batches import batches, encode, pad
+from stages.language.examination import Reply, agent_figures, relevance_figures
+from stages.language.lessons import agent_lessons, judge_lessons
+from stages.language.supervised import Recipe, learning_rate, own_loss, train, whole_actions
+from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
+from stages.params import Protocol as ProtocolBlock
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.protocol import Protocol
+from stages.world.demonstrations import Segment, demonstration
+from stages.world.judgements import RELEVANCE_PROMPT, relevance_demonstration
+from stages.world.vocabulary import KNOWN, words
+from stages.world.world import World
+
+TOKENIZER = make_tokenizer(world_texts(samples=60))
+TINY = Architecture(width=32, layers=2, heads=2)
+
+
+def lesson(step: int, seed: str) -> list[Segment]:
+    """One of two answers, told by the question."""
+    city = words("city", 2)[len(seed) % 2 if step < 0 else int(seed[-1], 36) % 2]
+    return [Segment(f"Question: {city}?\n", False), Segment(f"<answer> {city} </answer>", True)]
+
+
+@given(st.text())
+@settings(max_examples=200, deadline=None)
+def test_any_text_comes_back_exactly(text):
+    assert TOKENIZER.decode(TOKENIZER.encode(text)) == text
+
+
+def test_known_words_are_one_token_each_and_tags_are_not_special():
+    for kind in KNOWN:
+        for name in words(kind, KNOWN[kind]):
+            assert len(TOKENIZER.encode(f" {name}")) == 1
+    tags = [f"<{slash}{tag}>" for tag in TAGS for slash in ("", "/")]
+    for tag in tags:
+        (number,) = TOKENIZER.encode(tag)
+        assert TOKENIZER.decode([number], skip_special_tokens=True) == tag
+    assert not set(tags) & set(TOKENIZER.all_special_tokens)
+
+
+def test_a_whole_world_needs_no_bytes():
+    alphabet = set(TOKENIZER.encode("".join(chr(n) for n in range(33, 127) if chr(n) not in '?."')))
+    for passage in World.make(5, params.World()).passages:
+        ids = TOKENIZER.encode(passage.text)
+        assert not alphabet & set(ids), passage.text
+
+
+def test_parts_encode_as_the_whole_does():
+    for seed in range(50):
+        for make in (demonstration, relevance_demonstration):
+            segments = make(seed)
+            parts = [token for s in segments for token in TOKENIZER.encode(s.text)]
+            assert parts == TOKENIZER.encode("".join(s.text for s in segments))
+
+
+def test_tokenizer_and_model_survive_their_folder(tmp_path):
+    """transformers 5 rebuilds some tokenizers beside a known model type as another one."""
+    model = make_model(TINY, TOKENIZER, seed=1)
+    model.save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    text = '<think> find "Žluťoučký" </think> <search> who directed Barax Tikoq </search>'
+    for loader in (AutoTokenizer, PreTrainedTokenizerFast):
+        loaded = loader.from_pretrained(tmp_path)
+        assert loaded.encode(text) == TOKENIZER.encode(text)
+        assert loaded.decode(loaded.encode(text)) == text
+        assert (loaded.pad_token_id, loaded.eos_token) == (TOKENIZER.pad_token_id, EOS)
+    again = AutoModelForCausalLM.from_pretrained(tmp_path, use_safetensors=True)
+    ids = torch.tensor([TOKENIZER.encode(text)])
+    assert torch.equal(again(input_ids=ids).logits, model.eval()(input_ids=ids).logits)
+    assert json.loads((tmp_path / "config.json").read_text())["model_type"] == "lfm2"
+
+
+def test_weights_depend_on_the_seed_alone():
+    first, again, other = (make_model(TINY, TOKENIZER, seed) for seed in (1, 1, 2))
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters()))
+    assert any(not torch.equal(a, b) for a, b in zip(first.parameters(), other.parameters()))
+
+
+def test_an_untrained_model_looks_at_what_followed_the_same_phrase():
+    """Start near recall: attention goes from the end of a phrase to behind its first telling."""
+    model = make_model(Architecture(), TOKENIZER, seed=3).eval()
+    model.set_attn_implementation("eager")
+    names, cities = words("name", 8), words("city", 8)
+    told = "".join(f"The artist {n} lives in {c}.\n" for n, c in zip(names, cities, strict=True))
+    rank = []
+    for name, city in zip(names, cities, strict=True):
+        ids = TOKENIZER.encode(f"{told}<think> artist {name} lives in")
+        with torch.no_grad():
+            first = model(input_ids=torch.tensor([ids]), output_attentions=True).attentions[0]
+        seen = first[0, :, -1].mean(0)  # (length,)
+        at = {c: seen[ids.index(TOKENIZER.encode(f" {c}")[0])].item() for c in cities}
+        rank.append(sorted(at, key=at.__getitem__, reverse=True).index(city))
+    assert sum(rank) / len(rank) < 2.5, rank  # by chance 3.5
+
+
+def test_encoding_counts_actions_and_ends_the_text():
+    segments = [Segment("a", False), Segment("b", True), Segment("c", False), Segment("d", True)]
+    ids, actions = encode(segments, TOKENIZER)
+    assert ids == [*TOKENIZER.encode("abcd"), TOKENIZER.eos_token_id]
+    assert actions == [0, 1, 0, 2, 2]
+
+
+def test_batches_do_not_depend_on_where_a_run_starts():
+    whole = list(batches(lesson, TOKENIZER, 2, 0, 11))
+    rest = list(batches(lesson, TOKENIZER, 2, 6, 11))
+    assert len(whole) == 11
+    for a, b in zip(whole[6:], rest, strict=True):
+        assert torch.equal(a.ids, b.ids) and torch.equal(a.actions, b.actions)
+
+
+def test_padding_changes_no_loss():
+    model = make_model(TINY, TOKENIZER, seed=1).eval()
+    rows = [encode(demonstration(seed), TOKENIZER) for seed in range(4)]
+    together = own_loss(model, pad(rows, TOKENIZER.pad_token_id)).item()
+    tokens = [sum(action > 0 for action in actions) for _, actions in rows]
+    alone = [own_loss(model, pad([row], TOKENIZER.pad_token_id)).item() for row in rows]
+    expected = sum(n * loss for n, loss in zip(tokens, alone, strict=True)) / sum(tokens)
+    assert together == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_loss_reads_own_tokens_only():
+    model = make_model(TINY, TOKENIZER, seed=1).eval()
+    ids, actions = encode([Segment("Question: a\n", False), Segment(" b", True)], TOKENIZER)
+    logits = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+    picked = [-logits[t - 1, ids[t]].item() for t in range(len(ids)) if actions[t]]
+    batch = pad([(ids, actions)], TOKENIZER.pad_token_id)
+    assert own_loss(model, batch).item() == pytest.approx(sum(picked) / len(picked), rel=1e-5)
+
+
+def test_the_learning_rate_rises_stays_and_falls():
+    recipe = Recipe(steps=100, batch_size=1, learning_rate=1.0, warmup=10)
+    rates = [learning_rate(recipe, step) for step in range(100)]
+    assert rates[0] == pytest.approx(0.1)
+    assert rates[10:50] == pytest.approx([1.0] * 40)
+    assert rates[50:] == sorted(rates[50:], reverse=True)
+    assert 0.05 < rates[-1] < 0.1
+
+
+def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
+    recipe = Recipe(steps=12, batch_size=4, learning_rate=1e-2, warmup=2, save_every=4)
+
+    def run(path, steps=None):
+        model = make_model(TINY, TOKENIZER, seed=1)
+
+        def stop(step, loss):
+            if step == steps:
+                raise KeyboardInterrupt
+
+        try:
+            losses = train(model, TOKENIZER, lesson, recipe, path, "test", stop)
+        except KeyboardInterrupt:
+            return model, None
+        return model, losses
+
+    whole, losses = run(tmp_path / "whole.pt")
+    _, nothing = run(tmp_path / "killed.pt", steps=8)
+    resumed, rest = run(tmp_path / "killed.pt")
+    assert nothing is None and rest == losses and len(losses) == 12
+    for a, b in zip(whole.parameters(), resumed.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_training_teaches_and_the_examination_sees_it(tmp_path):
+    model = make_model(TINY, TOKENIZER, seed=1)
+    told = [lesson(0, str(n)) for n in range(8)]
+    held_out = [pad([encode(segments, TOKENIZER) for segments in told], TOKENIZER.pad_token_id)]
+    assert not any(all(row) for row in whole_actions(model, held_out))
+    recipe = Recipe(steps=60, batch_size=8, learning_rate=1e-2, warmup=5)
+    losses = train(model, TOKENIZER, lesson, recipe, tmp_path / "state.pt", "test")
+    assert losses[-1] < 0.05 < losses[0]
+    assert all(all(row) for row in whole_actions(model, held_out))
+
+
+def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
+    model = make_model(TINY, TOKENIZER, seed=1)
+    with torch.no_grad():
+        model.model.embed_tokens.weight.fill_(math.nan)
+    with pytest.raises(FloatingPointError, match="step 0"):
+        train(model, TOKENIZER, lesson, Recipe(4, 2, 1e-3), tmp_path / "state.pt", "test")
+
+
+def test_lessons_begin_easy():
+    agent, judge = agent_lessons(10), judge_lessons(10)
+    drills = [all("search>" not in s.text for s in agent(0, str(n))) for n in range(50)]
+    later = [all("search>" not in s.text for s in agent(10, str(n))) for n in range(50)]
+    assert all(drills) and sum(later) < 25
+    assert judge(0, "a") == judge(0, "a") and judge(0, "a") != judge(0, "b")
+
+
+def test_figures_of_an_agent():
+    protocol = Protocol(ProtocolBlock())
+    good = "<think> x </think> <answer> y </answer>"
+    given_ = [
+        Reply("", good, good, False),
+        Reply("", "<think> nothing", good, True),
+        Reply("", good, good, True),
+        Reply("", good.replace("y", "z"), good, True),
+    ]
+    figures = agent_figures(given_, protocol)
+    assert figures["right"] == 0.5
+    assert figures["right_after_search"] == pytest.approx(1 / 3)
+    assert figures["invalid"] == 0.25
+
+
+def test_figures_of_a_judge():
+    prompt = Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages")
+    right = "[1] The film A is by B. 100\n[2] The film C is by D. 0\n"
+    wrote = "[1] The film A is by B. 80\n[2] 0\n"
+    figures = relevance_figures(
+        [Reply("", wrote, right, True), Reply("", "[1] 100\n", right, True)], prompt
+    )
+    assert figures["malformed"] == 0.5
+    assert figures["exact"] == 0.5
+    assert figures["same_side_of_60"] == 1.0
+
+
+def test_generation_of_a_saved_model_is_its_greedy_choice(tmp_path):
+    model = make_model(TINY, TOKENIZER, seed=1)
+    model.save_pretrained(tmp_path)
+    TOKENIZER.save_pretrained(tmp_path)
+    prompt = TOKENIZER.encode("Question: who?\n")
+    (written,) = TransformersGenerator(tmp_path).generate([prompt], stop=[], max_new_tokens=5)
+    ids = list(prompt)
+    for token in written:
+        logits = model.eval()(input_ids=torch.tensor([ids])).logits[0, -1]
+        assert int(logits.argmax()) == token
+        ids.append(token)
