@@ -12,6 +12,7 @@ out: trajectories with their set, and for each turn the `ranked` passage ids; th
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from stages.errors import InputError, run

@@ -22,7 +22,7 @@ from stages.reporting.results import read_results
 ARGUMENTS = (
     "--metrics-folder metrics --predictions data/predictions --passages data/corpus/passages.jsonl "
     "--output data/report --metrics metrics/report.json --plots metrics/report.csv"
-).split()
+)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ class Tags(HTMLParser):
 
 
 def test_the_page_holds_the_figures_and_needs_no_network(flywheel):
-    report.main(ARGUMENTS)
+    report.main(ARGUMENTS.split())
     page = (flywheel / "data/report/index.html").read_text()
     tags = Tags()
     tags.feed(page)
@@ -77,7 +77,7 @@ def test_the_page_holds_the_figures_and_needs_no_network(flywheel):
 
 
 def test_hostile_text_is_shown_and_never_run(flywheel):
-    report.main(ARGUMENTS)
+    report.main(ARGUMENTS.split())
     tags = Tags()
     tags.feed((flywheel / "data/report/index.html").read_text())
     assert "script" not in tags.seen
@@ -86,20 +86,22 @@ def test_hostile_text_is_shown_and_never_run(flywheel):
 
 def test_the_same_figures_give_the_same_bytes(flywheel):
     files = ("data/report/index.html", "data/report/pairs.csv", "metrics/report.json")
-    report.main(ARGUMENTS)
+    report.main(ARGUMENTS.split())
     first = [(flywheel / name).read_bytes() for name in files]
-    report.main(ARGUMENTS)
+    report.main(ARGUMENTS.split())
     assert [(flywheel / name).read_bytes() for name in files] == first
 
 
 def test_csv_and_json_repeat_the_evaluation(flywheel):
-    report.main(ARGUMENTS)
+    report.main(ARGUMENTS.split())
     with open(flywheel / "data/report/pairs.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(flywheel_files.pairs()) * len(flywheel_files.SETS)
     stored = read_json(flywheel / "metrics/evaluate/2.json")["sets"]["relations"]
     (row,) = (
-        r for r in rows if (r["agent"], r["retriever"], r["question_set"]) == ("2", "2", "relations")
+        r
+        for r in rows
+        if (r["agent"], r["retriever"], r["question_set"]) == ("2", "2", "relations")
     )
     assert float(row["em"]) == stored["em"] and float(row["recall_20"]) == stored["recall"]["20"]
     with open(flywheel / "metrics/report.csv", newline="") as file:
@@ -154,7 +156,7 @@ def test_figures_of_other_parameters_are_not_read(flywheel):
 def test_a_missing_file_is_named(flywheel):
     (flywheel / "metrics/evaluate/1.json").unlink()
     with pytest.raises(InputError, match=r"evaluate/1\.json"):
-        report.main(ARGUMENTS)
+        report.main(ARGUMENTS.split())
 
 
 def test_a_prediction_without_its_set_is_named(flywheel):
@@ -162,7 +164,7 @@ def test_a_prediction_without_its_set_is_named(flywheel):
     del rows[1]["set"]
     write_jsonl(flywheel / "data/predictions/1.jsonl", rows)
     with pytest.raises(InputError, match=r"1\.jsonl:2: .*'set'"):
-        report.main(ARGUMENTS)
+        report.main(ARGUMENTS.split())
 
 
 def test_the_summary_prints_every_turn_and_where_to_look(flywheel, capsys):

@@ -30,7 +30,7 @@ class Case:
 
 def case_pairs(results: Results) -> tuple[PairResult, PairResult] | None:
     """The pair with R_0 (of the latest agent that was evaluated with it) and the last turn."""
-    with_r0 = [pair for pair in results.pairs if pair.retriever == "0"]
+    with_r0 = [p for p in results.pairs if p.retriever == "0" and p.agent in ["0", *results.turns]]
     if not with_r0 or not results.turns or results.flywheel[-1].retriever == "0":
         return None
     return max(with_r0, key=lambda pair: int(pair.agent)), results.flywheel[-1]

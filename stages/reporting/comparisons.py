@@ -58,7 +58,9 @@ def _changes(turns: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, st
     for previous, turn in zip(["0", *turns], turns, strict=False):
         new, old = agent_label(turn), agent_label(previous)
         ranker, former = retriever_label(turn), retriever_label(previous)
-        rows.append((f"{new} for {old}, both with {former}", (previous, previous), (turn, previous)))
+        rows.append(
+            (f"{new} for {old}, both with {former}", (previous, previous), (turn, previous))
+        )
         rows.append((f"{ranker} for {former}, both with {new}", (turn, previous), (turn, turn)))
     if turns:
         last = turns[-1]

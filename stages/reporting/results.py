@@ -75,7 +75,9 @@ class Results:
 
 def agent_label(agent: str) -> str:
     """How the page calls an agent."""
-    return "base agent" if agent == "0" else f"Agent_{agent}"
+    if agent == "0":
+        return "base agent"
+    return f"Agent_{agent}" if agent.isdigit() else f"{agent} agent"
 
 
 def retriever_label(retriever: str) -> str:
@@ -109,10 +111,13 @@ def _pair_names(params: Params) -> list[str]:
     """Pairs of the flywheel and of `compare`, by agent, then BM25 before R_0, R_1, ..."""
     pairs = {name: (pair.agent, pair.retriever) for name, pair in params.compare.items()}
     pairs |= {turn: (turn, turn) for turn in params.iterations}
+    agents = ["0", *params.iterations]
+    retrievers = ["bm25", *agents]
 
     def place(name: str) -> tuple[int, int]:
         agent, retriever = pairs[name]
-        return int(agent), -1 if retriever == "bm25" else int(retriever)
+        known = agent in agents  # others, such as a scripted one, come last
+        return agents.index(agent) if known else len(agents), retrievers.index(retriever)
 
     return sorted(pairs, key=place)
 
@@ -123,7 +128,7 @@ def _pair(path: Path, name: str) -> PairResult:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """Points of a curve: `step` and other numbers; cells that hold no finite number are left out."""
+    """Points of a curve: `step` and other numbers; cells without a finite number are left out."""
     try:
         with open(path, encoding="utf-8", newline="") as file:
             return [_numbers(row) for row in csv.DictReader(file)]

@@ -17,7 +17,7 @@ from stages.reporting.results import PairResult, Results
 from stages.reporting.tables import numbers
 from stages.seeds import seed_of
 from stages.tracking import identity
-from stages.tracking.live import curve_points
+from stages.tracking.curves import curve_points
 from stages.tracking.runs import Point, Runs
 from stages.tracking.store import connect, tolerated
 from stages.tracking.traces import log_trace

@@ -1,0 +1,123 @@
+"""Evaluation of a tiny agent that has learned its dialogues by heart, over BM25."""
+
+import pytest
+import yaml
+from rollout_models import DIALOGUES, train_agent
+
+from stages import evaluate, index
+from stages.errors import InputError
+from stages.params import Protocol as ProtocolParams
+from stages.records import (
+    Passage,
+    Question,
+    read_json,
+    read_jsonl,
+    write_passages,
+    write_questions,
+)
+from stages.rollout.protocol import Protocol
+from stages.scoring import exact_match, f1_score
+
+FILMS = [Passage(f"p{n}", q, f"{q} of {a}") for n, (_, q, a) in enumerate(DIALOGUES)]
+INDEX = "--passages passages.jsonl --bm25 --output bm25 --metrics index.json"
+OTHERS = [Passage(f"x{n}", "city", "the city was find born") for n in range(4)]
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory):
+    return train_agent(tmp_path_factory.mktemp("agent") / "1", Protocol(ProtocolParams()))
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """Parameters, a BM25 index, and two question sets: one answered right, one wrong."""
+    monkeypatch.chdir(tmp_path)
+    rollout = {"max_turn_tokens": 40, "max_information_tokens": 64, "max_context_tokens": 200}
+    settings = {"rollout": {"top_k": 1, **rollout}, "compute": {"threads": 1}}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(settings))
+    write_passages("passages.jsonl", FILMS + OTHERS)
+    for name, wrong in (("right", False), ("wrong", True)):
+        write_questions(f"test/{name}.jsonl", questions(wrong))
+    index.main(INDEX.split())
+    return tmp_path
+
+
+def questions(wrong: bool) -> list[Question]:
+    return [
+        Question(f"q{n}", q, ["Nobody"] if wrong else [a], {"supporting_ids": [[f"p{n}"]]})
+        for n, (q, _, a) in enumerate(DIALOGUES)
+    ]
+
+
+def run_stage(agent, output="out.jsonl", metrics="out.json"):
+    evaluate.main(
+        f"--name pair --agent {agent} --index bm25 --retriever models/retriever/bm25 "
+        f"--passages passages.jsonl --questions test --output {output} --metrics {metrics}".split()
+    )
+    return read_jsonl(output), read_json(metrics)
+
+
+def test_figures_are_those_of_the_predictions(project, agent):
+    rows, figures = run_stage(agent)
+    assert (figures["agent"], figures["retriever"]) == ("1", "bm25")
+    assert [row["set"] for row in rows] == ["right"] * 4 + ["wrong"] * 4
+    right, wrong = figures["sets"]["right"], figures["sets"]["wrong"]
+    assert right["questions"] == 4 and right["em"] == 1 and wrong["em"] == 0
+    assert right["em_low"] == right["em_high"] == 1, "every resample of ones is one"
+    assert right["searches"] == 1 and right["unanswered"] == 0
+    for row in rows:
+        assert row["em"] == exact_match(row["answer"], row["golden_answers"])
+        assert row["f1"] == f1_score(row["answer"], row["golden_answers"])
+
+
+def test_recall_is_that_of_the_rankings(project, agent):
+    rows, figures = run_stage(agent)
+    for set_name in ("right", "wrong"):
+        ranked = [r["turns"][0]["ranked"] for r in rows if r["set"] == set_name]
+        first = sum(ids[0] == f"p{n}" for n, ids in enumerate(ranked)) / 4
+        assert figures["sets"][set_name]["found"] == first, "the agent is shown one passage"
+        assert figures["sets"][set_name]["recall"]["20"] == 1
+    assert [len(row["turns"][0]["passages"]) for row in rows] == [1] * 8
+    assert rows[0]["turns"][0]["passages"][0]["id"] == rows[0]["turns"][0]["ranked"][0]
+    assert "ranked" not in rows[0]["turns"][-1], "the last turn asked nothing"
+
+
+def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypatch):
+    whole = run_stage(agent, "whole.jsonl", "whole.json")
+    monkeypatch.setattr(evaluate, "SHARD", 3)
+    real, done = evaluate._rollouts, []
+
+    def counted(part, *rest):
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append([question.id for _, question in part])
+        return real(part, *rest)
+
+    monkeypatch.setattr(evaluate, "_rollouts", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(agent)
+    done.clear()
+    assert run_stage(agent) == whole
+    assert len(done) == 1, "the first two parts were kept"
+    assert (project / "out.jsonl").read_bytes() == (project / "whole.jsonl").read_bytes()
+
+
+def test_questions_without_supporting_passages_have_no_recall(project, agent):
+    write_questions("test/wrong.jsonl", [Question("q", DIALOGUES[0][0], ["Ana"])])
+    _, figures = run_stage(agent)
+    assert figures["sets"]["wrong"]["recall"] == {"3": None, "20": None}
+    assert figures["sets"]["wrong"]["found"] is None
+    assert figures["sets"]["right"]["recall"]["20"] == 1
+
+
+def test_no_question_set_is_one_clear_line(project, agent):
+    for file in (project / "test").iterdir():
+        file.unlink()
+    with pytest.raises(InputError, match="test: holds no question set"):
+        run_stage(agent)
+
+
+def test_a_bad_question_line_is_named(project, agent):
+    (project / "test/wrong.jsonl").write_text('{"id": "1", "question": "q"}\n')
+    with pytest.raises(InputError, match=r"wrong\.jsonl:1: the key 'golden_answers' is missing"):
+        run_stage(agent)

@@ -1,0 +1,239 @@
+"""Tracking into a real sqlite store: live curves, rebuilding, never two runs for one flywheel."""
+
+import sqlite3
+from contextlib import closing
+
+import flywheel_files
+import mlflow
+import pytest
+from omegaconf import OmegaConf
+
+from stages.params import load_params
+from stages.reporting.comparisons import half_turns
+from stages.reporting.predictions import read_predictions
+from stages.reporting.results import read_results
+from stages.tracking import __main__ as command
+from stages.tracking import live, rebuild
+from stages.tracking.runs import Runs
+from stages.tracking.store import connect, root, uri
+
+TRACES = 3  # a turn
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """An initialised sqlite store: making its tables takes longer than the tests."""
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
+        connect()
+    return file
+
+
+@pytest.fixture
+def flywheel(tmp_path, store, monkeypatch):
+    """The files of a flywheel, and a store of its own."""
+    monkeypatch.chdir(tmp_path)
+    with closing(sqlite3.connect(store)) as old, closing(sqlite3.connect("mlflow.db")) as new:
+        old.backup(new)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    flywheel_files.write_flywheel(tmp_path, questions=8)
+    params = OmegaConf.structured(flywheel_files.params())
+    params.report.traces = TRACES
+    OmegaConf.save(params, "params.yaml")
+    return tmp_path
+
+
+def rebuild_from(folder, traces=True):
+    params = load_params()
+    results = read_results(folder / "metrics", params)
+    predictions = read_predictions(folder / "data/predictions", results)
+    steps = half_turns(results, predictions, 0, 50)
+    given = predictions if traces else {}
+    rebuild(results, params, steps, given, folder / "data/corpus/passages.jsonl")
+
+
+def tracked():
+    """(parent run, {turn: child run}) of the one flywheel that is tracked."""
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("agentic-r").experiment_id
+    runs = client.search_runs([experiment])
+    (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    children = {run.data.tags["turn"]: run for run in runs if run is not parent}
+    assert len(runs) == 1 + len(children)
+    assert all(c.data.tags["mlflow.parentRunId"] == parent.info.run_id for c in children.values())
+    return parent, children
+
+
+def history(run, name):
+    points = mlflow.MlflowClient().get_metric_history(run.info.run_id, name)
+    return [(point.step, point.value) for point in points]
+
+
+def traces(run):
+    client = mlflow.MlflowClient()
+    return client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
+
+
+def log_curve(turn, steps, scale=1.0):
+    with live("agent", turn) as log:
+        for step in steps:
+            log.log(step, {"step": step, "reward": scale * step / 10, "kl": float(f"0.0{step}")})
+
+
+def test_a_rebuild_holds_the_files_figures(flywheel):
+    rebuild_from(flywheel)
+    parent, children = tracked()
+    assert parent.info.status == "FINISHED" and set(children) == {"1", "2"}
+    results = read_results(flywheel / "metrics", load_params())
+    wanted = [(int(p.agent), p.sets["relations"]["em"]) for p in results.flywheel]
+    assert history(parent, "em/relations") == wanted
+    assert history(parent, "agent1_bm25/searches/mean") == [
+        (0, results.pair("1", "bm25").mean("searches"))
+    ]
+    assert history(children["1"], "agent/reward") == [(n, n / 10) for n in range(1, 6)]
+    assert history(children["2"], "retriever/loss") == [(1, 2.5), (2, 1.5)]
+    assert history(children["2"], "pairs figures/positive selection rate") == [(2, 2 / 3)]
+    assert parent.data.params["pairs.threshold"] == "60"
+    assert not [name for name in parent.data.params if name.startswith("compute")]
+    assert "flywheel turned" in parent.data.tags["mlflow.note.content"]
+
+
+def test_a_second_rebuild_adds_nothing(flywheel):
+    rebuild_from(flywheel)
+    before = tracked()
+    rebuild_from(flywheel)
+    after = tracked()
+    assert before[0].info.run_id == after[0].info.run_id
+    assert len(traces(after[1]["1"])) == TRACES
+
+
+def test_live_curves_end_in_the_same_child_run(flywheel):
+    log_curve("1", range(1, 6))
+    parent, children = tracked()
+    assert children["1"].info.status == "FINISHED" and parent.info.status == "RUNNING"
+    log_curve("2", range(1, 6))
+    rebuild_from(flywheel)
+    completed, rebuilt = tracked()
+    assert completed.info.run_id == parent.info.run_id
+    assert rebuilt["1"].info.run_id == children["1"].info.run_id
+    assert history(rebuilt["1"], "agent/reward") == [(n, n / 10) for n in range(1, 6)]
+    assert history(rebuilt["1"], "retriever/loss") == [(1, 2.5), (2, 1.5)]
+
+
+def test_a_killed_stage_goes_on_in_its_run_without_doubling_steps(flywheel):
+    with pytest.raises(KeyboardInterrupt), live("agent", "1") as log:
+        log.log(1, {"reward": 0.1})
+        log.log(2, {"reward": 0.2})
+        raise KeyboardInterrupt
+    assert tracked()[1]["1"].info.status == "FAILED"
+    with live("agent", "1") as log:
+        log.log(2, {"reward": 0.2})  # made again from the checkpoint
+        log.log(3, {"reward": 0.3})
+    _, children = tracked()
+    assert history(children["1"], "agent/reward") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+def test_curves_that_differ_from_the_files_are_replaced(flywheel):
+    log_curve("1", range(1, 6), scale=2)
+    rebuild_from(flywheel)
+    _, children = tracked()
+    assert history(children["1"], "agent/reward") == [(n, n / 10) for n in range(1, 6)]
+
+
+def test_a_forced_second_run_replaces_the_first(flywheel):
+    rebuild_from(flywheel)
+    log_curve("1", range(1, 6))
+    rebuild_from(flywheel)
+    _, children = tracked()
+    assert len(traces(children["1"])) == TRACES
+
+
+def test_an_interrupted_rebuild_is_made_whole(flywheel, monkeypatch, capsys):
+    with monkeypatch.context() as patch:
+        patch.setattr("stages.tracking.rebuilding.log_trace", lambda *a, **k: 1 / 0)
+        rebuild_from(flywheel)
+    assert "ZeroDivisionError" in capsys.readouterr().err
+    rebuild_from(flywheel)
+    parent, children = tracked()
+    assert parent.info.status == "FINISHED"
+    assert history(parent, "em/mean")[0][0] == 0 and len(history(parent, "em/mean")) == 3
+    assert len(traces(children["2"])) == TRACES
+
+
+def test_from_metrics_alone_then_with_traces(flywheel):
+    rebuild_from(flywheel, traces=False)
+    _, children = tracked()
+    assert traces(children["1"]) == []
+    rebuild_from(flywheel)
+    _, children = tracked()
+    assert len(traces(children["1"])) == TRACES
+    rebuild_from(flywheel, traces=False)
+    assert len(traces(tracked()[1]["1"])) == TRACES
+
+
+def test_other_figures_or_parameters_are_another_flywheel(flywheel):
+    rebuild_from(flywheel)
+    params = OmegaConf.load("params.yaml")
+    params.seed = 7
+    OmegaConf.save(params, "params.yaml")
+    rebuild_from(flywheel)
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("agentic-r").experiment_id
+    parents = [r for r in client.search_runs([experiment]) if "turn" not in r.data.tags]
+    assert {run.data.params["seed"] for run in parents} == {"0", "7"}
+
+
+def test_a_trace_has_a_retriever_span_for_each_search(flywheel):
+    rebuild_from(flywheel)
+    _, children = tracked()
+    trace = traces(children["2"])[0]
+    row = next(
+        row
+        for row in read_predictions(
+            flywheel / "data/predictions", read_results(flywheel / "metrics", load_params())
+        )["2"]
+        if (row["set"], row["id"])
+        == (trace.info.tags["question_set"], trace.info.tags["question_id"])
+    )
+    spans = [span for span in trace.data.spans if span.span_type == "RETRIEVER"]
+    assert len(spans) == row["searches"]
+    first = spans[0].outputs[0]
+    assert set(first) == {"page_content", "metadata", "id"}
+    assert first["id"] == row["turns"][0]["passages"][0]["id"]
+    assert flywheel_files.HOSTILE in first["page_content"]
+
+
+def test_the_command_knows_what_is_tracked_without_mlflow(flywheel, monkeypatch):
+    command.main([])
+    parent, _ = tracked()
+    monkeypatch.setattr("stages.tracking.store.connect", lambda: 1 / 0)
+    command.main([])
+    assert tracked()[0].info.run_id == parent.info.run_id
+
+
+def test_a_store_that_cannot_be_reached_is_one_line(flywheel, monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:hunter2@nowhere/db")
+    with live("agent", "1") as log:
+        log.log(1, {"reward": 0.5})
+        done = True
+    rebuild_from(flywheel)
+    said = capsys.readouterr().err.strip().splitlines()
+    assert done and len(said) == 2 and all("the stage goes on" in line for line in said)
+    assert "hunter2" not in " ".join(said)
+
+
+def test_an_experiment_in_a_temporary_copy_tracks_into_the_checkout(tmp_path, monkeypatch):
+    copy = tmp_path / ".dvc/tmp/exps/standalone/tmpabc"
+    copy.mkdir(parents=True)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(copy)
+    assert root() == tmp_path and uri() == f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def test_deleting_a_run_deletes_its_traces(flywheel):
+    rebuild_from(flywheel)
+    parent, children = tracked()
+    runs = Runs(*connect())
+    runs.delete(parent.info.run_id)
+    assert traces(children["1"]) == [] and traces(children["2"]) == []
