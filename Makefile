@@ -8,6 +8,7 @@ INSTALLED := $(VENV)/.installed
 
 repro: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.summary
 
 test: install
