@@ -2,6 +2,11 @@
 
 import os
 
+from hypothesis import settings
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+settings.register_profile("shared", deadline=None, derandomize=True)
+settings.load_profile("shared")
