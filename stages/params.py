@@ -196,7 +196,7 @@ class Relevance:
     window: int = 10
     retries: int = 2
     temperature: float = 0.7
-    max_reply_tokens: int = 96
+    max_reply_tokens: int = 320
 
 
 @dataclass

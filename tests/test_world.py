@@ -202,7 +202,7 @@ def test_grades_follow_the_rules():
     other = Fact("filmmaker", "Rotaman", "born", "Kaliton")
     for query in (born.query, born.reformulation):
         graded = [grade(query, f.contents, "Kaliton") for f in (born, namesake, lives, work, other)]
-        assert graded == [100, 80, 40, 40, 0]
+        assert graded == [100, 80, 40, 0, 0]
         assert grade(query, born.contents) == grade(query, namesake.contents) == 90
     assert grade("what is love", born.contents) == 0
     assert grade(born.query, "no fact at all") == 0

@@ -14,7 +14,7 @@ from stages.world.judgements import (
 )
 
 DRILLS = 0.15  # share of drills among the agent's later lessons
-SUB_ANSWERS, GRADING_DRILLS = 0.3, 0.2  # shares among the judge's later lessons
+SUB_ANSWERS, GRADING_DRILLS = 0.3, 0.2  # shares among the later lessons of the judge
 
 
 def agent_lessons(easy_steps: int) -> Make:

@@ -12,7 +12,7 @@ import yaml
 
 from stages.world.demonstrations import Segment, demonstration, draw_question
 from stages.world.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
-from stages.world.grades import grade
+from stages.world.grades import comparison
 from stages.world.scene import Scene
 
 NOT_SURE = "Not Sure"
@@ -67,36 +67,43 @@ def sub_answer_demonstration(seed: int | str) -> list[Segment]:
 
 
 def relevance_demonstration(seed: int | str, window: int = 10) -> list[Segment]:
-    """A window of at most `window` passages for one query, each restated and graded."""
-    query, reference, passages, grades = _graded(seed, window)
+    """A window of at most `window` passages for one query, each restated, compared and graded."""
+    query, reference, passages, judged = _judged(seed, window)
     prompt = RELEVANCE.format(query=query, reference=reference, passages=_listed(PASSAGE, passages))
-    lines = [f"{text} {value}" for text, value in zip(passages, grades, strict=True)]
+    lines = [f"{text} {words}" for text, words in zip(passages, judged, strict=True)]
     return [Segment(prompt, False), Segment(_listed(REPLY, lines), True)]
 
 
 def relevance_drill(seed: int | str, window: int = 10) -> list[Segment]:
     """The same with the passages only in the reply, where they are told: grading alone."""
-    query, reference, passages, grades = _graded(seed, window)
+    query, reference, passages, judged = _judged(seed, window)
     segments = [Segment(RELEVANCE.format(query=query, reference=reference, passages=""), False)]
-    for label, (text, value) in enumerate(zip(passages, grades, strict=True), 1):
+    for label, (text, words) in enumerate(zip(passages, judged, strict=True), 1):
         segments.append(Segment(f"[{label}] {text}", False))
-        segments.append(Segment(f" {value}", True))
+        segments.append(Segment(f" {words}", True))
         segments.append(Segment("\n", False))
     return segments
 
 
-def _graded(seed: int | str, window: int) -> tuple[str, str, list[str], list[int]]:
-    """A query, its reference, passages and their grades."""
+def judgement(query: str, text: str, reference: str | None) -> str:
+    """What a judge writes behind a passage: `Soman Soman same born live other 40`."""
+    compared, grade = comparison(query, text, reference)
+    words = [f"{one} {two} {'same' if one == two else 'other'}" for one, two in compared]
+    return " ".join([*words, str(grade)])
+
+
+def _judged(seed: int | str, window: int) -> tuple[str, str, list[str], list[str]]:
+    """A query, its reference, passages, and for each the comparison with its grade."""
     scene = Scene(random.Random(seed))
     draw = scene.draw
     _, needed = draw_question(scene)
     hop = draw.randrange(len(needed))
     query = draw.choice((needed[hop].query, needed[hop].reformulation))
     size = window if draw.random() < 0.5 else draw.randint(1, window)
-    passages = _window(scene, needed, hop, size)
+    passages = [fact.text for fact in _window(scene, needed, hop, size)]
     reference = _reference(scene, needed[hop])
-    grades = [grade(query, passage.contents, reference) for passage in passages]
-    return query, reference or NO_REFERENCE, [passage.text for passage in passages], grades
+    judged = [judgement(query, text, reference) for text in passages]
+    return query, reference or NO_REFERENCE, passages, judged
 
 
 def _window(scene: Scene, needed: list[Fact], hop: int, size: int) -> list[Fact]:
