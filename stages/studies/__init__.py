@@ -1,0 +1,1 @@
+"""Studies: many DVC experiments, and one tidy table of what they measured."""
