@@ -1,0 +1,211 @@
+"""The contrastive loss, held to InfoNCE written out in plain torch."""
+
+import json
+import os
+import random
+from datetime import timedelta
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from stages.errors import InputError
+from stages.records import write_jsonl
+from stages.retrieval.contrast import (
+    NONE,
+    InstanceLoss,
+    columns,
+    false_negatives,
+    read_instances,
+    training_order,
+)
+from stages.retrieval.folder import Asking
+from stages.retrieval.fresh import fresh_encoder, vocabulary
+
+TEMPERATURE = 0.05
+WORDS = [f"word{n}" for n in range(40)]
+
+
+def instance(query: str, positive: str, negatives: list[str], siblings=()) -> dict:
+    """A row of a pairs file; a passage's text is its id."""
+    return {
+        "id": f"{query}#0/0",
+        "question": "q",
+        "query": query,
+        "history": [],
+        "positive": {"id": positive, "text": positive, "lr": 100, "gac": 1},
+        "negatives": [{"id": negative, "text": negative} for negative in negatives],
+        "siblings": list(siblings),
+    }
+
+
+# Two instances of one query (the first and the third), and a second query, one of whose negatives
+# is a positive of the first. On two processes, the first two rows are on one.
+ROWS = [
+    instance("word0", "word10", ["word20", "word21"], siblings=["word11"]),
+    instance("word1", "word12", ["word10", "word22"]),
+    instance("word0", "word11", ["word20", "word21"], siblings=["word10"]),
+    instance("word2", "word13", ["word23", "word24"]),
+]
+
+
+def batch_of(rows, tmp_path):
+    write_jsonl(tmp_path / "pairs.jsonl", rows)
+    return columns(read_instances(tmp_path / "pairs.jsonl", Asking("query")))
+
+
+def model_of_words():
+    sizes = {"layers": 1, "width": 16, "heads": 2, "max_length": 16}
+    return fresh_encoder(vocabulary(WORDS), seed=3, **sizes)
+
+
+def library_loss(model, batch: dict[str, list]) -> torch.Tensor:
+    texts = [name for name in batch if name != "label"]
+    features = [model.preprocess(list(batch[name])) for name in texts]
+    return InstanceLoss(model, TEMPERATURE)(features, torch.tensor(batch["label"]))
+
+
+def written_out(model, rows: list[dict], temperature: float = TEMPERATURE) -> torch.Tensor:
+    """InfoNCE, one query at a time: its positive against all passages but its own positives."""
+
+    def vector(text):
+        return model(model.preprocess([text]))["sentence_embedding"][0]
+
+    total = torch.zeros(())
+    for own, row in enumerate(rows):
+        known = {row["positive"]["id"], *row["siblings"]}
+        logits, query = [], vector(row["query"])
+        for other, beside in enumerate(rows):
+            for passage in [beside["positive"], *beside["negatives"]]:
+                is_target = other == own and passage is beside["positive"]
+                if is_target or passage["id"] not in known:
+                    logits.append(query @ vector(passage["text"]) / temperature)
+                if is_target:
+                    target = logits[-1]
+        total = total + torch.logsumexp(torch.stack(logits), 0) - target
+    return total / len(rows)
+
+
+def gradient(loss: torch.Tensor, model) -> list[torch.Tensor]:
+    parameters = list(model.parameters())
+    found = torch.autograd.grad(loss, parameters, allow_unused=True)
+    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
+
+
+def assert_same(first: list[torch.Tensor], second: list[torch.Tensor]) -> None:
+    assert any(part.abs().max() > 1e-3 for part in first)
+    for one, other in zip(first, second, strict=True):
+        torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-3)
+
+
+@pytest.mark.parametrize("rows", [ROWS[1:2] + ROWS[3:], ROWS], ids=["plain", "siblings"])
+def test_value_and_gradient_are_those_of_infonce(rows, tmp_path):
+    model = model_of_words()
+    loss, expected = library_loss(model, batch_of(rows, tmp_path)), written_out(model, rows)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert_same(gradient(expected, model), gradient(loss, model))
+
+
+def test_siblings_do_not_push_each_other_away(tmp_path):
+    batch = batch_of(ROWS, tmp_path)
+    draw = torch.Generator().manual_seed(0)
+    vectors = [torch.randn(4, 8, generator=draw, requires_grad=True) for _ in range(4)]
+    loss = InstanceLoss(model_of_words(), TEMPERATURE)
+    anchors, positives, *negatives = vectors
+    value = loss.compute_loss_from_embeddings(vectors, torch.tensor(batch["label"]))
+    # the first query's term alone reaches its anchor: which passages does it depend on?
+    (by_anchor,) = torch.autograd.grad(value, anchors, create_graph=True)
+    for hidden in (positives, negatives[0]):
+        (found,) = torch.autograd.grad(by_anchor[0].sum(), hidden, retain_graph=True)
+        touched = found.abs().sum(dim=1) > 0
+        if hidden is positives:  # own positive, other query's, sibling's, other query's
+            assert touched.tolist() == [True, True, False, True]
+        else:  # own negative, the positive again as another's negative, the sibling's, another's
+            assert touched.tolist() == [True, False, True, True]
+
+
+@given(data=st.data())
+def test_false_negatives_against_a_loop(data):
+    world, batch, width = (data.draw(st.integers(1, 3)) for _ in range(3))
+    number = st.integers(0, 6)
+    row = st.lists(number, min_size=width, max_size=width)
+    passages = data.draw(st.lists(row, min_size=world * batch, max_size=world * batch))
+    offset = batch * data.draw(st.integers(0, world - 1))
+    siblings = st.lists(st.sampled_from([NONE, 0, 3]), min_size=2, max_size=2)
+    known = [[passages[offset + i][0], *data.draw(siblings)] for i in range(batch)]
+    hidden = false_negatives(torch.tensor(known), torch.tensor(passages), offset)
+    assert hidden.shape == (batch, width * world * batch)
+    for i in range(batch):
+        for column in range(width):
+            for j in range(world * batch):
+                own = column == 0 and j == offset + i
+                expected = passages[j][column] in known[i] and not own
+                assert hidden[i, column * world * batch + j] == expected
+
+
+def process(rank: int, batch: dict, address: str, output: str) -> None:
+    """One of two processes: half of the batch, its loss, and the gradient averaged as DDP does."""
+    torch.distributed.init_process_group(
+        "gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(seconds=120)
+    )
+    model = model_of_words()
+    loss = library_loss(
+        model, {name: rows[2 * rank : 2 * rank + 2] for name, rows in batch.items()}
+    )
+    parts = [loss.detach(), *gradient(loss, model)]
+    for part in parts:
+        torch.distributed.all_reduce(part)
+    if rank == 0:
+        torch.save([part / 2 for part in parts], output)
+    torch.distributed.destroy_process_group()
+
+
+def test_two_processes_give_the_loss_and_gradient_of_one(tmp_path):
+    batch = batch_of(ROWS, tmp_path)
+    output = tmp_path / "found.pt"
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+    address = f"file://{tmp_path / 'meeting'}"
+    torch.multiprocessing.spawn(process, (batch, address, str(output)), nprocs=2)
+    value, *found = torch.load(output, weights_only=True)
+    model = model_of_words()
+    expected = written_out(model, ROWS)
+    assert value.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert_same(gradient(expected, model), found)
+
+
+def test_rows_hold_texts_as_the_model_reads_them(tmp_path):
+    row = instance("second?", "a", ["b", "c"], siblings=["d"]) | {"history": ["first?"]}
+    write_jsonl(tmp_path / "pairs.jsonl", [row, instance("x", "b", ["a", "d"])])
+    asking = Asking("question_history_query", "query: ", "passage: ")
+    batch = columns(read_instances(tmp_path / "pairs.jsonl", asking))
+    assert batch["anchor"] == ["query: q [SEP] first? [SEP] second?", "query: q [SEP] x"]
+    assert list(batch) == ["anchor", "positive", "negative_1", "negative_2", "label"]
+    assert batch["negative_2"] == ("passage: c", "passage: d")
+    a, d, b, c = 0, 1, 2, 3
+    assert batch["label"] == [[a, d, a, b, c], [b, NONE, b, a, d]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "holds no training instance"),
+        (json.dumps(ROWS[0]) + "\n" + json.dumps(instance("w", "a", ["b"])), ":2: every instance"),
+        (json.dumps(ROWS[0] | {"positive": "word10"}), ":1: not a training instance"),
+        ("{}", ":1: the key 'id' is missing"),
+    ],
+)
+def test_bad_pairs_are_named(tmp_path, text, message):
+    path = tmp_path / "pairs.jsonl"
+    path.write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_instances(path, Asking())
+
+
+def test_every_instance_is_used_before_one_is_used_again():
+    order = training_order(7, 30, seed=1)
+    assert len(order) == 30 and order == training_order(7, 30, seed=1)
+    for start in range(0, 28, 7):
+        assert sorted(order[start : start + 7]) == list(range(7))
+    assert order != training_order(7, 30, seed=2)
+    assert order[:7] != random.Random(0).sample(range(7), 7)
