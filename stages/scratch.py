@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from stages.errors import InputError
 from stages.records import read_jsonl, write_jsonl
 
 ROOT = Path("tmp/scratch")
@@ -47,13 +48,19 @@ class Scratch:
 
 
 def fingerprint(params: object, *paths: str | Path) -> str:
-    """SHA-256 over parameters (dataclasses or plain data), files or folders, and our code."""
+    """SHA-256 over parameters (dataclasses or plain data), files or folders, and our code.
+
+    InputError names a file that cannot be read.
+    """
     digest = hashlib.sha256(json.dumps(_plain(params), sort_keys=True, default=str).encode())
     for path in (*paths, CODE):
         for file in _files(Path(path)):
             digest.update(str(file).encode() + b"\0")
-            with open(file, "rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            try:
+                with open(file, "rb") as stream:
+                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+            except OSError as error:
+                raise InputError(f"{file}: cannot be read ({error.strerror})") from None
     return digest.hexdigest()
 
 

@@ -29,7 +29,9 @@ class Script:
         self.replies, self.calls = replies, []
 
     def generate(self, prompts, *, stop, max_new_tokens, temperature, keys):
-        self.calls.append(SimpleNamespace(size=len(prompts), temperature=temperature, keys=keys))
+        self.calls.append(
+            SimpleNamespace(size=len(prompts), temperature=temperature, keys=keys, stop=stop)
+        )
         texts = [self.replies[WORDS.decode(ids)[0]] for ids in prompts]
         return [WORDS.encode(each[min(len(self.calls), len(each)) - 1]) for each in texts]
 
@@ -74,6 +76,13 @@ def test_one_bad_window_drops_the_query():
 def test_the_reference_reaches_the_judge():
     assert relevance.render(PROMPT, "q", "w", PASSAGES[:1]) == "q|w|[1] p 0\n"
     assert relevance.render(PROMPT, "q", None, PASSAGES[:1]) == "q|none|[1] p 0\n"
+
+
+def test_the_prompt_file_says_where_a_reply_ends():
+    script = Script(q=["[1] 1\n[2] 2"])
+    ends = Prompt("{query}{reference}{passages}", PATTERN, "{text}", "none", False, ["\n\n"])
+    relevance.grade(judge(script), ends, [query("q")], window=2)
+    assert script.calls[0].stop == ["\n\n"]
 
 
 def test_no_retries_means_one_try():

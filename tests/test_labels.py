@@ -178,6 +178,11 @@ def test_a_missing_prompt_file_is_named(place):
         relevance.main(arguments("relevance"))
 
 
+def test_a_missing_input_is_named(place):
+    with pytest.raises(InputError, match=r"none\.jsonl: cannot be read"):
+        relevance.main(arguments("relevance", trajectories="none.jsonl"))
+
+
 def test_relevance_off_asks_no_judge(place):
     set_params(relevance={"mode": "off"})
     relevance.main(

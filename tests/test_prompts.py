@@ -155,7 +155,9 @@ def test_clamp():
         ("template: '{query}'\npattern: 'x'", "(?P<value>...)"),
         ("template: '{query}'\npattern: '(?P<value>.)'\nchat: perhaps", "'chat'"),
         ("template: '{query}'\npattern: '(?P<value>.)'\nitem: x", "'{text}'"),
-        ("template: '{query}'\npattern: '(?P<value>.)'\nstop: x", "unknown key 'stop'"),
+        ("template: '{query}'\npattern: '(?P<value>.)'\nstop: x", "'stop'"),
+        ("template: '{query}'\npattern: '(?P<value>.)'\nstop: [3]", "'stop'"),
+        ("template: '{query}'\npattern: '(?P<value>.)'\nend: x", "unknown key 'end'"),
     ],
 )
 def test_a_malformed_prompt_file_is_one_clear_line(tmp_path, content, said):

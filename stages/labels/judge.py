@@ -57,21 +57,21 @@ class Judge:
         replies = [Reply(None, TOO_LONG, 0) for _ in asks]
         live = [i for i, ids in enumerate(prompts) if len(ids) <= room]
         for attempt in range(1 + self.retries):
-            texts = self._write([prompts[i] for i in live], [asks[i] for i in live], attempt)
+            texts = self._write(prompt, [(asks[i], prompts[i]) for i in live], attempt)
             for i, text in zip(live, texts, strict=True):
                 replies[i] = _read(asks[i], text, attempt)
             live = [i for i in live if replies[i].failure]
         return replies
 
-    def _write(self, prompts: list[list[int]], asks: list[Ask], attempt: int) -> list[str]:
-        if not prompts:
+    def _write(self, prompt: Prompt, sent: list[tuple[Ask, list[int]]], attempt: int) -> list[str]:
+        if not sent:
             return []
         written = self.generator.generate(
-            prompts,
-            stop=[],
+            [ids for _, ids in sent],
+            stop=prompt.stop,
             max_new_tokens=self.max_reply_tokens,
             temperature=self.temperature if attempt else 0.0,
-            keys=[seed_of(self.seed, "judge", ask.name, attempt) for ask in asks],
+            keys=[seed_of(self.seed, "judge", ask.name, attempt) for ask, _ in sent],
         )
         decode = self.generator.tokenizer.decode
         return [decode(ids, skip_special_tokens=True) for ids in written]

@@ -10,6 +10,7 @@ A prompt file is YAML with the keys
     missing     what stands where there is nothing to say: no reference, or, in a reply, no
                 sub-answer (default `none`)
     chat        true: the prompt is one user message through the judge's chat template
+    stop        texts that end the reply, for judges that would write on (default none)
 
 so that another judge is another file and no code.
 """
@@ -17,7 +18,8 @@ so that another judge is another file and no code.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, field
 from pathlib import Path
 from string import Formatter
 
@@ -31,6 +33,7 @@ KEYS = {
     "item": (str, "[{label}] {text}\n"),
     "missing": (str, "none"),
     "chat": (bool, False),
+    "stop": (list, []),
 }
 ITEM_FIELDS = {"label", "title", "text"}
 
@@ -48,6 +51,7 @@ class Prompt:
     item: str
     missing: str
     chat: bool
+    stop: list[str] = field(default_factory=list)
 
     @classmethod
     def load(cls, path: str | Path, *fields: str) -> Prompt:
@@ -123,10 +127,12 @@ def _read(path: str | Path) -> dict:
         if key not in KEYS:
             raise InputError(f"{path}: unknown key '{key}' (known: {', '.join(KEYS)})")
     for key, (kind, default) in KEYS.items():
-        value = values.setdefault(key, default)
+        value = values.setdefault(key, copy(default))
         if not isinstance(value, kind):
             found = "nothing" if value is None else type(value).__name__
             raise InputError(f"{path}: '{key}' must be a {kind.__name__}, found {found}")
+    if not all(isinstance(text, str) and text for text in values["stop"]):
+        raise InputError(f"{path}: 'stop' must be a list of texts")
     return values
 
 
@@ -135,12 +141,12 @@ def _check_fields(path, key: str, template: str, needed: set[str], allowed: set[
         parts = list(Formatter().parse(template))
     except ValueError as error:
         raise InputError(f"{path}: '{key}': {error} (write {{{{ for a brace)") from None
-    for _, field, spec, conversion in parts:
-        if field is not None and (field not in allowed or spec or conversion):
+    for _, name, spec, conversion in parts:
+        if name is not None and (name not in allowed or spec or conversion):
             known = ", ".join(sorted(allowed))
-            raise InputError(f"{path}: '{key}': unknown field '{{{field}}}' (known: {known})")
-    for field in sorted(needed - {field for _, field, _, _ in parts}):
-        raise InputError(f"{path}: '{key}' must hold the field '{{{field}}}'")
+            raise InputError(f"{path}: '{key}': unknown field '{{{name}}}' (known: {known})")
+    for name in sorted(needed - {name for _, name, _, _ in parts}):
+        raise InputError(f"{path}: '{key}' must hold the field '{{{name}}}'")
 
 
 def _compile(path, pattern: str) -> re.Pattern:
