@@ -8,13 +8,14 @@ import random
 from stages.language.batches import Make
 from stages.world.demonstrations import Segment, demonstration, drill
 from stages.world.judgements import (
+    comparison_drill,
     relevance_demonstration,
     relevance_drill,
     sub_answer_demonstration,
 )
 
 DRILLS = 0.15  # share of drills among the agent's later lessons
-SUB_ANSWERS, GRADING_DRILLS = 0.3, 0.2  # shares among the later lessons of the judge
+SUB_ANSWERS, GRADING, COMPARING = 0.3, 0.2, 0.05  # shares among the judge's later lessons
 
 
 def agent_lessons(easy_steps: int) -> Make:
@@ -30,13 +31,15 @@ def agent_lessons(easy_steps: int) -> Make:
 
 
 def judge_lessons(easy_steps: int) -> Make:
-    """Drills in grading for `easy_steps`, then mostly whole windows; sub-answers all the time."""
+    """Drills in comparing words for `easy_steps`, then mostly grades and sub-answers in full."""
 
     def make(step: int, seed: str) -> list[Segment]:
         lot = random.Random(f"{seed} lesson").random()
-        if lot < SUB_ANSWERS:
+        if step < easy_steps or lot < COMPARING:
+            return comparison_drill(seed)
+        if lot < COMPARING + SUB_ANSWERS:
             return sub_answer_demonstration(seed)
-        if step < easy_steps or lot < SUB_ANSWERS + GRADING_DRILLS:
+        if lot < COMPARING + SUB_ANSWERS + GRADING:
             return relevance_drill(seed)
         return relevance_demonstration(seed)
 

@@ -13,7 +13,7 @@ import yaml
 from stages.world.demonstrations import Segment, demonstration, draw_question
 from stages.world.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
 from stages.world.grades import comparison
-from stages.world.scene import Scene
+from stages.world.scene import WORDS, Scene
 
 NOT_SURE = "Not Sure"
 NO_REFERENCE = "none"
@@ -88,8 +88,26 @@ def relevance_drill(seed: int | str, window: int = 10) -> list[Segment]:
 def judgement(query: str, text: str, reference: str | None) -> str:
     """What a judge writes behind a passage: `Soman Soman same born live other 40`."""
     compared, grade = comparison(query, text, reference)
-    words = [f"{one} {two} {'same' if one == two else 'other'}" for one, two in compared]
+    words = [f"{one} {two} {_compared(one, two)}" for one, two in compared]
     return " ".join([*words, str(grade)])
+
+
+def comparison_drill(seed: int | str, pairs: int = 40) -> list[Segment]:
+    """Pairs of words, each called the same or other: comparing alone, densely."""
+    draw = random.Random(seed)
+    classes = [*WORDS.values(), [MAKER, COUNTRY, *PERSONAL]]
+    segments = []
+    for _ in range(pairs):
+        words = draw.choice(classes)
+        one = draw.choice(words)
+        two = one if draw.random() < 0.5 else draw.choice(words)
+        segments.append(Segment(f" {one} {two}", False))
+        segments.append(Segment(f" {_compared(one, two)}", True))
+    return segments
+
+
+def _compared(one: str, two: str) -> str:
+    return "same" if one == two else "other"
 
 
 def _judged(seed: int | str, window: int) -> tuple[str, str, list[str], list[str]]:

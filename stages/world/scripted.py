@@ -4,10 +4,11 @@ It bounds from above what an agent of this protocol can do with a retriever, and
 without training. It is never the agent of a pipeline.
 """
 
+from __future__ import annotations
+
 import re
 from collections.abc import Sequence
-
-from transformers import PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from stages.world.demonstrations import answer_text, first_thought, search_text
 from stages.world.facts import (
@@ -21,6 +22,9 @@ from stages.world.facts import (
     question_text,
     read_fact,
 )
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _ASKED = re.compile(r"the (?P<role>\w+) of the \w+ (?P<title>\w+ \w+)")
 _INFORMATION = re.compile(r"<information>\n(.*?)</information>", re.DOTALL)
