@@ -4,8 +4,7 @@ In: `base` of params.yaml. Out: two model folders and metrics of both. With `bas
 `base.judge.model` the folder is a reference to a hub model or a local folder (the paper takes
 Qwen2.5-7B and Qwen2.5-72B-Instruct). Without, a small language model is made from scratch on
 demonstrations in throwaway worlds: it knows the vocabulary and no fact of any world, so it serves
-every seed. The agent stops short of what it could learn, so that PPO has something to gain; the
-judge goes on from the agent, which has learned to read.
+every seed. The agent stops short of what it could learn, so that PPO has something to gain.
 """
 
 import argparse
@@ -29,18 +28,15 @@ def main(argv: list[str] | None = None) -> None:
     from stages.records import write_json
 
     agent = make("agent", params, params.base.agent, arguments.agent)
-    start = None if params.base.agent.model else arguments.agent
-    judge = make("judge", params, params.base.judge, arguments.judge, start)
+    judge = make("judge", params, params.base.judge, arguments.judge)
     write_json(arguments.metrics, {"agent": agent, "judge": judge})
 
 
-def make(
-    role: str, params: Params, block: BaseModel, folder: Path, start: Path | None = None
-) -> dict:
-    """Fill `folder`, from the weights in `start` if any; return figures of its model."""
+def make(role: str, params: Params, block: BaseModel, folder: Path) -> dict:
+    """Fill `folder` and return figures of its model."""
     import torch
 
-    from stages.language.architecture import Architecture, make_model, take_weights
+    from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons, judge_lessons
     from stages.language.supervised import Recipe, train
     from stages.language.tokenizer import make_tokenizer, world_texts
@@ -57,8 +53,6 @@ def make(
     tokenizer = make_tokenizer(world_texts())
     seed = seed_of(params.base.seed, "base", role)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
-    if start:
-        take_weights(model, start)
     lessons = {"agent": agent_lessons, "judge": judge_lessons}[role](block.easy_steps)
     recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
 

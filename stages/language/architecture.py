@@ -8,7 +8,6 @@ born in" is then found from another "Soman was born in" before any training; the
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
@@ -61,15 +60,6 @@ def make_model(
     )
     start_near_recall(model)
     return model
-
-
-def take_weights(model: Lfm2ForCausalLM, folder: Path) -> None:
-    """Take the weights of another model of the same width and vocabulary, layer by layer.
-
-    Layers that the other does not have stay as they are.
-    """
-    other = Lfm2ForCausalLM.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-    model.load_state_dict(other.state_dict(), strict=False)
 
 
 @torch.no_grad()
