@@ -1,1 +1,7 @@
 """Agentic-R as a DVC pipeline: one module a stage, library packages below them."""
+
+import os
+
+# Threads that wait for others sleep instead of spinning: on a shared machine spinning threads slow
+# a stage down several times. Read by OpenMP when torch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
