@@ -154,7 +154,8 @@ class TransformersGenerator:
     def _closing_tokens(self, stop: tuple[str, ...]) -> torch.Tensor:
         """Which tokens can complete one of `stop`, (vocabulary,): most steps need no decoding."""
         if stop not in self._closing:
-            texts = self.tokenizer.batch_decode([[i] for i in range(len(self.tokenizer))])
+            tokens = [[i] for i in range(len(self.tokenizer))]
+            texts = self.tokenizer.batch_decode(tokens, clean_up_tokenization_spaces=False)
             last = {s[-1] for s in stop} | {"\N{REPLACEMENT CHARACTER}"}
             blank = any(s[-1].isspace() for s in stop)  # decoding one token may strip it
             size = max(len(texts), self.model.config.vocab_size)
