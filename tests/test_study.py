@@ -10,7 +10,7 @@ import pytest
 
 from stages import study
 from stages.errors import InputError
-from stages.studies.medians import difference, markdown, medians
+from stages.studies.medians import changes, difference, markdown, medians
 
 STAGE = """
 import json, pathlib, yaml
@@ -123,4 +123,12 @@ def test_differences_are_paired_by_seed():
     after, before = ("full", "1", "1"), ("full", "1", "0")
     assert difference(rows, after, before) == pytest.approx(0.2)
     assert difference(rows, after, ("no_gac", "1", "1")) is None
-    assert "Agent_1 + R_0" in markdown(rows)
+    assert "| Agent_1 + R_1 for Agent_1 + R_0 | +20.0 | +0.20 |" in markdown(rows)
+
+
+def test_variants_are_compared_with_the_full_method():
+    rows = [row(0, "full", "2", "2", 0.8), row(0, "no_gac", "2", "2", 0.5)]
+    rows += [row(0, v, "0", "0", 0.1) for v in ("full", "no_gac")]
+    found = changes(rows)
+    assert [what for what, *_ in found] == ["no gac: Agent_2 + R_2 for Agent_2 + R_2"]
+    assert found[0][1] == pytest.approx(-0.3)

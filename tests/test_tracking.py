@@ -212,6 +212,16 @@ def test_the_command_knows_what_is_tracked_without_mlflow(flywheel, monkeypatch)
     assert tracked()[0].info.run_id == parent.info.run_id
 
 
+def test_the_command_completes_a_stage_that_was_forced_again(flywheel):
+    command.main([])
+    first, _ = tracked()
+    log_curve("1", range(1, 6))  # and DVC then finds that nothing after the stage has changed
+    command.main([])
+    parent, children = tracked()
+    assert parent.info.run_id != first.info.run_id and set(children) == {"1", "2"}
+    assert parent.info.status == "FINISHED"
+
+
 def test_a_store_that_cannot_be_reached_is_one_line(flywheel, monkeypatch, capsys):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://user:hunter2@nowhere/db")
     with live("agent", "1") as log:

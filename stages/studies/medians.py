@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from stages.reporting.results import agent_label, retriever_label
+
 Key = tuple[str, str, str]  # variant, agent, retriever
 
 
@@ -50,8 +52,31 @@ def difference(rows: list[dict], after: Key, before: Key, measure: str = "em") -
     return median(common) if common else None
 
 
+def changes(rows: list[dict]) -> list[tuple[str, float, float]]:
+    """(what changed, EM difference, difference in searches): each half turn of the full method,
+    then each variant against the full method at the same turn's own pair; medians over seeds."""
+    keys = list(by_seed(rows, "em"))
+    steps = [(after, before) for after in keys for before in keys if _half_turn(before, after)]
+    steps += [(key, ("full", *key[1:])) for key in keys if key[0] != "full" and key[1] == key[2]]
+    found = []
+    for after, before in steps:
+        em = difference(rows, after, before)
+        if em is not None and after[1] != "0":
+            searches = difference(rows, after, before, "searches")
+            found.append((f"{_name(after)} for {_name(before)}", em, searches))
+    return found
+
+
+def _half_turn(before: Key, after: Key) -> bool:
+    """A new agent with the same retriever, or a new retriever with the same agent."""
+    if before[0] != "full" or after[0] != "full" or "bm25" in (before[2], after[2]):
+        return False
+    agents, retrievers = (int(after[n]) - int(before[n]) for n in (1, 2))
+    return (agents, retrievers) in ((1, 0), (0, 1))
+
+
 def markdown(rows: list[dict]) -> str:
-    """The pairs of the full method, then each ablation's best-trained pair, as Markdown."""
+    """The pairs of the full method, each variant's own pairs, and the changes, as Markdown."""
     entries = medians(rows)
     seeds = len({row["seed"] for row in rows})
     lines = [
@@ -66,7 +91,14 @@ def markdown(rows: list[dict]) -> str:
     for variant in dict.fromkeys(entry.variant for entry in entries):
         last = [entry for entry in entries if entry.variant == variant and _own(entry)]
         lines += [f"| {variant.replace('_', ' ')} | {_pair(e)} {_figures(e)}" for e in last]
+    lines += ["", "| change | EM points | searches |", "| --- | --- | --- |"]
+    lines += [f"| {what} | {100 * em:+.1f} | {n:+.2f} |" for what, em, n in changes(rows)]
     return "\n".join(lines) + "\n"
+
+
+def _name(key: Key) -> str:
+    variant = "" if key[0] == "full" else f"{key[0].replace('_', ' ')}: "
+    return f"{variant}{agent_label(key[1])} + {retriever_label(key[2])}"
 
 
 def _own(entry: Entry) -> bool:
@@ -75,8 +107,6 @@ def _own(entry: Entry) -> bool:
 
 
 def _pair(entry: Entry) -> str:
-    from stages.reporting.results import agent_label, retriever_label
-
     return f"{agent_label(entry.agent)} + {retriever_label(entry.retriever)}"
 
 

@@ -16,10 +16,9 @@ from stages.params import load_params
 from stages.tracking import identity
 from stages.tracking.store import uri
 
-TRACKED = (
-    "SELECT 1 FROM tags JOIN runs USING (run_uuid) "
-    "WHERE key = 'flywheel_digest' AND value = ? AND lifecycle_stage = 'active'"
-)
+ACTIVE = "SELECT run_uuid FROM tags JOIN runs USING (run_uuid) WHERE lifecycle_stage = 'active'"
+FINISHED = f"{ACTIVE} AND key = 'flywheel_digest'"
+UNDER_WAY = f"{ACTIVE} AND key = 'flywheel_key' AND value = ? AND run_uuid NOT IN ({FINISHED})"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -34,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.reporting.results import read_results
 
     results = read_results(args.metrics_folder, params)
-    if tracked(identity.digest(results, params)):
+    if tracked(identity.key(params), identity.digest(results, params)):
         return
 
     from stages.reporting.comparisons import half_turns
@@ -48,8 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     rebuild(results, params, steps, predictions, args.passages)
 
 
-def tracked(digest: str) -> bool:
-    """Whether a sqlite store holds the finished flywheel with this digest."""
+def tracked(key: str, digest: str) -> bool:
+    """Whether a sqlite store holds the finished flywheel, and none under way with its key."""
     address = uri()
     if not address.startswith("sqlite:///"):
         return False
@@ -58,7 +57,8 @@ def tracked(digest: str) -> bool:
         return False
     try:
         with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) as store:
-            return store.execute(TRACKED, (digest,)).fetchone() is not None
+            finished = store.execute(f"{FINISHED} AND value = ?", (digest,)).fetchone()
+            return bool(finished) and not store.execute(UNDER_WAY, (key,)).fetchone()
     except sqlite3.Error:
         return False
 

@@ -24,7 +24,7 @@ class Live:
         """Find the turn's child run of the flywheel under way, or start it."""
         params = load_params()
         runs, key = Runs(*connect()), identity.key(params)
-        under_way = [r for r in runs.parents(key) if "flywheel_digest" not in r.data.tags]
+        under_way = runs.under_way(key)
         if under_way:
             parent = under_way[0].info.run_id
         else:

@@ -7,6 +7,7 @@ already is left, and one whose points differ is replaced: never two runs for one
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from stages.params import Params
@@ -23,7 +24,7 @@ from stages.tracking.store import connect, tolerated
 from stages.tracking.traces import log_trace
 
 MEASURES = ("em", "f1", "searches")
-UNSAFE = str.maketrans(dict.fromkeys("+,()[]{}%#", "-"))
+UNSAFE = re.compile(r"[^\w\-. :/]")  # what MLflow does not take in the name of a metric
 
 
 def rebuild(
@@ -62,9 +63,7 @@ def rebuild(
 def _open(runs: Runs, results: Results, params: Params, traces: int) -> str | None:
     """The parent run to complete, with its own points; None if it is there, traces and all."""
     key, digest = identity.key(params), identity.digest(results, params)
-    known = runs.parents(key)
-    under_way = [run for run in known if "flywheel_digest" not in run.data.tags]
-    finished = [run for run in known if run.data.tags.get("flywheel_digest") == digest]
+    under_way, finished = runs.under_way(key), runs.finished(digest)
     whole = [run for run in finished if int(run.data.tags.get("flywheel_traces", 0)) >= traces]
     if whole and not under_way:
         return None
@@ -141,4 +140,4 @@ def _figures(pair: PairResult, prefix: str, step: int) -> list[Point]:
 
 def name(text: str) -> str:
     """`text` as a metric name that MLflow takes."""
-    return text.translate(UNSAFE)
+    return UNSAFE.sub("-", text)

@@ -18,9 +18,14 @@ class Runs:
     client: object
     experiment: str
 
-    def parents(self, key: str) -> list:
-        """Parent runs with this key, the newest first."""
-        return self._search(f"tags.flywheel_key = '{key}'")
+    def under_way(self, key: str) -> list:
+        """Unfinished parent runs with this key, the newest first."""
+        found = self._search(f"tags.flywheel_key = '{key}'")
+        return [run for run in found if "flywheel_digest" not in run.data.tags]
+
+    def finished(self, digest: str) -> list:
+        """Finished parent runs with these figures, the newest first."""
+        return self._search(f"tags.flywheel_digest = '{digest}'")
 
     def children(self, parent: str) -> dict[str, list]:
         """Turn -> child runs of `parent`, the newest first."""
