@@ -5,6 +5,7 @@ note it is shown, either searches once more or answers a color; a judge that wri
 sub-answers in the right form. Both are taught in seconds; their tokenizer knows the notes.
 """
 
+import functools
 import random
 import shutil
 from pathlib import Path
@@ -87,6 +88,7 @@ def reply(values: list) -> str:
     return "".join(f"[{n}] {value}\n" for n, value in enumerate(values, 1)) + "<|eos|>"
 
 
+@functools.cache
 def tokenizer():
     draw = random.Random(0)
     makes = (trajectory, grading, answering)
@@ -94,7 +96,7 @@ def tokenizer():
     return make_tokenizer(text.replace("<|eos|>", "") for text in texts)
 
 
-def teach(path: Path, make, steps: int, context: int = 512) -> Path:
+def teach(path: Path, make, steps: int, context: int = 1024) -> Path:
     """A model folder taught to write its parts of what `make` tells; `steps` 0: random weights."""
     torch.set_num_threads(1)
     words, draw = tokenizer(), random.Random(1)

@@ -110,9 +110,9 @@ def test_sub_answers_by_turn_and_without_reference():
     assert sub_answers.render(ANSWERS, row) == "Question: p\nabcdefg|[1] q\n[2] w\n"
     script = Script(Q=["[1] Not Sure", "[1] w\n[2] not sure"])
     (answers,) = sub_answers.ask(judge(script), ANSWERS, [row])
-    assert (answers.by_turn, answers.malformed, answers.retries) == ({0: "w", 2: None}, False, 1)
+    assert (answers.by_turn, answers.failure, answers.retries) == ({0: "w", 2: None}, None, 1)
     (answers,) = sub_answers.ask(judge(Script(Q=["w"])), ANSWERS, [row])
-    assert (answers.by_turn, answers.malformed) == ({0: None, 2: None}, True)
+    assert (answers.by_turn, answers.failure) == ({0: None, 2: None}, "missing_labels")
 
 
 def test_text_cannot_write_special_tokens():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 from stages.labels import relevance, sub_answers
@@ -36,18 +37,17 @@ def judge_trajectories(
     passages: dict[str, Passage],
     window: int,
 ) -> list[dict]:
-    """Rows {id, sub_answer, scores, failure, counts} for the candidates rows of each trajectory.
+    """A row for each candidates row of the trajectories; `candidates` holds them by question id.
 
-    `candidates` holds them by question id. `scores` is None where the grades stayed malformed, and
-    `failure` then says why. `counts` adds up over rows: what a trajectory's sub-answers cost stands
-    in the first of its rows.
+    `scores` is None where the grades stayed malformed, and `failure` then says why. How a
+    trajectory's sub-answers went stands in the first of its rows, so that rows can be added up.
     """
     answers = sub_answers.ask(judge, prompts.sub_answers, trajectories)
-    asked, counts = [], []
+    asked, firsts = [], []
     for trajectory, answer in zip(trajectories, answers, strict=True):
         rows = candidates[trajectory["id"]]
         asked += [_query(row, answer.by_turn[row["turn"]], passages) for row in rows]
-        counts += [_counts(answer, first=number == 0) for number in range(len(rows))]
+        firsts += [answer, *[None] * (len(rows) - 1)]
     graded = relevance.grade(judge, prompts.relevance, asked, window)
     return [
         {
@@ -55,9 +55,12 @@ def judge_trajectories(
             "sub_answer": query.reference,
             "scores": grades.scores,
             "failure": grades.failure,
-            "counts": count | {"relevance_retries": grades.retries, "clamped": grades.clamped},
+            "retries": grades.retries,
+            "clamped": grades.clamped,
+            "sub_answer_failure": first.failure if first else None,
+            "sub_answer_retries": first.retries if first else 0,
         }
-        for query, grades, count in zip(asked, graded, counts, strict=True)
+        for query, grades, first in zip(asked, graded, firsts, strict=True)
     ]
 
 
@@ -66,33 +69,25 @@ def _query(row: dict, reference: str | None, passages: dict[str, Passage]) -> re
     return relevance.Query(row["id"], row["query"], reference, ranked)
 
 
-def _counts(answer: sub_answers.SubAnswers, first: bool) -> dict[str, int]:
-    return {
-        "sub_answers_malformed": int(first and answer.malformed),
-        "sub_answer_retries": answer.retries if first else 0,
-    }
-
-
 def figures(rows: list[dict]) -> dict:
     """Counts in and out, drops by reason, and how the judge's replies went."""
     kept = [row["scores"] for row in rows if row["scores"] is not None]
-    dropped: dict[str, int] = {}
-    for row in rows:
-        if row["failure"]:
-            dropped[row["failure"]] = dropped.get(row["failure"], 0) + 1
-    totals = {
-        key: sum(row["counts"][key] for row in rows)
-        for key in ("sub_answers_malformed", "sub_answer_retries", "relevance_retries", "clamped")
-    }
     return {
         "in": len(rows),
         "out": len(kept),
-        "dropped": dict(sorted(dropped.items())),
+        "dropped": _reasons(rows, "failure"),
+        "retries": sum(row["retries"] for row in rows),
+        "clamped": sum(row["clamped"] for row in rows),
         "with_sub_answer": sum(row["sub_answer"] is not None for row in rows),
-        **totals,
+        "sub_answers_failed": _reasons(rows, "sub_answer_failure"),
+        "sub_answer_retries": sum(row["sub_answer_retries"] for row in rows),
         "mean_score": _mean([score for scores in kept for score in scores.values()]),
         "mean_top_score": _mean([max(scores.values()) for scores in kept]),
     }
+
+
+def _reasons(rows: list[dict], key: str) -> dict[str, int]:
+    return dict(sorted(Counter(row[key] for row in rows if row[key]).items()))
 
 
 def _mean(values: list[int]) -> float | None:

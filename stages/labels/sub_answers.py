@@ -17,10 +17,10 @@ FIELDS = ("trajectory", "queries")
 
 @dataclass(frozen=True)
 class SubAnswers:
-    """Sub-answers of one trajectory by turn (None: not sure), and how the judge's reply went."""
+    """Sub-answers of one trajectory by turn (None: not sure); why there are none, if so."""
 
     by_turn: dict[int, str | None]
-    malformed: bool
+    failure: str | None
     retries: int
 
 
@@ -51,8 +51,8 @@ def ask(judge: Judge, prompt: Prompt, trajectories: list[dict]) -> list[SubAnswe
     return [
         SubAnswers(
             dict(zip(turns, reply.value or [None] * len(turns), strict=True)),
-            malformed=reply.value is None,
-            retries=reply.retries,
+            reply.failure,
+            reply.retries,
         )
         for turns, reply in zip(map(searched_turns, trajectories), replies, strict=True)
     ]
