@@ -242,7 +242,7 @@ class Compute:
     device: str = "cpu"
     threads: int = 2
     generation_batch: int = 128
-    encoding_batch: int = 32
+    encoding_batch: int = 8
 
 
 @dataclass

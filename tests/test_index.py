@@ -93,6 +93,15 @@ def test_a_result_does_not_depend_on_what_is_searched_beside_it(place):
     assert search.search(queries[::-1], 20)[::-1] == together
 
 
+def test_long_texts_and_a_limit_that_is_no_multiple_of_eight(tmp_path):
+    from sentence_transformers import SentenceTransformer
+
+    world.tiny_retriever(tmp_path / "r", max_length=75)
+    retriever, model = Retriever.load(tmp_path / "r"), SentenceTransformer(str(tmp_path / "r"))
+    texts = ["who", *("N3man born " * n for n in (0, 8, 30, 36, 90))]
+    assert np.allclose(retriever.encode_passages(texts), model.encode(texts), atol=1e-6)
+
+
 def test_equal_texts_are_searched_once(place, monkeypatch):
     search = searcher(place)
     asked = []
@@ -198,7 +207,7 @@ from stages.retrieval import dense
 from stages.retrieval.corpus import PassageFile, scan
 from stages.retrieval.encoding import Retriever
 encode = Retriever.encode_passages
-Retriever.encode_passages = lambda self, texts: time.sleep(0.2) or encode(self, texts)
+Retriever.encode_passages = lambda *given: time.sleep(0.2) or encode(*given)
 path = Path({str(place)!r}, "passages.jsonl")
 retriever = Retriever.load({str(place / "retriever")!r})
 dense.build(PassageFile(path, scan(path)[0]), retriever, "float16", Path({str(work)!r}), chunk=10)
@@ -216,6 +225,6 @@ dense.build(PassageFile(path, scan(path)[0]), retriever, "float16", Path({str(wo
 
     encoded = []
     encode = retriever.encode_passages
-    retriever.encode_passages = lambda texts: encoded.extend(texts) or encode(texts)
+    retriever.encode_passages = lambda texts, advance: encoded.extend(texts) or encode(texts)
     assert dense.build(passages, retriever, "float16", work, chunk=10).read_bytes() == expected
     assert len(encoded) == 97 - done

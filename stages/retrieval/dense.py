@@ -17,16 +17,20 @@ from stages.retrieval.corpus import PassageFile
 from stages.retrieval.encoding import Retriever
 from stages.retrieval.ranking import best
 
-CHUNK = 32_768  # passages encoded between two notes of progress
+CHUNK = 512  # batches encoded between two notes of progress
 BLOCK = 65_536  # vectors compared with the queries at once
 QUERIES = 256  # queries compared with a block at once
 MARGIN = 1e-4  # above any rounding error of a float32 product of unit vectors
 
 
 def build(
-    passages: PassageFile, retriever: Retriever, dtype: str, work: Path, *, chunk: int = CHUNK
+    passages: PassageFile, retriever: Retriever, dtype: str, work: Path, *, chunk: int | None = None
 ) -> Path:
-    """Encode all passages into `work`/vectors.npy and return it; goes on with what is there."""
+    """Encode all passages into `work`/vectors.npy and return it; goes on with what is there.
+
+    `chunk`: passages between two notes of progress; the bytes do not depend on it.
+    """
+    chunk = chunk or CHUNK * retriever.rows
     file, note = work / "vectors.npy", work / "done.json"
     shape = (len(passages), retriever.dimension)
     done = read_json(note)["passages"] if note.exists() else 0
@@ -36,10 +40,10 @@ def build(
         bar.update(done)
         for first in range(done, len(passages), chunk):
             contents = [p.contents for p in passages.between(first, first + chunk)]
-            vectors[first : first + len(contents)] = retriever.encode_passages(contents)
+            encoded = retriever.encode_passages(contents, bar.update)
+            vectors[first : first + len(contents)] = encoded
             vectors.flush()
             write_json(note, {"passages": first + len(contents)})
-            bar.update(len(contents))
     return file
 
 

@@ -2,14 +2,15 @@
 
 Matrix products of different shapes round differently, and so a query searched alone and in a
 batch could rank near-ties differently: two runs that search in other waves would part. Every
-batch here therefore has one of few shapes: exactly `rows` texts (the last batch filled up with
-copies), padded to a multiple of `STEP` tokens by each text's own length.
+batch here therefore has one of few shapes: exactly `rows` texts (the last batch of a length is
+filled up with copies), padded to the next of a few lengths by each text's own number of tokens.
 """
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,19 +18,17 @@ import numpy as np
 from stages.models import model_path
 from stages.retrieval.folder import Asking, read_asking
 
-STEP = 8  # tokens
-
 
 class Retriever:
     """A sentence-transformers model that knows how it is asked."""
 
-    def __init__(self, model, asking: Asking, *, rows: int = 32):
+    def __init__(self, model, asking: Asking, *, rows: int = 8):
         self.model = model.eval()
         self.asking = asking
         self.rows = rows
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "cpu", rows: int = 32) -> Retriever:
+    def load(cls, folder: str | Path, *, device: str = "cpu", rows: int = 8) -> Retriever:
         """The retriever in `folder`, or where its reference points to."""
         asking = read_asking(folder)
         return cls(load_model(folder, device), asking, rows=rows)
@@ -38,22 +37,29 @@ class Retriever:
         """Unit vectors of finished query texts (see Asking.text). (texts, dimension), float32"""
         return self._encode([self.asking.query_prompt + text for text in texts])
 
-    def encode_passages(self, contents: list[str]) -> np.ndarray:
-        """Unit vectors of passages' `contents`. (passages, dimension), float32"""
-        return self._encode([self.asking.passage_prompt + text for text in contents])
+    def encode_passages(
+        self, contents: list[str], advance: Callable[[int], object] = lambda count: None
+    ) -> np.ndarray:
+        """Unit vectors of passages' `contents`. (passages, dimension), float32
+
+        `advance` is told how many more are done, batch by batch.
+        """
+        return self._encode([self.asking.passage_prompt + text for text in contents], advance)
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
         return self.model.get_embedding_dimension()
 
-    def _encode(self, texts: list[str]) -> np.ndarray:
+    def _encode(
+        self, texts: list[str], advance: Callable[[int], object] = lambda count: None
+    ) -> np.ndarray:
         import torch
 
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         ids = self._token_ids(texts)
         with torch.inference_mode():
-            for places, length in _batches([len(row) for row in ids], self.rows):
+            for places, length in self._batches(ids):
                 filled = places + places[:1] * (self.rows - len(places))
                 features = self.model.tokenizer.pad(
                     {"input_ids": [ids[place] for place in filled]},
@@ -64,6 +70,7 @@ class Retriever:
                 output = self.model(features.to(self.model.device))["sentence_embedding"]
                 output = torch.nn.functional.normalize(output.float(), dim=-1)
                 vectors[places] = output[: len(places)].cpu().numpy()
+                advance(len(places))
         return vectors
 
     def _token_ids(self, texts: list[str]) -> list[list[int]]:
@@ -71,6 +78,17 @@ class Retriever:
             return []
         tokenizer, limit = self.model.tokenizer, self.model.max_seq_length
         return tokenizer(texts, truncation=limit is not None, max_length=limit)["input_ids"]
+
+    def _batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], int]]:
+        """Places of at most `rows` texts of one padded length, and that length. Shortest first."""
+        limit = self.model.max_seq_length or sys.maxsize
+        groups = defaultdict(list)
+        for place, row in enumerate(ids):
+            groups[min(_padded(len(row)), limit)].append(place)
+        for length in sorted(groups):
+            places = groups[length]
+            for start in range(0, len(places), self.rows):
+                yield places[start : start + self.rows], length
 
 
 def load_model(folder: str | Path, device: str = "cpu"):
@@ -87,12 +105,7 @@ def load_model(folder: str | Path, device: str = "cpu"):
     )
 
 
-def _batches(lengths: list[int], rows: int) -> Iterator[tuple[list[int], int]]:
-    """Places of at most `rows` texts of one padded length, and that length. Shortest first."""
-    groups = defaultdict(list)
-    for place, length in enumerate(lengths):
-        groups[max(1, -(-length // STEP)) * STEP].append(place)
-    for length in sorted(groups):
-        places = groups[length]
-        for start in range(0, len(places), rows):
-            yield places[start : start + rows], length
+def _padded(length: int) -> int:
+    """The next multiple of 8 tokens, or of 32 above 64: at most a quarter of a long text."""
+    step = 8 if length <= 64 else 32
+    return max(1, -(-length // step)) * step

@@ -74,7 +74,7 @@ def load_searcher(
     retriever_folder: str | Path | None = None,
     *,
     device: str = "cpu",
-    batch_size: int = 32,
+    batch_size: int = 8,
 ) -> Searcher:
     """A searcher over an index; a dense one also needs the retriever that built it.
 
