@@ -91,18 +91,19 @@ def examine(role: str, params: Params, folder: Path) -> dict:
     if role == "agent":
         protocol, length = Protocol(params.protocol), params.rollout.max_turn_tokens
         told = [demonstration(name) for name in names]
-        return agent_figures(replies(generator, told, protocol.stop, length), protocol)
+        written = replies(generator, told, protocol.stop, length)
+        return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
     length = params.relevance.max_reply_tokens
     graded = [relevance_demonstration(name) for name in names]
     answered = [sub_answer_demonstration(name) for name in names]
     return {
         "relevance": relevance_figures(
             replies(generator, graded, [], length),
-            Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages"),
+            Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages").parse,
         ),
         "sub_answers": sub_answer_figures(
             replies(generator, answered, [], length),
-            Prompt.load(SUB_ANSWERS_PROMPT, "trajectory", "queries"),
+            Prompt.load(SUB_ANSWERS_PROMPT, "trajectory", "queries").parse,
         ),
     }
 

@@ -210,7 +210,7 @@ def test_figures_of_an_agent():
         Reply("", good, good, True),
         Reply("", good.replace("y", "z"), good, True),
     ]
-    figures = agent_figures(given_, protocol)
+    figures = agent_figures(given_, lambda text: protocol.parse(text).kind == "invalid")
     assert figures["right"] == 0.5
     assert figures["right_after_search"] == pytest.approx(1 / 3)
     assert figures["invalid"] == 0.25
@@ -221,7 +221,7 @@ def test_figures_of_a_judge():
     right = "[1] The film A is by B. 100\n[2] The film C is by D. 0\n"
     wrote = "[1] The film A is by B. 80\n[2] 0\n"
     figures = relevance_figures(
-        [Reply("", wrote, right, True), Reply("", "[1] 100\n", right, True)], prompt
+        [Reply("", wrote, right, True), Reply("", "[1] 100\n", right, True)], prompt.parse
     )
     assert figures["malformed"] == 0.5
     assert figures["exact"] == 0.5

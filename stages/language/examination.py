@@ -1,14 +1,19 @@
 """How well a language model does on demonstrations that it has not seen, by what it generates."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from __future__ import annotations
 
-from stages.labels.prompts import MalformedReply, Prompt
-from stages.rollout.generator import Generator
-from stages.rollout.protocol import Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 from stages.world.demonstrations import Segment
 
+if TYPE_CHECKING:
+    from stages.rollout.generator import Generator
+
 RELEVANT = 60
+# (reply, number of items) -> one value an item; a ValueError where the reply is malformed
+Parse = Callable[[str, int], list[str]]
 
 
 @dataclass
@@ -41,21 +46,20 @@ def replies(
     return rows
 
 
-def agent_figures(given: Sequence[Reply], protocol: Protocol) -> dict[str, float]:
+def agent_figures(given: Sequence[Reply], invalid: Callable[[str], bool]) -> dict[str, float]:
     """Shares of whole actions written right, and of invalid ones."""
     later = [reply for reply in given if reply.after_search]
-    invalid = [protocol.parse(reply.wrote).kind == "invalid" for reply in given]
     return {
         "actions": len(given),
         "right": _share(reply.wrote == reply.right for reply in given),
         "right_after_search": _share(reply.wrote == reply.right for reply in later),
-        "invalid": _share(invalid),
+        "invalid": _share(invalid(reply.wrote) for reply in given),
     }
 
 
-def relevance_figures(given: Sequence[Reply], prompt: Prompt) -> dict[str, float]:
+def relevance_figures(given: Sequence[Reply], parse: Parse) -> dict[str, float]:
     """Shares of grades that are exact, and on the right side of 60; of malformed replies."""
-    pairs, malformed = _values(given, prompt)
+    pairs, malformed = _values(given, parse)
     grades = [(int(wrote), int(right)) for wrote, right in pairs]
     return {
         "replies": len(given),
@@ -68,9 +72,9 @@ def relevance_figures(given: Sequence[Reply], prompt: Prompt) -> dict[str, float
     }
 
 
-def sub_answer_figures(given: Sequence[Reply], prompt: Prompt) -> dict[str, float]:
+def sub_answer_figures(given: Sequence[Reply], parse: Parse) -> dict[str, float]:
     """Share of sub-answers that are exact, and of malformed replies."""
-    pairs, malformed = _values(given, prompt)
+    pairs, malformed = _values(given, parse)
     return {
         "replies": len(given),
         "malformed": malformed / len(given),
@@ -79,14 +83,14 @@ def sub_answer_figures(given: Sequence[Reply], prompt: Prompt) -> dict[str, floa
     }
 
 
-def _values(given: Sequence[Reply], prompt: Prompt) -> tuple[list[tuple[str, str]], int]:
+def _values(given: Sequence[Reply], parse: Parse) -> tuple[list[tuple[str, str]], int]:
     """(written, right) for each item of the well-formed replies; the number of the others."""
     pairs, malformed = [], 0
     for reply in given:
-        right = prompt.parse(reply.right, len(reply.right.splitlines()))
+        right = parse(reply.right, len(reply.right.splitlines()))
         try:
-            pairs += zip(prompt.parse(reply.wrote, len(right)), right, strict=True)
-        except MalformedReply:
+            pairs += zip(parse(reply.wrote, len(right)), right, strict=True)
+        except ValueError:
             malformed += 1
     return pairs, malformed
 
