@@ -310,7 +310,7 @@ def _check(params: Params, path: str) -> None:
             )
     for name, pair in params.compare.items():
         known = ["0", *turns]
-        if pair.agent not in known:
+        if pair.agent not in [*known, "scripted"]:
             raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
         if pair.retriever not in [*known, "bm25"]:
             raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
@@ -323,9 +323,21 @@ def _check(params: Params, path: str) -> None:
         ("pairs.negatives", params.pairs.negatives),
         ("trajectories.questions", params.trajectories.questions),
         *((f"agent.{k}", v) for k, v in vars(params.agent).items() if isinstance(v, int)),
+        *((f"encoder.{k}", v) for k, v in vars(params.encoder).items() if isinstance(v, int)),
+        *((f"retriever.{k}", v) for k, v in vars(params.retriever).items() if isinstance(v, int)),
+        *((f"compute.{k}", v) for k, v in vars(params.compute).items() if isinstance(v, int)),
     ):
         if value < 1:
             raise InputError(f"{path}: '{key}' must be at least 1, found {value}")
+    for name, block in (("encoder", params.encoder), ("retriever", params.retriever)):
+        if block.temperature <= 0:
+            raise InputError(f"{path}: '{name}.temperature' must be above 0")
+        if not 0 <= block.warmup < 1:
+            raise InputError(f"{path}: '{name}.warmup' is a share of the steps, from 0 to 1")
+    if params.encoder.width % params.encoder.heads:
+        raise InputError(f"{path}: 'encoder.width' must be a multiple of 'encoder.heads'")
+    if params.index.dtype not in ("float32", "float16"):
+        raise InputError(f"{path}: 'index.dtype' must be float32 or float16")
     if params.agent.temperature <= 0:
         raise InputError(f"{path}: 'agent.temperature' must be above 0: PPO samples its rollouts")
     off = (
