@@ -178,6 +178,7 @@ def test_a_folder_asks_as_it_was_trained(inside):
     )
     shutil.move("R0", "kept")
     make_encoder(inside)
+    assert hashes(inside / "R0") == hashes(make_encoder(inside, "again"))
     made = make_retriever(inside, "asks")
     assert read_asking(made) == Asking("query", "query: ", "passage: ")
     model = SentenceTransformer(str(made), device="cpu")
