@@ -8,7 +8,7 @@ from pathlib import Path
 from stages.records import Passage, iter_jsonl, passage_of, read_jsonl
 from stages.reporting.results import Results
 
-KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches")
+KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches", "stop")
 
 Predictions = dict[str, list[dict]]  # pair name -> trajectories of all question sets
 

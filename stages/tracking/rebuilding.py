@@ -21,7 +21,7 @@ from stages.tracking import identity
 from stages.tracking.curves import curve_points
 from stages.tracking.runs import Point, Runs
 from stages.tracking.store import connect, tolerated
-from stages.tracking.traces import log_trace
+from stages.tracking.traces import assess, log_trace
 
 MEASURES = ("em", "f1", "searches")
 UNSAFE = re.compile(r"[^\w\-. :/]")  # what MLflow does not take in the name of a metric
@@ -85,9 +85,11 @@ def _trace(runs: Runs, run: str, rows: list[dict], label: str, passages: dict) -
     import mlflow
 
     runs.delete_traces(run)
-    for row in rows:
-        log_trace(row, label, passages, experiment=runs.experiment, run=run)
+    options = {"experiment": runs.experiment, "run": run}
+    traces = [log_trace(row, label, passages, **options) for row in rows]
     mlflow.flush_trace_async_logging()
+    for trace, row in zip(traces, rows, strict=True):
+        assess(trace, row)
 
 
 def _child(runs: Runs, parent: str, found: list, turn: str, points: list[Point]) -> str:
