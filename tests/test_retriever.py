@@ -2,14 +2,18 @@
 
 import hashlib
 import json
+import os
 import random
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import retrieval_world as world
 import yaml
+from safetensors.numpy import load_file
 
 from stages import encoder, retriever
 from stages.errors import InputError
@@ -156,6 +160,25 @@ def test_a_killed_run_goes_on_to_the_same_bytes(inside, monkeypatch):
     assert not scratch.exists()
     shutil.rmtree("R0")
     Path("kept").rename("R0")
+
+
+def test_two_processes_train_as_one(inside):
+    set_params(inside, retriever={"steps": 5, "batch_size": 8})
+    alone = make_retriever(inside, "alone")
+    set_params(inside, retriever={"steps": 5, "batch_size": 4})
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command += ["-m", "stages.retriever", "--turn=1", "--pairs=pairs.jsonl", "--encoder=R0"]
+    command += ["--output=two", "--metrics=two.json", "--curves=two.csv"]
+    environment = os.environ | {"PYTHONPATH": str(REPO), "OMP_NUM_THREADS": "1"}
+    environment |= {"GLOO_SOCKET_IFNAME": "lo"}
+    subprocess.run(command, check=True, env=environment, timeout=300, capture_output=True)
+    curves = [np.loadtxt(name, delimiter=",", skiprows=1) for name in ("alone.csv", "two.csv")]
+    assert np.allclose(*curves, atol=1e-4)
+    first, second = load_file(alone / "model.safetensors"), load_file("two/model.safetensors")
+    start = load_file("R0/model.safetensors")
+    moved = max(np.abs(first[name] - start[name]).max() for name in first)
+    apart = max(np.abs(first[name] - second[name]).max() for name in first)
+    assert apart < moved / 50
 
 
 def test_another_seed_gives_another_retriever(inside):
