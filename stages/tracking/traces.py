@@ -48,7 +48,9 @@ def assess(trace: str, row: dict) -> None:
     """Put the gold answers and the exact match beside a trace that the store holds already."""
     import mlflow
 
-    mlflow.log_expectation(trace_id=trace, name="golden_answers", value=row["golden_answers"])
+    mlflow.log_expectation(
+        trace_id=trace, name="golden_answers", value=" / ".join(row["golden_answers"])
+    )
     mlflow.log_feedback(trace_id=trace, name="exact_match", value=bool(row["em"]))
 
 
