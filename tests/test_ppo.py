@@ -133,24 +133,24 @@ def test_the_reference_stays_as_it_was(base, tmp_path):
     assert curves[-1]["kl"] > 1e-6
 
 
-def test_logits_at_retrieved_tokens_get_no_gradient(base):
-    """Through the model itself: only positions that predict a token of the agent learn."""
+def test_positions_of_retrieved_tokens_get_no_gradient(base):
+    """Through the model itself: only hidden states that predict a token of the agent learn."""
     run = setup(base, settings())
     rollouts = rollouts_of(run)
     batch = to_batch(rollouts, [1] * len(rollouts), "cpu")
-    kept, caught = batch.mask.any(dim=0).nonzero().squeeze(1), {}
+    caught = {}
 
     def catch(module, arguments, output):
-        output.retain_grad()
-        caught["logits"] = output
+        caught["hidden"] = output.last_hidden_state
+        caught["hidden"].retain_grad()
 
-    handle = run.generator.model.get_output_embeddings().register_forward_hook(catch)
+    handle = run.generator.model.get_decoder().register_forward_hook(catch)
     log_probs, _ = token_log_probs(run.generator.model, batch.token_ids, batch.mask, 1.0)
     handle.remove()
     log_probs.sum().backward()
-    learned = caught["logits"].grad.abs().sum(-1) > 0  # (rollouts, kept)
+    learned = caught["hidden"].grad.abs().sum(-1) > 0  # (rollouts, length - 1)
     assert learned.any()
-    assert torch.equal(learned, batch.mask[:, kept])
+    assert torch.equal(learned, batch.mask)
 
 
 def test_log_probs_are_those_of_a_plain_forward_pass(base):

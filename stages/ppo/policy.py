@@ -12,16 +12,28 @@ def token_log_probs(
     """Log-probability and entropy (nats) of each masked token under `model`, 0 elsewhere.
 
     token_ids (rollouts, length), mask (rollouts, length - 1) -> two of (rollouts, length - 1).
-    Logits are made only where some rollout needs one: with a real vocabulary they are the largest
-    tensor of the step.
     """
-    positions = mask.any(dim=0).nonzero().squeeze(1)  # (kept,)
-    output = model(input_ids=token_ids[:, :-1], logits_to_keep=positions, use_cache=False)
-    logits = output.logits[mask[:, positions]].float() / temperature  # (actions, vocabulary)
+    logits = _logits(model, token_ids[:, :-1], mask) / temperature  # (actions, vocabulary)
     every = torch.log_softmax(logits, dim=-1)
     chosen = every.gather(1, token_ids[:, 1:][mask][:, None]).squeeze(1)  # (actions,)
-    entropy = -(every.exp() * every).sum(-1)
-    return _spread(chosen, mask), _spread(entropy.detach(), mask)
+    with torch.no_grad():
+        entropy = -(every.exp() * every).sum(-1)
+    return _spread(chosen, mask), _spread(entropy, mask)
+
+
+def _logits(model: torch.nn.Module, token_ids: Tensor, mask: Tensor) -> Tensor:
+    """(actions, vocabulary): logits at the mask's positions alone, by the model's own forward.
+
+    The output layer is handed only those hidden states: over all positions its logits would be the
+    largest tensor of the step, most of it for retrieved text. Whatever the model does to its logits
+    afterwards (scaling, capping) still happens.
+    """
+    head = model.get_output_embeddings()
+    handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][mask][None],))
+    try:
+        return model(input_ids=token_ids, use_cache=False).logits[0].float()
+    finally:
+        handle.remove()
 
 
 def _spread(numbers: Tensor, mask: Tensor) -> Tensor:
