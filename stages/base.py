@@ -53,7 +53,10 @@ def make(role: str, params: Params, block: BaseModel, folder: Path) -> dict:
     tokenizer = make_tokenizer(world_texts())
     seed = seed_of(params.base.seed, "base", role)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
-    lessons = {"agent": agent_lessons, "judge": judge_lessons}[role](block.easy_steps)
+    if role == "agent":
+        lessons = agent_lessons(block.easy_steps, block.doubt)
+    else:
+        lessons = judge_lessons(block.easy_steps)
     recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
 
     def seeded(step: int, name: str):
@@ -90,7 +93,7 @@ def examine(role: str, params: Params, folder: Path) -> dict:
     names = [f"held out {number}" for number in range(HELD_OUT)]
     if role == "agent":
         protocol, length = Protocol(params.protocol), params.rollout.max_turn_tokens
-        told = [demonstration(name) for name in names]
+        told = [demonstration(name, float(round(params.base.agent.doubt))) for name in names]
         written = replies(generator, told, protocol.stop, length)
         return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
     length = params.relevance.max_reply_tokens

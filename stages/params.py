@@ -70,7 +70,7 @@ class Rollout:
     """Limits of every rollout outside PPO: trajectories, GAC and evaluation."""
 
     top_k: int = 3
-    max_searches: int = 5
+    max_searches: int = 4
     max_turn_tokens: int = 32
     max_information_tokens: int = 64
     max_context_tokens: int = 512
@@ -119,9 +119,16 @@ class BaseModel:
 
 
 @dataclass
+class BaseAgent(BaseModel):
+    """The base agent; `doubt` is the habit of its demonstrations to search twice for a fact."""
+
+    doubt: float = 0.7
+
+
+@dataclass
 class Base:
     seed: int = 0
-    agent: BaseModel = field(default_factory=BaseModel)
+    agent: BaseAgent = field(default_factory=BaseAgent)
     judge: BaseModel = field(default_factory=BaseModel)
 
 
@@ -167,6 +174,7 @@ class Agent:
     value_learning_rate: float = 2e-3
     value_warmup: float = 0.015
     max_gradient_norm: float = 1.0
+    adam_epsilon: float = 1e-4  # of the policy's optimizer
     kl_coefficient: float = 0.001
     clip: float = 0.2
     value_clip: float = 0.5

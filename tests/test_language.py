@@ -194,7 +194,7 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
 
 
 def test_lessons_begin_easy():
-    agent, judge = agent_lessons(10), judge_lessons(10)
+    agent, judge = agent_lessons(10, 0.6), judge_lessons(10)
     drills = [all("search>" not in s.text for s in agent(0, str(n))) for n in range(50)]
     later = [all("search>" not in s.text for s in agent(10, str(n))) for n in range(50)]
     assert all(drills) and sum(later) < 25

@@ -18,14 +18,14 @@ DRILLS = 0.15  # share of drills among the agent's later lessons
 SUB_ANSWERS, GRADING, COMPARING = 0.3, 0.2, 0.05  # shares among the judge's later lessons
 
 
-def agent_lessons(easy_steps: int) -> Make:
-    """Drills in reading for `easy_steps`, then mostly whole searches."""
+def agent_lessons(easy_steps: int, doubt: float) -> Make:
+    """Drills in reading for `easy_steps`, then mostly whole searches of a doubting searcher."""
 
     def make(step: int, seed: str) -> list[Segment]:
         drills = 1.0 if step < easy_steps else DRILLS
         if random.Random(f"{seed} lesson").random() < drills:
             return drill(seed)
-        return demonstration(seed)
+        return demonstration(seed, doubt)
 
     return make
 

@@ -39,7 +39,7 @@ class Learner:
         self.reference = reference.eval().requires_grad_(False)
         self.params = params
         self.seed = seed
-        self.policy_optimizer = torch.optim.AdamW(policy.parameters())
+        self.policy_optimizer = torch.optim.AdamW(policy.parameters(), eps=params.adam_epsilon)
         self.value_optimizer = torch.optim.AdamW(critic.parameters())
 
     def update(self, batch: Batch, step: int) -> dict[str, float]:

@@ -12,6 +12,7 @@ from stages.world.facts import COUNTRY, CRAFT_OF_KIND, MAKER, PERSONAL, UNKNOWN,
 from stages.world.scene import Scene
 
 FOUND, ALONE, BACKWARD = 0.65, 0.25, 0.15
+FOUND_AGAIN = 0.8
 HOPS = (0.15, 0.5, 0.35)
 SHOWN = 3
 
@@ -81,8 +82,12 @@ def _passages(scene: Scene, needed: list[Fact], hop: int, found: bool) -> list[F
     return facts
 
 
-def demonstration(seed: int | str) -> list[Segment]:
-    """One question answered, or given up, by the patient searcher."""
+def demonstration(seed: int | str, doubt: float = 0.0) -> list[Segment]:
+    """One question answered, or given up, by the patient searcher.
+
+    With probability `doubt` it asks again, in other words, for what it has just found: a habit
+    that wastes searches, and with them the questions of many hops.
+    """
     scene = Scene(random.Random(seed))
     question, needed = draw_question(scene)
     segments = [question_segment(question)]
@@ -97,6 +102,10 @@ def demonstration(seed: int | str) -> list[Segment]:
                 break
         else:
             return [*segments, Segment(answer_text(thought, UNKNOWN), True)]
+        if query == fact.query and doubt and scene.draw.random() < doubt:
+            segments.append(Segment(search_text(thought, fact.reformulation), True))
+            again = scene.draw.random() < FOUND_AGAIN
+            segments.append(information_segment(_passages(scene, needed, hop, again)))
     return [*segments, Segment(answer_text(thought, needed[-1].value), True)]
 
 
