@@ -74,7 +74,7 @@ def test_a_bad_key_is_named(tmp_path, changes, message):
 
 def test_a_broken_file_is_named(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: [1\n")
-    with pytest.raises(InputError, match="params.yaml:2: not valid YAML"):
+    with pytest.raises(InputError, match=r"params\.yaml:2: not valid YAML"):
         load_params(tmp_path / "params.yaml")
     with pytest.raises(InputError, match="cannot be read"):
         load_params(tmp_path / "none.yaml")

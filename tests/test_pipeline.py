@@ -1,4 +1,4 @@
-"""The whole DAG, both turns, at the smallest size, from a clean clone; then what a change reruns."""
+"""The whole DAG, both turns, at the smallest size, from a clean clone; what a change reruns."""
 
 import json
 import os

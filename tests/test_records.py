@@ -25,7 +25,7 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
 
 def test_passages_come_back(tmp_path):
-    passages = [Passage("1", "A \"quoted\" title", "text\nof two lines"), Passage("2", "", "")]
+    passages = [Passage("1", 'A "quoted" title', "text\nof two lines"), Passage("2", "", "")]
     write_passages(tmp_path / "p.jsonl", passages)
     assert read_passages(tmp_path / "p.jsonl") == passages
 
@@ -92,7 +92,7 @@ def test_a_bad_passage_names_its_line(tmp_path, line, message):
 
 
 def test_bad_files_are_named(tmp_path):
-    with pytest.raises(InputError, match="nothing.jsonl: cannot be read"):
+    with pytest.raises(InputError, match=r"nothing\.jsonl: cannot be read"):
         read_passages(tmp_path / "nothing.jsonl")
     (tmp_path / "latin.jsonl").write_bytes(b'{"id": "0", "contents": "t\\nx"}\n\xff\n')
     with pytest.raises(InputError, match="not valid UTF-8"):

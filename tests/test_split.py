@@ -16,8 +16,7 @@ from stages.records import (
 def test_every_question_lands_in_one_set_with_its_supporting_ids(tmp_path, capsys):
     write_passages(tmp_path / "p.jsonl", [Passage(str(i), f"T{i // 2}", "x") for i in range(6)])
     questions = [
-        Question(str(i), f"q{i}", ["a"], {"supporting_titles": [f"T{i}", "none"]})
-        for i in range(3)
+        Question(str(i), f"q{i}", ["a"], {"supporting_titles": [f"T{i}", "none"]}) for i in range(3)
     ]
     write_questions(tmp_path / "q.jsonl", questions)
     paths = [str(tmp_path / name) for name in ("q.jsonl", "p.jsonl", "out")]
