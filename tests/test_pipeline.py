@@ -84,6 +84,14 @@ def test_a_second_run_does_nothing(clone, first_run):
     assert stages_run(command(clone, "dvc", "repro")) == set()
 
 
+def test_the_same_seed_gives_the_same_hashes_again(clone, first_run):
+    lock = (clone / "dvc.lock").read_text()
+    learned = ("encoder", "agent@1", "relevance@1", "correctness@1", "retriever@1")
+    ran = stages_run(command(clone, "dvc", "repro", "--force", "--single-item", *learned))
+    assert ran == set(learned)
+    assert (clone / "dvc.lock").read_text() == lock
+
+
 def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
     lock = yaml.safe_load((clone / "dvc.lock").read_text())
     compose_in(clone, "scale=smoke", "retriever.temperature=0.05")
