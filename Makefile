@@ -18,7 +18,8 @@ install: $(INSTALLED)
 
 $(INSTALLED): requirements/laptop.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --progress-bar on --requirement requirements/laptop.txt
+	@echo "installing the pinned packages into $(VENV): about three minutes"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements/laptop.txt
 	@touch $@
 
 params: install
