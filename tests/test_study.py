@@ -126,6 +126,15 @@ def test_differences_are_paired_by_seed():
     assert "| Agent_1 + R_1 for Agent_1 + R_0 | +20.0 | +0.20 |" in markdown(rows)
 
 
+def test_pairs_that_are_of_no_turn_are_in_the_table_and_in_no_change():
+    rows = [
+        row(0, "full", agent, retriever, 0.5) for agent, retriever in (("1", "bm25"), ("1", "1"))
+    ]
+    rows.append(row(0, "full", "scripted", "2", 0.9))
+    assert changes(rows) == []
+    assert "| scripted agent + R_2 | 90.0 (90.0 to 90.0) | 2.90 |" in markdown(rows)
+
+
 def test_variants_are_compared_with_the_full_method():
     rows = [row(0, "full", "2", "2", 0.8), row(0, "no_gac", "2", "2", 0.5)]
     rows += [row(0, v, "0", "0", 0.1) for v in ("full", "no_gac")]

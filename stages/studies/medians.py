@@ -69,7 +69,8 @@ def changes(rows: list[dict]) -> list[tuple[str, float, float]]:
 
 def _half_turn(before: Key, after: Key) -> bool:
     """A new agent with the same retriever, or a new retriever with the same agent."""
-    if before[0] != "full" or after[0] != "full" or "bm25" in (before[2], after[2]):
+    turns = (*before[1:], *after[1:])  # neither BM25 nor the scripted policy is of a turn
+    if before[0] != "full" or after[0] != "full" or not all(turn.isdigit() for turn in turns):
         return False
     agents, retrievers = (int(after[n]) - int(before[n]) for n in (1, 2))
     return (agents, retrievers) in ((1, 0), (0, 1))
