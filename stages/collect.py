@@ -23,7 +23,7 @@ from stages.records import read_json, read_jsonl, write_text
 
 STAGES = (
     *("index", "agent", "trajectories", "candidates", "relevance"),
-    *("correctness", "pairs", "retriever", "evaluate"),
+    *("correctness", "pairs", "retriever", "evaluate", "first_query"),
 )
 COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "value")
 
