@@ -81,14 +81,15 @@ def markdown(rows: list[dict]) -> str:
     entries = medians(rows)
     seeds = len({row["seed"] for row in rows})
     lines = [
-        f"Medians over {seeds} seeds of the mean over question sets; in brackets the lowest and "
-        "highest seed.",
+        f"Medians over up to {seeds} seeds of the mean over question sets; in brackets the lowest "
+        "and highest seed. Changes are taken seed by seed.",
         "",
-        "| pair, full method | EM (%) | searches |",
-        "| --- | --- | --- |",
+        "| pair, full method | EM (%) | searches | seeds |",
+        "| --- | --- | --- | --- |",
     ]
     lines += [f"| {_pair(e)} {_figures(e)}" for e in entries if e.variant == "full"]
-    lines += ["", "| variant | pair | EM (%) | searches |", "| --- | --- | --- | --- |"]
+    lines += ["", "| variant | pair | EM (%) | searches | seeds |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
     for variant in dict.fromkeys(entry.variant for entry in entries):
         last = [entry for entry in entries if entry.variant == variant and _own(entry)]
         lines += [f"| {variant.replace('_', ' ')} | {_pair(e)} {_figures(e)}" for e in last]
@@ -113,4 +114,4 @@ def _pair(entry: Entry) -> str:
 
 def _figures(entry: Entry) -> str:
     em, low, high = (100 * value for value in (entry.em, entry.em_min, entry.em_max))
-    return f"| {em:.1f} ({low:.1f} to {high:.1f}) | {entry.searches:.2f} |"
+    return f"| {em:.1f} ({low:.1f} to {high:.1f}) | {entry.searches:.2f} | {entry.seeds} |"
