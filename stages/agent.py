@@ -29,6 +29,7 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     """Train, and write the model folder, the curves and the figures."""
     from stages.ppo.trainer import questions_of_step, train
     from stages.records import read_questions, write_json, write_text
+    from stages.retrieval.searcher import load_searcher
     from stages.rollout.loop import Limits
     from stages.rollout.protocol import Protocol
     from stages.scratch import Scratch, fingerprint
@@ -42,7 +43,9 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
             f"{params.agent.questions} a step"
         )
     seed = seed_of(params.seed, "agent", arguments.turn)
-    searcher = load_searcher(arguments, params)
+    searcher = load_searcher(
+        arguments.index, arguments.passages, arguments.retriever, params.compute
+    )
     generator, learner = load_models(arguments.base, params, seed)
     settings = [params.seed, params.agent, params.protocol, params.rollout, arguments.turn]
     inputs = [arguments.base, arguments.retriever, arguments.index, arguments.passages]
@@ -59,6 +62,7 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
             Protocol(params.protocol),
             replace(Limits.of(params.rollout), max_searches=params.agent.max_searches),
             params.agent,
+            params.compute.checkpoint_steps,
             seed,
             scratch.path,
             tracked.log,
@@ -91,19 +95,6 @@ def load_models(base: Path, params: Params, seed: int):
     critic, device = Critic.from_base(model_path(base)), params.compute.device
     learner = Learner(generator.model, critic.to(device), reference.to(device), params.agent, seed)
     return generator, learner
-
-
-def load_searcher(arguments: argparse.Namespace, params: Params):
-    """R_(k-1) over its index."""
-    from stages.retrieval.searcher import load_searcher
-
-    return load_searcher(
-        arguments.index,
-        arguments.passages,
-        arguments.retriever,
-        device=params.compute.device,
-        batch_size=params.compute.encoding_batch,
-    )
 
 
 def save_model(generator, temporary: Path, output: Path) -> None:

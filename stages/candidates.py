@@ -19,8 +19,6 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    import torch
-
     from stages.labels.queries import queries, read_trajectories
     from stages.records import write_json, write_jsonl
     from stages.retrieval.searcher import load_searcher
@@ -28,14 +26,7 @@ def main(argv: list[str] | None = None) -> None:
 
     trajectories = read_trajectories(args.trajectories)
     asked = [query for trajectory in trajectories for query in queries(trajectory)]
-    torch.set_num_threads(params.compute.threads)
-    searcher = load_searcher(
-        args.index,
-        args.passages,
-        args.retriever,
-        device=params.compute.device,
-        batch_size=params.compute.encoding_batch,
-    )
+    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     key = fingerprint(params.candidates, args.trajectories, index)
     with Scratch(f"candidates@{args.turn}", key) as scratch:

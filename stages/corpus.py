@@ -3,15 +3,15 @@
 In: `corpus` of params.yaml. Out: OUTPUT/passages.jsonl, and for a synthetic world
 OUTPUT/world.json, its facts, which the stage questions asks about.
 
-`corpus.source` is `world`, or a JSON Lines file of passages in Search-R1's form, which is checked
-and copied. The paper's corpus is Wikipedia 2018, 21 million passages of 100 words.
+`corpus.source` is `stages/world`, or a JSON Lines file of passages in Search-R1's form,
+which is checked and copied. The paper's corpus is Wikipedia 2018, 21 million passages of 100 words.
 """
 
 import argparse
 from pathlib import Path
 
 from stages import errors
-from stages.params import load_params
+from stages.params import WORLD, load_params
 from stages.records import read_passages, write_passages
 from stages.world.world import World
 
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     arguments.output.mkdir(parents=True, exist_ok=True)
     passages = arguments.output / "passages.jsonl"
-    if params.corpus.source == "world":
+    if params.corpus.source == WORLD:
         world = World.make(params.seed, params.corpus.world)
         write_passages(passages, world.passages)
         world.save(arguments.output / "world.json")

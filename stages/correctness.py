@@ -82,13 +82,7 @@ def _evaluate(
     from stages.rollout.protocol import Protocol
 
     compute = params.compute
-    searcher = load_searcher(
-        args.index,
-        args.passages,
-        args.retriever,
-        device=compute.device,
-        batch_size=compute.encoding_batch,
-    )
+    searcher = load_searcher(args.index, args.passages, args.retriever, compute)
     with progress(total=0, desc="correctness", unit="rollout") as bar:
 
         def plan(pairs: int) -> None:

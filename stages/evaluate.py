@@ -68,13 +68,7 @@ def _evaluate(
 
     compute = params.compute
     agent = load_agent(args.agent, compute)
-    searcher = load_searcher(
-        args.index,
-        args.passages,
-        args.retriever,
-        device=compute.device,
-        batch_size=compute.encoding_batch,
-    )
+    searcher = load_searcher(args.index, args.passages, args.retriever, compute)
     rows: list[dict] = []
     for start in range(0, len(questions), SHARD):
         part = questions[start : start + SHARD]

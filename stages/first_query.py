@@ -61,19 +61,9 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _searcher(args: argparse.Namespace, params: Params):
-    import torch
-
     from stages.retrieval.searcher import load_searcher
 
-    torch.set_num_threads(params.compute.threads)
-    compute = params.compute
-    return load_searcher(
-        args.index,
-        args.passages,
-        args.retriever,
-        device=compute.device,
-        batch_size=compute.encoding_batch,
-    )
+    return load_searcher(args.index, args.passages, args.retriever, params.compute)
 
 
 if __name__ == "__main__":

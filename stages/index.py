@@ -30,43 +30,49 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from stages.records import write_json
-    from stages.retrieval.corpus import PassageFile, scan
+    from stages.retrieval.corpus import PassageFile, line_starts, sample_digest
+    from stages.scratch import Scratch, fingerprint
 
-    starts, corpus = scan(args.passages)
+    starts = line_starts(args.passages)
     passages = PassageFile(args.passages, starts)
     output = Path(args.output)
-    shutil.rmtree(output, ignore_errors=True)
-    output.mkdir(parents=True)
-    np.save(output / "starts.npy", starts)
-    about = {"type": "bm25", "passages": len(passages), "corpus": corpus}
-    if args.bm25:
-        from stages.retrieval import bm25
-
-        bm25.build(passages, output)
-    else:
-        about |= {"type": "dense"} | _dense(args, params, passages, output)
-    write_json(output / "index.json", about)
+    key = fingerprint(params.index, args.passages, *([] if args.bm25 else [args.retriever]))
+    with Scratch(f"index-{output.name}", key) as scratch:
+        folder = scratch.path / "index"
+        folder.mkdir(exist_ok=True)
+        about = {"passages": len(passages), "corpus": sample_digest(passages)}
+        about |= _bm25(passages, folder) if args.bm25 else _dense(args, params, passages, folder)
+        np.save(folder / "starts.npy", starts)
+        write_json(folder / "index.json", about)
+        shutil.rmtree(output, ignore_errors=True)
+        output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(folder, output)
     write_json(args.metrics, {"in": len(passages), "out": len(passages), "dropped": {}})
 
 
-def _dense(args: argparse.Namespace, params, passages, output: Path) -> dict:
-    """Encode the passages into `output`/vectors.npy; what index.json says of it."""
+def _bm25(passages, folder: Path) -> dict:
+    """Index the passages' words into `folder`; what index.json says of it."""
+    from stages.retrieval import bm25
+
+    bm25.build(passages, folder)
+    return {"type": "bm25"}
+
+
+def _dense(args: argparse.Namespace, params, passages, folder: Path) -> dict:
+    """Encode the passages into `folder`/vectors.npy; what index.json says of it."""
     import torch
 
     from stages.retrieval import dense
     from stages.retrieval.encoding import Retriever
     from stages.retrieval.identity import digest
-    from stages.scratch import Scratch, fingerprint
 
-    torch.set_num_threads(params.compute.threads)
-    retriever = Retriever.load(
-        args.retriever, device=params.compute.device, rows=params.compute.encoding_batch
-    )
-    key = fingerprint(params.index, args.passages, args.retriever)
-    with Scratch(f"index-{output.name}", key) as scratch:
-        vectors = dense.build(passages, retriever, params.index.dtype, scratch.path)
-        shutil.move(vectors, output / "vectors.npy")
+    compute = params.compute
+    torch.set_num_threads(compute.threads)
+    retriever = Retriever.load(args.retriever, device=compute.device, rows=compute.encoding_batch)
+    work = folder.parent
+    shutil.move(dense.build(passages, retriever, params.index.dtype, work), folder / "vectors.npy")
     return {
+        "type": "dense",
         "retriever": digest(args.retriever),
         "dimension": retriever.dimension,
         "dtype": params.index.dtype,

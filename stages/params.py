@@ -13,6 +13,8 @@ from pathlib import Path
 
 from stages.errors import InputError
 
+WORLD = "stages/world"  # as a source: the code that it is made by, which DVC hashes
+
 
 class RelevanceMode(Enum):
     """Whether the judge's local relevance (LR) is used."""
@@ -93,13 +95,17 @@ class World:
 
 @dataclass
 class Corpus:
-    source: str = "world"
+    """`source`: the synthetic world's code, or a JSON Lines file of passages."""
+
+    source: str = WORLD
     world: World = field(default_factory=World)
 
 
 @dataclass
 class Questions:
-    source: str = "world"
+    """`source`: the synthetic world's code, or a folder train.jsonl, test/NAME.jsonl."""
+
+    source: str = WORLD
     training: int = 1000
     test: int = 200
 
@@ -183,7 +189,6 @@ class Agent:
     temperature: float = 1.0
     max_searches: int = 4
     top_k: int = 3
-    save_every: int = 10  # steps between checkpoints
 
 
 @dataclass
@@ -251,6 +256,7 @@ class Compute:
     threads: int = 2
     generation_batch: int = 128
     encoding_batch: int = 8
+    checkpoint_steps: int = 10
 
 
 @dataclass

@@ -3,15 +3,15 @@
 In: the corpus folder, `questions` of params.yaml. Out: OUTPUT/train.jsonl and one
 OUTPUT/test/NAME.jsonl a test set (indomain, relations, singlehop for a synthetic world).
 
-`questions.source` is `world`, or a folder of that form in Search-R1's format, which is checked and
-copied. The paper trains on HotpotQA and TriviaQA and tests on seven public sets.
+`questions.source` is `stages/world`, or a folder of that form in Search-R1's format, which
+is checked and copied. The paper trains on HotpotQA and TriviaQA and tests on seven public sets.
 """
 
 import argparse
 from pathlib import Path
 
 from stages import errors
-from stages.params import load_params
+from stages.params import WORLD, load_params
 from stages.records import Question, read_questions, write_questions
 from stages.world.questions import questions_for_tests, questions_for_training
 from stages.world.world import World
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     params = load_params()
     block = params.questions
-    if block.source == "world":
+    if block.source == WORLD:
         world = World.load(arguments.corpus / "world.json")
         training = questions_for_training(world, block.training, params.seed)
         tests = questions_for_tests(world, block.test, params.seed)

@@ -52,13 +52,7 @@ def _rows(
     compute = params.compute
     protocol = Protocol(params.protocol)
     agent = load_agent(arguments.agent, compute)
-    searcher = load_searcher(
-        arguments.index,
-        arguments.passages,
-        arguments.retriever,
-        device=compute.device,
-        batch_size=compute.encoding_batch,
-    )
+    searcher = load_searcher(arguments.index, arguments.passages, arguments.retriever, compute)
 
     def search(requests):
         return searcher.search(requests, params.rollout.top_k)

@@ -18,7 +18,7 @@ from stages.labels import relevance, sub_answers
 from stages.labels.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.tokenizer import make_tokenizer
-from stages.params import load_params
+from stages.params import Compute, load_params
 from stages.records import Passage, Question, write_jsonl, write_passages
 from stages.retrieval import folder
 from stages.retrieval.fresh import fresh_encoder
@@ -139,7 +139,7 @@ def build(path: Path) -> None:
     files |= {"output": "index", "metrics": "index.json"}
     index.main([part for name, value in files.items() for part in (f"--{name}", value)])
     teach(Path("agent"), trajectory, steps=120)
-    searcher = load_searcher("index", "passages.jsonl", "retriever")
+    searcher = load_searcher("index", "passages.jsonl", "retriever", Compute())
     searches = zip(QUESTIONS, (1, 2, 3, 5, 1, 2))
     write_jsonl("trajectories.jsonl", [_told(q, number, searcher) for q, number in searches])
 

@@ -15,9 +15,10 @@ import retrieval_world as world
 
 from stages import index
 from stages.errors import InputError
+from stages.params import Compute
 from stages.records import Passage, read_json
 from stages.retrieval import dense
-from stages.retrieval.corpus import PassageFile, scan
+from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.encoding import Retriever
 from stages.retrieval.folder import Asking
 from stages.retrieval.ranking import best
@@ -49,8 +50,13 @@ def build(path: Path, name: str, *how: str) -> None:
 
 
 def searcher(place: Path, **changes):
-    folders = {"index_folder": place / "dense", "retriever_folder": place / "retriever"}
-    return load_searcher(**(folders | {"passages_path": place / "passages.jsonl"} | changes))
+    parts = {
+        "index_folder": place / "dense",
+        "passages_path": place / "passages.jsonl",
+        "retriever_folder": place / "retriever",
+        "compute": Compute(),
+    }
+    return load_searcher(**(parts | changes))
 
 
 def request(query: str, question: str = "Where was the director born?", history=()):
@@ -62,7 +68,7 @@ def test_dense_search_is_what_faiss_and_sentence_transformers_give(place):
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(place / "retriever"), device="cpu")
-    passages = list(PassageFile(place / "passages.jsonl", scan(place / "passages.jsonl")[0]))
+    passages = list(PassageFile(place / "passages.jsonl", line_starts(place / "passages.jsonl")))
     flat = faiss.IndexFlatIP(32)
     flat.add(model.encode_document([p.contents for p in passages]))
     queries = [f"where was {p.title} born" for p in passages[::8]]
@@ -116,7 +122,7 @@ def test_equal_texts_are_searched_once(place, monkeypatch):
 def test_bm25_scores_are_those_of_bm25s(place):
     import bm25s
 
-    passages = list(PassageFile(place / "passages.jsonl", scan(place / "passages.jsonl")[0]))
+    passages = list(PassageFile(place / "passages.jsonl", line_starts(place / "passages.jsonl")))
     index = bm25s.BM25(method="lucene")
     index.index(bm25s.tokenize([p.contents for p in passages]))
     search = searcher(place, index_folder=place / "bm25", retriever_folder=None)
@@ -192,7 +198,7 @@ def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
 
 
 def test_a_killed_build_goes_on_and_gives_the_same_bytes(place, tmp_path):
-    passages = PassageFile(place / "passages.jsonl", scan(place / "passages.jsonl")[0])
+    passages = PassageFile(place / "passages.jsonl", line_starts(place / "passages.jsonl"))
     retriever = Retriever.load(place / "retriever")
     whole = tmp_path / "whole"
     whole.mkdir()
@@ -204,13 +210,14 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(place, tmp_path):
 import time
 from pathlib import Path
 from stages.retrieval import dense
-from stages.retrieval.corpus import PassageFile, scan
+from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.encoding import Retriever
 encode = Retriever.encode_passages
 Retriever.encode_passages = lambda *given: time.sleep(0.2) or encode(*given)
 path = Path({str(place)!r}, "passages.jsonl")
 retriever = Retriever.load({str(place / "retriever")!r})
-dense.build(PassageFile(path, scan(path)[0]), retriever, "float16", Path({str(work)!r}), chunk=10)
+passages = PassageFile(path, line_starts(path))
+dense.build(passages, retriever, "float16", Path({str(work)!r}), chunk=10)
 """
     process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, env=dict(os.environ))
     note = work / "done.json"

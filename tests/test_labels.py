@@ -12,6 +12,7 @@ import yaml
 from stages import candidates, correctness, pairs, relevance, scratch
 from stages.errors import InputError
 from stages.labels import correctness as gac
+from stages.params import Compute
 from stages.records import read_json, read_jsonl, write_jsonl
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.rollout.generator import TransformersGenerator
@@ -102,7 +103,7 @@ def write_relevance(seed: int) -> None:
 
 def test_candidates_are_the_top_of_every_searched_query(place):
     rows = {row["id"]: row for row in read_jsonl("candidates.jsonl")}
-    searcher = load_searcher("index", "passages.jsonl", "retriever")
+    searcher = load_searcher("index", "passages.jsonl", "retriever", Compute())
     searched = 0
     for trajectory in read_jsonl("trajectories.jsonl"):
         history = []
@@ -216,7 +217,7 @@ def test_gac_is_what_a_plain_loop_over_texts_gives(place):
     set_params(correctness={"mode": "exhaustive"})
     correctness.main(arguments("correctness"))
     agent = TransformersGenerator("agent")
-    searcher = load_searcher("index", "passages.jsonl", "retriever")
+    searcher = load_searcher("index", "passages.jsonl", "retriever", Compute())
     trajectories = {row["id"]: row for row in read_jsonl("trajectories.jsonl")}
     rows = candidate_rows()
     notes = {note.id: note.text for note in world.NOTES}

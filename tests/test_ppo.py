@@ -46,7 +46,6 @@ def settings(**changes) -> Agent:
         "max_searches": 2,
         "policy_learning_rate": 1e-3,
         "value_learning_rate": 1e-2,
-        "save_every": 1,
     }
     return Agent(**{**tiny, **changes})
 
@@ -73,6 +72,7 @@ def trained(run, folder, log=lambda step, row: None, seed=7) -> list[dict]:
         PROTOCOL,
         LIMITS,
         run.params,
+        1,
         seed,
         folder,
         log,

@@ -37,14 +37,15 @@ def train(
     protocol: Protocol,
     limits: Limits,
     params: Agent,
+    checkpoint_steps: int,
     seed: int,
     folder: Path,
     log: Callable[[int, dict], None],
 ) -> list[dict]:
     """Train for `params.steps` steps; returns the curves, one row a step (counted from 1).
 
-    `generator` samples from `learner.policy`; `folder` keeps the checkpoint; `log(step, row)` is
-    told every step that this process makes.
+    `generator` samples from `learner.policy`; `folder` keeps the checkpoint of every
+    `checkpoint_steps`; `log(step, row)` is told every step that this process makes.
     """
     curves = _resume(learner, folder)
     recent = deque((row["em"] for row in curves), maxlen=RUNNING)
@@ -63,7 +64,7 @@ def train(
             recent.append(row["em"])
             bar.set_postfix(em=f"{sum(recent) / len(recent):.3f}", refresh=False)
             bar.update()
-            if (step + 1) % params.save_every == 0:
+            if (step + 1) % checkpoint_steps == 0:
                 _save(learner, curves, folder)
     return curves
 

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from stages.errors import InputError
+from stages.params import Compute
 from stages.records import Passage, read_json
-from stages.retrieval.corpus import PassageFile, scan
+from stages.retrieval.corpus import PassageFile, sample_digest
 from stages.retrieval.identity import digest
 
 Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
@@ -71,15 +72,12 @@ class Searcher:
 def load_searcher(
     index_folder: str | Path,
     passages_path: str | Path,
-    retriever_folder: str | Path | None = None,
-    *,
-    device: str = "cpu",
-    batch_size: int = 8,
+    retriever_folder: str | Path | None,
+    compute: Compute,
 ) -> Searcher:
     """A searcher over an index; a dense one also needs the retriever that built it.
 
-    `batch_size` is the fixed number of texts in a forward pass (see encoding.py). InputError if
-    the index was built from another corpus or by another retriever.
+    InputError if the index was built from another corpus or by another retriever.
     """
     folder = Path(index_folder)
     about = read_json(folder / "index.json")
@@ -92,16 +90,19 @@ def load_searcher(
         raise InputError(f"{folder}: a dense index needs the retriever that built it")
     if about["retriever"] != digest(retriever_folder):
         raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
-    return _dense(folder, passages, Path(retriever_folder), device, batch_size)
+    return _dense(folder, passages, Path(retriever_folder), compute)
 
 
 def _dense(
-    folder: Path, passages: PassageFile, retriever_folder: Path, device: str, batch_size: int
+    folder: Path, passages: PassageFile, retriever_folder: Path, compute: Compute
 ) -> Searcher:
+    import torch
+
     from stages.retrieval.dense import DenseIndex
     from stages.retrieval.encoding import Retriever
 
-    retriever = Retriever.load(retriever_folder, device=device, rows=batch_size)
+    torch.set_num_threads(compute.threads)
+    retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)
     index = DenseIndex.load(folder)
     return Searcher(
         passages,
@@ -113,6 +114,6 @@ def _dense(
 def _open_corpus(folder: Path, path: Path, about: dict) -> PassageFile:
     starts = np.load(folder / "starts.npy", mmap_mode="r")
     passages = PassageFile(path, starts)
-    if len(passages) != about["passages"] or scan(path)[1] != about["corpus"]:
+    if sample_digest(passages) != about["corpus"]:
         raise InputError(f"{folder}: was built from another corpus than {path}: build it again")
     return passages
