@@ -16,6 +16,20 @@ from stages.errors import InputError
 WORLD = "stages/world"  # as a source: the code that it is made by, which DVC hashes
 
 
+class Engine(Enum):
+    """What generates text."""
+
+    transformers = "transformers"
+    vllm = "vllm"
+
+
+class Trainer(Enum):
+    """What trains the agent: the loop of stages/ppo in this process, or verl's on a cluster."""
+
+    loop = "loop"
+    verl = "verl"
+
+
 class RelevanceMode(Enum):
     """Whether the judge's local relevance (LR) is used."""
 
@@ -65,6 +79,14 @@ class Protocol:
     information: str = "\n<information>\n{passages}</information>\n"
     passage: str = "{text}\n"
     invalid_message: str | None = None
+
+
+@dataclass
+class Generation:
+    """Engines give the same text in float32 only, so what engine it was matters in the others."""
+
+    engine: Engine = Engine.transformers
+    dtype: str = "float32"
 
 
 @dataclass
@@ -169,6 +191,7 @@ class Index:
 class Agent:
     """Reinforcement learning of the agent (Agentic-R, agent training)."""
 
+    trainer: Trainer = Trainer.loop
     steps: int = 40
     questions: int = 16  # a step
     rollouts: int = 8  # a question
@@ -226,10 +249,14 @@ class Pairs:
 
 @dataclass
 class Retriever:
+    """Contrastive training; `processes` is the paper's G: each brings `batch_size` queries."""
+
     input: RetrieverInput = RetrieverInput.question_query
     steps: int | None = None
     epochs: int = 2
+    processes: int = 1
     batch_size: int = 32
+    cached_batch: int | None = None
     learning_rate: float = 2e-5
     warmup: float = 0.1
     temperature: float = 0.01
@@ -252,11 +279,22 @@ class Report:
 
 @dataclass
 class Compute:
+    """How it is computed: see conf/scale/laptop.yaml."""
+
     device: str = "cpu"
     threads: int = 2
+    devices: int = 1
+    tensor_parallel: int = 1
+    nodes: int = 1
+    gpu_memory: float = 0.85
+    engine: Engine | None = None
     generation_batch: int = 128
     encoding_batch: int = 8
     checkpoint_steps: int = 10
+    ray: str | None = None
+    workers: int = 1
+    judge_url: str | None = None
+    retriever_url: str | None = None
 
 
 @dataclass
@@ -265,6 +303,7 @@ class Params:
     iterations: dict[str, Iteration] = field(default_factory=dict)
     compare: dict[str, Pair] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
+    generation: Generation = field(default_factory=Generation)
     rollout: Rollout = field(default_factory=Rollout)
     corpus: Corpus = field(default_factory=Corpus)
     questions: Questions = field(default_factory=Questions)
@@ -350,6 +389,13 @@ def _check(params: Params, path: str) -> None:
             raise InputError(f"{path}: '{name}.warmup' is a share of the steps, from 0 to 1")
     if params.encoder.width % params.encoder.heads:
         raise InputError(f"{path}: 'encoder.width' must be a multiple of 'encoder.heads'")
+    if params.generation.dtype not in ("float32", "bfloat16", "float16"):
+        raise InputError(f"{path}: 'generation.dtype' must be float32, bfloat16 or float16")
+    if params.compute.engine and params.generation.dtype != "float32":
+        raise InputError(
+            f"{path}: 'compute.engine' may stand in for 'generation.engine' in float32 only, where "
+            "engines give the same text; set 'generation.engine'"
+        )
     if params.index.dtype not in ("float32", "float16"):
         raise InputError(f"{path}: 'index.dtype' must be float32 or float16")
     if params.agent.temperature <= 0:
