@@ -3,8 +3,9 @@
 In: `corpus` of params.yaml. Out: OUTPUT/passages.jsonl, and for a synthetic world
 OUTPUT/world.json, its facts, which the stage questions asks about.
 
-`corpus.source` is `stages/world`, or a JSON Lines file of passages in Search-R1's form,
-which is checked and copied. The paper's corpus is Wikipedia 2018, 21 million passages of 100 words.
+`corpus.source` is `stages/world`, a JSON Lines file of passages in Search-R1's form, or the
+description of public ones (conf/data/), which are checked and copied as a stream. The paper's
+corpus is Wikipedia 2018, 21 million passages of 100 words.
 """
 
 import argparse
@@ -12,7 +13,8 @@ from pathlib import Path
 
 from stages import errors
 from stages.params import WORLD, load_params
-from stages.records import read_passages, write_passages
+from stages.records import write_passages
+from stages.sources.passages import copy_passages
 from stages.world.world import World
 
 
@@ -29,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
         write_passages(passages, world.passages)
         world.save(arguments.output / "world.json")
     else:
-        write_passages(passages, read_passages(params.corpus.source))
+        copy_passages(params.corpus.source, passages)
 
 
 if __name__ == "__main__":

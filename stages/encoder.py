@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
 
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
-    asking = Asking("query", params.encoder.query_prompt, params.encoder.passage_prompt)
+    asking = Asking(
+        params.encoder.input.value, params.encoder.query_prompt, params.encoder.passage_prompt
+    )
     if params.encoder.model:
         figures = _refer(params, output, asking)
     else:

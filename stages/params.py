@@ -117,7 +117,7 @@ class World:
 
 @dataclass
 class Corpus:
-    """`source`: the synthetic world's code, or a JSON Lines file of passages."""
+    """`source`: the synthetic world's code, a JSON Lines file, or a description of public files."""
 
     source: str = WORLD
     world: World = field(default_factory=World)
@@ -125,11 +125,13 @@ class Corpus:
 
 @dataclass
 class Questions:
-    """`source`: the synthetic world's code, or a folder train.jsonl, test/NAME.jsonl."""
+    """`source`: the synthetic world's code, a folder train.jsonl, test/NAME.jsonl, or a description
+    of public sets. Of a file, at most so many questions are drawn; null: all.
+    """
 
     source: str = WORLD
-    training: int = 1000
-    test: int = 200
+    training: int | None = 1000
+    test: int | None = 200  # a set
 
 
 @dataclass
@@ -166,6 +168,7 @@ class Encoder:
 
     model: str | None = None
     revision: str | None = None
+    input: RetrieverInput = RetrieverInput.query
     query_prompt: str = ""
     passage_prompt: str = ""
     layers: int = 2

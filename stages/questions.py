@@ -3,16 +3,19 @@
 In: the corpus folder, `questions` of params.yaml. Out: OUTPUT/train.jsonl and one
 OUTPUT/test/NAME.jsonl a test set (indomain, relations, singlehop for a synthetic world).
 
-`questions.source` is `stages/world`, or a folder of that form in Search-R1's format, which
-is checked and copied. The paper trains on HotpotQA and TriviaQA and tests on seven public sets.
+`questions.source` is `stages/world`, a folder of that form in Search-R1's format, or the
+description of public sets (conf/data/), which are checked and copied. The paper trains on HotpotQA
+and TriviaQA and tests on seven public sets.
 """
 
 import argparse
 from pathlib import Path
 
 from stages import errors
-from stages.params import WORLD, load_params
-from stages.records import Question, read_questions, write_questions
+from stages.params import WORLD, Params, load_params
+from stages.records import write_questions
+from stages.sources.passages import passages_of
+from stages.sources.questions import Sets, read_sets, with_supporting_ids
 from stages.world.questions import questions_for_tests, questions_for_training
 from stages.world.world import World
 
@@ -24,25 +27,30 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the question sets")
     arguments = parser.parse_args(argv)
     params = load_params()
-    block = params.questions
-    if block.source == WORLD:
-        world = World.load(arguments.corpus / "world.json")
-        training = questions_for_training(world, block.training, params.seed)
-        tests = questions_for_tests(world, block.test, params.seed)
-    else:
-        training, tests = read_sets(Path(block.source))
+    sets = _of_world(arguments.corpus, params)
+    if sets is None:
+        block = params.questions
+        sets = read_sets(block.source, block.training, block.test, params.seed)
+        corpus = passages_of(arguments.corpus / "passages.jsonl")
+        sets = with_supporting_ids(sets, (passage for _, passage in corpus))
     (arguments.output / "test").mkdir(parents=True, exist_ok=True)
-    write_questions(arguments.output / "train.jsonl", training)
-    for name, questions in tests.items():
+    write_questions(arguments.output / "train.jsonl", sets.train)
+    for name, questions in sets.test.items():
         write_questions(arguments.output / "test" / f"{name}.jsonl", questions)
 
 
-def read_sets(folder: Path) -> tuple[list[Question], dict[str, list[Question]]]:
-    """The sets of a folder train.jsonl, test/NAME.jsonl. InputError where it lacks one."""
-    tests = {path.stem: read_questions(path) for path in sorted(folder.glob("test/*.jsonl"))}
-    if not tests:
-        raise errors.InputError(f"{folder}: no test sets (expected test/NAME.jsonl)")
-    return read_questions(folder / "train.jsonl"), tests
+def _of_world(corpus: Path, params: Params) -> Sets | None:
+    """Questions about the synthetic world, if that is the source."""
+    block = params.questions
+    if block.source != WORLD:
+        return None
+    if block.training is None or block.test is None:
+        raise errors.InputError("'questions.training' and 'questions.test': a world needs numbers")
+    world = World.load(corpus / "world.json")
+    return Sets(
+        questions_for_training(world, block.training, params.seed),
+        questions_for_tests(world, block.test, params.seed),
+    )
 
 
 if __name__ == "__main__":

@@ -6,9 +6,11 @@ Passages `{"id", "contents": "\\"Title\\"\\ntext"}` and questions `{"id", "quest
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,10 +48,14 @@ def read_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> list[dict
 
 
 def iter_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> Iterator[tuple[str, dict]]:
-    """Yield (`file:line`, row) for each line; every row is an object with the `required` keys."""
+    """Yield (`file:line`, row) for each line; every row is an object with the `required` keys.
+
+    A file NAME.gz is read as it is.
+    """
     required = tuple(required)
+    opened = gzip.open if Path(path).suffix == ".gz" else open
     try:
-        file = open(path, encoding="utf-8", errors="strict", newline="\n")
+        file = opened(path, "rt", encoding="utf-8", errors="strict", newline="\n")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     with file:
@@ -60,6 +66,8 @@ def iter_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> Iterator[
                 yield where, _parse(line, where, required)
         except UnicodeDecodeError:
             raise InputError(f"{path}:{number + 1}: not valid UTF-8") from None
+        except (gzip.BadGzipFile, EOFError, zlib.error):
+            raise InputError(f"{path}:{number + 1}: the gzip file is broken") from None
 
 
 def _parse(line: str, where: str, required: tuple[str, ...]) -> dict:
@@ -77,18 +85,21 @@ def _parse(line: str, where: str, required: tuple[str, ...]) -> dict:
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
-    """Write one JSON object a line, atomically: the file is whole or not there."""
-    _write(path, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    """Write one JSON object a line, atomically: the file is whole or not there.
+
+    Rows may be a generator: one is held at a time.
+    """
+    _write(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
 
 
 def write_json(path: str | Path, value: object) -> None:
     """Write indented JSON atomically."""
-    _write(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    _write(path, [json.dumps(value, ensure_ascii=False, indent=2) + "\n"])
 
 
 def write_text(path: str | Path, text: str) -> None:
     """Write text atomically."""
-    _write(path, text)
+    _write(path, [text])
 
 
 def read_json(path: str | Path) -> object:
@@ -196,13 +207,13 @@ def _check_new(identifier: str, seen: set[str], where: str) -> None:
     seen.add(identifier)
 
 
-def _write(path: str | Path, text: str) -> None:
+def _write(path: str | Path, parts: Iterable[str]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
+            file.writelines(parts)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)

@@ -1,0 +1,1 @@
+"""Where a corpus and questions come from when they are not made: files, and files of the hub."""

@@ -1,0 +1,96 @@
+"""Passages as a stream: a corpus of any size is checked and written with flat memory."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from stages.errors import InputError
+from stages.progress import progress
+from stages.records import Passage, iter_jsonl, passage_of, write_jsonl
+from stages.sources.description import is_description, local_path, read_description
+
+Named = tuple[str, Passage]  # with where it stands, for messages
+
+
+def copy_passages(source: str, output: Path) -> int:
+    """Write the passages of `source`, a JSON Lines file or a description, and return their number.
+
+    InputError names the first line that is no passage, or that bears the id of an earlier one.
+    """
+    digests = array("Q")  # of the ids seen so far, 8 bytes each
+    write_jsonl(output, _checked(source, digests))
+    return len(digests)
+
+
+def _checked(source: str, digests: array) -> Iterator[dict]:
+    for _, passage in progress(passages_of(source), desc="corpus", unit="passage"):
+        digest = hashlib.blake2b(passage.id.encode(), digest_size=8).digest()
+        digests.append(int.from_bytes(digest, "big"))
+        yield {"id": passage.id, "contents": passage.contents}
+    if not digests:
+        raise InputError(f"{source}: holds no passage")
+    number = _first_repeated(np.frombuffer(digests, dtype=np.uint64))
+    if number is not None:
+        where = f"{source}: passage {number}" if is_description(source) else f"{source}:{number}"
+        raise InputError(f"{where}: its id occurs twice")
+
+
+def _first_repeated(digests: np.ndarray) -> int | None:
+    """Number, from 1, of the first id that an earlier one equals."""
+    order = np.argsort(digests, kind="stable")
+    again = order[1:][digests[order][1:] == digests[order][:-1]]
+    return int(again.min()) + 1 if len(again) else None
+
+
+def passages_of(source: str | Path) -> Iterator[Named]:
+    """(`file:line`, passage) of a JSON Lines file or of a description's files, in order."""
+    if not is_description(source):
+        yield from _of_file(Path(source))
+        return
+    blocks = read_description(source)
+    if set(blocks) not in ({"passages"}, {"contexts"}):
+        raise InputError(f"{source}: a corpus is described by either 'passages' or 'contexts'")
+    if "passages" in blocks:
+        for entry in blocks["passages"]:
+            yield from _of_file(local_path(entry))
+    else:
+        yield from of_contexts(local_path(entry) for entry in blocks["contexts"])
+
+
+def _of_file(path: Path) -> Iterator[Named]:
+    for where, row in iter_jsonl(path, ("id", "contents")):
+        yield where, passage_of(row, where)
+
+
+def of_contexts(files: Iterable[Path]) -> Iterator[Named]:
+    """The passages that come with questions (FlashRAG's `metadata.context`), each text once.
+
+    HotpotQA and 2WikiMultihopQA give ten a question, the supporting ones among them.
+    """
+    seen: set[bytes] = set()
+    for path in files:
+        for where, row in iter_jsonl(path, ("id",)):
+            for title, text in _context(row, where):
+                key = hashlib.sha256(f"{title}\n{text}".encode()).digest()[:16]
+                if text.strip() and key not in seen:
+                    seen.add(key)
+                    yield where, Passage(key.hex(), title, text)
+
+
+def _context(row: dict, where: str) -> list[tuple[str, str]]:
+    metadata = row.get("metadata") if isinstance(row.get("metadata"), dict) else {}
+    context = metadata.get("context")
+    if not isinstance(context, dict) or "title" not in context:
+        raise InputError(f"{where}: the question has no 'metadata.context' with passages")
+    texts = context.get("sentences", context.get("content"))
+    if not isinstance(texts, list) or len(texts) != len(context["title"]):
+        raise InputError(f"{where}: 'metadata.context' needs a text for each title")
+    return [
+        (str(title), "".join(text) if isinstance(text, list) else str(text))
+        for title, text in zip(context["title"], texts, strict=True)
+    ]

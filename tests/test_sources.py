@@ -1,0 +1,164 @@
+"""Corpora and question sets from files and from the hub."""
+
+import gzip
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages.errors import InputError
+from stages.records import Passage, read_passages, read_questions
+from stages.sources.description import read_description
+from stages.sources.passages import copy_passages, passages_of
+from stages.sources.questions import read_sets, with_supporting_ids
+
+REPO = Path(__file__).parents[1]
+
+
+def lines(path: Path, rows: list[dict]) -> str:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".gz":
+        path.write_bytes(gzip.compress(text.encode()))
+    else:
+        path.write_text(text)
+    return str(path)
+
+
+def described(path: Path, blocks: dict) -> str:
+    path.write_text(yaml.safe_dump(blocks))
+    return str(path)
+
+
+def question(number: int, titles: list[str]) -> dict:
+    """A row of FlashRAG's HotpotQA."""
+    return {
+        "id": f"train_{number}",
+        "question": f"q{number}",
+        "golden_answers": ["a"],
+        "metadata": {
+            "type": "bridge",
+            "supporting_facts": {"title": [titles[0], titles[0]], "sent_id": [0, 1]},
+            "context": {"title": titles, "sentences": [["One. ", f"{t}."] for t in titles]},
+        },
+    }
+
+
+def test_a_gzipped_corpus_is_copied_as_it_is(tmp_path):
+    rows = [{"id": str(i), "contents": f'"T{i}"\ntext {i}'} for i in range(20)]
+    parts = [lines(tmp_path / "a.jsonl.gz", rows[:15]), lines(tmp_path / "b.jsonl", rows[15:])]
+    source = described(tmp_path / "d.yaml", {"passages": [{"path": part} for part in parts]})
+    assert copy_passages(source, tmp_path / "out.jsonl") == 20
+    assert [vars(p) for p in read_passages(tmp_path / "out.jsonl")] == [
+        {"id": str(i), "title": f"T{i}", "text": f"text {i}"} for i in range(20)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"id": "7", "contents": "t\nx"}, {"id": "7", "contents": "t\ny"}], r"p\.jsonl:2: its id"),
+        ([{"id": "7", "contents": "t\nx"}, {"id": "8"}], r"p\.jsonl:2: the key 'contents'"),
+        ([], "holds no passage"),
+    ],
+)
+def test_a_bad_corpus_names_the_line_and_leaves_no_file(tmp_path, rows, message):
+    with pytest.raises(InputError, match=message):
+        copy_passages(lines(tmp_path / "p.jsonl", rows), tmp_path / "out" / "passages.jsonl")
+    assert not (tmp_path / "out" / "passages.jsonl").exists()
+
+
+def test_a_cut_gzip_file_is_named(tmp_path):
+    path = Path(lines(tmp_path / "p.jsonl.gz", [{"id": "1", "contents": "t\n" + "x" * 999}]))
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.raises(InputError, match=r"p\.jsonl\.gz:\d+: the gzip file is broken"):
+        list(passages_of(path))
+
+
+def test_memory_stays_flat_while_a_corpus_is_copied(tmp_path):
+    text = "x" * 10_000
+    lines(
+        tmp_path / "p.jsonl", [{"id": str(i), "contents": f"t{i}\n{text}"} for i in range(20_000)]
+    )
+    program = f"""
+import resource
+from pathlib import Path
+from stages.sources.passages import copy_passages
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+copy_passages({str(tmp_path / "p.jsonl")!r}, Path({str(tmp_path / "out.jsonl")!r}))
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+    grown = subprocess.run(
+        [sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    assert float(grown.stdout) < 50  # MiB, of a corpus of 200
+
+
+def test_contexts_make_a_corpus_that_holds_what_supports(tmp_path):
+    rows = [question(0, ["A", "B"]), question(1, ["C", "A"])]
+    source = described(
+        tmp_path / "c.yaml", {"contexts": [{"path": lines(tmp_path / "q.jsonl", rows)}]}
+    )
+    assert copy_passages(source, tmp_path / "out.jsonl") == 3
+    passages = read_passages(tmp_path / "out.jsonl")
+    assert {p.title: p.text for p in passages} == {t: f"One. {t}." for t in "ABC"}
+
+
+def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
+    files = {
+        name: {"path": lines(tmp_path / name / "x.jsonl", [question(i, ["A"]) for i in range(9)])}
+        for name in ("hotpotqa", "triviaqa")
+    }
+    source = described(tmp_path / "d.yaml", {"train": files, "test": {"nq": files["hotpotqa"]}})
+    sets = read_sets(source, None, None, 0)
+    assert [q.id for q in sets.train[8:10]] == ["hotpotqa/train_8", "triviaqa/train_0"]
+    assert set(sets.train[0].metadata) == {"type", "supporting_titles"}
+    drawn = read_sets(source, 5, 3, 0)
+    assert drawn == read_sets(source, 5, 3, 0) != read_sets(source, 5, 3, 1)
+    assert len(drawn.train) == 5 and len(drawn.test["nq"]) == 3
+    found = with_supporting_ids(sets, [Passage("p1", "A", "x"), Passage("p2", "A", "y")])
+    assert found.test["nq"][0].metadata["supporting_ids"] == [["p1", "p2"]]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("passages: [", "not valid YAML"),
+        ("sets: {}", "expected an object with some of"),
+        ("passages: []", "'passages': expected a list of files"),
+        ("train: {a: {hub: x/y}}", "'train', 'a': a file has 'path', or"),
+        ("passages: [{path: 3}]", "expected an object of texts"),
+    ],
+)
+def test_a_bad_description_is_one_line(tmp_path, text, message):
+    (tmp_path / "d.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_description(tmp_path / "d.yaml")
+
+
+def test_an_unreachable_hub_is_one_line(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    entry = {"hub": "owner/name", "revision": "0" * 40, "file": "x.jsonl"}
+    source = described(tmp_path / "d.yaml", {"passages": [entry]})
+    with pytest.raises(InputError, match=r"owner/name@0+/x\.jsonl: not on this machine") as error:
+        list(passages_of(source))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", sorted(REPO.glob("conf/data/*.yaml")), ids=lambda p: p.stem)
+def test_every_description_in_conf_is_pinned(path):
+    blocks = read_description(path)
+    entries = [e for b in blocks.values() for e in (b if isinstance(b, list) else b.values())]
+    assert entries and all(len(entry.revision) == 40 for entry in entries)
+
+
+REAL = REPO.parent / "shared" / "real"
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="no ../shared/real beside the repo")
+def test_real_files_are_read(tmp_path):
+    assert copy_passages(str(REAL / "passages.jsonl"), tmp_path / "p.jsonl") == 7112
+    assert len(read_questions(REAL / "hotpotqa.jsonl")) == 100
