@@ -150,24 +150,41 @@ def run(
 
 def _write(live, generator, protocol, limits, temperature, keys) -> list[Rollout]:
     """One turn of every live rollout; those that now wait for passages."""
-    room = min(limits.max_context_tokens, generator.window) - limits.max_turn_tokens
-    fits = [len(rollout.token_ids) <= room for rollout in live]
-    for rollout, fit in zip(live, fits, strict=True):
+    fitting = [fits(rollout, limits, generator.window) for rollout in live]
+    for rollout, fit in zip(live, fitting, strict=True):
         rollout.stop = None if fit else "length"
-    writing = [rollout for rollout, fit in zip(live, fits, strict=True) if fit]
+    writing = [rollout for rollout, fit in zip(live, fitting, strict=True) if fit]
     replies = generator.generate(
         [rollout.token_ids for rollout in writing],
         stop=protocol.stop,
         max_new_tokens=limits.max_turn_tokens,
         temperature=temperature,
-        keys=[key for key, fit in zip(keys, fits, strict=True) if fit] if keys else None,
+        keys=[key for key, fit in zip(keys, fitting, strict=True) if fit] if keys else None,
     )
     for rollout, ids in zip(writing, replies, strict=True):
-        _take_turn(rollout, ids, protocol, generator.tokenizer, limits)
-    return [r for r in writing if r.stop is None and r.turns[-1]["query"] is not None]
+        take_turn(rollout, ids, protocol, generator.tokenizer, limits)
+    return [rollout for rollout in writing if waits(rollout)]
 
 
-def _take_turn(rollout: Rollout, ids: list[int], protocol, tokenizer, limits) -> None:
+def fits(rollout: Rollout, limits: Limits, window: int) -> bool:
+    """Whether the context, and the model's `window`, have room for one more turn."""
+    room = min(limits.max_context_tokens, window) - limits.max_turn_tokens
+    return len(rollout.token_ids) <= room
+
+
+def waits(rollout: Rollout) -> bool:
+    """Whether the rollout goes on once it is shown what its last query finds."""
+    return rollout.stop is None and rollout.turns[-1]["query"] is not None
+
+
+def take_turn(
+    rollout: Rollout,
+    ids: Sequence[int],
+    protocol: Protocol,
+    tokenizer: PreTrainedTokenizerBase,
+    limits: Limits,
+) -> None:
+    """Append what the model wrote, and do what it asks for: stop, wait for passages, or go on."""
     text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
     action = protocol.parse(text)
     spent = len(rollout.turns) >= limits.max_searches
@@ -197,16 +214,29 @@ def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits)
     """Search the last query of every waiting rollout and append what was found."""
     if not waiting:
         return
-    requests = [
-        SearchRequest(rollout.question.question, rollout.queries[:-1], rollout.queries[-1])
-        for rollout in waiting
-    ]
+    requests = [request_of(rollout) for rollout in waiting]
     for rollout, hits in zip(waiting, search(requests), strict=True):
-        passages = [hit.passage for hit in hits]
-        text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
-        shown = [{"id": hit.passage.id, "score": round(float(hit.score), 6)} for hit in hits]
-        rollout.turns[-1].update(passages=shown, information=text)
-        rollout.add(ids, written=False)
+        take_passages(rollout, hits, protocol, tokenizer, limits)
+
+
+def request_of(rollout: Rollout) -> SearchRequest:
+    """The last query, with what a retriever may read beside it."""
+    return SearchRequest(rollout.question.question, rollout.queries[:-1], rollout.queries[-1])
+
+
+def take_passages(
+    rollout: Rollout,
+    hits: Sequence[Hit],
+    protocol: Protocol,
+    tokenizer: PreTrainedTokenizerBase,
+    limits: Limits,
+) -> None:
+    """Append what the last query found."""
+    passages = [hit.passage for hit in hits]
+    text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
+    shown = [{"id": hit.passage.id, "score": round(float(hit.score), 6)} for hit in hits]
+    rollout.turns[-1].update(passages=shown, information=text)
+    rollout.add(ids, written=False)
 
 
 def record(rollout: Rollout) -> dict:
