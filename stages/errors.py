@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
+from stages.usage import Usage
+
 
 class InputError(Exception):
     """Something the user gave is wrong: names the file, line or key, and what to do."""
@@ -13,7 +15,8 @@ class InputError(Exception):
 def run(main: Callable[[], int | None]) -> None:
     """Run a command's `main`; an InputError becomes one line and exit code 2."""
     try:
-        code = main()
+        with Usage():
+            code = main()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None

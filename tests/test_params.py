@@ -39,7 +39,11 @@ def test_committed_params_are_the_composed_defaults(tmp_path, monkeypatch):
 def test_every_scale_loads(tmp_path, monkeypatch, scale):
     monkeypatch.chdir(ROOT)
     compose(tmp_path / "params.yaml", [f"scale={scale}"])
-    assert load_params(tmp_path / "params.yaml").iterations["1"].previous == "0"
+    params = load_params(tmp_path / "params.yaml")
+    assert [turn.previous for turn in params.iterations.values()] == ["0", "1"][
+        : len(params.iterations)
+    ]
+    assert params.compare
 
 
 def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):

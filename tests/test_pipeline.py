@@ -13,6 +13,7 @@ import yaml
 from stages.compose import compose
 
 ROOT = Path(__file__).parents[1]
+SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -109,3 +110,20 @@ def test_a_third_turn_runs_itself_alone(clone, first_run):
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == {name for name in listed if name.endswith("@3")} | {"report"}
     assert len(ran) == 10
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
+    compose_in(clone, f"scale={scale}")
+    params = yaml.safe_load((clone / "params.yaml").read_text())
+    for source in (params["corpus"]["source"], params["questions"]["source"] + "/train.jsonl"):
+        if source.startswith("data/"):  # what the user brings
+            (clone / source).parent.mkdir(parents=True, exist_ok=True)
+            (clone / source).touch()
+    listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
+    turns = len(params["iterations"])
+    assert len(listed) == 8 + 9 * turns + len(params["compare"])
+    would_run = stages_run(command(clone, "dvc", "repro", "--dry"))
+    assert would_run <= listed
+    if scale not in ("smoke", "laptop"):
+        assert would_run == listed

@@ -130,7 +130,7 @@ def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
         ("sets: {}", "expected an object with some of"),
         ("passages: []", "'passages': expected a list of files"),
         ("train: {a: {hub: x/y}}", "'train', 'a': a file has 'path', or"),
-        ("passages: [{path: 3}]", "expected an object of texts"),
+        ("passages: [{path: 3}]", "'path' must be a text"),
     ],
 )
 def test_a_bad_description_is_one_line(tmp_path, text, message):

@@ -10,7 +10,8 @@
       hotpotqa: {path: /my/own/dev.jsonl}
 
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
-description, and its pinned revisions with it; a file is downloaded once.
+description, and its pinned revisions with it; a file is downloaded once. `count` may say how many
+passages or questions a file gives, for `python -m stages.plan` before the download.
 """
 
 from __future__ import annotations
@@ -25,8 +26,12 @@ BLOCKS = ("passages", "contexts", "train", "test")
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: local (`path`), or `file` of the data set `hub` at `revision`."""
+    """One file: local (`path`), or `file` of the data set `hub` at `revision`.
 
+    `count`: how many passages or questions it gives, for the plan of a run.
+    """
+
+    count: int | None = None
     path: str | None = None
     hub: str | None = None
     revision: str | None = None
@@ -62,9 +67,14 @@ def _block(block: object, where: str) -> list[Entry] | dict[str, Entry]:
 
 
 def _entry(entry: object, where: str) -> Entry:
-    if not isinstance(entry, dict) or not all(isinstance(v, str) for v in entry.values()):
-        raise InputError(f"{where}: expected an object of texts")
-    if set(entry) not in ({"path"}, {"hub", "revision", "file"}):
+    if not isinstance(entry, dict):
+        raise InputError(f"{where}: expected an object")
+    for key, value in entry.items():
+        if not isinstance(value, int if key == "count" else str):
+            raise InputError(
+                f"{where}: '{key}' must be {'a number' if key == 'count' else 'a text'}"
+            )
+    if set(entry) - {"count"} not in ({"path"}, {"hub", "revision", "file"}):
         raise InputError(f"{where}: a file has 'path', or 'hub', 'revision' and 'file'")
     return Entry(**entry)
 

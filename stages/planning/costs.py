@@ -1,0 +1,175 @@
+"""Cost of each stage of the pipeline, in the order in which it runs.
+
+Arithmetic is two operations a parameter and token forwards and four more backwards. PPO passes each
+token of a rollout through policy (sampling, old probabilities, update), reference and critic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.params import CorrectnessMode, Params, RelevanceMode
+from stages.planning.hardware import SHARES, Accelerator
+from stages.planning.sizes import Sizes
+
+FORWARD, UPDATE = 2, 6
+PROMPT = 250  # tokens of instructions and the question
+GRADE = 8  # tokens a passage of the judge's reply
+TRAINED_BYTES = 18  # a parameter: 16-bit weights and gradients, 32-bit weights and two moments
+TEXT_BYTES = 4.5  # a token
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one stage: `read` and `written` in tokens, `hours` of one accelerator, GB of its memory
+    (all copies of the model together) and GB on disk.
+    """
+
+    stage: str
+    rollouts: float = 0
+    read: float = 0
+    written: float = 0
+    hours: float = 0
+    memory: float = 0
+    disk: float = 0
+
+
+@dataclass(frozen=True)
+class Planner:
+    """Costs by stage for one run."""
+
+    params: Params
+    sizes: Sizes
+    accelerator: Accelerator
+
+    def costs(self) -> list[Cost]:
+        """Every stage that takes an accelerator or much disk."""
+        stages = [self._corpus(), self._index("index-bm25", encode=False), self._index("index-0")]
+        for turn in self.params.iterations:
+            stages += [
+                self._agent(f"agent@{turn}"),
+                self._trajectories(f"trajectories@{turn}"),
+                self._relevance(f"relevance@{turn}"),
+                self._correctness(f"correctness@{turn}"),
+                self._retriever(f"retriever@{turn}"),
+                self._index(f"index@{turn}"),
+                self._evaluate(f"evaluate@{turn}"),
+            ]
+        return stages + [self._evaluate(f"compare@{name}") for name in self.params.compare]
+
+    def _hours(self, work: str, operations: float) -> float:
+        return operations / (self.accelerator.tera * 1e12 * SHARES[work]) / 3600
+
+    def _generation(self, model: float, read: float, written: float) -> float:
+        return self._hours("reading", FORWARD * model * read) + self._hours(
+            "writing", FORWARD * model * written
+        )
+
+    @property
+    def _information(self) -> float:
+        shown = self.params.rollout.top_k * self.sizes.passage_tokens
+        return min(shown, self.params.rollout.max_information_tokens)
+
+    def _rollouts(self, count: float, searches: float) -> dict[str, float]:
+        """Tokens of `count` rollouts of so many searches, each context read once (its prefix is
+        cached), on top of the prompt.
+        """
+        return {
+            "rollouts": count,
+            "read": count * (PROMPT + searches * self._information),
+            "written": count * (searches + 1) * self.sizes.turn_tokens,
+        }
+
+    def _answering(self, stage: str, count: float, searches: float) -> Cost:
+        tokens = self._rollouts(count, searches)
+        hours = self._generation(self.sizes.agent, tokens["read"], tokens["written"])
+        disk = (tokens["read"] + tokens["written"]) * TEXT_BYTES / 1e9
+        return Cost(stage, hours=hours, memory=_weights(self.sizes.agent), disk=disk, **tokens)
+
+    def _corpus(self) -> Cost:
+        size = self.sizes.passages * self.sizes.passage_tokens * TEXT_BYTES / 1e9
+        return Cost("corpus", disk=size)
+
+    def _index(self, stage: str, encode: bool = True) -> Cost:
+        tokens = self.sizes.passages * self.sizes.passage_tokens
+        if not encode:
+            return Cost(stage, disk=tokens * TEXT_BYTES / 2 / 1e9)
+        width = 2 if self.params.index.dtype == "float16" else 4
+        return Cost(
+            stage,
+            read=tokens,
+            hours=self._hours("encoding", FORWARD * self.sizes.encoder * tokens),
+            memory=_weights(self.sizes.encoder) + 2,
+            disk=self.sizes.passages * self.sizes.dimension * width / 1e9,
+        )
+
+    def _agent(self, stage: str) -> Cost:
+        block, model = self.params.agent, self.sizes.agent
+        searches = min(self.sizes.searches, block.max_searches)
+        tokens = self._rollouts(block.steps * block.questions * block.rollouts, searches)
+        every = tokens["read"] + tokens["written"]
+        passes = 2 * FORWARD + FORWARD + 2 * UPDATE * block.epochs  # old, reference, value; updates
+        return Cost(
+            stage,
+            hours=self._generation(model, tokens["read"], tokens["written"])
+            + self._hours("training", passes * model * every),
+            memory=2 * TRAINED_BYTES * model / 1e9 + _weights(model),
+            disk=2 * TRAINED_BYTES * model / 1e9 + _weights(model),
+            **tokens,
+        )
+
+    def _trajectories(self, stage: str) -> Cost:
+        return self._answering(stage, self._labelled, self.sizes.searches)
+
+    @property
+    def _labelled(self) -> int:
+        return min(self.params.trajectories.questions, self.sizes.training)
+
+    @property
+    def _queries(self) -> float:
+        return self._labelled * self.sizes.searches
+
+    def _relevance(self, stage: str) -> Cost:
+        if self.params.relevance.mode is RelevanceMode.off:
+            return Cost(stage)
+        passages = self._queries * self.params.candidates.top_k
+        windows = self._queries * -(-self.params.candidates.top_k // self.params.relevance.window)
+        whole = PROMPT + self.sizes.searches * (self._information + self.sizes.turn_tokens)
+        read = windows * PROMPT + passages * self.sizes.passage_tokens + self._labelled * whole
+        written = passages * GRADE + self._queries * GRADE * 2
+        hours = self._generation(self.sizes.judge, read, written)
+        return Cost(
+            stage, windows + self._labelled, read, written, hours, _weights(self.sizes.judge)
+        )
+
+    def _correctness(self, stage: str) -> Cost:
+        mode = self.params.correctness.mode
+        if mode is CorrectnessMode.off:
+            return Cost(stage)
+        share = self.sizes.lazy_share if mode is CorrectnessMode.lazy else 1.0
+        rollouts = self._queries * self.params.candidates.top_k * share
+        return self._answering(stage, rollouts, self.sizes.searches / 2)
+
+    def _retriever(self, stage: str) -> Cost:
+        block, model = self.params.retriever, self.sizes.encoder
+        instances = self._queries * self.sizes.selected
+        batch = block.batch_size * block.processes
+        steps = block.steps or instances * block.epochs / batch
+        texts = steps * batch * (2 + self.params.pairs.negatives)
+        tokens = texts * min(self.sizes.passage_tokens, block.max_length or 512)
+        memory = TRAINED_BYTES * model / 1e9 + 8
+        return Cost(
+            stage,
+            read=tokens,
+            hours=self._hours("training", (UPDATE + FORWARD) * model * tokens),
+            memory=memory,
+            disk=TRAINED_BYTES * model / 1e9,
+        )
+
+    def _evaluate(self, stage: str) -> Cost:
+        return self._answering(stage, self.sizes.test, self.sizes.searches)
+
+
+def _weights(parameters: float) -> float:
+    """GB in 16 bits."""
+    return 2 * parameters / 1e9
