@@ -2,9 +2,10 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.11
+REQUIREMENTS ?= requirements/laptop.txt
 INSTALLED := $(VENV)/.installed
 
-.PHONY: repro test install params lint
+.PHONY: repro test install install-gpu params lint
 
 repro: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -16,10 +17,14 @@ test: install
 
 install: $(INSTALLED)
 
-$(INSTALLED): requirements/laptop.txt
+# On a machine with GPUs, first: make install-gpu
+install-gpu:
+	@$(MAKE) --no-print-directory install REQUIREMENTS=requirements/gpu.txt
+
+$(INSTALLED): $(REQUIREMENTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned packages into $(VENV): about three minutes"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement requirements/laptop.txt
+	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
 	@touch $@
 
 params: install
