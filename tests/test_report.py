@@ -148,6 +148,15 @@ def test_health_says_what_is_wrong(flywheel):
     assert verdict(results(flywheel)) == "did not turn"
 
 
+def test_a_run_without_training_is_reported(flywheel):
+    params = flywheel_files.params()
+    params.iterations, params.compare = {}, {"base": params.compare["base"]}
+    OmegaConf.save(OmegaConf.structured(params), "params.yaml")
+    report.main(ARGUMENTS.split())
+    assert read_json("metrics/report.json")["verdict"] == "was not asked to turn"
+    assert "was not asked to turn" in (flywheel / "data/report/index.html").read_text()
+
+
 def test_figures_of_other_parameters_are_not_read(flywheel):
     write_json(flywheel / "metrics/evaluate/old.json", {"agent": "9", "retriever": "9", "sets": {}})
     assert "old" not in [pair.name for pair in results(flywheel).pairs]

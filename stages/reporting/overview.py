@@ -9,12 +9,15 @@ from stages.reporting.health import selection_rate
 from stages.reporting.results import PairResult, Results
 
 TURNED, IN_PART, NOT_TURNED = "turned", "turned in part", "did not turn"
+NO_TURNS = "was not asked to turn"  # a run without training
 
 
 def verdict(results: Results) -> str:
     """`turned`: every turn has a higher mean EM and fewer searches a question than the one before;
     `turned in part`: the last turn has a higher mean EM than turn 0; else `did not turn`."""
     pairs = results.flywheel
+    if not results.turns:
+        return NO_TURNS
     if len(pairs) > 1 and all(_better(a, b) for a, b in pairwise(pairs)):
         return TURNED
     if len(pairs) > 1 and pairs[-1].mean("em") > pairs[0].mean("em"):
