@@ -93,7 +93,7 @@ def _evaluate(
             queries={row["id"]: row for row in queries},
             trajectories={row["id"]: row for row in read_trajectories(args.trajectories)},
             passages=find_passages(args.passages, queries),
-            agent=load_agent(args.agent, compute),
+            agent=load_agent(args.agent, params.generation, compute),
             search=lambda requests: searcher.search(requests, params.rollout.top_k),
             protocol=Protocol(params.protocol),
             limits=Limits.of(params.rollout),

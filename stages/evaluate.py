@@ -67,7 +67,7 @@ def _evaluate(
     from stages.rollout.agents import load_agent
 
     compute = params.compute
-    agent = load_agent(args.agent, compute)
+    agent = load_agent(args.agent, params.generation, compute)
     searcher = load_searcher(args.index, args.passages, args.retriever, compute)
     rows: list[dict] = []
     for start in range(0, len(questions), SHARD):

@@ -73,14 +73,14 @@ def _judged(
     from stages.labels.judging import judge_trajectories
     from stages.labels.queries import by_question, find_passages, read_trajectories
     from stages.progress import progress
-    from stages.rollout.agents import load_agent
+    from stages.rollout.agents import load_judge
 
     block = params.relevance
     grouped = by_question(candidates)
     asked = [row for row in read_trajectories(args.trajectories) if row["id"] in grouped]
     passages = find_passages(args.passages, candidates)
     judge = Judge(
-        load_agent(args.judge, params.compute),
+        load_judge(args.judge, params.generation, params.compute),
         seed=params.seed,
         retries=block.retries,
         temperature=block.temperature,

@@ -51,7 +51,7 @@ def _rows(
 
     compute = params.compute
     protocol = Protocol(params.protocol)
-    agent = load_agent(arguments.agent, compute)
+    agent = load_agent(arguments.agent, params.generation, compute)
     searcher = load_searcher(arguments.index, arguments.passages, arguments.retriever, compute)
 
     def search(requests):

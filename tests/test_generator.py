@@ -7,7 +7,9 @@ from scipy.stats import chisquare
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from stages.rollout.generator import TransformersGenerator, load_tokenizer
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.gumbel import GumbelNoise
+from stages.rollout.tokenizer import load_tokenizer
 
 PROMPTS = [
     "Question: who directed film Alpha?\n",
@@ -140,8 +142,6 @@ def test_samples_follow_the_softmax(generator, temperature):
 
 def test_positions_draw_independent_noise(generator):
     """With flat logits, equal neighbours are as rare as chance has it."""
-    from stages.rollout.generator import GumbelNoise
-
     rows, vocabulary, steps = 400, 20, 30
     noise = GumbelNoise(list(range(rows)), torch.ones(rows, 1, dtype=torch.long), 1.0)
     flat = torch.zeros(rows, vocabulary)

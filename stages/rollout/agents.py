@@ -1,18 +1,19 @@
-"""Load the agent of a stage as the generator that its folder calls for."""
+"""Load the agent or the judge of a stage as the generator that its folder and params call for."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from stages import params
+from stages.params import Compute, Engine, Generation
 from stages.records import read_json
-from stages.rollout.generator import Generator, TransformersGenerator, load_tokenizer
+from stages.rollout.generator import Generator, TransformersGenerator
+from stages.rollout.tokenizer import load_tokenizer
 
 SCRIPTED = "scripted.json"
 
 
-def load_agent(folder: str | Path, compute: params.Compute) -> Generator:
-    """The language model in `folder`, on the device and with the threads of `compute`.
+def load_agent(folder: str | Path, generation: Generation, compute: Compute) -> Generator:
+    """The language model in `folder`, by the engine of `generation` or, where it is set, `compute`.
 
     A folder with scripted.json stands for the scripted policy of the synthetic world, the upper
     bound of the tables, which reads with the tokenizer of the model folder that the file names.
@@ -24,4 +25,28 @@ def load_agent(folder: str | Path, compute: params.Compute) -> Generator:
     import torch
 
     torch.set_num_threads(compute.threads)
-    return TransformersGenerator(folder, device=compute.device, batch_size=compute.generation_batch)
+    weights = {"device": compute.device, "dtype": generation.dtype}
+    if (compute.engine or generation.engine) is Engine.vllm:
+        from stages.rollout.vllm_generator import VllmGenerator
+
+        return VllmGenerator(
+            folder,
+            **weights,
+            tensor_parallel=compute.tensor_parallel,
+            gpu_memory=compute.gpu_memory,
+        )
+    return TransformersGenerator(folder, **weights, batch_size=compute.generation_batch)
+
+
+def load_judge(folder: str | Path, generation: Generation, compute: Compute) -> Generator:
+    """The judging language model of `folder`: here, or at `compute.judge_url` if that is set."""
+    if compute.judge_url is None:
+        return load_agent(folder, generation, compute)
+    from stages.rollout.endpoint_generator import EndpointGenerator
+
+    return EndpointGenerator(folder, compute.judge_url, concurrency=compute.generation_batch)
+
+
+def accelerators(compute: Compute) -> int:
+    """How many devices `load_agent` takes."""
+    return 0 if compute.device == "cpu" else compute.tensor_parallel

@@ -1,0 +1,69 @@
+"""What every generator does alike: which prompts are written once, and where a reply ends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+Item = tuple[tuple[int, ...], int]  # a prompt and its key (0 where nothing is drawn)
+
+
+def distinct(
+    prompts: Sequence[list[int]], keys: Sequence[int] | None, temperature: float, window: int
+) -> tuple[list[Item], list[Item]]:
+    """(prompt, key) of each prompt; and what is to be generated, once each, short prompts first.
+
+    A prompt that fills the window is left out of the second. ValueError if keys are missing.
+    """
+    if temperature > 0 and keys is None:
+        raise ValueError("sampling needs a key for each prompt")
+    drawn = keys if temperature > 0 else [0] * len(prompts)
+    items = [(tuple(prompt), key) for prompt, key in zip(prompts, drawn, strict=True)]
+    todo = {item for item in items if len(item[0]) < window}
+    return items, sorted(todo, key=lambda item: (len(item[0]), item))
+
+
+def end_ids(path: str, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> set[int]:
+    """The tokens that end a text: those of the model folder `path`, and the tokenizer's own."""
+    from transformers import GenerationConfig
+
+    try:
+        of_model = GenerationConfig.from_pretrained(path).eos_token_id
+    except OSError:  # the folder has no generation_config.json
+        of_model = GenerationConfig.from_model_config(config).eos_token_id
+    ends: set[int] = set()
+    for value in (of_model, tokenizer.eos_token_id):
+        ends |= {value} if isinstance(value, int) else set(value or ())
+    return ends
+
+
+def window_of(config: PretrainedConfig) -> int:
+    """How many tokens a model of this configuration can read."""
+    return getattr(config, "max_position_embeddings", sys.maxsize)
+
+
+def before_end(ids: list[int], ends: Collection[int]) -> list[int]:
+    """What was written before the end of text."""
+    places = (place for place, token in enumerate(ids) if token in ends)
+    return ids[: next(places, len(ids))]
+
+
+def through_stop(
+    ids: list[int], stop: Sequence[str], tokenizer: PreTrainedTokenizerBase
+) -> list[int]:
+    """What was written up to the token that completes the first stop string, or all of it."""
+
+    def stopped(count: int) -> bool:
+        text = tokenizer.decode(ids[:count], clean_up_tokenization_spaces=False)
+        return any(s in text for s in stop)
+
+    count = len(ids)
+    if not stopped(count):
+        return ids
+    while stopped(count - 1):  # engines stop at once or a token late, so this is short
+        count -= 1
+    return ids[:count]
