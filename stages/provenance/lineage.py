@@ -1,0 +1,73 @@
+"""The stages that an output was made by, and the hashes of all that went into it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from stages.errors import InputError
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage as dvc.lock has it: hashes by path, parameters by block."""
+
+    stage: str
+    inputs: dict[str, str]
+    outputs: dict[str, str]
+    params: dict = field(default_factory=dict)
+
+
+def lineage(path: str | Path, lock_file: str | Path = "dvc.lock") -> list[Step]:
+    """The stage that made `path` and every stage before it; `path`'s own stage last.
+
+    `path` is an output of a stage, or lies in one. InputError if none has it.
+    """
+    steps = read_lock(lock_file)
+    makers = {output: step for step in steps for output in step.outputs}
+    wanted = _output_of(str(path), makers)
+    if wanted is None:
+        raise InputError(f"{path}: is no output of a stage in {lock_file}")
+    found: dict[str, Step] = {}
+    _collect(makers[wanted], makers, found)
+    return list(found.values())
+
+
+def _collect(step: Step, makers: dict[str, Step], found: dict[str, Step]) -> None:
+    """Depth first, so that what was made earlier comes earlier."""
+    for path in step.inputs:
+        output = _output_of(path, makers)
+        if output is not None and makers[output].stage not in found:
+            _collect(makers[output], makers, found)
+    found.setdefault(step.stage, step)
+
+
+def _output_of(path: str, makers: dict[str, Step]) -> str | None:
+    """The output that `path` is, or lies in."""
+    pure = PurePosixPath(path)
+    places = (str(place) for place in (pure, *pure.parents))
+    return next((place for place in places if place in makers), None)
+
+
+def read_lock(path: str | Path) -> list[Step]:
+    """All stages of a dvc.lock. InputError where it is missing or of another form."""
+    import yaml
+
+    try:
+        stages = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"]
+        return [_step(name, entry) for name, entry in stages.items()]
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path}: is not a lock file of DVC") from None
+
+
+def _step(name: str, entry: dict) -> Step:
+    params: dict = {}
+    for block in entry.get("params", {}).values():
+        params |= block
+    return Step(name, _hashes(entry.get("deps", [])), _hashes(entry.get("outs", [])), params)
+
+
+def _hashes(files: list[dict]) -> dict[str, str]:
+    return {file["path"]: file["md5"] for file in files}

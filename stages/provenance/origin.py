@@ -1,0 +1,46 @@
+"""Commit and package versions of this checkout."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+REQUIREMENTS = Path("requirements")
+
+
+def commit(path: str = "dvc.lock") -> dict:
+    """The last commit that changed `path`, and whether it differs from what is checked out.
+
+    Without git, or where `path` was never committed, `commit` is None.
+    """
+    found = _git("log", "-1", "--format=%H", "--", path)
+    changed = _git("status", "--porcelain", "--", path)
+    return {"commit": found or None, "changed_since": bool(changed)}
+
+
+def packages(requirements: Path = REQUIREMENTS) -> dict[str, str]:
+    """Versions, as installed, of the packages that the repo asks for by name."""
+    names = set()
+    for file in sorted(requirements.glob("*.in")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            match = re.match(r"[A-Za-z0-9_.-]+", line)
+            if match:
+                names.add(match.group().lower())
+    return {name: version for name in sorted(names) if (version := _version(name))}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _git(*words: str) -> str:
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""

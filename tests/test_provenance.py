@@ -1,0 +1,60 @@
+"""From an output back to the corpus, by dvc.lock and git."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stages import trace
+from stages.errors import InputError
+from stages.provenance.lineage import lineage
+from stages.provenance.origin import packages
+
+ROOT = Path(__file__).parents[1]
+
+
+def test_a_checkpoint_is_traced_to_the_corpus(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    steps = lineage("models/retriever/2/model.safetensors")
+    names = [step.stage for step in steps]
+    assert names[-1] == "retriever@2" and "corpus" in names and "evaluate@2" not in names
+    assert names.index("corpus") < names.index("agent@1") < names.index("retriever@1")
+    made: dict[str, str] = {}
+    for step in steps:  # each input that a stage made is the one that was made before it
+        for path, digest in step.inputs.items():
+            assert made.get(path, digest) == digest
+        made |= step.outputs
+
+
+def test_every_output_of_the_lock_can_be_traced(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lock = yaml.safe_load(Path("dvc.lock").read_text())
+    for name, entry in lock["stages"].items():
+        assert lineage(entry["outs"][0]["path"])[-1].stage == name
+
+
+def test_the_command_prints_everything(monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    trace.main(["metrics/evaluate/1.json", "--json"])
+    told = json.loads(capsys.readouterr().out)
+    assert told["packages"]["torch"] and {"commit", "changed_since", "stages"} <= told.keys()
+    trace.main(["models/retriever/1"])
+    printed = capsys.readouterr().out
+    assert "retriever@1" in printed and '"temperature"' in printed
+
+
+@pytest.mark.parametrize(
+    ("lock", "message"),
+    [("stages: {}", "is no output"), ("[1]", "not a lock file"), (None, "cannot be read")],
+)
+def test_what_cannot_be_traced_is_one_line(tmp_path, lock, message):
+    if lock is not None:
+        (tmp_path / "dvc.lock").write_text(lock)
+    with pytest.raises(InputError, match=message):
+        lineage("models/other", tmp_path / "dvc.lock")
+
+
+def test_packages_that_are_not_installed_are_left_out(tmp_path):
+    (tmp_path / "x.in").write_text("# comment\npytest==1.0\nno-such-package\n")
+    assert set(packages(tmp_path)) == {"pytest"}
