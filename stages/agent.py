@@ -4,8 +4,8 @@ In: the base agent, the retriever with its index, the training questions.
 Out: the agent as a plain transformers folder, its curves and its figures.
 Every turn starts from the base agent again, never from the agent before. As in the paper: exact
 match as the reward, GAE with a value model, low-variance KL to the base, clipping, and retrieved
-tokens masked out of all of them. Ours: KL is a term of the loss, and the loop is small enough for a
-CPU around `verl.trainer.ppo.core_algos`.
+tokens masked out of all of them. Ours: KL is a term of the loss. `agent.trainer` says who trains: a
+loop small enough for a CPU (stages/ppo), or verl on GPUs (stages/verl_ppo), by the same arithmetic.
 """
 
 from __future__ import annotations
@@ -14,24 +14,22 @@ import argparse
 import csv
 import io
 import shutil
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable
 from pathlib import Path
 
 from stages import errors
 from stages.errors import InputError
-from stages.params import Params, load_params
+from stages.params import Params, Trainer, load_params
 
 ENDS = 5  # steps averaged at either end of a curve
 
 
 def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     """Train, and write the model folder, the curves and the figures."""
-    from stages.ppo.trainer import questions_of_step, train
+    from stages.models import model_path
+    from stages.ppo.questions import questions_of_step
+    from stages.ppo.task import Task
     from stages.records import read_questions, write_json, write_text
-    from stages.retrieval.searcher import load_searcher
-    from stages.rollout.loop import Limits
-    from stages.rollout.protocol import Protocol
     from stages.scratch import Scratch, fingerprint
     from stages.seeds import seed_of
     from stages.tracking import live
@@ -42,32 +40,20 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
             f"{arguments.questions}: holds {len(questions)} questions, 'agent.questions' asks for "
             f"{params.agent.questions} a step"
         )
-    seed = seed_of(params.seed, "agent", arguments.turn)
-    searcher = load_searcher(
-        arguments.index, arguments.passages, arguments.retriever, params.compute
-    )
-    generator, learner = load_models(arguments.base, params, seed)
-    settings = [params.seed, params.agent, params.protocol, params.rollout, arguments.turn]
+    model_path(arguments.base)
+    train, seed = trainer_of(params.agent.trainer), seed_of(params.seed, "agent", arguments.turn)
     inputs = [arguments.base, arguments.retriever, arguments.index, arguments.passages]
-    key = fingerprint(settings, *inputs, arguments.questions)
+    blocks = [params.seed, params.agent, params.generation, params.protocol, params.rollout]
+    key = fingerprint([*blocks, arguments.turn], *inputs, arguments.questions)
     with (
         Scratch(f"agent@{arguments.turn}", key) as scratch,
         live("agent", arguments.turn) as tracked,
     ):
-        curves = train(
-            learner,
-            generator,
-            partial(searcher.search, top_k=params.agent.top_k),
-            questions,
-            Protocol(params.protocol),
-            replace(Limits.of(params.rollout), max_searches=params.agent.max_searches),
-            params.agent,
-            params.compute.checkpoint_steps,
-            seed,
-            scratch.path,
-            tracked.log,
-        )
-        save_model(generator, scratch.path / "model", arguments.output)
+        task = Task(*inputs, questions, params, seed, scratch.path, tracked.log)
+        curves = train(task)
+        shutil.rmtree(arguments.output, ignore_errors=True)
+        arguments.output.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(task.model, arguments.output)
     write_text(arguments.curves, as_csv(curves))
     drawn = {
         question.id
@@ -77,34 +63,13 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     write_json(arguments.metrics, summary(curves, len(questions), len(drawn)))
 
 
-def load_models(base: Path, params: Params, seed: int):
-    """The live policy inside its generator, and the learner: policy, critic, frozen reference."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    from stages.models import model_path
-    from stages.ppo.critic import Critic
-    from stages.ppo.learner import Learner
-    from stages.rollout.agents import load_agent
-
-    generator = load_agent(base, params.compute)
-    generator.model.float()
-    reference = AutoModelForCausalLM.from_pretrained(
-        model_path(base), dtype=torch.float32, use_safetensors=True
-    )
-    critic, device = Critic.from_base(model_path(base)), params.compute.device
-    learner = Learner(generator.model, critic.to(device), reference.to(device), params.agent, seed)
-    return generator, learner
-
-
-def save_model(generator, temporary: Path, output: Path) -> None:
-    """Write the policy and its tokenizer beside the checkpoint, then move them into place."""
-    shutil.rmtree(temporary, ignore_errors=True)
-    generator.model.save_pretrained(temporary)
-    generator.tokenizer.save_pretrained(temporary)
-    shutil.rmtree(output, ignore_errors=True)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    shutil.move(temporary, output)
+def trainer_of(trainer: Trainer) -> Callable:
+    """The function that trains, as stages/ppo/task.py says."""
+    if trainer is Trainer.verl:
+        from stages.verl_ppo.training import train
+    else:
+        from stages.ppo.local import train
+    return train
 
 
 def as_csv(curves: list[dict]) -> str:

@@ -13,7 +13,8 @@ from stages.params import Protocol as ProtocolParams
 from stages.ppo.critic import Critic
 from stages.ppo.learner import Learner
 from stages.ppo.policy import token_log_probs
-from stages.ppo.trainer import questions_of_step, sample, to_batch, train
+from stages.ppo.questions import questions_of_step
+from stages.ppo.trainer import sample, to_batch, train
 from stages.records import Passage
 from stages.retrieval.searcher import Hit
 from stages.rollout.generator import TransformersGenerator

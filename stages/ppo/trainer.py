@@ -8,7 +8,6 @@ goes on from its last checkpoint to the same bytes.
 from __future__ import annotations
 
 import os
-import random
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from stages.params import Agent
 from stages.ppo.batch import Batch, collate
 from stages.ppo.learner import Learner
+from stages.ppo.questions import questions_of_step
 from stages.progress import progress
 from stages.records import Question
 from stages.rollout.loop import Limits, Rollout, run, start
@@ -67,17 +67,6 @@ def train(
             if (step + 1) % checkpoint_steps == 0:
                 _save(learner, curves, folder)
     return curves
-
-
-def questions_of_step(
-    questions: list[Question], step: int, count: int, seed: int
-) -> list[Question]:
-    """The `count` questions of `step`: pass after pass over the questions, each newly shuffled."""
-    steps_a_pass = len(questions) // count
-    order = list(questions)
-    random.Random(seed_of(seed, "questions", step // steps_a_pass)).shuffle(order)
-    first = step % steps_a_pass * count
-    return order[first : first + count]
 
 
 def sample(

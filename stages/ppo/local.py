@@ -1,0 +1,64 @@
+"""The trainer `loop`: the PPO loop in this process, on one device, in float32.
+
+The policy that is trained is the one that writes the rollouts, so transformers runs both.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+from functools import partial
+
+import torch
+from transformers import AutoModelForCausalLM
+
+from stages.models import model_path
+from stages.ppo.critic import Critic
+from stages.ppo.learner import Learner
+from stages.ppo.task import Row, Task
+from stages.ppo.trainer import train as run_steps
+from stages.retrieval.searcher import load_searcher
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.loop import Limits
+from stages.rollout.protocol import Protocol
+
+
+def train(task: Task) -> list[Row]:
+    """See `stages.ppo.task`."""
+    params = task.params
+    searcher = load_searcher(task.index, task.passages, task.retriever, params.compute)
+    generator, learner = load_models(task)
+    curves = run_steps(
+        learner,
+        generator,
+        partial(searcher.search, top_k=params.agent.top_k),
+        task.questions,
+        Protocol(params.protocol),
+        replace(Limits.of(params.rollout), max_searches=params.agent.max_searches),
+        params.agent,
+        params.compute.checkpoint_steps,
+        task.seed,
+        task.folder,
+        task.log,
+    )
+    shutil.rmtree(task.model, ignore_errors=True)
+    generator.model.save_pretrained(task.model)
+    generator.tokenizer.save_pretrained(task.model)
+    return curves
+
+
+def load_models(task: Task):
+    """The live policy inside its generator, and the learner: policy, critic, frozen reference."""
+    compute = task.params.compute
+    torch.set_num_threads(compute.threads)
+    generator = TransformersGenerator(
+        task.base, device=compute.device, batch_size=compute.generation_batch
+    )
+    reference = AutoModelForCausalLM.from_pretrained(
+        model_path(task.base), dtype=torch.float32, use_safetensors=True
+    )
+    critic, device = Critic.from_base(model_path(task.base)), compute.device
+    learner = Learner(
+        generator.model, critic.to(device), reference.to(device), task.params.agent, task.seed
+    )
+    return generator, learner

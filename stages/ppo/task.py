@@ -1,0 +1,43 @@
+"""What a trainer of the agent is given, and what it hands back.
+
+A trainer is a function `train(task) -> curves`: it teaches the agent `task.base` to answer
+`task.questions` with the frozen retriever, leaves the trained agent as a plain transformers folder
+(safetensors and tokenizer) in `task.model`, and returns its curves, one row a step, with the
+columns of `FIGURES`. Killed, it goes on from what it keeps in `task.folder`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.params import Params
+from stages.records import Question
+
+Row = dict[str, float]
+
+FIGURES = (  # of one step, in this order
+    *("step", "reward", "em", "searches", "response_length", "invalid"),
+    *("kl", "entropy", "explained_variance", "policy_loss", "value_loss", "clip_fraction"),
+)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One training of the agent."""
+
+    base: Path
+    retriever: Path
+    index: Path
+    passages: Path
+    questions: list[Question]
+    params: Params
+    seed: int
+    folder: Path  # survives a kill, and belongs to this training alone
+    log: Callable[[int, Row], None]  # told every step that this process makes, with its row
+
+    @property
+    def model(self) -> Path:
+        """Where the trained agent is left."""
+        return self.folder / "model"
