@@ -273,6 +273,20 @@ class Evaluate:
 
 
 @dataclass
+class Health:
+    """Limits of failure signatures (stages/health.py), and whether one that shows ends the run."""
+
+    stop: bool = False
+    em_gain: float = 0.0
+    searches_rise: float = 0.0
+    selection_ratio: float = 0.5
+    entropy: float = 0.001
+    length_ratio: float = 0.3
+    reward_gain: float = 0.0
+    uniform_share: float = 0.5
+
+
+@dataclass
 class Report:
     """`cases_per_kind`: questions won, lost and unchanged; `traces`: for MLflow, each turn."""
 
@@ -322,6 +336,7 @@ class Params:
     pairs: Pairs = field(default_factory=Pairs)
     retriever: Retriever = field(default_factory=Retriever)
     evaluate: Evaluate = field(default_factory=Evaluate)
+    health: Health = field(default_factory=Health)
     report: Report = field(default_factory=Report)
     compute: Compute = field(default_factory=Compute)
 

@@ -26,6 +26,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.reporting.cases import case_pairs, choose_cases
     from stages.reporting.comparisons import half_turns
+    from stages.reporting.health import check_accounts
     from stages.reporting.page import render
     from stages.reporting.predictions import read_predictions, shown_passages
     from stages.reporting.results import read_results
@@ -33,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.tracking import rebuild
 
     results = read_results(args.metrics_folder, params)
+    check_accounts(results)
     predictions = read_predictions(args.predictions, results)
     steps = half_turns(results, predictions, params.seed, params.evaluate.bootstrap_samples)
     sides = case_pairs(results)

@@ -102,3 +102,4 @@ def _stage_figures(metrics: Path, turn: str) -> None:
     curve = "".join(f"{step},{step / 10},0.0{step},nan\n" for step in range(1, 6))
     write_text(metrics / "agent" / f"{turn}.csv", "step,reward,kl,entropy\n" + curve)
     write_text(metrics / "retriever" / f"{turn}.csv", "step,loss\n1,2.5\n2,1.5\n")
+    write_json(metrics / "health" / f"{turn}.json", {"values": {}, "signatures": [], "shown": []})

@@ -133,19 +133,27 @@ def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
     assert [case.before["id"] for case in again] == [case.before["id"] for case in chosen]
 
 
-def test_health_says_what_is_wrong(flywheel):
+def test_a_turn_that_got_worse_did_not_turn(flywheel):
     assert warnings(results(flywheel)) == []
-    pairs = flywheel / "metrics/pairs/2.json"
-    counts = {"in": 90, "out": 20, "dropped": {"few": 60}, "positive_selection_rate": 0.2}
-    write_json(pairs, counts)
     last = read_json(flywheel / "metrics/evaluate/2.json")
     for figures in last["sets"].values():
         figures["em"], figures["searches"] = 0.1, 4.0
     write_json(flywheel / "metrics/evaluate/2.json", last)
-    said = " ".join(warnings(results(flywheel)))
-    assert "does not balance" in said and "GAC collapse" in said
-    assert "fewer questions" in said and "searches more" in said
     assert verdict(results(flywheel)) == "did not turn"
+
+
+def test_signatures_that_showed_are_on_the_page(flywheel):
+    shown = {"values": {}, "signatures": [], "shown": ["GAC collapse: the ratio is 0.2"]}
+    write_json(flywheel / "metrics/health/2.json", shown)
+    report.main(ARGUMENTS.split())
+    assert "Turn 2: GAC collapse" in (flywheel / "data/report/index.html").read_text()
+
+
+def test_counts_that_do_not_balance_fail_the_report(flywheel):
+    counts = {"in": 90, "out": 20, "dropped": {"few": 60}, "positive_selection_rate": 0.2}
+    write_json(flywheel / "metrics/pairs/2.json", counts)
+    with pytest.raises(InputError, match=r"pairs of turn 2 \(90 in, 20 out, 60 dropped\)"):
+        report.main(ARGUMENTS.split())
 
 
 def test_a_run_without_training_is_reported(flywheel):

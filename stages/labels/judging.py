@@ -83,6 +83,7 @@ def figures(rows: list[dict]) -> dict:
         "sub_answer_retries": sum(row["sub_answer_retries"] for row in rows),
         "mean_score": _mean([score for scores in kept for score in scores.values()]),
         "mean_top_score": _mean([max(scores.values()) for scores in kept]),
+        "uniform_share": _mean([int(len(set(scores.values())) == 1) for scores in kept]),
     }
 
 

@@ -1,17 +1,11 @@
-"""Does every stage account for what it was given, and does a failure signature show?
-
-The signatures are those of Agentic-R: searches per question rise instead of falling; the positive
-selection rate collapses ("GAC collapse"); a later turn is worse than the one before.
-"""
+"""Does every stage account for what it was given, and did a failure signature show?"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import pairwise
 
+from stages.errors import InputError
 from stages.reporting.results import TURN_STAGES, Results
-
-COLLAPSE = 0.5  # a selection rate under this share of the turn before is called a collapse
 
 
 @dataclass(frozen=True)
@@ -42,40 +36,24 @@ def accounts(results: Results) -> list[Account]:
     return found
 
 
-def warnings(results: Results) -> list[str]:
-    """One sentence for each thing that a reader should look at; empty when all is well."""
-    found = [
-        f"{account.stage} of turn {account.turn} does not balance: {account.taken} in, "
-        f"{account.kept} out, {sum(account.dropped.values())} dropped."
-        for account in accounts(results)
-        if not account.balanced
+def check_accounts(results: Results) -> None:
+    """InputError where a stage did not account for all that it was given."""
+    lost = [
+        f"{a.stage} of turn {a.turn} ({a.taken} in, {a.kept} out, "
+        f"{sum(a.dropped.values())} dropped)"
+        for a in accounts(results)
+        if not a.balanced
     ]
-    return found + _turn_warnings(results) + _selection_warnings(results)
+    if lost:
+        raise InputError(f"counts do not balance: {'; '.join(lost)}")
 
 
-def _turn_warnings(results: Results) -> list[str]:
-    found = []
-    for before, after in pairwise(results.flywheel):
-        if after.mean("em") < before.mean("em"):
-            found.append(
-                f"{after.label} answers fewer questions than {before.label}: mean EM "
-                f"{100 * after.mean('em'):.1f} after {100 * before.mean('em'):.1f}."
-            )
-        if after.mean("searches") > before.mean("searches"):
-            found.append(
-                f"{after.label} searches more than {before.label}: "
-                f"{after.mean('searches'):.2f} a question after {before.mean('searches'):.2f}."
-            )
-    return found
-
-
-def _selection_warnings(results: Results) -> list[str]:
-    rates = [(turn, selection_rate(results, turn)) for turn in results.turns]
+def warnings(results: Results) -> list[str]:
+    """One sentence for each failure signature (stages/health.py) that showed."""
     return [
-        f"GAC collapse: {100 * now:.0f} % of queries give a positive in turn {turn}, "
-        f"{100 * before:.0f} % in turn {previous}."
-        for (previous, before), (turn, now) in pairwise(rates)
-        if before and now is not None and now < COLLAPSE * before
+        f"Turn {turn}: {sentence}."
+        for turn in results.turns
+        for sentence in results.stages["health"][turn]["shown"]
     ]
 
 

@@ -23,6 +23,7 @@ TURN_STAGES = (
     "correctness",
     "pairs",
     "retriever",
+    "health",
 )
 CURVE_STAGES = ("agent", "retriever")
 
