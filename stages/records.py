@@ -114,6 +114,23 @@ def read_json(path: str | Path) -> object:
         raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
 
 
+def read_yaml(path: str | Path) -> object:
+    """Read a YAML file. InputError names the file (and line) when it cannot be read."""
+    import yaml
+
+    try:
+        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not valid UTF-8") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise InputError(f"{path}{line}: not valid YAML ({problem})") from None
+
+
 def read_passages(path: str | Path) -> list[Passage]:
     """The corpus, in file order. InputError for a malformed line or an id that occurs twice."""
     passages, seen = [], set()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from stages.errors import InputError
+from stages.records import read_yaml
 
 
 @dataclass(frozen=True)
@@ -51,14 +52,10 @@ def _output_of(path: str, makers: dict[str, Step]) -> str | None:
 
 def read_lock(path: str | Path) -> list[Step]:
     """All stages of a dvc.lock. InputError where it is missing or of another form."""
-    import yaml
-
+    lock = read_yaml(path)
     try:
-        stages = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"]
-        return [_step(name, entry) for name, entry in stages.items()]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        return [_step(name, entry) for name, entry in lock["stages"].items()]
+    except (KeyError, TypeError, AttributeError):
         raise InputError(f"{path}: is not a lock file of DVC") from None
 
 

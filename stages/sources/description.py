@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.records import read_yaml
 
 BLOCKS = ("passages", "contexts", "train", "test")
 
@@ -45,14 +46,7 @@ def is_description(source: str | Path) -> bool:
 
 def read_description(path: str | Path) -> dict[str, list[Entry] | dict[str, Entry]]:
     """The blocks of a description. InputError names the file and the key that is wrong."""
-    import yaml
-
-    try:
-        blocks = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML ({str(error).splitlines()[0]})") from None
+    blocks = read_yaml(path)
     if not isinstance(blocks, dict) or not blocks or not set(blocks) <= set(BLOCKS):
         raise InputError(f"{path}: expected an object with some of {', '.join(BLOCKS)}")
     return {name: _block(block, f"{path}: '{name}'") for name, block in blocks.items()}
