@@ -7,9 +7,12 @@ In: trajectories of Agent_k, the index of R_(k-1). Out: for each query that was 
 from __future__ import annotations
 
 import argparse
+from functools import partial
 
 from stages.errors import run
-from stages.params import load_params
+from stages.params import Params, load_params
+from stages.scratch import Scratch, fingerprint
+from stages.workers import Advance, Work, Workers, shards
 
 SHARD = 1024  # queries between two save points
 
@@ -21,16 +24,13 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.labels.queries import queries, read_trajectories
     from stages.records import write_json, write_jsonl
-    from stages.retrieval.searcher import load_searcher
-    from stages.scratch import Scratch, fingerprint
 
     trajectories = read_trajectories(args.trajectories)
     asked = [query for trajectory in trajectories for query in queries(trajectory)]
-    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     key = fingerprint(params.candidates, args.trajectories, index)
     with Scratch(f"candidates@{args.turn}", key) as scratch:
-        rows = _search(asked, searcher, params.candidates.top_k, scratch)
+        rows = _search(asked, args, params, scratch)
         kept = [row for row in rows if len(row["candidates"]) == params.candidates.top_k]
         write_jsonl(args.output, kept)
         write_json(args.metrics, _figures(trajectories, rows, kept))
@@ -48,25 +48,36 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _search(asked: list[dict], searcher, top_k: int, scratch) -> list[dict]:
+def _search(
+    asked: list[dict], args: argparse.Namespace, params: Params, scratch: Scratch
+) -> list[dict]:
     """The rows of `asked` with their candidates."""
     from stages.progress import progress
 
-    rows = []
-    for start in progress(range(0, len(asked), SHARD), desc="candidates", unit="shard"):
-        part = asked[start : start + SHARD]
-        rows += scratch.shard(f"{start:08d}", lambda part=part: _candidates(part, searcher, top_k))
-    return rows
+    with (
+        progress(total=len(asked), desc="candidates", unit="query") as bar,
+        Workers(partial(_build, args, params), params.compute, scratch, devices=1) as workers,
+    ):
+        parts = workers.map(shards(asked, SHARD), bar.update)
+        return [row for rows in parts for row in rows]
 
 
-def _candidates(part: list[dict], searcher, top_k: int) -> list[dict]:
-    from stages.rollout.loop import SearchRequest
+def _build(args: argparse.Namespace, params: Params) -> Work:
+    """Load the retriever."""
+    from stages.retrieval.searcher import SearchRequest, load_searcher
 
-    requests = [SearchRequest(q["question"], tuple(q["history"]), q["query"]) for q in part]
-    return [
-        {**query, "candidates": [{"id": hit.passage.id, "score": hit.score} for hit in hits]}
-        for query, hits in zip(part, searcher.search(requests, top_k), strict=True)
-    ]
+    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+
+    def find(part: list[dict], advance: Advance) -> list[dict]:
+        requests = [SearchRequest(q["question"], tuple(q["history"]), q["query"]) for q in part]
+        found = searcher.search(requests, params.candidates.top_k)
+        advance(len(part))
+        return [
+            {**query, "candidates": [{"id": hit.passage.id, "score": hit.score} for hit in hits]}
+            for query, hits in zip(part, found, strict=True)
+        ]
+
+    return find
 
 
 def _figures(trajectories: list[dict], rows: list[dict], kept: list[dict]) -> dict:

@@ -9,13 +9,19 @@ ablation without GAC.
 from __future__ import annotations
 
 import argparse
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from stages.errors import run
 from stages.params import CorrectnessMode, Params, load_params
+from stages.scratch import Scratch, fingerprint
+from stages.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
-    from stages.scratch import Scratch
+    from stages.labels.correctness import Start
+
+SHARD = 256  # rollouts between two save points
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,7 +32,6 @@ def main(argv: list[str] | None = None) -> None:
     from stages.labels.correctness import figures, levels
     from stages.labels.queries import match_rows, ranked_ids, read_candidates
     from stages.records import read_jsonl, write_json, write_jsonl
-    from stages.scratch import Scratch, fingerprint
 
     graded = read_jsonl(args.relevance, ("id", "scores"))
     matched = match_rows(read_candidates(args.candidates), graded, args.relevance)
@@ -41,7 +46,8 @@ def main(argv: list[str] | None = None) -> None:
         return
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
-    key = fingerprint([mode.value, threshold, params.protocol, params.rollout], *files)
+    settings = [mode.value, threshold, params.protocol, params.generation, params.rollout]
+    key = fingerprint(settings, *files)
     with Scratch(f"correctness@{args.turn}", key) as scratch:
         queries = [row for row, _ in matched]
         scores, rollouts = _evaluate(queries, plans, args, params, scratch)
@@ -76,31 +82,48 @@ def _evaluate(
     from stages.labels.correctness import Finisher, by_levels
     from stages.labels.queries import find_passages, read_trajectories
     from stages.progress import progress
+
+    build, compute = partial(_build, args, params), params.compute
+    with (
+        progress(total=0, desc="correctness", unit="rollout") as bar,
+        Workers(build, compute, scratch, devices=compute.tensor_parallel) as workers,
+    ):
+
+        def plan(pairs: int) -> None:
+            bar.total = bar.n + pairs
+            bar.refresh()
+
+        def finish(starts: list[Start], first: int):
+            return chain.from_iterable(workers.map(shards(starts, SHARD, first), bar.update))
+
+        finisher = Finisher(
+            queries={row["id"]: row for row in queries},
+            trajectories={row["id"]: row for row in read_trajectories(args.trajectories)},
+            passages=find_passages(args.passages, queries),
+            finish=finish,
+            advance=bar.update,
+        )
+        return by_levels(plans, finisher, plan), finisher.rollouts
+
+
+def _build(args: argparse.Namespace, params: Params) -> Work:
+    """Load the models that finish trajectories."""
+    from stages.labels import correctness
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.agents import load_agent
     from stages.rollout.loop import Limits
     from stages.rollout.protocol import Protocol
 
     compute = params.compute
+    agent = load_agent(args.agent, params.generation, compute)
     searcher = load_searcher(args.index, args.passages, args.retriever, compute)
-    with progress(total=0, desc="correctness", unit="rollout") as bar:
+    search = partial(searcher.search, top_k=params.rollout.top_k)
+    protocol, limits = Protocol(params.protocol), Limits.of(params.rollout)
 
-        def plan(pairs: int) -> None:
-            bar.total = bar.n + pairs
-            bar.refresh()
+    def finish(part: list[Start], advance: Advance) -> list[dict]:
+        return correctness.finish(part, agent, search, protocol, limits, advance)
 
-        finisher = Finisher(
-            queries={row["id"]: row for row in queries},
-            trajectories={row["id"]: row for row in read_trajectories(args.trajectories)},
-            passages=find_passages(args.passages, queries),
-            agent=load_agent(args.agent, params.generation, compute),
-            search=lambda requests: searcher.search(requests, params.rollout.top_k),
-            protocol=Protocol(params.protocol),
-            limits=Limits.of(params.rollout),
-            shard=scratch.shard,
-            advance=bar.update,
-        )
-        return by_levels(plans, finisher, plan), finisher.rollouts
+    return finish
 
 
 if __name__ == "__main__":

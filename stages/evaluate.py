@@ -19,6 +19,7 @@ from stages.errors import InputError, run
 from stages.params import Params, load_params
 from stages.records import Question, read_questions, write_json, write_jsonl
 from stages.scratch import Scratch, fingerprint
+from stages.workers import Advance, Work, Workers, shards
 
 SHARD = 512  # questions between two save points
 
@@ -33,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     inputs = [args.agent, args.index, args.passages, args.questions]
     if args.retriever and args.retriever.exists():
         inputs.append(args.retriever)
-    key = fingerprint([params.protocol, params.rollout, params.evaluate], *inputs)
+    settings = [params.protocol, params.generation, params.rollout, params.evaluate]
+    key = fingerprint(settings, *inputs)
     with Scratch(f"evaluate@{args.name}", key) as scratch:
         rows = _evaluate(questions, args, params, scratch)
         write_jsonl(args.output, rows)
@@ -63,20 +65,28 @@ def _question_sets(folder: Path) -> Questions:
 def _evaluate(
     questions: Questions, args: argparse.Namespace, params: Params, scratch: Scratch
 ) -> list[dict]:
+    from stages.progress import progress
+
+    build, compute = partial(_build, args, params), params.compute
+    with (
+        progress(total=len(questions), desc="evaluate", unit="question") as bar,
+        Workers(build, compute, scratch, devices=compute.tensor_parallel) as workers,
+    ):
+        parts = workers.map(shards(questions, SHARD), bar.update)
+        return [row for rows in parts for row in rows]
+
+
+def _build(args: argparse.Namespace, params: Params) -> Work:
+    """Load the pair."""
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.agents import load_agent
 
-    compute = params.compute
-    agent = load_agent(args.agent, params.generation, compute)
-    searcher = load_searcher(args.index, args.passages, args.retriever, compute)
-    rows: list[dict] = []
-    for start in range(0, len(questions), SHARD):
-        part = questions[start : start + SHARD]
-        rows += scratch.shard(str(start), partial(_rollouts, part, agent, searcher, params))
-    return rows
+    agent = load_agent(args.agent, params.generation, params.compute)
+    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    return partial(_rollouts, agent, searcher, params)
 
 
-def _rollouts(part: Questions, agent, searcher, params: Params) -> list[dict]:
+def _rollouts(agent, searcher, params: Params, part: Questions, advance: Advance) -> list[dict]:
     from stages.rollout.loop import Limits, record, run, start
     from stages.rollout.protocol import Protocol
 
@@ -93,7 +103,7 @@ def _rollouts(part: Questions, agent, searcher, params: Params) -> list[dict]:
         )
         return [found[: params.rollout.top_k] for found in hits]
 
-    run(rollouts, agent, search, protocol, Limits.of(params.rollout), desc="evaluate")
+    run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
     return [
         _row(set_name, rollout.question, record(rollout), ranked)
         for (set_name, _), rollout in zip(part, rollouts, strict=True)

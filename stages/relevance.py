@@ -10,14 +10,16 @@ again; a query whose grades stay unreadable is dropped and counted.
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TYPE_CHECKING
 
 from stages.errors import run
 from stages.params import Params, RelevanceMode, load_params
+from stages.scratch import Scratch, fingerprint
+from stages.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
-    from stages.labels.judging import Prompts
-    from stages.scratch import Scratch
+    from stages.labels.judging import Asked, Prompts
 
 SHARD = 32  # trajectories between two save points
 
@@ -30,7 +32,6 @@ def main(argv: list[str] | None = None) -> None:
     from stages.labels.judging import Prompts, figures
     from stages.labels.queries import read_candidates
     from stages.records import write_json, write_jsonl
-    from stages.scratch import Scratch, fingerprint
 
     candidates = read_candidates(args.candidates)
     if params.relevance.mode is RelevanceMode.off:
@@ -41,7 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     block = params.relevance
     prompts = Prompts.load(block)
     inputs = (args.candidates, args.trajectories, args.passages, args.judge)
-    key = fingerprint([params.seed, block], *inputs, block.prompt, block.sub_answer_prompt)
+    settings = [params.seed, params.generation, block]
+    key = fingerprint(settings, *inputs, block.prompt, block.sub_answer_prompt)
     with Scratch(f"relevance@{args.turn}", key) as scratch:
         rows = _judged(candidates, prompts, args, params, scratch)
         kept = [row for row in rows if row["scores"] is not None]
@@ -69,35 +71,41 @@ def _judged(
     scratch: Scratch,
 ) -> list[dict]:
     """The judge's rows for all candidates rows, trajectory by trajectory."""
+    from stages.labels.judging import asked_of
+    from stages.progress import progress
+    from stages.rollout.agents import judge_devices
+
+    asked = asked_of(candidates, args.trajectories, args.passages)
+    build, compute = partial(_build, args.judge, prompts, params), params.compute
+    with (
+        progress(total=len(candidates), desc="relevance", unit="query") as bar,
+        Workers(build, compute, scratch, devices=judge_devices(compute)) as workers,
+    ):
+        parts = workers.map(shards(asked, SHARD), bar.update)
+        return [row for rows in parts for row in rows]
+
+
+def _build(folder: str, prompts: Prompts, params: Params) -> Work:
+    """Load the judge."""
     from stages.labels.judge import Judge
     from stages.labels.judging import judge_trajectories
-    from stages.labels.queries import by_question, find_passages, read_trajectories
-    from stages.progress import progress
     from stages.rollout.agents import load_judge
 
     block = params.relevance
-    grouped = by_question(candidates)
-    asked = [row for row in read_trajectories(args.trajectories) if row["id"] in grouped]
-    passages = find_passages(args.passages, candidates)
     judge = Judge(
-        load_judge(args.judge, params.generation, params.compute),
+        load_judge(folder, params.generation, params.compute),
         seed=params.seed,
         retries=block.retries,
         temperature=block.temperature,
         max_reply_tokens=block.max_reply_tokens,
     )
-    rows: list[dict] = []
-    with progress(total=len(candidates), desc="relevance", unit="query") as bar:
-        for start in range(0, len(asked), SHARD):
-            part = asked[start : start + SHARD]
-            rows += scratch.shard(
-                f"{start:08d}",
-                lambda part=part: judge_trajectories(
-                    judge, prompts, part, grouped, passages, block.window
-                ),
-            )
-            bar.update(len(rows) - bar.n)
-    return rows
+
+    def grade(part: list[Asked], advance: Advance) -> list[dict]:
+        rows = judge_trajectories(judge, prompts, part, block.window)
+        advance(len(rows))
+        return rows
+
+    return grade
 
 
 if __name__ == "__main__":

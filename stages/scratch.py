@@ -12,7 +12,6 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 from stages.errors import InputError
@@ -39,12 +38,20 @@ class Scratch:
         if kind is None:
             shutil.rmtree(self.path, ignore_errors=True)
 
-    def shard(self, name: str, compute: Callable[[], list[dict]]) -> list[dict]:
-        """The rows of shard `name`: saved by an earlier attempt, or computed and saved now."""
-        file = self.path / f"{name}.jsonl"
-        if not file.exists():
-            write_jsonl(file, compute())
-        return read_jsonl(file, required=())
+    def has(self, name: str) -> bool:
+        """Whether the rows of shard `name` are saved, by this attempt or an earlier one."""
+        return self._file(name).exists()
+
+    def save(self, name: str, rows: list[dict]) -> None:
+        """Keep the rows of shard `name`."""
+        write_jsonl(self._file(name), rows)
+
+    def rows(self, name: str) -> list[dict]:
+        """The rows of a saved shard."""
+        return read_jsonl(self._file(name), required=())
+
+    def _file(self, name: str) -> Path:
+        return self.path / f"{name}.jsonl"
 
 
 def fingerprint(params: object, *paths: str | Path) -> str:

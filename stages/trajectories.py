@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from stages import errors
@@ -17,6 +18,7 @@ from stages.errors import InputError
 from stages.params import Params, load_params
 from stages.records import Question, read_questions, write_json, write_jsonl
 from stages.scratch import Scratch, fingerprint
+from stages.workers import Advance, Work, Workers, shards
 
 SHARD = 256  # questions between two save points
 
@@ -32,7 +34,8 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
         )
     except InputError as error:
         raise InputError(f"{arguments.questions}: 'trajectories.questions': {error}") from None
-    settings = [params.seed, params.protocol, params.rollout, params.trajectories, arguments.turn]
+    settings = [params.seed, params.protocol, params.generation, params.rollout]
+    settings += [params.trajectories, arguments.turn]
     inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
     key = fingerprint(settings, *inputs, arguments.questions)
     with Scratch(f"trajectories@{arguments.turn}", key) as scratch:
@@ -44,29 +47,37 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
 def _rows(
     questions: list[Question], arguments: argparse.Namespace, params: Params, scratch: Scratch
 ) -> list[dict]:
+    from stages.progress import progress
+
+    build, compute = partial(_build, arguments, params), params.compute
+    with (
+        progress(total=len(questions), desc="trajectories", unit="question") as bar,
+        Workers(build, compute, scratch, devices=compute.tensor_parallel) as workers,
+    ):
+        parts = workers.map(shards(questions, SHARD), bar.update)
+        return [row for rows in parts for row in rows]
+
+
+def _build(arguments: argparse.Namespace, params: Params) -> Work:
+    """Load the models that answer questions."""
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.agents import load_agent
     from stages.rollout.loop import Limits, record, run, start
     from stages.rollout.protocol import Protocol
 
-    compute = params.compute
     protocol = Protocol(params.protocol)
-    agent = load_agent(arguments.agent, params.generation, compute)
-    searcher = load_searcher(arguments.index, arguments.passages, arguments.retriever, compute)
+    agent = load_agent(arguments.agent, params.generation, params.compute)
+    searcher = load_searcher(
+        arguments.index, arguments.passages, arguments.retriever, params.compute
+    )
+    search = partial(searcher.search, top_k=params.rollout.top_k)
 
-    def search(requests):
-        return searcher.search(requests, params.rollout.top_k)
-
-    def finish(part: list[Question]) -> list[dict]:
+    def answer(part: list[Question], advance: Advance) -> list[dict]:
         rollouts = [start(question, protocol, agent.tokenizer) for question in part]
-        run(rollouts, agent, search, protocol, Limits.of(params.rollout), desc="trajectories")
+        run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
         return [record(rollout) for rollout in rollouts]
 
-    rows: list[dict] = []
-    for first in range(0, len(questions), SHARD):
-        part = questions[first : first + SHARD]
-        rows += scratch.shard(f"{first:08d}", lambda part=part: finish(part))
-    return rows
+    return answer
 
 
 def figures(rows: list[dict], asked: int) -> dict:

@@ -39,12 +39,12 @@ def make_tokenizer(*, one_token_tags: bool = True) -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(kind: str, tokenizer: PreTrainedTokenizerFast, context: int = 256):
+def make_model(kind: str, tokenizer: PreTrainedTokenizerFast, context: int = 256, width: int = 32):
     """A fresh LFM2 or Qwen2 of two layers with lively weights."""
     set_seed(0)
     sizes = {
         "vocab_size": len(tokenizer),
-        "hidden_size": 32,
+        "hidden_size": width,
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "num_key_value_heads": 2,

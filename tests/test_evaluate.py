@@ -87,11 +87,11 @@ def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypat
     monkeypatch.setattr(evaluate, "SHARD", 3)
     real, done = evaluate._rollouts, []
 
-    def counted(part, *rest):
+    def counted(agent, searcher, params, part, advance):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append([question.id for _, question in part])
-        return real(part, *rest)
+        return real(agent, searcher, params, part, advance)
 
     monkeypatch.setattr(evaluate, "_rollouts", counted)
     with pytest.raises(KeyboardInterrupt):

@@ -253,14 +253,14 @@ def plain_loop(trajectory, turn, note, agent, searcher) -> str | None:
 def test_a_killed_run_goes_on_where_it_was(place, monkeypatch):
     write_relevance(1)
     correctness.main(arguments("correctness", output="whole.jsonl", metrics="whole.json"))
-    monkeypatch.setattr(gac, "SHARD", 8)
+    monkeypatch.setattr(correctness, "SHARD", 8)
     calls, real = [], gac.loop.run
 
-    def run(rollouts, *rest):
+    def run(rollouts, *rest, **options):
         calls.append(len(rollouts))
         if len(calls) == 3:
             raise KeyboardInterrupt
-        real(rollouts, *rest)
+        real(rollouts, *rest, **options)
 
     monkeypatch.setattr(gac.loop, "run", run)
     with pytest.raises(KeyboardInterrupt):

@@ -123,8 +123,9 @@ def test_waves_go_on_with_those_that_live():
     rollouts = [
         start(Question(q[10:], q[10:], ["Ana"]), TINY, generator.tokenizer) for q in scripts
     ]
-    run(rollouts, generator, counting, TINY, LIMITS, desc="test")
-    assert generator.batches == [3, 2, 1]
+    finished = []
+    run(rollouts, generator, counting, TINY, LIMITS, advance=finished.append)
+    assert generator.batches == [3, 2, 1] and finished == [1, 1, 1]
     assert [r.stop for r in rollouts] == ["answer"] * 3
     assert asked == [
         [("b?", (), "film Beta"), ("c?", (), "film Beta")],

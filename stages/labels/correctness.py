@@ -14,14 +14,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stages.params import CorrectnessMode
 from stages.records import Passage
 from stages.rollout import loop
 
-SHARD = 256  # rollouts that are lost at most when the process dies
+if TYPE_CHECKING:
+    from stages.rollout.generator import Generator
+    from stages.rollout.protocol import Protocol
+
 Evaluate = Callable[[list[tuple[str, str]]], list[int]]
 
 
@@ -64,68 +68,76 @@ def by_levels(
             scores[query][passage] = score
 
 
+@dataclass(frozen=True)
+class Start:
+    """Where a rollout starts: a trajectory up to the query of `turn`, answered by one passage."""
+
+    trajectory: dict
+    turn: int
+    passage: Passage
+
+    def context(self) -> str:
+        """A digest of all that the rollout depends on: what was said, and what is right."""
+        turns = self.trajectory["turns"][: self.turn + 1]
+        said = [(turn["text"], turn["information"]) for turn in turns[:-1]]
+        context = [
+            self.trajectory["question"],
+            self.trajectory["golden_answers"],
+            said,
+            turns[-1]["text"],
+            self.passage.contents,
+        ]
+        return hashlib.sha256(json.dumps(context).encode()).hexdigest()
+
+
+def finish(
+    starts: list[Start],
+    agent: Generator,
+    search: loop.Search,
+    protocol: Protocol,
+    limits: loop.Limits,
+    advance: Callable[[int], object],
+) -> list[dict]:
+    """Let the agent finish the trajectories: a row {"em"} for each of `starts`."""
+    rollouts = [
+        loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
+        for s in starts
+    ]
+    loop.run(rollouts, agent, search, protocol, limits, advance=advance)
+    return [{"em": loop.record(rollout)["em"]} for rollout in rollouts]
+
+
 @dataclass
 class Finisher:
-    """The agent that finishes trajectories from a query answered by one passage.
+    """GAC of (query id, passage id) pairs: one rollout for each distinct context.
 
-    Rollouts run in shards of `SHARD`; `shard(name, compute)` keeps the rows of finished ones, so
-    that a run that was killed goes on where it was.
+    `finish` gives the rows of all starts, in order; its second argument is the number of starts
+    before these. `advance` is told of pairs that need no rollout of their own.
     """
 
     queries: dict[str, dict]  # rows of candidates by id
     trajectories: dict[str, dict]  # rows of trajectories by question id
     passages: dict[str, Passage]
-    agent: object
-    search: Callable
-    protocol: object
-    limits: loop.Limits
-    shard: Callable[[str, Callable[[], list[dict]]], list[dict]]
-    advance: Callable[[int], None] = lambda rollouts: None
+    finish: Callable[[list[Start], int], Iterable[dict]]
+    advance: Callable[[int], object]
     rollouts: int = 0
     known: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, asked: list[tuple[str, str]]) -> list[int]:
-        """GAC of (query id, passage id) pairs: one rollout for each distinct context."""
-        contexts = [self._context(query, passage) for query, passage in asked]
-        new = {c: a for c, a in zip(contexts, asked, strict=True) if c not in self.known}
-        for start in range(0, len(new), SHARD):
-            part = list(new)[start : start + SHARD]
-            pairs = [new[context] for context in part]
-            rows = self.shard(f"{self.rollouts:08d}", lambda pairs=pairs: self._finish(pairs))
-            self.known |= {c: row["em"] for c, row in zip(part, rows, strict=True)}
-            self.rollouts += len(part)
-            self.advance(len(part))
+        """GAC of each of `asked`."""
+        starts = [self._start(query, passage) for query, passage in asked]
+        contexts = [start.context() for start in starts]
+        new = {c: s for c, s in zip(contexts, starts, strict=True) if c not in self.known}
         self.advance(len(asked) - len(new))
+        rows = self.finish(list(new.values()), self.rollouts)
+        self.known |= {c: row["em"] for c, row in zip(new, rows, strict=True)}
+        self.rollouts += len(new)
         return [self.known[context] for context in contexts]
 
-    def _finish(self, pairs: list[tuple[str, str]]) -> list[dict]:
-        """Finish the trajectories of `pairs`: a row {"em"} for each."""
-        rollouts = [self._start(query, passage) for query, passage in pairs]
-        loop.run(rollouts, self.agent, self.search, self.protocol, self.limits)
-        return [{"em": loop.record(rollout)["em"]} for rollout in rollouts]
-
-    def _start(self, query: str, passage: str) -> loop.Rollout:
+    def _start(self, query: str, passage: str) -> Start:
         row = self.queries[query]
         trajectory = self.trajectories[row["question_id"]]
-        alone = [self.passages[passage]]
-        return loop.prefix(
-            trajectory, row["turn"], alone, self.protocol, self.agent.tokenizer, self.limits
-        )
-
-    def _context(self, query: str, passage: str) -> str:
-        """A digest of all that the rollout depends on: what was said, and what is right."""
-        row = self.queries[query]
-        trajectory = self.trajectories[row["question_id"]]
-        turns = trajectory["turns"][: row["turn"] + 1]
-        said = [(turn["text"], turn["information"]) for turn in turns[:-1]]
-        context = [
-            trajectory["question"],
-            trajectory["golden_answers"],
-            said,
-            turns[-1]["text"],
-            self.passages[passage].contents,
-        ]
-        return hashlib.sha256(json.dumps(context).encode()).hexdigest()
+        return Start(trajectory, row["turn"], self.passages[passage])
 
 
 def figures(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from pathlib import Path
 
 from stages.labels import relevance, sub_answers
 from stages.labels.judge import Judge
 from stages.labels.prompts import Prompt
-from stages.labels.queries import ranked_ids
+from stages.labels.queries import by_question, find_passages, ranked_ids, read_trajectories
 from stages.params import Relevance
 from stages.records import Passage
 
@@ -29,26 +30,43 @@ class Prompts:
         )
 
 
+@dataclass(frozen=True)
+class Asked:
+    """One trajectory, its candidates rows, and for each of those the passages in rank order."""
+
+    trajectory: dict
+    rows: list[dict]
+    passages: list[list[Passage]]
+
+
+def asked_of(candidates: list[dict], trajectories: str | Path, passages: str | Path) -> list[Asked]:
+    """What the judge is asked about candidates rows, in the order of the trajectory file."""
+    grouped = by_question(candidates)
+    found = find_passages(passages, candidates)
+    return [
+        Asked(trajectory, rows, [[found[i] for i in ranked_ids(row)] for row in rows])
+        for trajectory in read_trajectories(trajectories)
+        if (rows := grouped.get(trajectory["id"]))
+    ]
+
+
 def judge_trajectories(
-    judge: Judge,
-    prompts: Prompts,
-    trajectories: list[dict],
-    candidates: dict[str, list[dict]],
-    passages: dict[str, Passage],
-    window: int,
+    judge: Judge, prompts: Prompts, asked: list[Asked], window: int
 ) -> list[dict]:
-    """A row for each candidates row of the trajectories; `candidates` holds them by question id.
+    """A row for each candidates row of what is asked.
 
     `scores` is None where the grades stayed malformed, and `failure` then says why. How a
     trajectory's sub-answers went stands in the first of its rows, so that rows can be added up.
     """
-    answers = sub_answers.ask(judge, prompts.sub_answers, trajectories)
-    asked, firsts = [], []
-    for trajectory, answer in zip(trajectories, answers, strict=True):
-        rows = candidates[trajectory["id"]]
-        asked += [_query(row, answer.by_turn[row["turn"]], passages) for row in rows]
-        firsts += [answer, *[None] * (len(rows) - 1)]
-    graded = relevance.grade(judge, prompts.relevance, asked, window)
+    answers = sub_answers.ask(judge, prompts.sub_answers, [each.trajectory for each in asked])
+    queries, firsts = [], []
+    for each, answer in zip(asked, answers, strict=True):
+        queries += [
+            relevance.Query(row["id"], row["query"], answer.by_turn[row["turn"]], passages)
+            for row, passages in zip(each.rows, each.passages, strict=True)
+        ]
+        firsts += [answer, *[None] * (len(each.rows) - 1)]
+    graded = relevance.grade(judge, prompts.relevance, queries, window)
     return [
         {
             "id": query.id,
@@ -60,13 +78,8 @@ def judge_trajectories(
             "sub_answer_failure": first.failure if first else None,
             "sub_answer_retries": first.retries if first else 0,
         }
-        for query, grades, first in zip(asked, graded, firsts, strict=True)
+        for query, grades, first in zip(queries, graded, firsts, strict=True)
     ]
-
-
-def _query(row: dict, reference: str | None, passages: dict[str, Passage]) -> relevance.Query:
-    ranked = [passages[identifier] for identifier in ranked_ids(row)]
-    return relevance.Query(row["id"], row["query"], reference, ranked)
 
 
 def figures(rows: list[dict]) -> dict:

@@ -47,6 +47,6 @@ def load_judge(folder: str | Path, generation: Generation, compute: Compute) -> 
     return EndpointGenerator(folder, compute.judge_url, concurrency=compute.generation_batch)
 
 
-def accelerators(compute: Compute) -> int:
-    """How many devices `load_agent` takes."""
-    return 0 if compute.device == "cpu" else compute.tensor_parallel
+def judge_devices(compute: Compute) -> int:
+    """How many devices of this machine `load_judge` takes, if `compute.device` is one."""
+    return compute.tensor_parallel if compute.judge_url is None else 0

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from stages import params
-from stages.progress import progress
 from stages.records import Passage, Question
 from stages.retrieval.searcher import Hit, SearchRequest
 from stages.rollout.protocol import Protocol, encode_text
@@ -120,16 +119,15 @@ def run(
     *,
     temperature: float = 0.0,
     keys: Sequence[int] | None = None,
-    desc: str | None = None,
+    advance: Callable[[int], object] = lambda finished: None,
 ) -> None:
-    """Finish `rollouts` in place, wave by wave; with `desc`, show progress by finished rollouts.
+    """Finish `rollouts` in place, wave by wave; `advance` is told how many each wave finished.
 
     At most `max_searches` turns may go without an answer; one that searches beyond them stops with
     "searches". A turn without an action is told so and counts as one of them, or stops the rollout
     with "invalid" where the protocol has no message for it. Sampling needs a key for each rollout.
     """
     live = [i for i, rollout in enumerate(rollouts) if rollout.stop is None]
-    bar = progress(total=len(live), desc=desc, unit="rollout") if desc else None
     while live:
         waiting = _write(
             [rollouts[i] for i in live],
@@ -140,12 +138,9 @@ def run(
             [keys[i] for i in live] if keys is not None else None,
         )
         _inform(waiting, search, protocol, generator.tokenizer, limits)
-        finished = sum(rollouts[i].stop is not None for i in live)
+        before = len(live)
         live = [i for i in live if rollouts[i].stop is None]
-        if bar:
-            bar.update(finished)
-    if bar:
-        bar.close()
+        advance(before - len(live))
 
 
 def _write(live, generator, protocol, limits, temperature, keys) -> list[Rollout]:

@@ -16,12 +16,16 @@ from transformers import AutoConfig
 
 from stages.errors import InputError
 from stages.models import model_path
+from stages.records import write_json
 from stages.rollout.replies import before_end, distinct, end_ids, through_stop, window_of
 from stages.rollout.tokenizer import load_tokenizer
 
 CPU_CACHE = 2 * 2**30  # bytes of keys and values on a CPU, where vLLM would take most memory
+# vLLM chooses a tokenizer class by the type of the model beside it; this type has the plain one,
+# which reads tokenizer.json as it is (see load_tokenizer).
+PLAIN = {"model_type": "lfm2"}
 ENVIRONMENT = {
-    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_LOGGING_LEVEL": "ERROR",
     "VLLM_NO_USAGE_STATS": "1",
     "VLLM_WORKER_MULTIPROC_METHOD": "spawn",
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # or engines of one machine share a core
@@ -61,8 +65,8 @@ class VllmGenerator:
             ) from None
         self._sampling = SamplingParams
         self._words = tempfile.TemporaryDirectory(prefix="tokenizer-")
-        # Of its own folder, so that vLLM does not choose a tokenizer class by the model's type.
         self.tokenizer.save_pretrained(self._words.name)
+        write_json(Path(self._words.name) / "config.json", PLAIN)
         try:
             self._engine = LLM(
                 path,
@@ -73,6 +77,7 @@ class VllmGenerator:
                 distributed_executor_backend="mp" if tensor_parallel > 1 else None,
                 gpu_memory_utilization=gpu_memory,
                 kv_cache_memory_bytes=CPU_CACHE if device == "cpu" else None,
+                enforce_eager=device == "cpu",  # compiling takes longer than it saves there
                 enable_prefix_caching=True,
                 load_format="safetensors",
                 trust_remote_code=False,
