@@ -1,8 +1,9 @@
 """Step D: an index of the corpus by a retriever R_r (or BM25), searchable where it lies.
 
 In: passages and a retriever folder. Out: a folder with `index.json`, the corpus's line starts and
-either the passages' vectors (`index.dtype`) or a bm25s index. Exact search, where the paper's code
-holds a flat faiss index in memory; a build that was killed goes on where it stopped.
+either the passages' vectors (`index.dtype`), with a faiss index beside them if `index.kind` asks
+for one, or a bm25s index. The paper's code holds a flat faiss index in memory; here vectors are
+searched on disk or spread over GPUs. A build that was killed goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -12,7 +13,9 @@ import shutil
 from pathlib import Path
 
 from stages.errors import run
-from stages.params import load_params
+from stages.params import IndexKind, Params, load_params
+
+RECALL_AT = 20  # the method's candidates
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -31,23 +34,30 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.records import write_json
     from stages.retrieval.corpus import PassageFile, line_starts, sample_digest
+    from stages.retrieval.store import STARTS
     from stages.scratch import Scratch, fingerprint
 
-    starts = line_starts(args.passages)
-    passages = PassageFile(args.passages, starts)
     output = Path(args.output)
     key = fingerprint(params.index, args.passages, *([] if args.bm25 else [args.retriever]))
     with Scratch(f"index-{output.name}", key) as scratch:
         folder = scratch.path / "index"
         folder.mkdir(exist_ok=True)
+        np.save(folder / STARTS, line_starts(args.passages))
+        passages = PassageFile(args.passages, np.load(folder / STARTS, mmap_mode="r"))
         about = {"passages": len(passages), "corpus": sample_digest(passages)}
-        about |= _bm25(passages, folder) if args.bm25 else _dense(args, params, passages, folder)
-        np.save(folder / "starts.npy", starts)
+        figures = {"in": len(passages), "out": len(passages), "dropped": {}}
+        if args.bm25:
+            about |= _bm25(passages, folder)
+        else:
+            about |= _dense(args.retriever, params, passages, folder)
+            if params.index.kind is not IndexKind.exact:
+                extra, recall = _approximate(args.retriever, params, passages, folder)
+                about, figures = about | extra, figures | recall
         write_json(folder / "index.json", about)
         shutil.rmtree(output, ignore_errors=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, output)
-    write_json(args.metrics, {"in": len(passages), "out": len(passages), "dropped": {}})
+    write_json(args.metrics, figures)
 
 
 def _bm25(passages, folder: Path) -> dict:
@@ -58,25 +68,42 @@ def _bm25(passages, folder: Path) -> dict:
     return {"type": "bm25"}
 
 
-def _dense(args: argparse.Namespace, params, passages, folder: Path) -> dict:
+def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
     """Encode the passages into `folder`/vectors.npy; what index.json says of it."""
     import torch
 
-    from stages.retrieval import dense
-    from stages.retrieval.encoding import Retriever
+    from stages.retrieval import store
     from stages.retrieval.identity import digest
 
-    compute = params.compute
-    torch.set_num_threads(compute.threads)
-    retriever = Retriever.load(args.retriever, device=compute.device, rows=compute.encoding_batch)
-    work = folder.parent
-    shutil.move(dense.build(passages, retriever, params.index.dtype, work), folder / "vectors.npy")
+    torch.set_num_threads(params.compute.threads)
+    note = folder.with_name("encoded.json")
+    vectors = store.build(passages, retriever, params.index.dtype, params.compute, folder, note)
     return {
         "type": "dense",
-        "retriever": digest(args.retriever),
-        "dimension": retriever.dimension,
+        "retriever": digest(retriever),
+        "dimension": vectors.shape[1],
         "dtype": params.index.dtype,
     }
+
+
+def _approximate(retriever: str, params: Params, passages, folder: Path) -> tuple[dict, dict]:
+    """Put a faiss index beside the vectors; what index.json says of it, and its recall."""
+    from stages.retrieval import approximate
+    from stages.retrieval.cloze import passage_queries
+    from stages.retrieval.dense import open_vectors
+    from stages.retrieval.encoding import Retriever
+    from stages.retrieval.searcher import exact_index
+
+    p, compute = params.index, params.compute
+    vectors = open_vectors(folder)
+    approximate.build(vectors, p, compute.threads, folder)
+    exact = exact_index(vectors, compute)
+    index = approximate.load(folder, p.kind, exact, p.candidates, compute.threads)
+    reader = Retriever.load(retriever, device=compute.device, rows=compute.encoding_batch)
+    queries = reader.encode_queries(passage_queries(passages, p.recall_queries, p.seed))
+    found = approximate.recall(index, exact, queries, RECALL_AT)
+    figures = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}
+    return {"kind": p.kind.value, "candidates": p.candidates}, figures
 
 
 if __name__ == "__main__":

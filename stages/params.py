@@ -45,6 +45,14 @@ class CorrectnessMode(Enum):
     off = "off"
 
 
+class IndexKind(Enum):
+    """How an index is searched: see stages/retrieval."""
+
+    exact = "exact"
+    ivfpq = "ivfpq"
+    hnsw = "hnsw"
+
+
 class RetrieverInput(Enum):
     """What the trained retriever reads."""
 
@@ -186,8 +194,35 @@ class Encoder:
 
 
 @dataclass
+class Ivfpq:
+    """Inverted lists of product-quantised vectors."""
+
+    lists: int = 8192
+    probes: int = 64
+    bytes: int = 64
+
+
+@dataclass
+class Hnsw:
+    """A graph over 8-bit vectors."""
+
+    links: int = 32
+    build_breadth: int = 80
+    breadth: int = 256
+
+
+@dataclass
 class Index:
+    """`seed`, `sample` and all below them serve approximate kinds only."""
+
     dtype: str = "float32"
+    kind: IndexKind = IndexKind.exact
+    seed: int = 0
+    sample: int = 400_000
+    candidates: int = 200
+    recall_queries: int = 500
+    ivfpq: Ivfpq = field(default_factory=Ivfpq)
+    hnsw: Hnsw = field(default_factory=Hnsw)
 
 
 @dataclass
@@ -255,6 +290,7 @@ class Retriever:
     """Contrastive training; `processes` is the paper's G: each brings `batch_size` queries."""
 
     input: RetrieverInput = RetrieverInput.question_query
+    dtype: str = "float32"
     steps: int | None = None
     epochs: int = 2
     processes: int = 1
@@ -348,10 +384,12 @@ def load_params(path: str | Path = "params.yaml") -> Params:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        loaded = OmegaConf.load(path)
+        loaded = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
         params = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Params), loaded))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not valid UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = f":{mark.line + 1}" if mark else ""
@@ -397,6 +435,10 @@ def _check(params: Params, path: str) -> None:
         *((f"agent.{k}", v) for k, v in vars(params.agent).items() if isinstance(v, int)),
         *((f"encoder.{k}", v) for k, v in vars(params.encoder).items() if isinstance(v, int)),
         *((f"retriever.{k}", v) for k, v in vars(params.retriever).items() if isinstance(v, int)),
+        *((f"index.{k}", getattr(params.index, k)) for k in ("sample", "candidates")),
+        ("index.recall_queries", params.index.recall_queries),
+        *((f"index.ivfpq.{k}", v) for k, v in vars(params.index.ivfpq).items()),
+        *((f"index.hnsw.{k}", v) for k, v in vars(params.index.hnsw).items()),
         *((f"compute.{k}", v) for k, v in vars(params.compute).items() if isinstance(v, int)),
     ):
         if value < 1:
@@ -417,6 +459,8 @@ def _check(params: Params, path: str) -> None:
         )
     if params.index.dtype not in ("float32", "float16"):
         raise InputError(f"{path}: 'index.dtype' must be float32 or float16")
+    if params.retriever.dtype not in ("float32", "bfloat16", "float16"):
+        raise InputError(f"{path}: 'retriever.dtype' must be float32, bfloat16 or float16")
     if params.agent.temperature <= 0:
         raise InputError(f"{path}: 'agent.temperature' must be above 0: PPO samples its rollouts")
     off = (

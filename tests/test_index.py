@@ -1,6 +1,7 @@
 """The index stage and the searcher, held to faiss, bm25s and sentence-transformers."""
 
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -10,19 +11,22 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import retrieval_world as world
+import yaml
 
 from stages import index
 from stages.errors import InputError
 from stages.params import Compute
 from stages.records import Passage, read_json
-from stages.retrieval import dense
+from stages.retrieval import dense, devices, store, workers
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.encoding import Retriever
 from stages.retrieval.folder import Asking
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.retrieval.workers import Job
 
 REPO = Path(__file__).parents[1]
 
@@ -35,13 +39,15 @@ def place(tmp_path_factory):
     passages.append(Passage("again", passages[0].title, passages[0].text))
     world.write_corpus(path / "passages.jsonl", passages)
     world.tiny_retriever(path / "retriever", Asking("question_query", "query: ", "passage: "))
-    shutil.copy(REPO / "params.yaml", path)
     build(path, "dense", "--retriever", "retriever")
     build(path, "bm25", "--bm25")
     return path
 
 
-def build(path: Path, name: str, *how: str) -> None:
+def build(path: Path, name: str, *how: str, **changes) -> None:
+    params = yaml.safe_load((REPO / "params.yaml").read_text())
+    params["index"] |= changes
+    (path / "params.yaml").write_text(yaml.safe_dump(params))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         index.main(
@@ -141,18 +147,92 @@ def test_best_breaks_ties_by_position():
     assert best(scores, 0).tolist() == []
 
 
-def test_search_in_small_blocks_and_half_precision(place, monkeypatch):
+@pytest.fixture
+def some_vectors():
+    """500 unit vectors, each once more, and three queries near some of them and one far away."""
     vectors = np.random.default_rng(0).normal(size=(500, 16))
+    vectors[:, 0] += 4  # all alike, as encoders' vectors are: many scores are close
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    queries = vectors[:7].astype(np.float32)
-    for dtype in ("float32", "float16"):
-        stored = vectors.astype(dtype)
-        monkeypatch.setattr(dense, "BLOCK", 33)
-        blocks = dense.DenseIndex(stored).search(queries, 9)
-        for query, (places, scores) in zip(queries, blocks):
-            exact = stored.astype(np.float64) @ query.astype(np.float64)
-            assert places.tolist() == np.argsort(-exact, kind="stable")[:9].tolist()
-            assert scores == pytest.approx(exact[places])
+    vectors = np.concatenate([vectors, vectors])
+    return vectors, np.concatenate([vectors[:3], -vectors[:1]]).astype(np.float32)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_search_in_small_blocks_and_half_precision(some_vectors, monkeypatch, dtype):
+    vectors, queries = some_vectors
+    stored = vectors.astype(dtype)
+    monkeypatch.setattr(dense, "BLOCK", 33)
+    blocks = dense.DenseIndex(stored).search(queries, 9)
+    for query, (places, scores) in zip(queries, blocks):
+        exact = (stored.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
+        assert places.tolist() == np.argsort(-exact, kind="stable")[:9].tolist()
+        assert scores == pytest.approx(exact[places])
+
+
+@pytest.mark.parametrize("hold", [True, False], ids=["held", "streamed"])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_devices_find_what_the_cpu_finds(some_vectors, monkeypatch, dtype, hold):
+    """The code that runs on GPUs, with three parts on the CPU; one block is smaller than k."""
+    vectors, queries = some_vectors
+    stored = vectors.astype(dtype)
+    monkeypatch.setattr(devices, "BLOCK", 33)
+    monkeypatch.setattr(devices, "QUERIES", 3)
+    index = devices.DeviceIndex(stored, ["cpu"] * 3, hold=hold)
+    for k in (1, 9, 40, 2000):
+        expected = dense.DenseIndex(stored).search(queries, k)
+        for one, other in zip(index.search(queries, k), expected, strict=True):
+            assert one[0].tolist() == other[0].tolist()
+            assert one[1].tolist() == other[1].tolist()
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    """320 passages: enough to train an approximate index on."""
+    path = tmp_path_factory.mktemp("large")
+    world.write_corpus(path / "passages.jsonl", world.corpus(40))
+    world.tiny_retriever(path / "retriever")
+    build(path, "dense", "--retriever", "retriever")
+    return path
+
+
+KINDS = {
+    "ivfpq": {"lists": 8, "probes": 3, "bytes": 8},
+    "hnsw": {"links": 8, "build_breadth": 20, "breadth": 30},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
+    options = {"kind": kind, kind: KINDS[kind], "candidates": 30, "recall_queries": 40}
+    build(large, kind, "--retriever", "retriever", **options)
+    figures = read_json(large / f"{kind}.json")
+    assert figures["in"] == figures["out"] == 320 and figures["recall_queries"] == 40
+    assert 0.6 < figures["recall_20"] < 1
+    queries = [request(f"where was N{n}man {'born ' * (n % 5)}") for n in range(40)]
+    everything = searcher(large).search(queries, 320)
+    search = searcher(large, index_folder=large / kind)
+    together = search.search(queries, 20)
+    for hits, exact in zip(together, everything):
+        known = {hit.passage.id: place for place, hit in enumerate(exact)}
+        places = [known[hit.passage.id] for hit in hits]
+        assert places == sorted(places) and len(set(places)) == 20
+        assert [exact[place].score for place in places] == [hit.score for hit in hits]
+    assert [search.search([query], 20)[0] for query in queries] == together
+    assert search.search(queries, 320) == everything  # more than faiss finds
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"lists": 400}, "'index.ivfpq.lists' of 400 needs"),
+        ({"lists": 8, "bytes": 5}, "'index.ivfpq.bytes' must divide a vector's 32"),
+    ],
+)
+def test_an_approximate_index_that_cannot_be_is_refused(large, options, message):
+    ivfpq = KINDS["ivfpq"] | options
+    with pytest.raises(InputError, match=message):
+        build(large, "none", "--retriever", "retriever", kind="ivfpq", ivfpq=ivfpq)
+    assert not (large / "none").exists()
 
 
 @pytest.mark.parametrize(
@@ -197,41 +277,63 @@ def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
     )
 
 
-def test_a_killed_build_goes_on_and_gives_the_same_bytes(place, tmp_path):
-    passages = PassageFile(place / "passages.jsonl", line_starts(place / "passages.jsonl"))
-    retriever = Retriever.load(place / "retriever")
-    whole = tmp_path / "whole"
-    whole.mkdir()
-    expected = dense.build(passages, retriever, "float16", whole, chunk=10).read_bytes()
+def encode(place: Path, folder: Path, processes: int, chunk: int = 10) -> bytes:
+    """Encode the corpus of `place` into `folder`, or go on with it; the file's bytes."""
+    folder.mkdir(exist_ok=True)
+    shutil.copy(place / "dense" / "starts.npy", folder)
+    passages = PassageFile(place / "passages.jsonl", np.load(folder / "starts.npy"))
+    compute = Compute(devices=processes, threads=1)
+    note = folder / "encoded.json"
+    store.build(passages, place / "retriever", "float32", compute, folder, note, chunk=chunk)
+    return (folder / "vectors.npy").read_bytes()
 
-    work = tmp_path / "work"
-    work.mkdir()
-    program = f"""
-import time
-from pathlib import Path
-from stages.retrieval import dense
-from stages.retrieval.corpus import PassageFile, line_starts
-from stages.retrieval.encoding import Retriever
-encode = Retriever.encode_passages
-Retriever.encode_passages = lambda *given: time.sleep(0.2) or encode(*given)
-path = Path({str(place)!r}, "passages.jsonl")
-retriever = Retriever.load({str(place / "retriever")!r})
-passages = PassageFile(path, line_starts(path))
-dense.build(passages, retriever, "float16", Path({str(work)!r}), chunk=10)
-"""
+
+def test_a_killed_build_goes_on_and_gives_the_same_bytes(large, tmp_path, monkeypatch):
+    folder, note = tmp_path / "work", tmp_path / "work" / "encoded.json"
+    program = (
+        "import sys; sys.path[:0] = ['tests']; from pathlib import Path; import test_index; "
+        f"test_index.encode(Path({str(large)!r}), Path({str(folder)!r}), 2, chunk=1)"
+    )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, env=dict(os.environ))
-    note = work / "done.json"
     deadline = time.monotonic() + 120
-    while not (note.exists() and json.loads(note.read_text())["passages"] >= 30):
+    while not (note.exists() and len(json.loads(note.read_text())["done"]) >= 30):
         assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.02)
+        time.sleep(0.01)
+    children = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    done = json.loads(note.read_text())["passages"]
-    assert 30 <= done < 97
+    psutil.wait_procs(children, timeout=60)
+    assert not any(child.is_running() for child in children)
+    done = len(json.loads(note.read_text())["done"])
+    assert 30 <= done < 320
 
-    encoded = []
-    encode = retriever.encode_passages
-    retriever.encode_passages = lambda texts, advance: encoded.extend(texts) or encode(texts)
-    assert dense.build(passages, retriever, "float16", work, chunk=10).read_bytes() == expected
-    assert len(encoded) == 97 - done
+    asked = []
+    encode_passages = Retriever.encode_passages
+    monkeypatch.setattr(
+        Retriever,
+        "encode_passages",
+        lambda self, texts, *rest: asked.extend(texts) or encode_passages(self, texts, *rest),
+    )
+    expected = (large / "dense" / "vectors.npy").read_bytes()
+    assert encode(large, folder, 1) == expected
+    assert len(asked) == 320 - done
+
+
+def test_a_killed_process_ends_the_build(large, tmp_path, monkeypatch):
+    process = multiprocessing.get_context("spawn").Process
+    start = process.start
+    monkeypatch.setattr(process, "start", lambda self: start(self) or self.kill())
+    with pytest.raises(InputError, match="ended early"):
+        encode(large, tmp_path / "work", 2)
+
+
+def test_a_process_says_which_passage_is_bad(large, tmp_path):
+    text = (large / "passages.jsonl").read_text()
+    (tmp_path / "bad.jsonl").write_text(text.replace('{"id": "p7"', '{"ie": "p7"'))
+    starts, vectors = large / "dense" / "starts.npy", tmp_path / "vectors.npy"
+    job = Job(tmp_path / "bad.jsonl", starts, large / "retriever", vectors, 8, 1, False)
+    ours, theirs = multiprocessing.Pipe()
+    ours.send((0, 50))
+    workers.work(job, "cpu", theirs)
+    with pytest.raises(InputError, match=r"bad\.jsonl:8: expected an object with 'id'"):
+        workers.received(ours, None)

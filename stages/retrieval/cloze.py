@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from stages.retrieval.corpus import PassageFile
+
 _WORD = re.compile(r"\w+")
 
 
@@ -44,6 +46,14 @@ def cloze_pairs(
                 " ".join(_query(words[place], noise, relatives, draw)),
                 " ".join(_thinned(words[place], noise.passage_keep, draw)),
             )
+
+
+def passage_queries(passages: PassageFile, count: int, seed: int) -> list[str]:
+    """`count` queries (fewer, if there are fewer passages), each half of the words of a passage."""
+    places = random.Random(seed).sample(range(len(passages)), min(count, len(passages)))
+    contents = [passages[place].contents for place in sorted(places)]
+    pairs = cloze_pairs(contents, len(contents), len(contents), Noise(), seed)
+    return [query for query, _ in pairs]
 
 
 def _query(words: list[str], noise: Noise, relatives: dict, draw: random.Random) -> list[str]:

@@ -75,7 +75,7 @@ def sample_digest(passages: PassageFile) -> str:
     """Tells one corpus from another in a moment at any size: SHA-256 over the line starts and over
     SAMPLE lines spread evenly over the file.
     """
-    total = hashlib.sha256(np.ascontiguousarray(passages.starts).tobytes())
+    total = hashlib.sha256(np.ascontiguousarray(passages.starts))
     places = np.linspace(0, len(passages) - 1, min(SAMPLE, len(passages))).astype(int)
     for place in places:
         total.update(passages.line(int(place)))

@@ -15,23 +15,29 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.errors import InputError
 from stages.models import model_path
+from stages.params import Compute
 from stages.retrieval.folder import Asking, read_asking
 
 
 class Retriever:
     """A sentence-transformers model that knows how it is asked."""
 
-    def __init__(self, model, asking: Asking, *, rows: int = 8):
+    def __init__(self, model, asking: Asking, *, rows: int = 8, half: bool = False):
+        """`rows`: texts in a forward pass; `half`: compute in float16 (weights stay float32)."""
         self.model = model.eval()
         self.asking = asking
         self.rows = rows
+        self.half = half
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "cpu", rows: int = 8) -> Retriever:
+    def load(
+        cls, folder: str | Path, *, device: str = "cpu", rows: int = 8, half: bool = False
+    ) -> Retriever:
         """The retriever in `folder`, or where its reference points to."""
         asking = read_asking(folder)
-        return cls(load_model(folder, device), asking, rows=rows)
+        return cls(load_model(folder, device), asking, rows=rows, half=half)
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Unit vectors of finished query texts (see Asking.text). (texts, dimension), float32"""
@@ -58,7 +64,9 @@ class Retriever:
 
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
         ids = self._token_ids(texts)
-        with torch.inference_mode():
+        device = self.model.device
+        precision = torch.autocast(device.type, torch.float16, enabled=self.half)
+        with torch.inference_mode(), precision:
             for places, length in self._batches(ids):
                 filled = places + places[:1] * (self.rows - len(places))
                 features = self.model.tokenizer.pad(
@@ -67,7 +75,7 @@ class Retriever:
                     max_length=length,
                     return_tensors="pt",
                 )
-                output = self.model(features.to(self.model.device))["sentence_embedding"]
+                output = self.model(features.to(device))["sentence_embedding"]
                 output = torch.nn.functional.normalize(output.float(), dim=-1)
                 vectors[places] = output[: len(places)].cpu().numpy()
                 advance(len(places))
@@ -103,6 +111,18 @@ def load_model(folder: str | Path, device: str = "cpu"):
         trust_remote_code=False,
         model_kwargs={"use_safetensors": True},
     )
+
+
+def devices(compute: Compute) -> list[str]:
+    """The devices that `compute` names. InputError if this machine has fewer."""
+    import torch
+
+    if compute.device != "cuda":
+        return [compute.device] * compute.devices
+    present = torch.cuda.device_count()
+    if present < compute.devices:
+        raise InputError(f"'compute.devices' is {compute.devices}: this machine has {present}")
+    return [f"cuda:{number}" for number in range(compute.devices)]
 
 
 def _padded(length: int) -> int:

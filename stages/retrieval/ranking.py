@@ -1,4 +1,9 @@
-"""The k best of a row of scores, with one rule for ties: the earlier position first."""
+"""The k best of scores, with one rule for ties: the earlier position first.
+
+Products of blocks, in whatever precision, only choose who may be among the best; those are then
+scored pair by pair in float64, so that a score depends on nothing but its query and its passage,
+equal passages tie exactly, and every kind of index gives the same scores.
+"""
 
 from __future__ import annotations
 
@@ -15,3 +20,23 @@ def best(scores: np.ndarray, k: int) -> np.ndarray:
     equal = np.flatnonzero(scores == threshold)[: k - len(above)]
     places = np.concatenate([above, equal])
     return places[np.lexsort((places, -scores[places]))]
+
+
+def near_best(scores: np.ndarray, k: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
+    """Positions (ascending) and values of the `k` highest scores and those within `margin`."""
+    if len(scores) > k:
+        threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin
+        places = np.flatnonzero(scores >= threshold)
+    else:
+        places = np.arange(len(scores))
+    return places, scores[places]
+
+
+def rescored(
+    vectors: np.ndarray, query: np.ndarray, places: np.ndarray, k: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The `k` best of the passages at `places` (ascending) by exact score: positions and scores."""
+    chosen = np.asarray(vectors[places], dtype=np.float64)
+    exact = (chosen * query.astype(np.float64)).sum(axis=1)
+    order = best(exact, k)
+    return places[order], exact[order]

@@ -1,7 +1,8 @@
 """Search an index folder: the one interface of every stage that retrieves.
 
 An index folder has `index.json` (type, passages, the digests of what it was built from),
-`starts.npy` (where the corpus's lines start), and either `vectors.npy` or a bm25s index.
+`starts.npy` (where the corpus's lines start), and either `vectors.npy`, perhaps with a faiss index
+beside it, or a bm25s index.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.errors import InputError
-from stages.params import Compute
+from stages.params import Compute, IndexKind
 from stages.records import Passage, read_json
 from stages.retrieval.corpus import PassageFile, sample_digest
 from stages.retrieval.identity import digest
@@ -23,9 +24,12 @@ Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """One query of an agent with what a retriever may read beside it."""
+    """One query of an agent with what a retriever may read beside it.
 
-    question: str
+    `question` None: `query` is already the text that the retriever reads.
+    """
+
+    question: str | None
     history: tuple[str, ...]
     query: str
 
@@ -57,16 +61,19 @@ class Searcher:
 
         Fewer than `top_k` where the corpus is smaller. Ties: the earlier passage first.
         """
-        texts = [self.text(request) for request in requests]
+        found = self.places(requests, top_k)
+        passages = {place: self.passages[place] for row in found for place, _ in row}
+        return [[Hit(passages[place], score) for place, score in row] for row in found]
+
+    def places(self, requests: list[SearchRequest], top_k: int) -> list[list[tuple[int, float]]]:
+        """What `search` finds, as positions in the corpus and scores to 6 decimals."""
+        texts = [r.query if r.question is None else self.text(r) for r in requests]
         distinct = list(dict.fromkeys(texts))
-        hits = {
-            text: [
-                Hit(self.passages[int(place)], round(float(score), 6))
-                for place, score in zip(places, scores)
-            ]
+        found = {
+            text: [(int(place), round(float(score), 6)) for place, score in zip(places, scores)]
             for text, (places, scores) in zip(distinct, self.find(distinct, top_k))
         }
-        return [list(hits[text]) for text in texts]
+        return [found[text] for text in texts]
 
 
 def load_searcher(
@@ -90,20 +97,38 @@ def load_searcher(
         raise InputError(f"{folder}: a dense index needs the retriever that built it")
     if about["retriever"] != digest(retriever_folder):
         raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
-    return _dense(folder, passages, Path(retriever_folder), compute)
+    return _dense(folder, about, passages, Path(retriever_folder), compute)
+
+
+def exact_index(vectors: np.ndarray, compute: Compute):
+    """Exact search over `vectors`: on the GPUs, or in place on the CPU."""
+    from stages.retrieval.dense import DenseIndex
+    from stages.retrieval.devices import DeviceIndex
+    from stages.retrieval.encoding import devices
+
+    if compute.device == "cuda":
+        return DeviceIndex(vectors, devices(compute))
+    return DenseIndex(vectors)
 
 
 def _dense(
-    folder: Path, passages: PassageFile, retriever_folder: Path, compute: Compute
+    folder: Path, about: dict, passages: PassageFile, retriever_folder: Path, compute: Compute
 ) -> Searcher:
     import torch
 
-    from stages.retrieval.dense import DenseIndex
+    from stages.retrieval import approximate
+    from stages.retrieval.dense import DenseIndex, open_vectors
     from stages.retrieval.encoding import Retriever
 
     torch.set_num_threads(compute.threads)
     retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)
-    index = DenseIndex.load(folder)
+    vectors = open_vectors(folder)
+    if "kind" in about:
+        kind, candidates = IndexKind(about["kind"]), about["candidates"]
+        exact = DenseIndex(vectors)
+        index = approximate.load(folder, kind, exact, candidates, compute.threads)
+    else:
+        index = exact_index(vectors, compute)
     return Searcher(
         passages,
         lambda r: retriever.asking.text(r.question, r.history, r.query),

@@ -1,0 +1,142 @@
+"""Approximate search: faiss brings candidates, which are then ranked by their exact vectors.
+
+`ivfpq` (inverted lists of product-quantised vectors) needs little memory to build and is searched
+on disk; `hnsw` (a graph over 8-bit vectors) needs a byte a component and more, and is faster. A
+graph built by several threads differs a little from build to build; inverted lists do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from stages.errors import InputError
+from stages.params import Index, IndexKind
+from stages.progress import progress
+from stages.retrieval.dense import BLOCK, DenseIndex
+from stages.retrieval.devices import DeviceIndex
+from stages.retrieval.ranking import rescored
+
+Exact = DenseIndex | DeviceIndex
+
+FILE = "approximate.faiss"
+CODES = 256  # values of a code of one byte: as many vectors are needed to choose them
+
+
+def build(vectors: np.ndarray, params: Index, threads: int, folder: Path) -> None:
+    """Train on a seeded sample of `vectors`, add all of them, and write `folder`/FILE."""
+    import faiss
+
+    faiss.omp_set_num_threads(threads)
+    index = _empty(vectors.shape, params)
+    index.train(sample(vectors, params.sample, params.seed))
+    with progress(total=len(vectors), desc=params.kind.value, unit="passage") as bar:
+        for first in range(0, len(vectors), BLOCK):
+            block = np.asarray(vectors[first : first + BLOCK], dtype=np.float32)
+            index.add(block)
+            bar.update(len(block))
+    if params.kind is IndexKind.ivfpq:
+        index.nprobe = params.ivfpq.probes
+    else:
+        index.hnsw.efSearch = params.hnsw.breadth
+    faiss.write_index(index, str(folder / FILE))
+
+
+def sample(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` of the vectors (all, if there are fewer), in their order. float32"""
+    count = min(count, len(vectors))
+    places = np.random.default_rng(seed).choice(len(vectors), count, replace=False)
+    return np.asarray(vectors[np.sort(places)], dtype=np.float32)
+
+
+def _empty(shape: tuple[int, int], params: Index):
+    import faiss
+
+    count, dimension = shape
+    if params.kind is IndexKind.hnsw:
+        links = params.hnsw.links
+        kind = faiss.ScalarQuantizer.QT_8bit
+        index = faiss.IndexHNSWSQ(dimension, kind, links, faiss.METRIC_INNER_PRODUCT)
+        index.hnsw.efConstruction = params.hnsw.build_breadth
+        return index
+    lists, codes = params.ivfpq.lists, params.ivfpq.bytes
+    if dimension % codes:
+        raise InputError(f"'index.ivfpq.bytes' must divide a vector's {dimension} components")
+    if min(count, params.sample) < max(lists, CODES):
+        raise InputError(
+            f"'index.ivfpq.lists' of {lists} needs as many passages to train on, and {CODES}: the "
+            f"corpus has {count}, 'index.sample' is {params.sample}"
+        )
+    # np: without polysemous codes, whose training takes most of the time and serves another search
+    index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}np", faiss.METRIC_INNER_PRODUCT)
+    index.cp.seed = index.pq.cp.seed = params.seed
+    return index
+
+
+class ApproximateIndex:
+    """Search by a faiss index over the same vectors as an exact one."""
+
+    def __init__(self, index, exact: Exact, candidates: int):
+        """`candidates`: how many the faiss index brings at least."""
+        self.index, self.exact, self.candidates = index, exact, candidates
+
+    def search(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For each query, (positions, scores) of about the `k` nearest passages, best first.
+
+        A query for which faiss finds fewer than `k` is searched exactly.
+        """
+        if len(queries) == 0:
+            return []
+        k = min(k, len(self.exact.vectors))
+        count = min(max(k, self.candidates), len(self.exact.vectors))
+        with _one_by_one():
+            _, candidates = self.index.search(np.ascontiguousarray(queries), count)
+        found = []
+        for query, places in zip(queries, candidates):
+            places = np.sort(places[places >= 0])
+            if len(places) < k:
+                found += self.exact.search(query[None], k)
+            else:
+                found.append(rescored(self.exact.vectors, query, places, k))
+        return found
+
+
+def load(
+    folder: Path, kind: IndexKind, exact: Exact, candidates: int, threads: int
+) -> ApproximateIndex:
+    """The index of `kind` in `folder`, read where it lies."""
+    import faiss
+
+    faiss.omp_set_num_threads(threads)
+    path = Path(folder) / FILE
+    mapped = faiss.IO_FLAG_MMAP if kind is IndexKind.ivfpq else faiss.IO_FLAG_MMAP_IFC
+    try:
+        index = faiss.read_index(str(path), mapped)
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise InputError(f"{path}: cannot be read as a faiss index ({reason})") from None
+    return ApproximateIndex(index, exact, candidates)
+
+
+def recall(index: ApproximateIndex, exact: Exact, queries: np.ndarray, k: int) -> float:
+    """The share of the `k` exactly nearest passages that `index` finds, over all queries."""
+    pairs = zip(index.search(queries, k), exact.search(queries, k))
+    return float(np.mean([np.isin(best, found).mean() for (found, _), (best, _) in pairs]))
+
+
+@contextmanager
+def _one_by_one() -> Iterator[None]:
+    """Have faiss compare each query alone: in matrix products of a batch it would round otherwise,
+    and a query's candidates would depend on what is searched beside it.
+    """
+    import faiss
+
+    usual = faiss.cvar.distance_compute_blas_threshold
+    faiss.cvar.distance_compute_blas_threshold = 2**31 - 1
+    try:
+        yield
+    finally:
+        faiss.cvar.distance_compute_blas_threshold = usual
