@@ -12,6 +12,7 @@ from enum import Enum
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.records import invalid_yaml
 
 WORLD = "stages/world"  # as a source: the code that it is made by, which DVC hashes
 
@@ -390,13 +391,10 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = getattr(error, "problem", error)
-        raise InputError(f"{path}{line}: not valid YAML ({problem})") from None
     except OmegaConfBaseException as error:
         raise InputError(f"{path}: {_first_line(error)}") from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise invalid_yaml(path, error) from None
     _check(params, str(path))
     return params
 

@@ -125,10 +125,15 @@ def read_yaml(path: str | Path) -> object:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise InputError(f"{path}{line}: not valid YAML ({problem})") from None
+        raise invalid_yaml(path, error) from None
+
+
+def invalid_yaml(path: str | Path, error: Exception) -> InputError:
+    """What a YAML parser's `error` about `path` means, on one line."""
+    mark = getattr(error, "problem_mark", None)
+    line = f":{mark.line + 1}" if mark else ""
+    problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+    return InputError(f"{path}{line}: not valid YAML ({problem})")
 
 
 def read_passages(path: str | Path) -> list[Passage]:
