@@ -1,0 +1,155 @@
+"""Ask one question and watch the agent search for its answer.
+
+    python -m stages.ask "Where was the director of the film Zufex Hecuq born?"
+    python -m stages.ask "..." --agent 1 --retriever bm25
+    python -m stages.ask "..." --compare 0 2       # the same agent with R_0 and R_2, side by side
+
+Prints the trajectory as it happens: thoughts, queries, passages with their scores, the answer.
+`--agent` and `--retriever` are a turn of the flywheel (`bm25` too), or a folder; a retriever's
+folder needs its index beside it (`--index`). The last turn of the run is the default.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.errors import InputError, run
+from stages.params import Params, load_params
+
+SHOWN = 240  # characters of a passage
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Answer one question with one retriever, or with two."""
+    args = _arguments(argv)
+    params = load_params()
+    if not args.question.strip():
+        raise InputError("the question is empty")
+    last = list(params.iterations)[-1] if params.iterations else "0"
+
+    from rich.console import Console
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    console = Console(highlight=False)
+    agent = load(args.agent or last, params)
+    if args.compare is None:
+        for text in trajectory(agent, args.retriever or last, args, params):
+            console.print(text, markup=False, soft_wrap=True)
+        return
+    console.print(_side_by_side(agent, args, params))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("question")
+    parser.add_argument("--agent", help="turn, or folder of a language model")
+    parser.add_argument("--retriever", help="turn, bm25, or folder of a retriever")
+    parser.add_argument("--index", type=Path, help="folder of the index of a retriever's folder")
+    parser.add_argument("--compare", nargs=2, metavar="R", help="two retrievers side by side")
+    parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
+    return parser.parse_args(argv)
+
+
+def load(agent: str, params: Params):
+    """The generator of a turn's agent, or of a model's folder."""
+    from stages.rollout.agents import load_agent
+
+    return load_agent(_place("models/agent", agent), params.generation, params.compute)
+
+
+def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
+    """The searcher of a turn's retriever, of BM25, or of a retriever's folder with its index."""
+    from stages.retrieval import searcher
+
+    if Path(retriever).is_dir() and args.index is None:
+        raise InputError(
+            f"{retriever}: a retriever's folder needs --index, the folder of its index"
+        )
+    index = args.index if Path(retriever).is_dir() else _place("data/index", retriever)
+    folder = None if retriever == "bm25" else _place("models/retriever", retriever)
+    return searcher.load_searcher(index, args.passages, folder, params.compute)
+
+
+def _place(parent: str, name: str) -> Path:
+    """`parent`/`name` for a turn's number or name, else the folder that `name` is."""
+    for place in (Path(parent, name), Path(name)):
+        if place.is_dir():
+            return place
+    raise InputError(f"{name}: neither {parent}/{name} nor a folder; has this turn been run?")
+
+
+def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) -> Iterator[str]:
+    """What is thought, asked, found and answered, piece by piece as it happens."""
+    from stages.records import Question
+    from stages.rollout.loop import (
+        Limits,
+        fits,
+        request_of,
+        start,
+        take_passages,
+        take_turn,
+        waits,
+    )
+    from stages.rollout.protocol import Protocol
+
+    protocol, limits = Protocol(params.protocol), Limits.of(params.rollout)
+    searcher = load_searcher(retriever, args, params)
+    rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
+    while rollout.stop is None and fits(rollout, limits, agent.window):
+        [ids] = agent.generate(
+            [rollout.token_ids], stop=protocol.stop, max_new_tokens=limits.max_turn_tokens
+        )
+        take_turn(rollout, ids, protocol, agent.tokenizer, limits)
+        yield from _said(rollout.turns[-1])
+        if waits(rollout):
+            [hits] = searcher.search([request_of(rollout)], params.rollout.top_k)
+            take_passages(rollout, hits, protocol, agent.tokenizer, limits)
+            yield from (_found(hit) for hit in hits)
+    yield (
+        f"answer    {rollout.answer}"
+        if rollout.answer
+        else f"no answer ({rollout.stop or 'length'})"
+    )
+    yield f"{len(rollout.queries)} searches"
+
+
+def _said(turn: dict) -> Iterator[str]:
+    if turn["thought"]:
+        yield f"thinks    {turn['thought']}"
+    if turn["query"] is not None:
+        yield f"searches  {turn['query']}"
+
+
+def _found(hit) -> str:
+    text = hit.passage.text
+    cut = text if len(text) <= SHOWN else f"{text[:SHOWN].rstrip()} ..."
+    return f"  {hit.score:6.3f}  {hit.passage.title}: {cut}"
+
+
+def _side_by_side(agent, args: argparse.Namespace, params: Params):
+    from rich.table import Table
+
+    table = Table(show_lines=True)
+    columns = []
+    for retriever in args.compare:
+        table.add_column(_name(retriever), ratio=1)
+        columns.append("\n".join(trajectory(agent, retriever, args, params)))
+    table.add_row(*map(_escaped, columns))
+    return table
+
+
+def _name(retriever: str) -> str:
+    return f"R_{retriever}" if retriever.isdigit() else retriever
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+if __name__ == "__main__":
+    run(main)
