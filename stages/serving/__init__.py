@@ -1,0 +1,1 @@
+"""A retriever behind HTTP: the server's application, its batches, and a client."""

@@ -1,0 +1,238 @@
+"""The retriever server and its client, over real connections on the loopback address."""
+
+import asyncio
+import json
+import shutil
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import retrieval_world as world
+import uvicorn
+
+from stages import index, serve
+from stages.errors import InputError
+from stages.params import Compute
+from stages.records import read_jsonl, write_jsonl
+from stages.retrieval.folder import Asking
+from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.serving import app, batching, client
+from stages.serving.client import HttpSearcher
+from stages.serving.process import running_server
+
+REPO = Path(__file__).parents[1]
+ASKED = [
+    SearchRequest("Where was the director born?", ("who directed it",), "where was N3man born"),
+    SearchRequest(None, (), "Where was the director born? [SEP] where was N3man born"),
+    SearchRequest("Who?", (), 'zoë \u2028 "N4man"\'s studies'),
+]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A corpus whose lines say more than a passage needs, a retriever, and both kinds of index."""
+    path = tmp_path_factory.mktemp("serve")
+    world.write_corpus(path / "passages.jsonl", world.corpus())
+    rows = read_jsonl(path / "passages.jsonl")
+    write_jsonl(path / "passages.jsonl", [row | {"year": 2018} for row in rows])
+    world.tiny_retriever(path / "retriever", Asking("question_query"))
+    shutil.copy(REPO / "params.yaml", path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        for name, how in (("dense", ["--retriever", "retriever"]), ("bm25", ["--bm25"])):
+            arguments = ["--passages", "passages.jsonl", "--output", name, "--metrics", "m.json"]
+            index.main([*arguments, *how])
+    return path
+
+
+def searcher_of(place, name="dense"):
+    retriever = place / "retriever" if name == "dense" else None
+    return load_searcher(place / name, place / "passages.jsonl", retriever, Compute(threads=1))
+
+
+@contextmanager
+def served(searcher, listener=None):
+    """The address of a server in a thread of this process."""
+    listener = listener or serve.bound("127.0.0.1", 0)
+    config = uvicorn.Config(app.application(searcher, 3), log_level="warning")
+    server = uvicorn.Server(config)
+    listener.listen(2048)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(place):
+    with served(searcher_of(place)) as address:
+        yield address
+
+
+def ask(address: str, **body) -> httpx.Response:
+    return httpx.post(f"{address}/retrieve", json=body, timeout=60)
+
+
+def test_answers_have_the_shape_of_search_r1(place, address):
+    lines = {row["id"]: row for row in read_jsonl(place / "passages.jsonl")}
+    queries = [request.query for request in ASKED]
+    scored = ask(address, queries=queries, topk=5, return_scores=True).json()
+    bare = ask(address, queries=queries, topk=None, return_scores=False).json()
+    assert list(scored) == list(bare) == ["result"]
+    expected = searcher_of(place).search([SearchRequest(None, (), q) for q in queries], 5)
+    for row, documents, hits in zip(scored["result"], bare["result"], expected, strict=True):
+        assert row == [{"document": lines[h.passage.id], "score": h.score} for h in hits]
+        assert documents == [hit["document"] for hit in row[:3]]
+    assert ask(address, queries=queries[:1]).json()["result"] == bare["result"][:1]
+
+
+@pytest.mark.parametrize("name", ["dense", "bm25"])
+def test_the_client_finds_what_a_searcher_finds(place, name, monkeypatch):
+    searcher = searcher_of(place, name)
+    expected = searcher.search(ASKED, 4)
+    monkeypatch.setattr(client, "QUERIES", 2)
+    with served(searcher) as address:
+        remote = HttpSearcher(f"{address}/retrieve")
+        assert remote.search(ASKED, 4) == expected
+        assert remote.search([], 4) == []
+        for _ in range(2):  # each time in an event loop of its own
+            assert asyncio.run(remote.async_search(ASKED, 4)) == expected
+    if name == "dense":
+        assert expected[0] == expected[1]  # the folder says how question and query are joined
+
+
+def test_clients_at_the_same_time_share_searches(place):
+    searcher = searcher_of(place)
+    requests = [SearchRequest(f"q{n}", (), f"where was N{n % 12}man born") for n in range(80)]
+    expected = [searcher.search([request], 1 + n % 2)[0] for n, request in enumerate(requests)]
+    find, searches = searcher.find, []
+
+    def counted(texts, k):
+        searches.append(len(texts))
+        time.sleep(0.05)
+        return find(texts, k)
+
+    searcher.find = counted
+    with served(searcher) as address, ThreadPoolExecutor(40) as pool:
+        remote = HttpSearcher(address)
+        rows = enumerate(requests)
+        found = list(pool.map(lambda row: remote.search([row[1]], 1 + row[0] % 2)[0], rows))
+    assert found == expected
+    assert sum(searches) == 80 and len(searches) < 30
+
+
+def test_health(address):
+    answer = httpx.get(f"{address}/health")
+    assert answer.json() == {"status": "ok", "passages": 96}
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "reason"),
+    [
+        ("{", 400, "Invalid JSON"),
+        ('{"queries": ["\\ud800"]}', 400, "Invalid JSON"),
+        ("[]", 422, "object"),
+        ("{}", 422, "queries: Field required"),
+        ({"queries": []}, 422, "queries: .*at least 1"),
+        ({"queries": "who"}, 422, "queries: .*valid array"),
+        ({"queries": ["who", 3]}, 422, "queries.1: .*valid string"),
+        ({"queries": ["q"] * (app.QUERIES + 1)}, 422, "queries: .*at most 1024"),
+        ({"queries": ["q"], "topk": 0}, 422, "topk: .*greater than or equal to 1"),
+        ({"queries": ["q"], "topk": app.TOP_K + 1}, 422, "topk: .*less than or equal to 1000"),
+        ({"queries": ["q"], "topk": "3"}, 422, "topk: .*valid integer"),
+        ({"queries": ["q"], "topk": True}, 422, "topk: .*valid integer"),
+        ({"queries": ["q"], "return_scores": 1}, 422, "return_scores: .*valid boolean"),
+        ({"queries": ["q"], "top_k": 3}, 422, "top_k: Extra inputs"),
+        ({"queries": ["q"], "questions": []}, 422, "questions must have as many entries"),
+        ({"queries": ["q"], "histories": [[]]}, 422, "histories need questions"),
+        ('{"queries": ["' + "q" * app.BODY + '"]}', 413, "larger than 4194304 bytes"),
+    ],
+)
+def test_a_bad_request_gets_a_reason(address, body, status, reason):
+    text = body if isinstance(body, str) else json.dumps(body)
+    answer = httpx.post(f"{address}/retrieve", content=text, timeout=60)
+    assert answer.status_code == status
+    detail = answer.json()["detail"]
+    assert "\n" not in detail and len(detail) < 200
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(detail)
+
+
+def test_a_client_is_told_what_was_refused(address):
+    with pytest.raises(InputError, match=r"refused a search \(topk: .*1000\)$"):
+        HttpSearcher(address).search(ASKED, 1001)
+
+
+def test_too_many_waiting_queries_are_sent_away(place, monkeypatch):
+    monkeypatch.setattr(batching, "WAITING", 2)
+    with served(searcher_of(place)) as address:
+        answer = ask(address, queries=["q"] * 3)
+        assert answer.status_code == 503 and "try again" in answer.json()["detail"]
+        assert ask(address, queries=["q"] * 2).status_code == 200
+
+
+def test_a_search_that_fails_does_not_stop_the_server(place):
+    searcher = searcher_of(place)
+    find = searcher.find
+
+    def fails(texts, k):
+        if "bad" in texts:
+            raise RuntimeError("out of memory")
+        return find(texts, k)
+
+    searcher.find = fails
+    with served(searcher) as address:
+        assert ask(address, queries=["bad"]).status_code == 500
+        assert ask(address, queries=["good"]).status_code == 200
+
+
+def test_a_server_that_is_away_is_waited_for_then_named(place, monkeypatch):
+    listener = serve.bound("127.0.0.1", 0)
+    remote = HttpSearcher(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    monkeypatch.setattr(client, "WAITS", (0, 0.01))
+    with pytest.raises(InputError, match=r"no retriever server answers .*stages\.serve"):
+        remote.search(ASKED, 1)
+    with pytest.raises(InputError, match="no retriever server answers"):
+        asyncio.run(remote.async_search(ASKED, 1))
+    monkeypatch.setattr(client, "WAITS", (0,) + (0.2,) * 50)
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(remote.search, ASKED, 1)
+        time.sleep(0.3)
+        with served(searcher_of(place), listener):
+            assert len(found.result()) == 3
+
+
+def test_another_kind_of_server_is_named(place, address):
+    with pytest.raises(InputError, match=r"refused a search \(Not Found\)"):
+        HttpSearcher(f"{address}/elsewhere").search(ASKED, 1)
+
+
+def test_the_command_serves_until_it_is_closed(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    with running_server("dense", "passages.jsonl", "retriever") as address:
+        assert HttpSearcher(address).search(ASKED, 4) == searcher_of(place).search(ASKED, 4)
+        port = int(address.rpartition(":")[2])
+        with pytest.raises(InputError, match=f"port {port} of 127.0.0.1 cannot be used"):
+            serve.bound("127.0.0.1", port)
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_server_that_cannot_start_is_named(place, monkeypatch, capfd):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    with (
+        pytest.raises(InputError, match="server of nothing did not start"),
+        running_server("nothing", "passages.jsonl", None),
+    ):
+        pass
+    assert capfd.readouterr().err.startswith("error: nothing/index.json: cannot be read")
