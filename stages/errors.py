@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable
 
 from stages.usage import Usage
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class InputError(Exception):
@@ -13,7 +16,7 @@ class InputError(Exception):
 
 
 def run(main: Callable[[], int | None]) -> None:
-    """Run a command's `main`; an InputError becomes one line and exit code 2."""
+    """Run a command's `main`; an InputError or a full disk becomes one line and exit code 2."""
     try:
         with Usage():
             code = main()
@@ -22,4 +25,13 @@ def run(main: Callable[[], int | None]) -> None:
         raise SystemExit(2) from None
     except BrokenPipeError:
         raise SystemExit(141) from None
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise
+        print(
+            f"error: {error.filename or 'the disk'}: {error.strerror}; what is finished is kept, "
+            "and the stage goes on from there when it is started again",
+            file=sys.stderr,
+        )
+        raise SystemExit(2) from None
     raise SystemExit(code or 0)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from kill_stages import Flywheel
 
 from stages.compose import compose
 
@@ -91,6 +93,26 @@ def test_the_same_seed_gives_the_same_hashes_again(clone, first_run):
     ran = stages_run(command(clone, "dvc", "repro", "--force", "--single-item", *learned))
     assert ran == set(learned)
     assert (clone / "dvc.lock").read_text() == lock
+
+
+@pytest.mark.parametrize("stage", ["index-0", "agent@1"])
+def test_a_killed_stage_ends_with_the_same_bytes(clone, first_run, stage):
+    """The long version is tests/kill_stages.py."""
+    trial = Flywheel(clone, (stage,)).trial(stage, 1, random.Random(stage))
+    assert trial.identical and trial.scratch_left == 0
+
+
+def test_a_full_disk_is_one_line_and_nothing_is_lost(clone, first_run):
+    """A limit on the size of files stands in for the end of the disk."""
+    stage = "trajectories@1"
+    flywheel = Flywheel(clone, (stage,))
+    flywheel.remove_outputs(stage)
+    words = ["bash", "-c", f"ulimit -f 4; {flywheel.commands[stage]}"]
+    done = subprocess.run(words, cwd=clone, env=ENVIRONMENT, capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert "File too large; what is finished is kept" in done.stderr.splitlines()[-1]
+    command(clone, "bash", "-c", flywheel.commands[stage])
+    assert flywheel.digest(stage) == flywheel.digests[stage]
 
 
 def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
