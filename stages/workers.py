@@ -140,7 +140,7 @@ class _Actors:
         import ray
 
         if not ray.is_initialized():
-            _connect(self.compute)
+            connect(self.compute)
             self.connected = True
         have = ray.cluster_resources()
         need = {"CPU": self.compute.threads, "GPU": self.devices}
@@ -195,16 +195,25 @@ class _Actor:
         return rows
 
 
-def _connect(compute: Compute) -> None:
-    """Join the cluster at `compute.ray`, or start Ray on this machine."""
+def connect(compute: Compute) -> None:
+    """Join the cluster at `compute.ray`, or start Ray on this machine. InputError if none is there.
+
+    Ray gives up on its own daemon after 30 seconds, which a busy machine needs now and then.
+    """
     import ray
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     options = {"logging_level": "ERROR", "log_to_driver": False}
     if compute.ray == "local":
         cpus = max(os.cpu_count() or 1, compute.workers * compute.threads)
-        ray.init("local", num_cpus=cpus, include_dashboard=False, **options)
-        return
+        for last in (False, False, True):
+            try:
+                ray.init("local", num_cpus=cpus, include_dashboard=False, **options)
+                return
+            except Exception:  # of no class of its own
+                ray.shutdown()
+                if last:
+                    raise
     try:
         ray.init(compute.ray, **options)
     except (ConnectionError, ValueError) as error:

@@ -11,6 +11,7 @@ import shutil
 from pathlib import Path
 
 import torch
+import yaml
 from retrieval_world import vocabulary
 
 from stages import index
@@ -19,7 +20,7 @@ from stages.labels.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.tokenizer import make_tokenizer
 from stages.params import Compute, load_params
-from stages.records import Passage, Question, write_jsonl, write_passages
+from stages.records import Passage, Question, read_jsonl, write_jsonl, write_passages
 from stages.retrieval import folder
 from stages.retrieval.fresh import fresh_encoder
 from stages.retrieval.searcher import SearchRequest, load_searcher
@@ -81,6 +82,11 @@ def answering(draw: random.Random) -> Segments:
     text = prompt.render(trajectory=told, queries=prompt.numbered(queries))
     answers = [draw.choice((*COLORS, "Not Sure")) for _ in queries]
     return [(text, False), (reply(answers), True)]
+
+
+def judging(draw: random.Random) -> Segments:
+    """What the judge learns."""
+    return (grading if draw.random() < 0.7 else answering)(draw)
 
 
 def reply(values: list) -> str:
@@ -169,3 +175,52 @@ def _told(question: Question, searches: int, searcher) -> dict:
         "answer": "black",
         "em": 0,
     }
+
+
+def set_params(**blocks) -> None:
+    """The committed parameters with some values of some blocks replaced."""
+    params = yaml.safe_load((REPO / "params.yaml").read_text())
+    for key in ("prompt", "sub_answer_prompt"):
+        params["relevance"][key] = str(REPO / params["relevance"][key])
+    params["relevance"] |= {"window": WINDOW, "max_reply_tokens": 40}
+    for block, values in blocks.items():
+        params[block].update(values)
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def arguments(stage: str, **changes) -> list[str]:
+    """A stage's arguments with the files of this folder; `output` and `metrics` by its name."""
+    every = {
+        "turn": "1",
+        "trajectories": "trajectories.jsonl",
+        "retriever": "retriever",
+        "index": "index",
+        "passages": "passages.jsonl",
+        "judge": "judge",
+        "agent": "agent",
+        "questions": "questions.jsonl",
+        "candidates": "candidates.jsonl",
+        "relevance": "relevance.jsonl",
+        "correctness": "correctness.jsonl",
+    }
+    names = {
+        "trajectories": "turn agent retriever index passages questions",
+        "candidates": "turn trajectories retriever index passages",
+        "relevance": "turn candidates trajectories passages judge",
+        "correctness": "turn candidates relevance trajectories agent retriever index passages",
+        "pairs": "turn candidates relevance correctness passages",
+    }[stage].split()
+    values = {name: every[name] for name in names}
+    values |= {"output": f"{stage}.jsonl", "metrics": f"{stage}.json"} | changes
+    return [part for name, value in values.items() for part in (f"--{name}", value)]
+
+
+def write_relevance(seed: int) -> None:
+    """LR as a judge with ties would give it, some of it below the threshold."""
+    draw = random.Random(seed)
+    rows = read_jsonl("candidates.jsonl")
+    scores = [{c["id"]: draw.choice((0, 40, 60, 80, 90)) for c in r["candidates"]} for r in rows]
+    write_jsonl(
+        "relevance.jsonl",
+        ({"id": r["id"], "sub_answer": None, "scores": s} for r, s in zip(rows, scores)),
+    )

@@ -1,13 +1,12 @@
 """The labelling stages on real, tiny models: candidates, relevance, correctness, pairs."""
 
 import json
-import random
 import re
 from pathlib import Path
 
 import label_world as world
 import pytest
-import yaml
+from label_world import arguments, set_params, write_relevance
 
 from stages import candidates, correctness, pairs, relevance, scratch
 from stages.errors import InputError
@@ -26,11 +25,7 @@ def built(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
         world.build(path)
-        world.teach(
-            path / "judge",
-            lambda draw: (world.grading if draw.random() < 0.7 else world.answering)(draw),
-            steps=100,
-        )
+        world.teach(path / "judge", world.judging, steps=100)
         world.teach(path / "random", world.grading, steps=0)
         candidates.main(arguments("candidates"))
     return path
@@ -44,58 +39,11 @@ def place(built, monkeypatch):
     return built
 
 
-def set_params(**blocks) -> None:
-    """The committed parameters with some values of some blocks replaced."""
-    params = yaml.safe_load((world.REPO / "params.yaml").read_text())
-    for key in ("prompt", "sub_answer_prompt"):
-        params["relevance"][key] = str(world.REPO / params["relevance"][key])
-    params["relevance"] |= {"window": world.WINDOW, "max_reply_tokens": 40}
-    for block, values in blocks.items():
-        params[block].update(values)
-    Path("params.yaml").write_text(yaml.safe_dump(params))
-
-
-def arguments(stage: str, **changes) -> list[str]:
-    """A stage's arguments with the files of this folder; `output` and `metrics` by its name."""
-    every = {
-        "turn": "1",
-        "trajectories": "trajectories.jsonl",
-        "retriever": "retriever",
-        "index": "index",
-        "passages": "passages.jsonl",
-        "judge": "judge",
-        "agent": "agent",
-        "candidates": "candidates.jsonl",
-        "relevance": "relevance.jsonl",
-        "correctness": "correctness.jsonl",
-    }
-    names = {
-        "candidates": "turn trajectories retriever index passages",
-        "relevance": "turn candidates trajectories passages judge",
-        "correctness": "turn candidates relevance trajectories agent retriever index passages",
-        "pairs": "turn candidates relevance correctness passages",
-    }[stage].split()
-    values = {name: every[name] for name in names}
-    values |= {"output": f"{stage}.jsonl", "metrics": f"{stage}.json"} | changes
-    return [part for name, value in values.items() for part in (f"--{name}", value)]
-
-
 def balanced(file: str) -> dict:
     """The figures in `file`, their counts checked."""
     figures = read_json(file)
     assert figures["in"] == figures["out"] + sum(figures["dropped"].values())
     return figures
-
-
-def write_relevance(seed: int) -> None:
-    """LR as a judge with ties would give it, some of it below the threshold."""
-    draw = random.Random(seed)
-    rows = read_jsonl("candidates.jsonl")
-    scores = [{c["id"]: draw.choice((0, 40, 60, 80, 90)) for c in r["candidates"]} for r in rows]
-    write_jsonl(
-        "relevance.jsonl",
-        ({"id": r["id"], "sub_answer": None, "scores": s} for r, s in zip(rows, scores)),
-    )
 
 
 # candidates

@@ -1,0 +1,164 @@
+"""Shards on Ray actors: the bytes of the local run, also where a worker dies on the way."""
+
+import os
+from pathlib import Path
+
+import label_world as world
+import pytest
+from label_world import arguments, set_params, write_relevance
+
+from stages import candidates, correctness, index, relevance, trajectories
+from stages.errors import InputError
+from stages.params import Compute
+from stages.records import read_json, write_questions
+from stages.scratch import Scratch
+from stages.workers import Workers, connect, shards
+
+BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
+RAY = {"ray": "local", "workers": 2, "threads": 1}
+
+
+@pytest.fixture(scope="module")
+def ray():
+    """Started once, for all tests; with places for the workers of one while another's go."""
+    import ray
+
+    connect(Compute(**RAY | {"workers": 4}))
+    yield ray
+    ray.shutdown()
+
+
+@pytest.fixture
+def compute():
+    return Compute(**RAY)
+
+
+@pytest.fixture
+def scratch(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Scratch("workers", "test") as scratch:
+        yield scratch
+
+
+def doubling(marker: Path, deaths: int):
+    """A `build` whose workers die at the number 3, as long as `marker` is shorter than `deaths`."""
+
+    def build():
+        def double(part, advance):
+            if 3 in part and len(marker.read_text()) < deaths:
+                marker.write_text(marker.read_text() + "x")
+                os._exit(1)
+            return [{"pid": os.getpid(), "twice": 2 * number} for number in part]
+
+        return double
+
+    marker.write_text("")
+    return build
+
+
+@pytest.mark.parametrize("deaths", [0, 1, 3])
+def test_a_lost_part_is_computed_by_another_worker(ray, compute, scratch, tmp_path, deaths):
+    counted = []
+    build = doubling(tmp_path / "marker", deaths)
+    with Workers(build, compute, scratch, devices=1) as workers:
+        parts = list(workers.map(shards([*range(12)], 2), counted.append))
+        again = list(workers.map(shards([*range(12)], 2), counted.append))
+    assert [row["twice"] for rows in parts for row in rows] == [2 * n for n in range(12)]
+    assert again == parts, "saved parts are not computed twice"
+    assert counted == [2] * 12
+    assert len((tmp_path / "marker").read_text()) == deaths
+    assert os.getpid() not in {row["pid"] for rows in parts for row in rows}
+
+
+def test_a_part_that_kills_every_worker_ends_the_stage(ray, compute, scratch, tmp_path):
+    build = doubling(tmp_path / "marker", 99)
+    with (
+        Workers(build, compute, scratch, devices=1) as workers,
+        pytest.raises(InputError, match="worker of shard '00000002' died 4 times"),
+    ):
+        list(workers.map(shards([*range(12)], 2), lambda rows: None))
+
+
+def test_an_input_error_of_a_worker_is_that_error(ray, compute, scratch):
+    def build():
+        raise InputError("agent: no such model folder")
+
+    with (
+        Workers(build, compute, scratch, devices=1) as workers,
+        pytest.raises(InputError, match=r"^agent: no such model folder$"),
+    ):
+        list(workers.map({"a": [1]}, lambda rows: None))
+
+
+def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
+    compute.device, compute.tensor_parallel = "cuda", 4
+    with (
+        Workers(list, compute, scratch, devices=4) as workers,
+        pytest.raises(InputError, match=r"compute\.ray: there is no room .* 4 GPUs"),
+    ):
+        list(workers.map({"a": [1]}, lambda rows: None))
+
+
+# the stages
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """The world of labels, searched by BM25, whose workers start fastest."""
+    path = tmp_path_factory.mktemp("workers")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        world.build(path)
+        world.teach(path / "judge", world.judging, steps=100)
+        index.main(BM25.split())
+        write_questions("questions.jsonl", world.QUESTIONS)
+        candidates.main(arguments("candidates", index="bm25"))
+        write_relevance(0)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("stage", "shard", "changes"),
+    [
+        (trajectories, 2, {"index": "bm25"}),
+        (relevance, 2, {}),
+        (correctness, 16, {"index": "bm25"}),
+    ],
+)
+def test_two_workers_one_of_which_dies_give_the_local_bytes(
+    ray, built, monkeypatch, stage, shard, changes
+):
+    monkeypatch.chdir(built)
+    monkeypatch.setattr(stage, "SHARD", shard)
+    name = stage.__name__.rpartition(".")[2]
+    settings = {"trajectories": {"questions": len(world.QUESTIONS)}}
+    set_params(**settings)
+    files = {"output": f"local/{name}.jsonl", "metrics": f"local/{name}.json"}
+    stage.main(arguments(name, **changes, **files))
+    set_params(**settings, compute=RAY)
+    marker = built / f"{name}.died"
+    monkeypatch.setattr(stage, "_build", dying_once(stage._build, marker))
+    files = {"output": f"ray/{name}.jsonl", "metrics": f"ray/{name}.json"}
+    stage.main(arguments(name, **changes, **files))
+    assert marker.exists(), "no worker died"
+    assert Path(f"ray/{name}.jsonl").read_bytes() == Path(f"local/{name}.jsonl").read_bytes()
+    assert read_json(f"ray/{name}.json") == read_json(f"local/{name}.json")
+    assert Path(f"local/{name}.jsonl").stat().st_size > 0
+
+
+def dying_once(build, marker: Path):
+    """A `build` whose first worker dies when it has computed a part and before it can tell."""
+
+    def built(*arguments):
+        work = build(*arguments)
+
+        def once(part, advance):
+            rows = work(part, advance)
+            if not marker.exists():
+                marker.touch()
+                os._exit(1)
+            return rows
+
+        return once
+
+    return built
