@@ -6,6 +6,7 @@ from pathlib import Path
 
 import label_world as world
 import pytest
+from judge_server import Served, serving
 from label_world import arguments, set_params, write_relevance
 
 from stages import candidates, correctness, pairs, relevance, scratch
@@ -99,6 +100,18 @@ def test_retries_do_not_depend_on_batches(place):
     set_params(compute={"generation_batch": 3, "threads": 1})
     relevance.main(arguments("relevance", output="again.jsonl", metrics="again.json"))
     assert Path("again.jsonl").read_bytes() == first.read_bytes()
+
+
+def test_a_judge_behind_an_endpoint_gives_the_same_bytes(place):
+    """First tries are greedy; the retries draw alike because this server draws as we do."""
+    relevance.main(arguments("relevance"))
+    served = Served("judge", "judge")
+    with serving(served) as url:
+        set_params(compute={"judge_url": url, "threads": 1})
+        relevance.main(arguments("relevance", output="served.jsonl", metrics="served.json"))
+    assert Path("served.jsonl").read_bytes() == Path("relevance.jsonl").read_bytes()
+    assert read_json("served.json") == read_json("relevance.json")
+    assert {body["temperature"] for body in served.requests} == {0.0, 0.7}, "some were retried"
 
 
 def test_unreadable_grades_drop_the_query_and_are_counted(place):
