@@ -9,6 +9,7 @@ seen by a run that they do not belong to.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import hashlib
 import json
 import shutil
@@ -18,13 +19,15 @@ from stages.errors import InputError
 from stages.records import read_jsonl, write_jsonl
 
 ROOT = Path("tmp/scratch")
+LOCK = "running.lock"
 CODE = Path(__file__).parent
 
 
 class Scratch:
     """The scratch folder of one run of a stage: `with Scratch("agent@1", fingerprint) as scratch`.
 
-    The folder is removed when the block ends without an exception, and kept otherwise.
+    The folder is removed when the block ends without an exception, and kept otherwise. One process
+    at a time: the system frees the lock of one that died. InputError for a second.
     """
 
     def __init__(self, stage: str, fingerprint: str):
@@ -32,11 +35,17 @@ class Scratch:
 
     def __enter__(self) -> Scratch:
         self.path.mkdir(parents=True, exist_ok=True)
+        self._lock = open(self.path / LOCK, "w")
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{self.path}: another process is at work on this stage") from None
         return self
 
     def __exit__(self, kind, value, trace) -> None:
         if kind is None:
             shutil.rmtree(self.path, ignore_errors=True)
+        self._lock.close()
 
     def has(self, name: str) -> bool:
         """Whether the rows of shard `name` are saved, by this attempt or an earlier one."""
@@ -52,6 +61,38 @@ class Scratch:
 
     def _file(self, name: str) -> Path:
         return self.path / f"{name}.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Leftover:
+    """A scratch folder: `name` is STAGE-FINGERPRINT, `size` in bytes, `changed` in Unix seconds."""
+
+    name: str
+    size: int
+    changed: float
+    running: bool
+
+
+def leftovers() -> list[Leftover]:
+    """All scratch folders, the one that changed last first."""
+    found = []
+    for folder in ROOT.glob("*"):
+        states = [file.stat() for file in _files(folder)]
+        changed = max((state.st_mtime for state in states), default=0.0)
+        size = sum(state.st_size for state in states)
+        found.append(Leftover(folder.name, size, changed, _running(folder)))
+    return sorted(found, key=lambda leftover: -leftover.changed)
+
+
+def _running(folder: Path) -> bool:
+    try:
+        with open(folder / LOCK) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return False
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
 
 
 def fingerprint(params: object, *paths: str | Path) -> str:

@@ -2,7 +2,9 @@
 
 import pytest
 
+from stages import clean
 from stages import scratch as module
+from stages.errors import InputError
 from stages.params import Params
 from stages.scratch import Scratch, fingerprint
 from stages.seeds import seed_of
@@ -46,3 +48,22 @@ def test_seeds_depend_on_names_alone():
     assert seed_of(0, "pairs", 1) == seed_of(0, "pairs", "1")
     assert len({seed_of(0, "a"), seed_of(1, "a"), seed_of(0, "b"), seed_of(0, "a", "")}) == 4
     assert 0 <= seed_of(0, "a") < 2**63
+
+
+def test_leftovers_are_listed_and_deleted_but_not_those_in_use(root, capsys):
+    with pytest.raises(RuntimeError), Scratch("old", "f") as scratch:
+        scratch.save("a", [{"x": "y" * 1000}])
+        raise RuntimeError
+    with Scratch("now", "f"):
+        clean.main([])
+        listed = capsys.readouterr().out.splitlines()
+        assert sorted(line.split()[0] for line in listed) == ["interrupted", "running"]
+        clean.main(["--delete", "--days", "1"])
+        assert (root / "old-f").exists()
+        clean.main(["--delete"])
+        assert not (root / "old-f").exists() and (root / "now-f").exists()
+
+
+def test_one_process_at_a_time():
+    with Scratch("s", "f"), pytest.raises(InputError, match="another process"), Scratch("s", "f"):
+        pass
