@@ -2,8 +2,8 @@
 
 In: training pairs and R_0. Out: the folder of R_k, which reads `question [SEP] query`
 (`retriever.input`) in training and in search alike, and the loss curve. Section 3.3: InfoNCE with
-the instance's 15 negatives, the batch's and those of the other processes; always from R_0, never
-from R_(k-1). Run it under `torchrun` to train on several devices.
+the instance's 15 negatives, the batch's and those of the other processes (`retriever.processes`,
+one a GPU, started here); always from R_0, never from R_(k-1).
 """
 
 from __future__ import annotations
@@ -22,28 +22,26 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    import torch
-
-    from stages.records import write_json, write_text
+    from stages.records import read_json, write_json, write_text
     from stages.retrieval.contrast import read_instances
-    from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import Asking, read_asking, save
+    from stages.retrieval.folder import Asking, read_asking
+    from stages.retrieval.processes import run_processes
     from stages.scratch import Scratch, fingerprint
 
-    torch.set_num_threads(params.compute.threads)
     prompts = read_asking(args.encoder)
     asking = Asking(params.retriever.input.value, prompts.query_prompt, prompts.passage_prompt)
     instances = read_instances(args.pairs, asking)
-    model = load_model(args.encoder, params.compute.device)
-    if params.retriever.max_length is not None:
-        model.max_seq_length = params.retriever.max_length
     key = fingerprint([params.retriever, params.seed], args.pairs, args.encoder)
     with Scratch(f"retriever@{args.turn}", key) as scratch:
-        curve = _train(params, args.turn, instances, model, scratch.path)
-        if os.environ.get("RANK", "0") != "0":
-            return  # another process writes
+        task = params, args, asking, instances, scratch.path
+        if params.retriever.processes == 1:
+            train(*task)
+        else:
+            run_processes(params.retriever.processes, params.compute.device, train, *task)
+        curve = read_json(scratch.path / "curve.json")
         shutil.rmtree(args.output, ignore_errors=True)
-        save(model, args.output, asking)
+        Path(args.output).parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(scratch.path / "model", args.output)
     write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
     write_json(
         args.metrics,
@@ -57,30 +55,40 @@ def main(argv: list[str] | None = None) -> None:
     )
 
 
-def _train(params: Params, turn: str, instances: list, model, work: Path) -> list[tuple]:
-    """Train in place; the curve as (step, loss)."""
+def train(params: Params, args: argparse.Namespace, asking, instances: list, work: Path) -> None:
+    """Train, as one of `retriever.processes`; the first writes `work`/model and curve.json."""
+    import torch
     from datasets import Dataset
 
-    from stages.retrieval.contrast import InstanceLoss, columns, training_order
-    from stages.retrieval.training import Recipe, train
+    from stages.records import write_json
+    from stages.retrieval import training
+    from stages.retrieval.contrast import columns, instance_loss, training_order
+    from stages.retrieval.encoding import load_model
+    from stages.retrieval.folder import save
     from stages.seeds import seed_of
 
+    torch.set_num_threads(params.compute.threads)
     p = params.retriever
-    if p.steps is None:
-        total = p.epochs * len(instances)
-    else:
-        total = p.steps * p.batch_size * int(os.environ.get("WORLD_SIZE", "1"))
-    seed = seed_of(params.seed, "retriever", turn)
-    return train(
+    model = load_model(args.encoder)
+    if p.max_length is not None:
+        model.max_seq_length = p.max_length
+    seed = seed_of(params.seed, "retriever", args.turn)
+    rows = p.epochs * len(instances)
+    if p.steps is not None:
+        rows = p.steps * p.batch_size * p.processes
+    curve = training.train(
         model,
-        Dataset.from_dict(columns(instances)).select(training_order(len(instances), total, seed)),
-        lambda model: InstanceLoss(model, p.temperature),
-        Recipe(p.batch_size, p.learning_rate, p.warmup),
+        Dataset.from_dict(columns(instances)).select(training_order(len(instances), rows, seed)),
+        lambda model: instance_loss(model, p.temperature, p.cached_batch),
+        training.Recipe(p.batch_size, p.learning_rate, p.warmup, p.dtype),
         work,
         seed=seed,
         device=params.compute.device,
-        desc=f"retriever@{turn}",
+        desc=f"retriever@{args.turn}",
     )
+    if p.processes == 1 or os.environ["RANK"] == "0":
+        save(model, work / "model", asking)
+        write_json(work / "curve.json", curve)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

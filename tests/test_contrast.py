@@ -17,6 +17,7 @@ from stages.retrieval.contrast import (
     InstanceLoss,
     columns,
     false_negatives,
+    instance_loss,
     read_instances,
     training_order,
 )
@@ -60,10 +61,10 @@ def model_of_words():
     return fresh_encoder(vocabulary(WORDS), seed=3, **sizes)
 
 
-def library_loss(model, batch: dict[str, list]) -> torch.Tensor:
+def library_loss(model, batch: dict[str, list], cached: int | None = None) -> torch.Tensor:
     texts = [name for name in batch if name != "label"]
     features = [model.preprocess(list(batch[name])) for name in texts]
-    return InstanceLoss(model, TEMPERATURE)(features, torch.tensor(batch["label"]))
+    return instance_loss(model, TEMPERATURE, cached)(features, torch.tensor(batch["label"]))
 
 
 def written_out(model, rows: list[dict], temperature: float = TEMPERATURE) -> torch.Tensor:
@@ -88,9 +89,9 @@ def written_out(model, rows: list[dict], temperature: float = TEMPERATURE) -> to
 
 
 def gradient(loss: torch.Tensor, model) -> list[torch.Tensor]:
-    parameters = list(model.parameters())
-    found = torch.autograd.grad(loss, parameters, allow_unused=True)
-    return [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found)]
+    model.zero_grad()
+    loss.backward()
+    return [torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in model.parameters()]
 
 
 def assert_same(first: list[torch.Tensor], second: list[torch.Tensor]) -> None:
@@ -99,10 +100,11 @@ def assert_same(first: list[torch.Tensor], second: list[torch.Tensor]) -> None:
         torch.testing.assert_close(one, other, atol=2e-5, rtol=1e-3)
 
 
+@pytest.mark.parametrize("cached", [None, 1, 3], ids=["whole", "one-by-one", "by-threes"])
 @pytest.mark.parametrize("rows", [ROWS[1:2] + ROWS[3:], ROWS], ids=["plain", "siblings"])
-def test_value_and_gradient_are_those_of_infonce(rows, tmp_path):
+def test_value_and_gradient_are_those_of_infonce(rows, cached, tmp_path):
     model = model_of_words()
-    loss, expected = library_loss(model, batch_of(rows, tmp_path)), written_out(model, rows)
+    loss, expected = library_loss(model, batch_of(rows, tmp_path), cached), written_out(model, rows)
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     assert_same(gradient(expected, model), gradient(loss, model))
 
@@ -144,20 +146,36 @@ def test_false_negatives_against_a_loop(data):
                 assert hidden[i, column * world * batch + j] == expected
 
 
+def test_half_precision_leaves_the_loss_exact(tmp_path):
+    labels = torch.tensor(batch_of(ROWS, tmp_path)["label"])
+    draw = torch.Generator().manual_seed(0)
+    vectors = [torch.randn(4, 8, generator=draw).bfloat16() for _ in range(4)]
+    loss = InstanceLoss(model_of_words(), 0.01)
+    with torch.autocast("cpu", torch.bfloat16):
+        value = loss.compute_loss_from_embeddings(vectors, labels)
+    exact = loss.compute_loss_from_embeddings([v.float() for v in vectors], labels)
+    assert value.dtype == torch.float32 and value == exact
+
+
 def process(rank: int, batch: dict, address: str, output: str) -> None:
-    """One of two processes: half of the batch, its loss, and the gradient averaged as DDP does."""
+    """One of two processes: half of the batch, its loss, and the gradient averaged as DDP does.
+
+    Without the gradient cache, then with it.
+    """
     torch.distributed.init_process_group(
         "gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(seconds=120)
     )
-    model = model_of_words()
-    loss = library_loss(
-        model, {name: rows[2 * rank : 2 * rank + 2] for name, rows in batch.items()}
-    )
-    parts = [loss.detach(), *gradient(loss, model)]
-    for part in parts:
-        torch.distributed.all_reduce(part)
+    half = {name: rows[2 * rank : 2 * rank + 2] for name, rows in batch.items()}
+    found = []
+    for cached in (None, 1):
+        model = model_of_words()
+        loss = library_loss(model, half, cached)
+        parts = [loss.detach(), *gradient(loss, model)]
+        for part in parts:
+            torch.distributed.all_reduce(part)
+        found.append([part / 2 for part in parts])
     if rank == 0:
-        torch.save([part / 2 for part in parts], output)
+        torch.save(found, output)
     torch.distributed.destroy_process_group()
 
 
@@ -167,11 +185,12 @@ def test_two_processes_give_the_loss_and_gradient_of_one(tmp_path):
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     address = f"file://{tmp_path / 'meeting'}"
     torch.multiprocessing.spawn(process, (batch, address, str(output)), nprocs=2)
-    value, *found = torch.load(output, weights_only=True)
     model = model_of_words()
     expected = written_out(model, ROWS)
-    assert value.item() == pytest.approx(expected.item(), abs=1e-5)
-    assert_same(gradient(expected, model), found)
+    whole = gradient(expected, model)
+    for value, *found in torch.load(output, weights_only=True):
+        assert value.item() == pytest.approx(expected.item(), abs=1e-5)
+        assert_same(whole, found)
 
 
 def test_rows_hold_texts_as_the_model_reads_them(tmp_path):

@@ -21,7 +21,7 @@ from stages.retrieval.encoding import Retriever, devices
 from stages.retrieval.workers import Chunk, Job, encode, in_processes
 
 VECTORS, STARTS = "vectors.npy", "starts.npy"
-CHUNK = 512  # batches in a chunk
+CHUNK = 512, 32_768  # batches and passages in a chunk, at most: their tokens are in memory at once
 
 
 class Store:
@@ -71,7 +71,8 @@ def build(
         retriever_folder, device=compute.device if alone else "cpu", rows=rows, half=half
     )
     shape = (len(passages), retriever.dimension)
-    store = Store(file, note, shape, dtype, chunk or CHUNK * rows)
+    batches, most = CHUNK
+    store = Store(file, note, shape, dtype, chunk or min(batches * rows, most))
     with progress(total=len(passages), desc="encoding", unit="passage") as bar:
         pending = store.pending()
         bar.update(len(passages) - sum(last - first for first, last in pending))

@@ -22,16 +22,21 @@ if TYPE_CHECKING:
     from torch import nn
 
 CHECKPOINTS = 8  # in a run
+LARGE = 100_000_000  # weights, from which a model's activations are computed twice, not kept
 POINTS = 50  # of a curve
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to optimise: AdamW, linear warm-up over a share of the steps, then linear decay."""
+    """How to optimise: AdamW, linear warm-up over a share of the steps, then linear decay.
+
+    `dtype` is that of the products in the model; weights and the loss stay float32.
+    """
 
     batch_size: int
     learning_rate: float
     warmup: float
+    dtype: str = "float32"
 
 
 def train(
@@ -64,16 +69,19 @@ def train(
         def add_model_card_callback(self, default_args_dict):
             """The folder's own card is written instead: the library's holds dates and paths."""
 
-    arguments = _arguments(recipe, work, len(rows), seed, device)
+    large = sum(p.numel() for p in model.parameters()) > LARGE
+    arguments = _arguments(recipe, work, len(rows), seed, device, large)
     trainer = Trainer(model=model, args=arguments, train_dataset=rows, loss=loss)
     _show_progress(trainer, desc)
-    trainer.train(resume_from_checkpoint=_newest_checkpoint(work))
+    trainer.train(resume_from_checkpoint=_newest_checkpoint(work, arguments.world_size))
     return [
         (row["step"], round(row["loss"], 6)) for row in trainer.state.log_history if "loss" in row
     ]
 
 
-def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str):
+def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str, large: bool):
+    if recipe.dtype == "float16" and device == "cpu":
+        raise InputError("training in float16 needs a GPU: take bfloat16 or float32")
     from sentence_transformers import SentenceTransformerTrainingArguments
 
     arguments = SentenceTransformerTrainingArguments(
@@ -86,6 +94,10 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str):
         dataloader_drop_last=True,
         dataloader_pin_memory=device != "cpu",
         use_cpu=device == "cpu",
+        bf16=recipe.dtype == "bfloat16",
+        fp16=recipe.dtype == "float16",
+        gradient_checkpointing=large,
+        gradient_checkpointing_kwargs={"use_reentrant": False} if large else None,
         seed=seed % 2**32,
         save_strategy="steps",
         save_total_limit=2,
@@ -93,6 +105,8 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str):
         report_to="none",
         disable_tqdm=True,
     )
+    if arguments.n_gpu > 1:
+        arguments._n_gpu = 1  # or it would spread each batch over all GPUs in sight
     steps = rows // (recipe.batch_size * arguments.world_size)
     if steps == 0:
         raise InputError(f"{rows} training rows do not fill one step: lower the batch size")
@@ -102,14 +116,16 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str):
     return arguments
 
 
-def _newest_checkpoint(work: Path) -> str | None:
-    """The newest checkpoint that was written to its end: its state is what is written last."""
+def _newest_checkpoint(work: Path, processes: int) -> str | None:
+    """The newest checkpoint that was written to its end: a process's last file is its state."""
+    states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else []
     for folder in sorted(work.glob("checkpoint-*"), key=_step, reverse=True):
         try:
             read_json(folder / "trainer_state.json")
         except InputError:
             continue
-        return str(folder)
+        if all((folder / state).exists() for state in states):
+            return str(folder)
     return None
 
 
