@@ -1,0 +1,84 @@
+"""The curves of a training by verl: its own figures of each update, our counts of its rollouts.
+
+verl's file logger starts a file anew, so each attempt has its own, named by the steps that were
+made before it. What a later attempt says of a step holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.errors import InputError
+from stages.ppo.task import FIGURES, Row
+from stages.verl_ppo.counts import counted
+from stages.verl_ppo.files import Files
+
+OF_VERL = {  # our column: verl's name
+    "reward": "critic/rewards/mean",
+    "kl": "actor/kl_loss",  # while the step learns; our loop takes it just before
+    "entropy": "actor/entropy",
+    "explained_variance": "critic/vf_explained_var",
+    "policy_loss": "actor/loss",  # with the KL term
+    "value_loss": "critic/vf_loss",
+    "clip_fraction": "actor/pg_clipfrac",
+}
+COUNTED = ("em", "searches", "response_length", "invalid")
+
+
+class Curves:
+    """Reads rows as verl makes them; `rows` has those so far, in order."""
+
+    def __init__(self, files: Files, done: int, rollouts: int):
+        """Take up the first `done` steps from earlier attempts; a step has `rollouts` rollouts."""
+        self.files, self.rollouts = files, rollouts
+        self.file, self.position = files.figures(done), 0
+        logged: dict[int, dict] = {}
+        for made, file in sorted((_made(file), file) for file in files.all_figures()):
+            logged = {step: figures for step, figures in logged.items() if step <= made}
+            logged |= {line["step"]: line["data"] for line, _ in _lines(file, 0)}
+        self.rows = [self._row(step, logged[step]) for step in sorted(logged) if step <= done]
+
+    def new(self) -> list[Row]:
+        """The rows that came since the last call."""
+        rows = []
+        for line, position in _lines(self.file, self.position):
+            rows.append(self._row(line["step"], line["data"]))
+            self.position = position
+        self.rows += rows
+        return rows
+
+    def _row(self, step: int, figures: dict) -> Row:
+        """InputError if rollouts are missing, for verl goes on with the others, or for a NaN."""
+        lines = counted(self.files.counts, step)
+        missing = self.rollouts - len(lines)
+        if missing > 0:
+            raise InputError(
+                f"agent, step {step}: {missing} of {self.rollouts} rollouts failed; verl's output "
+                "says why"
+            )
+        row = {name: figures[of_verl] for name, of_verl in OF_VERL.items()}
+        for name, value in row.items():
+            if value is None or not abs(value) < float("inf"):
+                raise InputError(f"agent, step {step}: verl's '{OF_VERL[name]}' is {value}")
+        row |= {name: sum(line[name] for line in lines) / len(lines) for name in COUNTED}
+        return {name: step if name == "step" else round(float(row[name]), 6) for name in FIGURES}
+
+
+def _made(file: Path) -> int:
+    """The steps made before the attempt that wrote `file`."""
+    return int(file.stem.rpartition("-")[2])
+
+
+def _lines(file: Path, position: int) -> Iterator[tuple[dict, int]]:
+    """(object, position behind it) of each complete line of `file` from `position` on."""
+    if not file.exists():
+        return
+    with open(file, "rb") as stream:
+        stream.seek(position)
+        for line in stream:
+            if not line.endswith(b"\n"):
+                return
+            position += len(line)
+            yield json.loads(line), position

@@ -1,0 +1,35 @@
+"""What our agent loop has to know, as a file: verl's processes can be given no more than a path."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from stages import params
+from stages.records import read_json, write_json
+from stages.rollout.loop import Limits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that a rollout needs beside its question."""
+
+    tokenizer: str  # a folder
+    ends: list[int]  # the tokens that end a text
+    window: int  # tokens that the model can read
+    protocol: params.Protocol
+    limits: Limits
+    top_k: int  # passages a search
+    retriever: str  # address of a retriever server
+    counts: str  # folder of what is counted (counts.py)
+
+    def write(self, path: Path) -> None:
+        """Write the file that `read` reads."""
+        write_json(path, asdict(self))
+
+    @classmethod
+    def read(cls, path: str | Path) -> Settings:
+        """The settings in `path`."""
+        fields = read_json(path)
+        protocol, limits = params.Protocol(**fields["protocol"]), Limits(**fields["limits"])
+        return cls(**{**fields, "protocol": protocol, "limits": limits})

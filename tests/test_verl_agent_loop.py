@@ -1,0 +1,159 @@
+"""Our agent loop inside verl's own worker makes the rollouts that stages/rollout/loop.py makes.
+
+verl's data set reads our file, its worker finds the loop by our list and runs it, its reward worker
+calls our reward. The language model is the base agent kept in git, the retriever a running server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from stages import corpus, index, questions
+from stages.params import Agent, Params, Rollout, Trainer
+from stages.params import Protocol as ProtocolParams
+from stages.ppo.questions import questions_of_step
+from stages.ppo.task import Task
+from stages.records import read_questions
+from stages.retrieval.searcher import load_searcher
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.loop import Limits, record, run, start
+from stages.rollout.protocol import Protocol
+from stages.scoring import exact_match
+from stages.serving.process import running_server
+from stages.verl_ppo import training
+from stages.verl_ppo.counts import counted
+from stages.verl_ppo.files import Files
+
+AGENT = Path(__file__).parents[1] / "models" / "agent" / "0"
+STEPS, COUNT = 2, 12  # 24 of the questions are asked
+CASES = {  # parameters, and how some rollout then ends
+    "as it is": (Params(), "answer"),
+    "one search": (Params(agent=Agent(max_searches=1, top_k=2)), "searches"),
+    "cut short": (
+        Params(
+            protocol=ProtocolParams(invalid_message="\nAnswer, or search.\n"),
+            rollout=Rollout(max_turn_tokens=9, max_information_tokens=40),
+        ),
+        "invalid",
+    ),
+    "little room": (Params(rollout=Rollout(max_context_tokens=70, max_turn_tokens=24)), "length"),
+    "no room": (Params(rollout=Rollout(max_context_tokens=24, max_turn_tokens=24)), "length"),
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """The passages and questions of the synthetic world, a BM25 index, and a server of it."""
+    folder = tmp_path_factory.mktemp("world")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PYTHONPATH", str(AGENT.parents[2]))
+        Path("params.yaml").write_text("compute: {threads: 1}\n")
+        corpus.main(["--output", "corpus"])
+        questions.main(["--corpus", "corpus", "--output", "questions"])
+        arguments = "--passages corpus/passages.jsonl --bm25 --output index --metrics index.json"
+        index.main(arguments.split())
+        passages = folder / "corpus" / "passages.jsonl"
+        with running_server(folder / "index", passages, None) as address:
+            yield SimpleNamespace(
+                address=address,
+                searcher=load_searcher(folder / "index", passages, None, Params().compute),
+                questions=read_questions(folder / "questions" / "train.jsonl"),
+            )
+
+
+@pytest.fixture(scope="module")
+def generator():
+    return TransformersGenerator(AGENT)
+
+
+class Engine:
+    """What verl's agent loops call a server manager: the model, answering as vLLM does."""
+
+    def __init__(self, generator):
+        self.generator, self.asked = generator, []
+
+    async def generate(self, request_id, *, prompt_ids, sampling_params):
+        from verl.workers.rollout.replica import TokenOutput
+
+        await asyncio.sleep(0)
+        self.asked.append(request_id)
+        [ids] = self.generator.generate(
+            [prompt_ids],
+            stop=sampling_params["stop"],
+            max_new_tokens=sampling_params["max_tokens"],
+            temperature=sampling_params["temperature"],
+        )
+        text = self.generator.tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        ended = len(ids) < sampling_params["max_tokens"]
+        if ended and not any(stop in text for stop in sampling_params["stop"]):
+            ids = [*ids, sampling_params["stop_token_ids"][0]]  # vLLM keeps the end of text
+        log_probs = [-float(token) for token in ids]
+        versions = {"min_global_steps": 4, "max_global_steps": 4}
+        return TokenOutput(token_ids=ids, log_probs=log_probs, extra_fields=versions)
+
+
+def of_verl(case: Params, world, generator, folder: Path):
+    """verl's batch of the first step's greedy rollouts, and the files of it."""
+    import verl_workers
+    from verl.experimental.agent_loop.agent_loop import AgentLoopWorker
+    from verl.experimental.reward_loop.reward_loop import RewardLoopWorker
+    from verl.protocol import DataProto
+    from verl.utils.dataset.rl_dataset import RLHFDataset, collate_fn
+
+    agent = replace(case.agent, trainer=Trainer.verl, steps=STEPS, questions=COUNT)
+    case, files = replace(case, agent=agent), Files(folder)
+    task = Task(AGENT, None, None, None, world.questions, case, 5, folder, print)
+    whole = verl_workers.composed(training.prepare(task, files, world.address))
+    rewards = RewardLoopWorker(whole)
+    handle = SimpleNamespace(compute_score=SimpleNamespace(remote=rewards.compute_score))
+    worker = AgentLoopWorker(whole, Engine(generator), None, [handle])
+    dataset = RLHFDataset([str(files.questions)], worker.tokenizer, whole.data)
+    batch = DataProto.from_single_dict(collate_fn([dataset[row] for row in range(COUNT)]))
+    batch.meta_info["validate"] = True  # greedy
+    return asyncio.get_event_loop().run_until_complete(worker.generate_sequences(batch)), files
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
+    case, end = CASES[name]
+    made, files = of_verl(case, world, generator, tmp_path)
+    asked = questions_of_step(world.questions, 0, COUNT, 5)
+    protocol, limits = Protocol(case.protocol), Limits.of(case.rollout)
+    rollouts = [start(question, protocol, generator.tokenizer) for question in asked]
+    run(
+        rollouts,
+        generator,
+        partial(world.searcher.search, top_k=case.agent.top_k),
+        protocol,
+        replace(limits, max_searches=case.agent.max_searches),
+    )
+    lines = {line["id"]: line for line in counted(files.counts, 0)}
+    width = made.batch["prompts"].shape[1]
+    for row, rollout in enumerate(rollouts):
+        present = made.batch["attention_mask"][row].bool()
+        ids = made.batch["input_ids"][row][present].tolist()
+        shown = present[width:]
+        mask = made.batch["response_mask"][row][shown].tolist()
+        if len(rollout.token_ids) == rollout.prompt_length:
+            ids, mask = ids[:-1], mask[:-1]  # one masked token stands for nothing
+            assert made.batch["response_mask"][row].sum() == 0
+        assert ids == rollout.token_ids
+        assert mask == rollout.mask[rollout.prompt_length :]
+        assert made.non_tensor_batch["answer"][row] == rollout.answer
+        likely = made.batch["rollout_log_probs"][row][shown].tolist()
+        assert likely == [-float(token) * own for token, own in zip(ids[-len(mask) :], mask)]
+        reward = exact_match(rollout.answer, rollout.question.golden_answers)
+        scores = made.batch["rm_scores"][row][shown]
+        assert scores.sum() == scores[-1] == reward
+        line = lines[rollout.question.id]
+        assert (line["em"], line["searches"]) == (reward, record(rollout)["searches"])
+        assert line["response_length"] == sum(rollout.mask)
+        assert line["invalid"] == (rollout.stop in ("invalid", "length"))
+    assert end in {rollout.stop for rollout in rollouts}

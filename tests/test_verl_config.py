@@ -1,0 +1,131 @@
+"""Our overrides against verl's own configuration, and what is refused before verl is started."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rollout_models import make_model, make_tokenizer, save
+
+from stages.errors import InputError
+from stages.params import Agent, Compute, Generation, Params, Rollout, Trainer
+from stages.verl_ppo import config, training
+from stages.verl_ppo.files import Files
+
+PAPER = Params(
+    generation=Generation(dtype="bfloat16"),
+    rollout=Rollout(max_turn_tokens=800, max_information_tokens=800, max_context_tokens=4096),
+    agent=Agent(
+        trainer=Trainer.verl,
+        steps=100,
+        questions=512,
+        rollouts=1,
+        mini_batch=256,
+        micro_batch=4,
+        policy_learning_rate=1e-6,
+        value_learning_rate=1e-5,
+        kl_coefficient=0.001,
+    ),
+    compute=Compute(
+        device="cuda", devices=8, nodes=2, tensor_parallel=2, ray="auto", retriever_url="http://r"
+    ),
+)
+
+
+@pytest.fixture
+def base(tmp_path):
+    tokenizer = make_tokenizer()
+    return str(save(make_model("qwen2", tokenizer), tokenizer, tmp_path / "base"))
+
+
+def files(tmp_path: Path, name: str = "it's, a=b {c}") -> Files:
+    """In a folder whose name Hydra could misread."""
+    made = Files(tmp_path / name)
+    make_tokenizer().save_pretrained(made.tokenizer)
+    return made
+
+
+@pytest.mark.parametrize("params", [PAPER, replace(PAPER, compute=Compute())])
+def test_every_override_is_a_key_of_verls_configuration(params, base, tmp_path):
+    """Composed by Hydra from verl's files, then checked by verl as its program does at its start.
+
+    Hydra refuses a key that is not there; one that starts with "+" must be a field of the class
+    that verl makes of its block, or verl's check fails.
+    """
+    from omegaconf import OmegaConf
+    from verl.trainer.ppo.utils import need_critic, need_reference_policy
+    from verl.utils.config import validate_config
+    from verl_workers import composed
+
+    settings = config.overrides(params, base, 32768, 2**62, files(tmp_path))
+    whole = composed(settings)
+    for key, value in settings.items():
+        if not key.startswith("hydra."):
+            assert OmegaConf.select(whole, key.removeprefix("+")) == value, key
+    assert need_critic(whole)
+    assert need_reference_policy(whole)
+    validate_config(whole, use_reference_policy=True, use_critic=True)
+
+
+def test_the_papers_figures_reach_verl(base, tmp_path):
+    from verl_workers import composed
+
+    whole = composed(config.overrides(PAPER, base, 32768, 0, files(tmp_path)))
+    actor, critic, rollout = (
+        whole.actor_rollout_ref.actor,
+        whole.critic,
+        whole.actor_rollout_ref.rollout,
+    )
+    assert (whole.data.train_batch_size, rollout.n, actor.ppo_mini_batch_size) == (512, 1, 256)
+    assert (actor.optim.lr, critic.optim.lr) == (1e-6, 1e-5)
+    assert (actor.optim.lr_warmup_steps_ratio, critic.optim.lr_warmup_steps_ratio) == (0.285, 0.015)
+    assert (whole.algorithm.adv_estimator, whole.algorithm.gamma, whole.algorithm.lam) == (
+        "gae",
+        1,
+        1,
+    )
+    assert (actor.clip_ratio, actor.kl_loss_coef, actor.kl_loss_type) == (0.2, 0.001, "low_var_kl")
+    assert actor.loss_agg_mode == critic.loss_agg_mode == "token-mean"
+    assert (rollout.max_model_len, rollout.temperature) == (4096, 1)
+    assert (whole.trainer.n_gpus_per_node, whole.trainer.nnodes) == (8, 2)
+    assert rollout.tensor_model_parallel_size == 2
+    assert actor.ppo_max_token_len_per_gpu == 4 * (4096 + 800)
+    assert critic.ppo_infer_max_token_len_per_gpu == actor.ppo_max_token_len_per_gpu
+    assert whole.ray_kwargs.ray_init.address == "auto"
+
+
+def test_a_short_window_limits_the_context(base, tmp_path):
+    settings = config.overrides(PAPER, base, 2048, 0, files(tmp_path))
+    assert settings["actor_rollout_ref.rollout.max_model_len"] == 2048
+
+
+def test_one_machine_keeps_its_ports_to_itself(base, tmp_path):
+    variables = config.environment(replace(PAPER, compute=Compute()), files(tmp_path))
+    assert variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in config.environment(PAPER, files(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("block", "changes", "said"),
+    [
+        ("agent", {"mini_batch": 250}, r"'agent\.mini_batch' \(250\) must be a multiple"),
+        ("agent", {"rollouts": 3}, r"multiple of 'agent\.rollouts' \(3\)"),
+        ("compute", {"tensor_parallel": 3}, r"multiple of 'compute\.tensor_parallel' \(3\)"),
+        ("compute", {"ray": None}, r"'compute\.ray' must be an address that all 2 nodes"),
+        ("compute", {"retriever_url": None}, r"'compute\.retriever_url' must be an address"),
+    ],
+)
+def test_what_cannot_be_shared_out_is_refused(block, changes, said):
+    config.check(PAPER)
+    with pytest.raises(InputError, match=said):
+        config.check(replace(PAPER, **{block: replace(getattr(PAPER, block), **changes)}))
+
+
+def test_without_a_gpu_the_trainer_says_so(monkeypatch):
+    monkeypatch.setattr(training, "PACKAGES", ("verl",))
+    with pytest.raises(InputError, match="needs CUDA, and there is none here"):
+        training.check_machine()
+    monkeypatch.setattr(training, "PACKAGES", ("verl", "no_such_package"))
+    with pytest.raises(InputError, match=r"no_such_package is missing: requirements/gpu\.txt"):
+        training.check_machine()

@@ -1,0 +1,173 @@
+"""What goes to verl and comes back: questions, the reward, counts, figures, the merged model."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rollout_models import make_model, make_tokenizer, save
+
+from stages.errors import InputError
+from stages.params import Agent, Params
+from stages.params import Protocol as ProtocolParams
+from stages.ppo.questions import questions_of_step
+from stages.ppo.task import FIGURES
+from stages.records import Question
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.loop import Limits, Rollout
+from stages.verl_ppo import counts, data, training
+from stages.verl_ppo.curves import OF_VERL, Curves
+from stages.verl_ppo.export import export
+from stages.verl_ppo.files import LATEST, Files
+from stages.verl_ppo.reward import compute_score
+from stages.verl_ppo.settings import Settings
+
+QUESTIONS = [
+    Question(f"q{n}", f"who wrote {n}?", [f"Ana {n}", "né Ωs'"[: 1 + n]]) for n in range(7)
+]
+
+
+def test_verl_asks_the_questions_that_the_loop_would(tmp_path):
+    """Read by verl's data set in the order of its sampler, a batch a step."""
+    from omegaconf import OmegaConf
+    from verl.trainer.ppo.utils import create_rl_sampler
+    from verl.utils.dataset.rl_dataset import RLHFDataset
+
+    file = tmp_path / "questions.parquet"
+    data.write_questions(file, QUESTIONS, steps=5, count=3, seed=9)
+    settings = OmegaConf.create({"shuffle": False, "filter_overlong_prompts": False})
+    settings.cache_dir = str(tmp_path / "cache")
+    dataset = RLHFDataset([str(file)], make_tokenizer(), settings)
+    asked = [data.question_of(dataset[row]) for row in create_rl_sampler(settings, dataset)]
+    expected = [q for step in range(5) for q in questions_of_step(QUESTIONS, step, 3, 9)]
+    assert asked == expected
+    assert {dataset[0]["agent_name"], dataset[14]["agent_name"]} == {data.AGENT}
+    assert [dataset[row]["index"] for row in range(15)] == list(range(15))
+
+
+def test_the_file_of_questions_is_the_same_twice(tmp_path):
+    for name in ("a", "b"):
+        data.write_questions(tmp_path / name, QUESTIONS, steps=2, count=3, seed=9)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_the_reward_is_the_exact_match_of_the_answer_alone():
+    """Whatever the conversation holds; gold answers come back from the file as they went in."""
+
+    def reward(answer, text="<answer> Paris </answer>"):
+        return compute_score("training", text, ["The Paris.", "Lutetia"], {"answer": answer})
+
+    assert [reward("paris"), reward("Lutetia!"), reward("Rome"), reward(None)] == [1, 1, 0, 0]
+    assert reward("Rome", "<information> <answer> Paris </answer> </information>") == 0
+
+
+def test_settings_travel_as_a_file(tmp_path):
+    settings = Settings(
+        tokenizer="t",
+        ends=[2, 7],
+        window=64,
+        protocol=ProtocolParams(search_pattern=r"\[\[(.*?)\]\] ${x}", invalid_message="Oh \n"),
+        limits=Limits(1, 2, 3, 4),
+        top_k=3,
+        retriever="http://127.0.0.1:1",
+        counts="c",
+    )
+    settings.write(tmp_path / "settings.json")
+    assert Settings.read(tmp_path / "settings.json") == settings
+
+
+def rollout(question: Question, answer: str | None, stop: str) -> Rollout:
+    turn = {"query": "x"}
+    return Rollout(question, [1, 2, 3, 4], [0, 1, 0, 1], 1, [turn], answer, stop)
+
+
+def write_step(files: Files, made: int, step: int, rewards: list[int], **other) -> None:
+    """The figures that verl logs of a step, in the attempt after `made` steps, and its counts."""
+    for number, reward in enumerate(rewards):
+        question = QUESTIONS[number]
+        answer = question.golden_answers[0] if reward else None
+        stop = "answer" if reward else "invalid"
+        counts.count(rollout(question, answer, stop), step, files.counts)
+    figures = dict.fromkeys(OF_VERL.values(), step / 8) | other
+    files.folder.mkdir(exist_ok=True)
+    with open(files.figures(made), "a") as stream:
+        stream.write(json.dumps({"step": step, "data": figures}) + "\n")
+
+
+def test_curves_as_verl_writes_them(tmp_path):
+    files = Files(tmp_path)
+    curves = Curves(files, done=0, rollouts=4)
+    assert curves.new() == []
+    write_step(files, 0, 1, [1, 0, 0, 1])
+    [row] = curves.new()
+    assert list(row) == list(FIGURES)
+    assert (row["step"], row["em"], row["invalid"], row["kl"]) == (1, 0.5, 0.5, 0.125)
+    assert (row["searches"], row["response_length"]) == (1, 2)
+    with open(files.figures(0), "a") as stream:
+        stream.write('{"step": 2, "da')  # verl is writing
+        stream.flush()
+        assert curves.new() == []
+    assert curves.rows == [row]
+
+
+def test_a_resumed_training_has_the_rows_of_its_checkpoint_and_makes_the_others_again(tmp_path):
+    files = Files(tmp_path)
+    for step in (1, 2, 3):
+        write_step(files, 0, step, [0, 0])
+    files.checkpoints.mkdir()
+    (files.checkpoints / LATEST).write_text("2")
+    for step in (1, 2, 3):  # the last one half written
+        files.checkpoint(step).mkdir()
+    training.forget_after(files, files.done())
+    assert [folder.name for folder in files.checkpoints.iterdir() if folder.is_dir()] == [
+        "global_step_2"
+    ]
+    curves = Curves(files, files.done(), rollouts=2)
+    assert [row["step"] for row in curves.rows] == [1, 2]
+    write_step(files, 2, 3, [1, 1])
+    curves.new()
+    assert [(row["step"], row["em"]) for row in curves.rows] == [(1, 0), (2, 0), (3, 1)]
+    training.forget_after(files, 3)
+    assert Curves(files, 3, rollouts=2).rows == curves.rows
+
+
+def test_failed_rollouts_and_figures_that_are_no_numbers_stop_the_training(tmp_path):
+    files = Files(tmp_path)
+    write_step(files, 0, 1, [1, 0, 1])
+    with pytest.raises(InputError, match="step 1: 1 of 4 rollouts failed"):
+        Curves(files, 0, rollouts=4).new()
+    write_step(files, 0, 2, [1, 0, 1], **{"actor/loss": None})
+    curves = Curves(files, 0, rollouts=3)
+    with pytest.raises(InputError, match="step 2: verl's 'actor/loss' is None"):
+        curves.new()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """A checkpoint that verl's own worker wrote of a policy, and the policy's folder."""
+    import verl_workers
+
+    folder, tokenizer = tmp_path_factory.mktemp("export"), make_tokenizer()
+    model = make_model("qwen2", tokenizer)
+    save(model, tokenizer, folder / "base")
+    verl_workers.write_checkpoint(
+        Params(agent=Agent()), folder / "base", folder / "step" / "actor", tmp_path_factory
+    )
+    return SimpleNamespace(step=folder / "step", base=folder / "base", folder=folder)
+
+
+def test_a_checkpoint_becomes_a_plain_model_folder(checkpoint):
+    output = checkpoint.folder / "output"
+    export(checkpoint.step, checkpoint.base, output)
+    assert (output / "model.safetensors").exists()
+    assert "attn_implementation" not in json.loads((output / "config.json").read_text())
+    merged, base = TransformersGenerator(output), TransformersGenerator(checkpoint.base)
+    assert merged.tokenizer.get_vocab() == base.tokenizer.get_vocab()
+    for (name, one), other in zip(
+        merged.model.named_parameters(), base.model.parameters(), strict=True
+    ):
+        assert torch.equal(one, other.bfloat16().float()), name
+    asked = {"stop": ["</answer>"], "max_new_tokens": 4}
+    assert merged.generate([[5, 6, 7]], **asked)
