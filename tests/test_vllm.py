@@ -1,0 +1,113 @@
+"""vLLM against transformers on real models: the same tokens, trajectories and labels in float32.
+
+Needs vLLM (`make test-vllm` installs its CPU build); an engine takes half a minute to start.
+"""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("vllm")
+
+import label_world
+import qwen_world
+from rollout_models import make_model, make_tokenizer, save
+
+from stages import candidates, correctness, trajectories
+from stages.errors import InputError
+from stages.records import read_json, read_jsonl
+from stages.rollout.generator import TransformersGenerator
+from stages.rollout.vllm_generator import VllmGenerator
+
+pytestmark = pytest.mark.vllm
+
+TEXTS = [
+    "Question: who directed film Alpha?\n",
+    "Ana",
+    "Question: where was the director of a rather long film born, in which city?\n<information>",
+    "Bo works as of in city film film film",
+    "x",
+]
+STEPS = 400  # of the agent's training
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory):
+    tokenizer = make_tokenizer()
+    model = make_model("qwen2", tokenizer, width=64)
+    folder = save(model, tokenizer, tmp_path_factory.mktemp("model"))
+    return TransformersGenerator(folder), VllmGenerator(folder)
+
+
+def prompts(engine):
+    window = engine.window
+    return [*map(engine.tokenizer.encode, TEXTS), *([5] * (window + n) for n in (-2, -1, 0, 3))]
+
+
+def test_greedy_replies_and_their_ends_are_the_same(engines):
+    here, there = engines
+    free = {"stop": [], "max_new_tokens": 24}
+    expected = here.generate(prompts(here), **free)
+    assert there.generate(prompts(here), **free) == expected
+    assert [len(ids) for ids in expected[-4:]] == [2, 1, 0, 0]
+    text = here.tokenizer.decode(expected[0])
+    stops = [text[i : i + n] for i in range(0, len(text) - 3, 4) for n in (1, 3)]
+    for stop in [s for s in stops if s.isascii()]:
+        options = {"stop": ["never \0", stop], "max_new_tokens": 24}
+        written = here.generate(prompts(here), **options)
+        assert there.generate(prompts(here), **options) == written
+        assert len(written[0]) <= len(expected[0])
+    assert there.generate([], **free) == []
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+def test_samples_are_the_same(engines, temperature):
+    here, there = engines
+    asked = prompts(here)[:5] * 20
+    keys = [2**62 + n for n in range(len(asked))]
+    options = {"stop": ["e"], "max_new_tokens": 24, "temperature": temperature}
+    drawn = there.generate(asked, keys=keys, **options)
+    assert drawn == here.generate(asked, keys=keys, **options)
+    assert len({tuple(ids) for ids in drawn}) > 40
+    backwards = there.generate(asked[::-1], keys=keys[::-1], **options)
+    assert backwards[::-1] == drawn
+
+
+def test_it_reads_the_tokenizer_as_it_was_written(engines):
+    here, there = engines
+    inside = there._engine.get_tokenizer()
+    tokens = [[token] for token in range(len(here.tokenizer))]
+    assert inside.batch_decode(tokens) == here.tokenizer.batch_decode(tokens)
+
+
+def test_a_model_that_it_cannot_run_is_one_clear_line():
+    with pytest.raises(InputError, match="models/agent/0: vLLM cannot run this model here"):
+        VllmGenerator(label_world.REPO / "models/agent/0")
+
+
+def test_trajectories_and_labels_of_the_laptop_world_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    qwen_world.write_world(tmp_path, STEPS)
+    few = {"trajectories": {"questions": 40}, "correctness": {"mode": "exhaustive"}}
+    for engine in ("transformers", "vllm"):
+        qwen_world.set_params(**few, compute={"engine": engine, "threads": 1})
+        qwen_world.run_stage(trajectories, engine)
+    for name in ("trajectories.jsonl", "trajectories.json"):
+        assert_same(name)
+    shutil.copy("vllm/trajectories.jsonl", ".")
+    told = read_jsonl("trajectories.jsonl")
+    assert {row["stop"] for row in told} >= {"answer"} and sum(row["searches"] for row in told)
+    qwen_world.run_stage(candidates)
+    label_world.write_relevance(0)
+    for engine in ("transformers", "vllm"):
+        qwen_world.set_params(**few, compute={"engine": engine, "threads": 1})
+        qwen_world.run_stage(correctness, engine)
+    for name in ("correctness.jsonl", "correctness.json"):
+        assert_same(name)
+    figures = read_json("vllm/correctness.json")
+    assert 0 < figures["correct"] < figures["evaluated"]
+
+
+def assert_same(name: str) -> None:
+    assert Path("vllm", name).read_bytes() == Path("transformers", name).read_bytes(), name
