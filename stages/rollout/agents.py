@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from stages.params import Compute, Engine, Generation
@@ -41,7 +42,8 @@ def load_agent(folder: str | Path, generation: Generation, compute: Compute) -> 
 def load_judge(folder: str | Path, generation: Generation, compute: Compute) -> Generator:
     """The judging language model of `folder`: here, or at `compute.judge_url` if that is set."""
     if compute.judge_url is None:
-        return load_agent(folder, generation, compute)
+        share = replace(compute, tensor_parallel=compute.judge_tensor_parallel)
+        return load_agent(folder, generation, share)
     from stages.rollout.endpoint_generator import EndpointGenerator
 
     return EndpointGenerator(folder, compute.judge_url, concurrency=compute.generation_batch)
@@ -49,4 +51,4 @@ def load_judge(folder: str | Path, generation: Generation, compute: Compute) -> 
 
 def judge_devices(compute: Compute) -> int:
     """How many devices of this machine `load_judge` takes, if `compute.device` is one."""
-    return compute.tensor_parallel if compute.judge_url is None else 0
+    return compute.judge_tensor_parallel if compute.judge_url is None else 0
