@@ -5,7 +5,7 @@ Out: the agent as a plain transformers folder, its curves and its figures.
 Every turn starts from the base agent again, never from the agent before. As in the paper: exact
 match as the reward, GAE with a value model, low-variance KL to the base, clipping, and retrieved
 tokens masked out of all of them. Ours: KL is a term of the loss. `agent.trainer` says who trains: a
-loop small enough for a CPU (stages/ppo), or verl on GPUs (stages/verl_ppo), by the same arithmetic.
+loop small enough for a CPU (stages/loop_ppo), or verl on GPUs (stages/verl_ppo).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def trainer_of(trainer: Trainer) -> Callable:
     if trainer is Trainer.verl:
         from stages.verl_ppo.training import train
     else:
-        from stages.ppo.local import train
+        from stages.loop_ppo.training import train
     return train
 
 

@@ -25,7 +25,7 @@ class Engine(Enum):
 
 
 class Trainer(Enum):
-    """What trains the agent: the loop of stages/ppo in this process, or verl's on a cluster."""
+    """What trains the agent: the loop of stages/loop_ppo in this process, or verl's on a cluster."""
 
     loop = "loop"
     verl = "verl"
