@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from rollout_models import make_model, make_tokenizer, save
 
+from stages.compose import compose
 from stages.errors import InputError
-from stages.params import Agent, Compute, Generation, Params, Rollout, Trainer
+from stages.params import Agent, Compute, Generation, Params, Rollout, Trainer, load_params
 from stages.verl_ppo import config, training
 from stages.verl_ppo.files import Files
 
@@ -22,7 +23,7 @@ PAPER = Params(
         questions=512,
         rollouts=1,
         mini_batch=256,
-        micro_batch=4,
+        micro_batch=64,
         policy_learning_rate=1e-6,
         value_learning_rate=1e-5,
         kl_coefficient=0.001,
@@ -90,8 +91,8 @@ def test_the_papers_figures_reach_verl(base, tmp_path):
     assert (rollout.max_model_len, rollout.temperature) == (4096, 1)
     assert (whole.trainer.n_gpus_per_node, whole.trainer.nnodes) == (8, 2)
     assert rollout.tensor_model_parallel_size == 2
-    assert actor.ppo_max_token_len_per_gpu == 4 * (4096 + 800)
-    assert critic.ppo_infer_max_token_len_per_gpu == actor.ppo_max_token_len_per_gpu
+    passes = (actor.ppo_micro_batch_size_per_gpu, critic.fsdp.micro_batch_size_per_gpu)
+    assert passes == (4, 4)  # 64 over 16 devices
     assert whole.ray_kwargs.ray_init.address == "auto"
 
 
@@ -109,8 +110,10 @@ def test_one_machine_keeps_its_ports_to_itself(base, tmp_path):
 @pytest.mark.parametrize(
     ("block", "changes", "said"),
     [
-        ("agent", {"mini_batch": 250}, r"'agent\.mini_batch' \(250\) must be a multiple"),
+        ("agent", {"mini_batch": 250}, r"rollouts' \(512\) must be a multiple of .* \(250\)"),
         ("agent", {"rollouts": 3}, r"multiple of 'agent\.rollouts' \(3\)"),
+        ("agent", {"mini_batch": 8}, r"'agent\.mini_batch' \(8\) must .*nodes' \(16\)"),
+        ("agent", {"micro_batch": 48}, r"multiple of 'agent\.micro_batch over all .* \(48\)"),
         ("compute", {"tensor_parallel": 3}, r"multiple of 'compute\.tensor_parallel' \(3\)"),
         ("compute", {"ray": None}, r"'compute\.ray' must be an address that all 2 nodes"),
         ("compute", {"retriever_url": None}, r"'compute\.retriever_url' must be an address"),
@@ -120,6 +123,15 @@ def test_what_cannot_be_shared_out_is_refused(block, changes, said):
     config.check(PAPER)
     with pytest.raises(InputError, match=said):
         config.check(replace(PAPER, **{block: replace(getattr(PAPER, block), **changes)}))
+
+
+@pytest.mark.parametrize("scale", ["gpu", "paper"])
+def test_the_scales_that_use_verl_can_be_shared_out(scale, tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    compose(tmp_path / "params.yaml", [f"scale={scale}"])
+    params = load_params(tmp_path / "params.yaml")
+    assert params.agent.trainer is Trainer.verl
+    config.check(params)
 
 
 def test_without_a_gpu_the_trainer_says_so(monkeypatch):

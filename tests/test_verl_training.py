@@ -10,6 +10,8 @@ from __future__ import annotations
 import csv
 import importlib.util
 import json
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -51,9 +53,9 @@ SETTINGS = {
         "questions": 6,
         "rollouts": 4,
         "mini_batch": 12,
-        "micro_batch": 8,
+        "micro_batch": 6,
         "max_searches": 2,
-        "policy_learning_rate": 1e-2,
+        "policy_learning_rate": 1e-3,
         "policy_warmup": 0.0,
         "value_learning_rate": 1e-2,
         "adam_epsilon": 1e-8,
@@ -64,14 +66,14 @@ SETTINGS = {
 
 
 def write_base(folder: Path) -> Path:
-    """A Qwen2 taught to search a plant and then to answer any color: right a quarter of the time."""
+    """A Qwen2 taught to search and then to answer any color: right a quarter of the time."""
     torch.set_num_threads(1)
     told = [turns(plant, color) for plant in PLANTS for color in COLORS]
     tokenizer = make_tokenizer(["".join(text for text, _ in turn) for turn in told])
     model = make_model("qwen2", tokenizer)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
     rows = [[(tokenizer.encode(text), own) for text, own in turn] for turn in told]
-    ids = [sum((part for part, _ in row), []) for row in rows]
+    ids = [[token for part, _ in row for token in part] for row in rows]
     masks = [[int(own) for part, own in row for _ in part] for row in rows]
     batch = collate(ids, masks, [0.0] * len(rows))
     for _ in range(300):
@@ -90,7 +92,7 @@ def project(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
-        patch.setenv("PYTHONPATH", f"{tests.parent}:{tests}")
+        patch.setenv("PYTHONPATH", os.pathsep.join([str(tests), *filter(None, sys.path)]))
         patch.setenv("VERL_USE_EXTERNAL_MODULES", "verl_cpu")
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setattr(training, "check_machine", lambda: None)
@@ -134,8 +136,7 @@ def test_a_killed_training_goes_on_and_ends_in_a_plain_model_folder(project, mon
         assert 0 < row["em"] < 1
         assert row["searches"] > 0.5
         assert row["entropy"] > 0.01
-    assert rows[0]["kl"] < 0.1
-    assert rows[1]["kl"] > 1e-3
+    assert rows[0]["kl"] < rows[1]["kl"] < 1
     figures = json.loads(Path("agent.json").read_text())
     assert (figures["in"], figures["out"], figures["steps"]) == (6, 6, 2)
     assert not scratch.exists()

@@ -151,9 +151,9 @@ def _policy(whole, folder: Path):
     settings = omega_conf_to_dataclass(whole.actor_rollout_ref.actor)
     engine = settings.engine
     engine.use_dynamic_bsz = settings.use_dynamic_bsz
-    engine.max_token_len_per_gpu = settings.ppo_max_token_len_per_gpu
+    engine.micro_batch_size_per_gpu = settings.ppo_micro_batch_size_per_gpu
     rollout = whole.actor_rollout_ref.rollout
-    engine.infer_max_token_len_per_gpu = rollout.log_prob_max_token_len_per_gpu
+    engine.infer_micro_batch_size_per_gpu = rollout.log_prob_micro_batch_size_per_gpu
     model = omega_conf_to_dataclass(whole.actor_rollout_ref.model)
     worker = _worker("language_model", model, settings)
     worker.set_loss_fn(partial(ppo_loss, config=settings))
@@ -163,8 +163,6 @@ def _policy(whole, folder: Path):
 def _critic(whole, head: torch.Tensor):
     """A worker for the critic, made as verl's trainer makes it; with `head`, its first weights."""
     settings = omega_conf_to_dataclass(whole.critic)
-    settings.engine.infer_max_token_len_per_gpu = settings.ppo_infer_max_token_len_per_gpu
-    settings.engine.max_token_len_per_gpu = settings.ppo_infer_max_token_len_per_gpu
     worker = _worker("value_model", settings.model, settings)
     score = worker.engine.module.score
     assert not any(parameter.to_local().any() for parameter in score.parameters())

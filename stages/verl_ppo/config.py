@@ -23,9 +23,12 @@ def check(params: Params) -> None:
     """InputError if verl could not share the work out as `params` say."""
     agent, compute = params.agent, params.compute
     devices, all_devices = compute.devices * compute.nodes, "compute.devices x compute.nodes"
+    batch, pass_ = agent.questions * agent.rollouts, devices * micro_batch(params)
     for name, value, divisor_name, divisor in (
+        ("agent.questions x agent.rollouts", batch, "agent.mini_batch", agent.mini_batch),
         ("agent.mini_batch", agent.mini_batch, "agent.rollouts", agent.rollouts),
         ("agent.mini_batch", agent.mini_batch, all_devices, devices),
+        ("agent.mini_batch", agent.mini_batch, "agent.micro_batch over all devices", pass_),
         (all_devices, devices, "compute.tensor_parallel", compute.tensor_parallel),
     ):
         if value % divisor:
@@ -39,6 +42,11 @@ def check(params: Params) -> None:
                 f"params.yaml: 'compute.{name}' must be an address that all {compute.nodes} nodes "
                 "reach: docs/scale.md says how to start it"
             )
+
+
+def micro_batch(params: Params) -> int:
+    """Rollouts in a forward pass of one device."""
+    return max(1, params.agent.micro_batch // (params.compute.devices * params.compute.nodes))
 
 
 def longest(params: Params) -> int:
@@ -119,8 +127,8 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
     settings = {
         "strategy": "fsdp2",  # of the reference too
         "ppo_mini_batch_size": agent.mini_batch // agent.rollouts,  # in questions
-        "use_dynamic_bsz": True,  # of the reference and the critic too
-        "ppo_max_token_len_per_gpu": agent.micro_batch * longest(params),
+        "use_dynamic_bsz": False,  # it counts tokens without the padding that is there
+        "ppo_micro_batch_size_per_gpu": micro_batch(params),
         "ppo_epochs": agent.epochs,
         "shuffle": True,
         "data_loader_seed": seed % 2**31,
@@ -142,6 +150,8 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
         | _sharding("actor_rollout_ref.actor.fsdp_config", params)
         | _sharding("actor_rollout_ref.ref.fsdp_config", params)
         | {
+            "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": micro_batch(params),
+            "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu": micro_batch(params),
             "algorithm.adv_estimator": "gae",
             "algorithm.gamma": agent.gamma,
             "algorithm.lam": agent.lam,
@@ -151,11 +161,13 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
 
 
 def _critic(params: Params, model: str, seed: int, files: Files) -> dict:
-    agent, tokens = params.agent, params.agent.micro_batch * longest(params)
+    agent, size = params.agent, micro_batch(params)
     settings = {
         "strategy": "fsdp2",
-        "ppo_max_token_len_per_gpu": tokens,
-        "+ppo_infer_max_token_len_per_gpu": tokens,  # what verl 0.9.1 goes by, training too
+        "ppo_micro_batch_size_per_gpu": size,
+        "+fsdp.use_dynamic_bsz": False,  # verl 0.9.1 hands these three on for the actor alone
+        "+fsdp.micro_batch_size_per_gpu": size,
+        "+fsdp.infer_micro_batch_size_per_gpu": size,
         "data_loader_seed": seed % 2**31,
         "cliprange_value": agent.value_clip,
         "optim.lr": agent.value_learning_rate,

@@ -10,6 +10,7 @@ import sys
 import time
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 from stages.errors import InputError
 from stages.models import model_path
@@ -76,11 +77,9 @@ def forget_after(files: Files, done: int) -> None:
 def retriever_of(task: Task):
     """A context: the address of the retriever server, of a new one where there is none."""
     address = task.params.compute.retriever_url
-    return (
-        nullcontext(address)
-        if address
-        else running_server(task.index, task.passages, task.retriever)
-    )
+    if address is not None:
+        return nullcontext(address)
+    return running_server(task.index, task.passages, task.retriever)
 
 
 def prepare(task: Task, files: Files, retriever: str) -> dict:
@@ -94,7 +93,7 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     from stages.rollout.replies import end_ids, window_of
     from stages.rollout.tokenizer import load_tokenizer
 
-    params, model = task.params, model_path(task.base)
+    params, model = task.params, str(Path(model_path(task.base)).resolve())
     about = AutoConfig.from_pretrained(model, trust_remote_code=False)
     tokenizer = load_tokenizer(task.base)
     tokenizer.save_pretrained(files.tokenizer)
