@@ -24,11 +24,12 @@ from stages.records import read_jsonl, read_questions, write_json
 from stages.retrieval.searcher import load_searcher
 from stages.rollout import loop
 from stages.rollout.agents import load_agent
+from stages.rollout.draw import draw_questions
 from stages.rollout.protocol import Protocol
 
 OUTPUT = Path("metrics/benchmarks/generation.json").resolve()
 MACHINE = "2 cores, 23 GB of memory, no GPU; one thread an engine"
-ROUNDS, STEPS, QUERIES, SAMPLED = 3, 400, 30, 256
+ROUNDS, STEPS, QUESTIONS, QUERIES, SAMPLED = 3, 250, 100, 60, 256
 ENGINES = ("transformers", "vllm")
 
 
@@ -39,8 +40,8 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     os.chdir(folder)
     if not Path("agent").exists():
-        qwen_world.write_world(Path.cwd(), STEPS)
-    qwen_world.set_params(compute={"threads": 1})
+        qwen_world.write_world(STEPS, QUESTIONS)
+    qwen_world.set_params(trajectories={"questions": QUESTIONS}, compute={"threads": 1})
     given = params.load_params()
     engines, starts = {}, {}
     for name in ENGINES:
@@ -49,6 +50,9 @@ def main() -> None:
         engines[name] = load_agent("agent", given.generation, compute)
         starts[name] = round(time.perf_counter() - began, 1)
     play = partial(_play, given)
+    if not Path("candidates.jsonl").exists():
+        qwen_world.run_stage(trajectories)
+        qwen_world.run_stage(candidates)
     told = {name: play(engine) for name, engine in engines.items()}
     labels = {name: _labels(given, engine) for name, engine in engines.items()}
     samples = {name: _samples(engine) for name, engine in engines.items()}
@@ -56,7 +60,7 @@ def main() -> None:
         "machine": MACHINE,
         "model": "Qwen2 of 2 layers, width 128, float32",
         "start_seconds": starts,
-        "trajectories": _agreement(told),
+        "trajectories": _agreement(told) | {"right": sum(row["em"] for row in told["vllm"])},
         "labels": _agreement(labels) | {"correct": sum(labels["vllm"])},
         "samples": _agreement(samples),
         "tokens_a_second": _speed(engines, told["vllm"]),
@@ -65,7 +69,9 @@ def main() -> None:
 
 
 def _questions(given: params.Params) -> list:
-    return read_questions("data/questions/train.jsonl")[: given.trajectories.questions]
+    """Those that the agent was taught, and as many that it was not."""
+    available = read_questions("data/questions/train.jsonl")
+    return draw_questions(available, 2 * QUESTIONS, given.seed, "trajectories", 1)
 
 
 def _tools(given: params.Params):
@@ -75,7 +81,7 @@ def _tools(given: params.Params):
 
 
 def _play(given: params.Params, engine) -> list[dict]:
-    """Trajectories of the training questions."""
+    """Trajectories of the questions."""
     search, protocol, limits = _tools(given)
     rollouts = [loop.start(q, protocol, engine.tokenizer) for q in _questions(given)]
     loop.run(rollouts, engine, search, protocol, limits)
@@ -84,9 +90,6 @@ def _play(given: params.Params, engine) -> list[dict]:
 
 def _labels(given: params.Params, engine) -> list[int]:
     """GAC of every candidate of some queries."""
-    if not Path("candidates.jsonl").exists():
-        qwen_world.run_stage(trajectories)
-        qwen_world.run_stage(candidates)
     rows = read_jsonl("candidates.jsonl")[:QUERIES]
     passages = find_passages("data/passages.jsonl", rows)
     by_id = {row["id"]: row for row in read_jsonl("trajectories.jsonl")}
