@@ -147,8 +147,9 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
         assert ids == rollout.token_ids
         assert mask == rollout.mask[rollout.prompt_length :]
         assert made.non_tensor_batch["answer"][row] == rollout.answer
-        likely = made.batch["rollout_log_probs"][row][shown].tolist()
-        assert likely == [-float(token) * own for token, own in zip(ids[-len(mask) :], mask)]
+        likely = made.batch["rollout_log_probs"][row][shown].tolist()[: len(mask)]
+        response = ids[rollout.prompt_length :]
+        assert likely == [-float(token) * own for token, own in zip(response, mask, strict=True)]
         reward = exact_match(rollout.answer, rollout.question.golden_answers)
         scores = made.batch["rm_scores"][row][shown]
         assert scores.sum() == scores[-1] == reward
