@@ -19,6 +19,11 @@ from stages.scratch import Scratch
 
 RETRIES = 3  # of a part whose worker was lost, and of workers that never came up
 
+ENVIRONMENT = {  # of a Ray that we start
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_process_group_cleanup_enabled": "1",  # the engine of a worker that dies ends with it
+}
+
 Part = list
 Advance = Callable[[int], object]  # is told of rows as they are finished
 Work = Callable[[Part, Advance], list[dict]]
@@ -202,7 +207,8 @@ def connect(compute: Compute) -> None:
     """
     import ray
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
     options = {"logging_level": "ERROR", "log_to_driver": False}
     if compute.ray == "local":
         cpus = max(os.cpu_count() or 1, compute.workers * compute.threads)

@@ -1,9 +1,11 @@
 """The laptop world with an agent that vLLM's CPU build can load: a Qwen2 of the same vocabulary.
 
-(The base agent is an LFM2, which that build cannot start.) It is taught on the world's
-demonstrations, as the base agent is, for long enough to search and to answer.
+(The base agent is an LFM2, which that build cannot start.) A minute's training has to do, so it is
+taught, as the base agent is, on demonstrations, but on those of this very world: it learns them by
+heart, searches and answers, and other passages than it knows throw it off now and then.
 """
 
+import random
 import shutil
 from pathlib import Path
 
@@ -13,9 +15,10 @@ from label_world import REPO
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from stages import candidates, corpus, correctness, index, questions, trajectories
-from stages.language.lessons import agent_lessons
 from stages.language.supervised import Recipe, train
-from stages.language.tokenizer import make_tokenizer, world_texts
+from stages.records import read_jsonl, write_json
+from stages.rollout.tokenizer import load_tokenizer
+from stages.world.demonstrations import Segment, question_segment
 
 SEARCHER = {"agent": "agent", "retriever": "agent", "index": "index"}  # BM25 asks no encoder
 SEARCHER |= {"passages": "data/passages.jsonl"}
@@ -27,14 +30,16 @@ FILES = {
 }
 
 
-def write_world(folder: Path, steps: int) -> None:
-    """Corpus, questions, BM25 index and agent in `folder`, which must be the working folder."""
-    shutil.copy(REPO / "params.yaml", folder)
+def write_world(steps: int, asked: int) -> None:
+    """Corpus, questions, BM25 index and an agent taught on `asked` questions, in this folder."""
+    set_params(trajectories={"questions": asked})
     corpus.main(["--output", "data"])
     questions.main(["--corpus", "data", "--output", "data/questions"])
     files = {"passages": SEARCHER["passages"], "output": "index", "metrics": "index.json"}
     index.main(["--bm25", *_flags(files)])
-    write_agent(Path("agent"), steps)
+    write_json("agent/scripted.json", {"tokenizer": str(REPO / "models/agent/0")})
+    told = read_jsonl(run_stage(trajectories, "scripted"))
+    write_agent([_segments(row) for row in told], steps)
 
 
 def set_params(**blocks) -> None:
@@ -59,9 +64,17 @@ def _flags(files: dict[str, str]) -> list[str]:
     return [part for name, value in files.items() for part in (f"--{name}", value)]
 
 
-def write_agent(folder: Path, steps: int) -> Path:
-    """Train the agent into `folder`."""
-    tokenizer = make_tokenizer(world_texts())
+def _segments(row: dict) -> list[Segment]:
+    """A trajectory as a demonstration."""
+    segments = [question_segment(row["question"])]
+    for turn in row["turns"]:
+        segments += [Segment(turn["text"], True), Segment(turn["information"], False)]
+    return segments[:-1]
+
+
+def write_agent(told: list[list[Segment]], steps: int) -> None:
+    """Train on the demonstrations, and put the model in the place of the scripted agent."""
+    tokenizer = load_tokenizer(REPO / "models/agent/0")
     torch.manual_seed(0)
     model = Qwen2ForCausalLM(
         Qwen2Config(
@@ -79,9 +92,12 @@ def write_agent(folder: Path, steps: int) -> Path:
             eos_token_id=tokenizer.eos_token_id,
         )
     )
-    lessons = agent_lessons(easy_steps=0, doubt=0.0)
+
+    def draw(step: int, name: str) -> list[Segment]:
+        return random.Random(name).choice(told)
+
     recipe = Recipe(steps, batch_size=16, learning_rate=3e-3)
-    train(model, tokenizer, lessons, recipe, Path("training.pt"), "agent")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    train(model, tokenizer, draw, recipe, Path("training.pt"), "agent")
+    shutil.rmtree("agent")
+    model.save_pretrained("agent")
+    tokenizer.save_pretrained("agent")

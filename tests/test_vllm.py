@@ -16,7 +16,7 @@ from rollout_models import make_model, make_tokenizer, save
 
 from stages import candidates, correctness, trajectories
 from stages.errors import InputError
-from stages.records import read_json, read_jsonl
+from stages.records import read_json
 from stages.rollout.generator import TransformersGenerator
 from stages.rollout.vllm_generator import VllmGenerator
 
@@ -29,7 +29,7 @@ TEXTS = [
     "Bo works as of in city film film film",
     "x",
 ]
-STEPS = 400  # of the agent's training
+QUESTIONS = 20
 
 
 @pytest.fixture(scope="module")
@@ -87,27 +87,35 @@ def test_a_model_that_it_cannot_run_is_one_clear_line():
 
 
 def test_trajectories_and_labels_of_the_laptop_world_are_the_same(tmp_path, monkeypatch):
+    """The labels by two engines on two Ray workers, as several devices have them."""
     monkeypatch.chdir(tmp_path)
-    qwen_world.write_world(tmp_path, STEPS)
-    few = {"trajectories": {"questions": 40}, "correctness": {"mode": "exhaustive"}}
-    for engine in ("transformers", "vllm"):
-        qwen_world.set_params(**few, compute={"engine": engine, "threads": 1})
-        qwen_world.run_stage(trajectories, engine)
-    for name in ("trajectories.jsonl", "trajectories.json"):
-        assert_same(name)
+    qwen_world.write_world(steps=150, asked=QUESTIONS)
+    computed(trajectories, "transformers")
+    computed(trajectories, "vllm")
+    assert_same("trajectories")
+    assert 0 < read_json("vllm/trajectories.json")["em"] < 1
     shutil.copy("vllm/trajectories.jsonl", ".")
-    told = read_jsonl("trajectories.jsonl")
-    assert {row["stop"] for row in told} >= {"answer"} and sum(row["searches"] for row in told)
     qwen_world.run_stage(candidates)
     label_world.write_relevance(0)
-    for engine in ("transformers", "vllm"):
-        qwen_world.set_params(**few, compute={"engine": engine, "threads": 1})
-        qwen_world.run_stage(correctness, engine)
-    for name in ("correctness.jsonl", "correctness.json"):
-        assert_same(name)
+    computed(correctness, "transformers")
+    monkeypatch.setattr(correctness, "SHARD", 64)
+    computed(correctness, "vllm", ray="local", workers=2)
+    assert_same("correctness")
     figures = read_json("vllm/correctness.json")
     assert 0 < figures["correct"] < figures["evaluated"]
 
 
+def computed(stage, engine: str, **compute) -> None:
+    """Run the stage into the folder `engine`."""
+    qwen_world.set_params(
+        trajectories={"questions": QUESTIONS},
+        correctness={"mode": "exhaustive"},
+        compute={"engine": engine, "threads": 1, **compute},
+    )
+    qwen_world.run_stage(stage, engine)
+
+
 def assert_same(name: str) -> None:
-    assert Path("vllm", name).read_bytes() == Path("transformers", name).read_bytes(), name
+    """The rows and the figures of both engines."""
+    for file in (f"{name}.jsonl", f"{name}.json"):
+        assert Path("vllm", file).read_bytes() == Path("transformers", file).read_bytes(), file
