@@ -28,7 +28,7 @@ from stages.rollout.draw import draw_questions
 from stages.rollout.protocol import Protocol
 
 OUTPUT = Path("metrics/benchmarks/generation.json").resolve()
-MACHINE = "2 cores, 23 GB of memory, no GPU; one thread an engine"
+MACHINE = "2 cores, 23 GB of memory, no GPU; one thread a model, in a process of its own with vLLM"
 ROUNDS, STEPS, QUESTIONS, QUERIES, SAMPLED = 3, 250, 100, 60, 256
 ENGINES = ("transformers", "vllm")
 
@@ -48,7 +48,7 @@ def main() -> None:
         compute = params.Compute(threads=1, engine=params.Engine(name))
         began = time.perf_counter()
         engines[name] = load_agent("agent", given.generation, compute)
-        starts[name] = round(time.perf_counter() - began, 1)
+        starts[name] = round(time.perf_counter() - began, 2)
     play = partial(_play, given)
     if not Path("candidates.jsonl").exists():
         qwen_world.run_stage(trajectories)
