@@ -38,6 +38,7 @@ def main() -> None:
         corpus.make_encoder(folder)
         corpus.write_params(folder, kind="exact")
         corpus.finish(corpus.start_index(folder, "exact"))
+    corpus.write_params(folder, texts=8)
     os.chdir(folder)
     os.environ.update(corpus.environment())
     passages = PassageFile("passages.jsonl", np.load("exact/starts.npy"))
