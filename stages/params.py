@@ -25,7 +25,7 @@ class Engine(Enum):
 
 
 class Trainer(Enum):
-    """What trains the agent: the loop of stages/loop_ppo in this process, or verl's on a cluster."""
+    """What trains the agent: stages/loop_ppo in this process, or verl on GPUs and clusters."""
 
     loop = "loop"
     verl = "verl"
