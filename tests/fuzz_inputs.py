@@ -1,6 +1,6 @@
 """Malformed and hostile inputs at every boundary: one clear error, or none, and never a traceback.
 
-    FUZZ_CASES=10000 pytest -s tests/test_fuzz.py     # prints what became of the cases
+    FUZZ_CASES=10000 pytest -n 0 -s tests/test_fuzz.py     # prints what became of the cases
 
 Without FUZZ_CASES a short version runs. A case is a function of its number.
 """

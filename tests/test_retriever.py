@@ -21,7 +21,6 @@ from stages.retrieval.contrast import InstanceLoss
 from stages.retrieval.encoding import Retriever
 from stages.retrieval.folder import Asking, read_asking
 from stages.retrieval.fresh import vocabulary
-from stages.retrieval.processes import run_processes
 
 REPO = Path(__file__).parents[1]
 SMALL = {"layers": 1, "width": 32, "heads": 2, "max_length": 48}
@@ -165,31 +164,6 @@ def curve(folder: Path) -> np.ndarray:
     return np.loadtxt(folder.with_suffix(".csv"), delimiter=",", skiprows=1)
 
 
-def assert_trained_alike(first: Path, second: Path) -> None:
-    """Two retrievers that differ by rounding, little of what training changed."""
-    one, other = (load_file(folder / "model.safetensors") for folder in (first, second))
-    start = load_file("R0/model.safetensors")
-    moved = max(np.abs(one[name] - start[name]).max() for name in one)
-    apart = max(np.abs(one[name] - other[name]).max() for name in one)
-    assert apart < moved / 50
-    curves = [
-        np.loadtxt(folder.with_suffix(".csv"), delimiter=",", skiprows=1)
-        for folder in (first, second)
-    ]
-    assert np.allclose(*curves, atol=1e-4)
-
-
-def test_two_processes_and_the_gradient_cache_train_as_one(inside):
-    set_params(inside, retriever={"steps": 5, "batch_size": 8})
-    alone = make_retriever(inside, "alone")
-    set_params(inside, retriever={"steps": 5, "batch_size": 8, "cached_batch": 3})
-    assert_trained_alike(alone, make_retriever(inside, "cached"))
-    options = {"steps": 5, "batch_size": 4, "processes": 2, "cached_batch": 4}
-    set_params(inside, retriever=options)
-    assert_trained_alike(alone, make_retriever(inside, "two"))
-    assert not list(Path("tmp/scratch").iterdir())
-
-
 def test_activations_that_are_computed_twice_change_nothing(inside, monkeypatch):
     set_params(inside, retriever={"steps": 4, "batch_size": 8})
     kept = hashes(make_retriever(inside, "kept_activations"))
@@ -209,13 +183,6 @@ def test_training_in_half_precision(inside):
     set_params(inside, retriever={"steps": 4, "dtype": "float16"})
     with pytest.raises(InputError, match="float16 needs a GPU"):
         make_retriever(inside, "none")
-
-
-def test_what_is_wrong_is_one_line_from_any_process():
-    with pytest.raises(InputError, match=r"^nothing\.json: cannot be read \(No such file"):
-        run_processes(2, "cpu", read_json, "nothing.json")
-    with pytest.raises(InputError, match="is 999, and this machine has"):
-        run_processes(999, "cuda", read_json, "nothing.json")
 
 
 def test_another_seed_gives_another_retriever(inside):

@@ -107,6 +107,11 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str, la
     )
     if arguments.n_gpu > 1:
         arguments._n_gpu = 1  # or it would spread each batch over all GPUs in sight
+    if device == "cpu" and arguments.world_size > 1:
+        import torch
+
+        # or it would be cpu:1 and so on, where torch cannot load a checkpoint
+        arguments._setup_devices = torch.device("cpu")
     steps = rows // (recipe.batch_size * arguments.world_size)
     if steps == 0:
         raise InputError(f"{rows} training rows do not fill one step: lower the batch size")
