@@ -337,3 +337,22 @@ def test_a_process_says_which_passage_is_bad(large, tmp_path):
     workers.work(job, "cpu", theirs)
     with pytest.raises(InputError, match=r"bad\.jsonl:8: expected an object with 'id'"):
         workers.received(ours, None)
+
+
+def test_a_bm25_index_does_not_depend_on_the_hash_seed(place, tmp_path):
+    program = f"""
+from pathlib import Path
+from stages.retrieval import bm25
+from stages.retrieval.corpus import PassageFile, line_starts
+path = Path({str(place)!r}, "passages.jsonl")
+bm25.build(PassageFile(path, line_starts(path)), Path("built"))
+"""
+    built = []
+    for seed in "12":
+        folder = tmp_path / seed
+        (folder / "built").mkdir(parents=True)
+        environment = os.environ | {"PYTHONHASHSEED": seed, "PYTHONPATH": str(REPO)}
+        subprocess.run([sys.executable, "-c", program], cwd=folder, env=environment, check=True)
+        files = sorted((folder / "built").iterdir())
+        built.append({file.name: file.read_bytes() for file in files})
+    assert built[0] == built[1] and built[0]

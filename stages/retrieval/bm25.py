@@ -15,7 +15,8 @@ def build(passages: PassageFile, folder: str | Path) -> None:
     """Index the passages' `contents` and save the index into `folder`."""
     import bm25s
 
-    tokens = bm25s.tokenize([p.contents for p in passages], return_ids=False, show_progress=False)
+    # Ids by first appearance; without them bm25s numbers its words by Python's hash seed.
+    tokens = bm25s.tokenize([p.contents for p in passages], return_ids=True, show_progress=False)
     index = bm25s.BM25(method="lucene")
     index.index(tokens, show_progress=False)
     index.save(folder, show_progress=False)
