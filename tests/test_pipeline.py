@@ -147,5 +147,5 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
     assert len(listed) == 8 + 10 * turns + len(params["compare"])
     would_run = stages_run(command(clone, "dvc", "repro", "--dry"))
     assert would_run <= listed
-    if scale not in ("smoke", "laptop"):  # health looks at metrics, which nothing changed yet
-        assert listed - would_run == {name for name in listed if name.startswith("health")}
+    if scale not in ("smoke", "laptop"):  # a dry run changes nothing: later stages may look done
+        assert {"corpus", "questions", "base", "encoder", "index-0"} <= would_run
