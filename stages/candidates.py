@@ -12,7 +12,7 @@ from functools import partial
 from stages.errors import run
 from stages.params import Params, load_params
 from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, Workers, shards
+from stages.workers import Advance, Work, rows_of
 
 SHARD = 1024  # queries between two save points
 
@@ -30,7 +30,16 @@ def main(argv: list[str] | None = None) -> None:
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     key = fingerprint(params.candidates, args.trajectories, index)
     with Scratch(f"candidates@{args.turn}", key) as scratch:
-        rows = _search(asked, args, params, scratch)
+        rows = rows_of(
+            asked,
+            SHARD,
+            partial(_build, args, params),
+            params.compute,
+            scratch,
+            devices=1,
+            desc="candidates",
+            unit="query",
+        )
         kept = [row for row in rows if len(row["candidates"]) == params.candidates.top_k]
         write_jsonl(args.output, kept)
         write_json(args.metrics, _figures(trajectories, rows, kept))
@@ -46,20 +55,6 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, help="a row for each query, JSON Lines")
     parser.add_argument("--metrics", required=True, help="counts, JSON")
     return parser.parse_args(argv)
-
-
-def _search(
-    asked: list[dict], args: argparse.Namespace, params: Params, scratch: Scratch
-) -> list[dict]:
-    """The rows of `asked` with their candidates."""
-    from stages.progress import progress
-
-    with (
-        progress(total=len(asked), desc="candidates", unit="query") as bar,
-        Workers(partial(_build, args, params), params.compute, scratch, devices=1) as workers,
-    ):
-        parts = workers.map(shards(asked, SHARD), bar.update)
-        return [row for rows in parts for row in rows]
 
 
 def _build(args: argparse.Namespace, params: Params) -> Work:

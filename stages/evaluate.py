@@ -19,7 +19,7 @@ from stages.errors import InputError, run
 from stages.params import Params, load_params
 from stages.records import Question, read_questions, write_json, write_jsonl
 from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, Workers, shards
+from stages.workers import Advance, Work, rows_of
 
 SHARD = 512  # questions between two save points
 
@@ -37,7 +37,16 @@ def main(argv: list[str] | None = None) -> None:
     settings = [params.protocol, params.generation, params.rollout, params.evaluate]
     key = fingerprint(settings, *inputs)
     with Scratch(f"evaluate@{args.name}", key) as scratch:
-        rows = _evaluate(questions, args, params, scratch)
+        rows = rows_of(
+            questions,
+            SHARD,
+            partial(_build, args, params),
+            params.compute,
+            scratch,
+            devices=params.compute.tensor_parallel,
+            desc="evaluate",
+            unit="question",
+        )
         write_jsonl(args.output, rows)
         write_json(args.metrics, _figures(rows, args, params))
 
@@ -60,20 +69,6 @@ def _question_sets(folder: Path) -> Questions:
     if not files:
         raise InputError(f"{folder}: holds no question set (a file NAME.jsonl)")
     return [(file.stem, question) for file in files for question in read_questions(file)]
-
-
-def _evaluate(
-    questions: Questions, args: argparse.Namespace, params: Params, scratch: Scratch
-) -> list[dict]:
-    from stages.progress import progress
-
-    build, compute = partial(_build, args, params), params.compute
-    with (
-        progress(total=len(questions), desc="evaluate", unit="question") as bar,
-        Workers(build, compute, scratch, devices=compute.tensor_parallel) as workers,
-    ):
-        parts = workers.map(shards(questions, SHARD), bar.update)
-        return [row for rows in parts for row in rows]
 
 
 def _build(args: argparse.Namespace, params: Params) -> Work:

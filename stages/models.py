@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.hub import reaching_hub
 from stages.records import read_json, write_json
 
 REFERENCE = "reference.json"
@@ -43,13 +44,7 @@ def model_path(folder: str | Path) -> str:
 
 def _download(model: str, revision: str | None) -> str:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     patterns = ["*.json", "*.safetensors", "*.txt", "*.model", "*.jinja"]
-    try:
+    with reaching_hub(model, "neither a local folder nor a hub id"):
         return snapshot_download(model, revision=revision, allow_patterns=patterns)
-    except HFValidationError:
-        raise InputError(f"{model}: neither a local folder nor a hub id") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{model}: not on this machine, and the hub failed ({reason})") from None

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from stages.errors import run
 from stages.params import Params, RelevanceMode, load_params
 from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, Workers, shards
+from stages.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
     from stages.labels.judging import Asked, Prompts
@@ -72,17 +72,19 @@ def _judged(
 ) -> list[dict]:
     """The judge's rows for all candidates rows, trajectory by trajectory."""
     from stages.labels.judging import asked_of
-    from stages.progress import progress
     from stages.rollout.agents import judge_devices
 
-    asked = asked_of(candidates, args.trajectories, args.passages)
-    build, compute = partial(_build, args.judge, prompts, params), params.compute
-    with (
-        progress(total=len(candidates), desc="relevance", unit="query") as bar,
-        Workers(build, compute, scratch, devices=judge_devices(compute)) as workers,
-    ):
-        parts = workers.map(shards(asked, SHARD), bar.update)
-        return [row for rows in parts for row in rows]
+    return rows_of(
+        asked_of(candidates, args.trajectories, args.passages),
+        SHARD,
+        partial(_build, args.judge, prompts, params),
+        params.compute,
+        scratch,
+        devices=judge_devices(params.compute),
+        desc="relevance",
+        unit="query",
+        total=len(candidates),
+    )
 
 
 def _build(folder: str, prompts: Prompts, params: Params) -> Work:

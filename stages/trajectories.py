@@ -18,7 +18,7 @@ from stages.errors import InputError
 from stages.params import Params, load_params
 from stages.records import Question, read_questions, write_json, write_jsonl
 from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, Workers, shards
+from stages.workers import Advance, Work, rows_of
 
 SHARD = 256  # questions between two save points
 
@@ -39,23 +39,18 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
     key = fingerprint(settings, *inputs, arguments.questions)
     with Scratch(f"trajectories@{arguments.turn}", key) as scratch:
-        rows = _rows(questions, arguments, params, scratch)
+        rows = rows_of(
+            questions,
+            SHARD,
+            partial(_build, arguments, params),
+            params.compute,
+            scratch,
+            devices=params.compute.tensor_parallel,
+            desc="trajectories",
+            unit="question",
+        )
         write_jsonl(arguments.output, rows)
         write_json(arguments.metrics, figures(rows, len(questions)))
-
-
-def _rows(
-    questions: list[Question], arguments: argparse.Namespace, params: Params, scratch: Scratch
-) -> list[dict]:
-    from stages.progress import progress
-
-    build, compute = partial(_build, arguments, params), params.compute
-    with (
-        progress(total=len(questions), desc="trajectories", unit="question") as bar,
-        Workers(build, compute, scratch, devices=compute.tensor_parallel) as workers,
-    ):
-        parts = workers.map(shards(questions, SHARD), bar.update)
-        return [row for rows in parts for row in rows]
 
 
 def _build(arguments: argparse.Namespace, params: Params) -> Work:

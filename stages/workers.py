@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stages.errors import InputError
 from stages.params import Compute
+from stages.progress import progress
 from stages.scratch import Scratch
 
 RETRIES = 3  # of a part whose worker was lost, and of workers that never came up
@@ -34,6 +35,29 @@ def shards(items: list, size: int, first: int = 0) -> dict[str, Part]:
     """`items` in parts of `size`, each named by the number of its first item from `first` on."""
     starts = range(0, len(items), size)
     return {f"{first + start:08d}": items[start : start + size] for start in starts}
+
+
+def rows_of(
+    items: list,
+    size: int,
+    build: Build,
+    compute: Compute,
+    scratch: Scratch,
+    *,
+    devices: int,
+    desc: str,
+    unit: str,
+    total: int | None = None,
+) -> list[dict]:
+    """The rows of all `items`, in shards of `size`, with a progress bar over rows.
+
+    `total`: the rows that are expected, where an item gives several. See Workers for the others.
+    """
+    with (
+        progress(total=len(items) if total is None else total, desc=desc, unit=unit) as bar,
+        Workers(build, compute, scratch, devices=devices) as workers,
+    ):
+        return [row for rows in workers.map(shards(items, size), bar.update) for row in rows]
 
 
 class Workers:

@@ -15,8 +15,8 @@ def commit(path: str = "dvc.lock") -> dict:
 
     Without git, or where `path` was never committed, `commit` is None.
     """
-    found = _git("log", "-1", "--format=%H", "--", path)
-    changed = _git("status", "--porcelain", "--", path)
+    found = git("log", "-1", "--format=%H", "--", path)
+    changed = git("status", "--porcelain", "--", path)
     return {"commit": found or None, "changed_since": bool(changed)}
 
 
@@ -38,9 +38,12 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _git(*words: str) -> str:
+def git(*words: str) -> str:
+    """What a git command prints; empty where it fails, or takes longer than 10 seconds."""
     try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False)
-    except OSError:
+        done = subprocess.run(
+            ["git", *words], capture_output=True, text=True, check=False, timeout=10
+        )
+    except (OSError, subprocess.TimeoutExpired):
         return ""
     return done.stdout.strip() if done.returncode == 0 else ""

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.hub import reaching_hub
 from stages.records import read_yaml
 
 BLOCKS = ("passages", "contexts", "train", "test")
@@ -81,15 +82,9 @@ def local_path(entry: Entry) -> Path:
     if entry.path is not None:
         return Path(entry.path)
     from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     name = f"{entry.hub}@{entry.revision}/{entry.file}"
-    try:
+    with reaching_hub(name, f"'{entry.hub}' is no hub id"):
         return Path(
             hf_hub_download(entry.hub, entry.file, repo_type="dataset", revision=entry.revision)
         )
-    except HFValidationError:
-        raise InputError(f"{name}: '{entry.hub}' is no hub id") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{name}: not on this machine, and the hub failed ({reason})") from None

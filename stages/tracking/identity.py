@@ -9,11 +9,11 @@ import dataclasses
 import hashlib
 import json
 import os
-import subprocess
 from enum import Enum
 from pathlib import Path
 
 from stages.params import Params
+from stages.provenance.origin import git
 from stages.reporting.results import Results
 
 
@@ -52,20 +52,11 @@ def _digest(value: object) -> str:
 def origin() -> dict[str, str]:
     """Tags that say where a run comes from: git commit, dvc.lock, experiment name."""
     tags = {
-        "mlflow.source.git.commit": _commit(),
+        "mlflow.source.git.commit": git("rev-parse", "HEAD"),
         "dvc_lock": _lock(Path("dvc.lock")),
         "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
     }
     return {name: value for name, value in tags.items() if value}
-
-
-def _commit() -> str | None:
-    command = ["git", "rev-parse", "HEAD"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _lock(path: Path) -> str | None:
