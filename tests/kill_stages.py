@@ -4,7 +4,8 @@
 
 Runs the smallest flywheel once in a copy of the checkout, then each stage's own command again and
 again: killed at a moment drawn over its whole length, restarted until it ends. Its outputs must be
-those of the undisturbed run, and its scratch folder must be gone. About 20 seconds a kill.
+those of the undisturbed run, and its scratch folder must be gone. About 20 seconds a kill. The
+stage `base` is killed in a copy of its own: models with as little training as its have no labels.
 """
 
 from __future__ import annotations
@@ -17,17 +18,15 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from checkout import ENVIRONMENT, command, copy_of_checkout
 
-ROOT = Path(__file__).parents[1]
 STAGES = (
-    "base",
     "index-0",
     "agent@1",
     "trajectories@1",
@@ -37,14 +36,8 @@ STAGES = (
     "retriever@1",
     "evaluate@1",
 )
-SMALL = ("scale=smoke", "base.agent.steps=30", "base.judge.steps=30", "compute.checkpoint_steps=1")
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "DVC_NO_ANALYTICS": "1",
-    "OMP_NUM_THREADS": "1",
-}
-ENVIRONMENT.pop("PYTHONPATH", None)
+SMALL = ("scale=smoke", "compute.checkpoint_steps=1")
+BASE = ("base.agent.steps=60", "base.judge.steps=60")
 
 
 @dataclass(frozen=True)
@@ -57,30 +50,9 @@ class Trial:
     scratch_left: int
 
 
-def copy_of_checkout(folder: Path) -> Path:
-    """What git tracks here, as it stands, as a repository of its own with smallest parameters."""
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    command(folder, "git init -q")
-    command(folder, f"{sys.executable} -m stages.compose {' '.join(SMALL)}")
-    return folder
-
-
-def command(folder: Path, words: str) -> None:
-    """Run a command to its end; RuntimeError with what it said if it fails."""
-    done = subprocess.run(
-        words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, shell=True
-    )
-    if done.returncode:
-        raise RuntimeError(f"{words}\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
-
-
-def small_flywheel(folder: Path, stages: tuple[str, ...]) -> Flywheel:
+def small_flywheel(folder: Path, stages: tuple[str, ...], *overrides: str) -> Flywheel:
     """The smallest flywheel in a copy of the checkout, run as far as `stages` need."""
-    command(copy_of_checkout(folder), f"dvc repro {' '.join(stages)}")
+    command(copy_of_checkout(folder, *SMALL, *overrides), "dvc", "repro", *stages)
     return Flywheel(folder, stages)
 
 
@@ -111,13 +83,17 @@ class Flywheel:
         if stage not in self.seconds:
             self.remove_outputs(stage)
             start = time.monotonic()
-            command(self.folder, self.commands[stage])
+            self.run(stage)
             self.seconds[stage] = time.monotonic() - start
         self.remove_outputs(stage)
         killed = sum(self._killed(stage, draw) for _ in range(kills))
-        command(self.folder, self.commands[stage])
+        self.run(stage)
         left = len(list((self.folder / "tmp/scratch").glob("*")))
         return Trial(stage, killed, self.digest(stage) == self.digests[stage], left)
+
+    def run(self, stage: str) -> None:
+        """Run the stage's command to its end."""
+        command(self.folder, "bash", "-c", self.commands[stage])
 
     def remove_outputs(self, stage: str) -> None:
         """As DVC does before it starts a stage."""
@@ -170,10 +146,11 @@ def main() -> None:
     draw = random.Random(args.seed)
     with tempfile.TemporaryDirectory() as folder:
         flywheel, trials = small_flywheel(Path(folder) / "repo", STAGES), []
+        base = small_flywheel(Path(folder) / "base", ("base",), *BASE)
+        flywheels = {**dict.fromkeys(STAGES, flywheel), "base": base}
         while sum(trial.kills for trial in trials) < args.kills:
-            trials.append(
-                flywheel.trial(STAGES[len(trials) % len(STAGES)], draw.randint(1, 2), draw)
-            )
+            stage = list(flywheels)[len(trials) % len(flywheels)]
+            trials.append(flywheels[stage].trial(stage, draw.randint(1, 2), draw))
             print(trials[-1], flush=True)
     rows = table(trials)
     for row in rows:

@@ -1,67 +1,20 @@
 """The whole DAG, both turns, at the smallest size, from a clean clone; what a change reruns."""
 
 import json
-import os
 import random
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import yaml
+from checkout import ROOT, command, compose_in, copy_of_checkout, stages_run
 from kill_stages import Flywheel
 
-from stages.compose import compose
-
-ROOT = Path(__file__).parents[1]
 SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "DVC_NO_ANALYTICS": "1",
-    "GIT_AUTHOR_NAME": "test",
-    "GIT_AUTHOR_EMAIL": "test@example.org",
-    "GIT_COMMITTER_NAME": "test",
-    "GIT_COMMITTER_EMAIL": "test@example.org",
-}
-
-
-def command(folder: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == code, f"{' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-6000:]}"
-    return done.stdout + done.stderr
-
-
-def stages_run(output: str) -> set[str]:
-    """The stages that `dvc repro` says it ran."""
-    lines = (line for line in output.splitlines() if line.startswith("Running stage"))
-    return {line.split("'")[1] for line in lines}
 
 
 @pytest.fixture(scope="module")
 def clone(tmp_path_factory):
     """A clone of what git tracks here, as it stands in the working tree, at the smoke scale."""
-    folder = tmp_path_factory.mktemp("clone") / "repo"
-    tracked = command(ROOT, "git", "ls-files", "-z").split("\0")
-    for name in filter(None, tracked):
-        if (ROOT / name).exists():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, folder / name)
-    compose_in(folder, "scale=smoke")
-    command(folder, "git", "init", "-q")
-    command(folder, "git", "add", "-A")
-    command(folder, "git", "commit", "-qm", "smoke")
-    return folder
-
-
-def compose_in(folder: Path, *overrides: str) -> None:
-    here = os.getcwd()
-    os.chdir(folder)
-    try:
-        compose(folder / "params.yaml", list(overrides))
-    finally:
-        os.chdir(here)
+    return copy_of_checkout(tmp_path_factory.mktemp("clone") / "repo", "scale=smoke")
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +23,7 @@ def first_run(clone):
 
 
 def test_both_turns_run_and_the_kept_models_do_not(clone, first_run):
-    ran = stages_run(first_run)
+    ran = set(stages_run(first_run))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == listed - {"base"}
     assert {"agent@2", "retriever@2", "evaluate@2", "index@2", "compare@agent2_r1"} <= ran
@@ -84,13 +37,13 @@ def test_counts_balance(clone, first_run):
 
 
 def test_a_second_run_does_nothing(clone, first_run):
-    assert stages_run(command(clone, "dvc", "repro")) == set()
+    assert stages_run(command(clone, "dvc", "repro")) == []
 
 
 def test_the_same_seed_gives_the_same_hashes_again(clone, first_run):
     lock = (clone / "dvc.lock").read_text()
     learned = ("encoder", "agent@1", "relevance@1", "correctness@1", "retriever@1")
-    ran = stages_run(command(clone, "dvc", "repro", "--force", "--single-item", *learned))
+    ran = set(stages_run(command(clone, "dvc", "repro", "--force", "--single-item", *learned)))
     assert ran == set(learned)
     assert (clone / "dvc.lock").read_text() == lock
 
@@ -107,28 +60,27 @@ def test_a_full_disk_is_one_line_and_nothing_is_lost(clone, first_run):
     stage = "trajectories@1"
     flywheel = Flywheel(clone, (stage,))
     flywheel.remove_outputs(stage)
-    words = ["bash", "-c", f"ulimit -f 4; {flywheel.commands[stage]}"]
-    done = subprocess.run(words, cwd=clone, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert "File too large; what is finished is kept" in done.stderr.splitlines()[-1]
-    command(clone, "bash", "-c", flywheel.commands[stage])
+    said = command(clone, "bash", "-c", f"ulimit -f 4; {flywheel.commands[stage]}", code=2)
+    assert "Traceback" not in said
+    assert "File too large; what is finished is kept" in said.splitlines()[-1]
+    flywheel.run(stage)
     assert flywheel.digest(stage) == flywheel.digests[stage]
 
 
 def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
     lock = yaml.safe_load((clone / "dvc.lock").read_text())
     compose_in(clone, "scale=smoke", "retriever.temperature=0.05")
-    ran = stages_run(command(clone, "dvc", "repro", "retriever@1"))
+    ran = set(stages_run(command(clone, "dvc", "repro", "retriever@1")))
     assert ran == {"retriever@1"}
     compose_in(clone, "scale=smoke", "compute.generation_batch=7")
-    again = stages_run(command(clone, "dvc", "repro"))
+    again = set(stages_run(command(clone, "dvc", "repro")))
     assert again == set(), "retriever@1 comes back from the cache, and `compute` reruns nothing"
     assert yaml.safe_load((clone / "dvc.lock").read_text()) == lock
 
 
 def test_a_third_turn_runs_itself_alone(clone, first_run):
     compose_in(clone, "scale=smoke", '+iterations.3={previous: "2"}')
-    ran = stages_run(command(clone, "dvc", "repro"))
+    ran = set(stages_run(command(clone, "dvc", "repro")))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == {name for name in listed if name.endswith("@3")} | {"report"}
     assert len(ran) == 11
@@ -145,7 +97,7 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     turns = len(params["iterations"])
     assert len(listed) == 8 + 10 * turns + len(params["compare"])
-    would_run = stages_run(command(clone, "dvc", "repro", "--dry"))
+    would_run = set(stages_run(command(clone, "dvc", "repro", "--dry")))
     assert would_run <= listed
     if scale not in ("smoke", "laptop"):  # a dry run changes nothing: later stages may look done
         assert {"corpus", "questions", "base", "encoder", "index-0"} <= would_run

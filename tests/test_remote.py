@@ -4,29 +4,17 @@ The pipeline is a small one of the same form (an output that is pushed, an index
 stage with parameters); what the whole flywheel does with a remote: docs/reliability.md.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import checkout
 import pytest
 import yaml
+from checkout import stages_run
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "test",
     "AWS_SECRET_ACCESS_KEY": "test",
     "AWS_EC2_METADATA_DISABLED": "1",
-}
-ENVIRONMENT = {
-    **os.environ,
-    **KEYS,
-    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    "DVC_NO_ANALYTICS": "1",
-    **{
-        f"GIT_{who}_{what}": "test@example.org"
-        for who in ("AUTHOR", "COMMITTER")
-        for what in ("NAME", "EMAIL")
-    },
 }
 PIPELINE = {
     "stages": {
@@ -47,13 +35,7 @@ PIPELINE = {
 
 
 def command(folder: Path, *words: str) -> str:
-    done = subprocess.run(words, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
-    assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout[-2000:]}{done.stderr[-4000:]}"
-    return done.stdout + done.stderr
-
-
-def ran(output: str) -> list[str]:
-    return [line.split("'")[1] for line in output.splitlines() if line.startswith("Running stage")]
+    return checkout.command(folder, *words, **KEYS)
 
 
 @pytest.fixture(scope="module")
@@ -118,8 +100,8 @@ def test_the_index_is_not_pushed(pushed, bucket):
 def test_a_clone_pulls_and_runs_nothing(clone, pushed):
     command(clone, "dvc", "pull", "--allow-missing")
     assert (clone / "retriever.txt").read_bytes() == (pushed / "retriever.txt").read_bytes()
-    assert ran(command(clone, "dvc", "repro", "--allow-missing")) == []
-    assert ran(command(clone, "dvc", "repro")) == ["index"]  # only what was not pushed
+    assert stages_run(command(clone, "dvc", "repro", "--allow-missing")) == []
+    assert stages_run(command(clone, "dvc", "repro")) == ["index"]  # only what was not pushed
     lock = (clone / "dvc.lock").read_text()
     assert lock == (pushed / "dvc.lock").read_text()
 
