@@ -256,6 +256,7 @@ class Agent:
 @dataclass
 class Trajectories:
     questions: int = 150
+    fresh: bool = True  # questions of its own each turn
 
 
 @dataclass
@@ -272,6 +273,8 @@ class Relevance:
     retries: int = 2
     temperature: float = 0.7
     max_reply_tokens: int = 320
+    sub_answers: bool = True
+    noise: float = 0.0  # share of grades
 
 
 @dataclass
@@ -459,6 +462,8 @@ def _check(params: Params, path: str) -> None:
         raise InputError(f"{path}: 'index.dtype' must be float32 or float16")
     if params.retriever.dtype not in ("float32", "bfloat16", "float16"):
         raise InputError(f"{path}: 'retriever.dtype' must be float32, bfloat16 or float16")
+    if not 0 <= params.relevance.noise <= 1:
+        raise InputError(f"{path}: 'relevance.noise' is a share of the grades, from 0 to 1")
     if params.agent.temperature <= 0:
         raise InputError(f"{path}: 'agent.temperature' must be above 0: PPO samples its rollouts")
     off = (

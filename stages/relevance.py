@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.labels.judging import Prompts, figures
+    from stages.labels.judging import Prompts, figures, with_noise
     from stages.labels.queries import read_candidates
     from stages.records import write_json, write_jsonl
 
@@ -46,6 +46,7 @@ def main(argv: list[str] | None = None) -> None:
     key = fingerprint(settings, *inputs, block.prompt, block.sub_answer_prompt)
     with Scratch(f"relevance@{args.turn}", key) as scratch:
         rows = _judged(candidates, prompts, args, params, scratch)
+        rows = [with_noise(row, block.noise, params.seed) for row in rows]
         kept = [row for row in rows if row["scores"] is not None]
         write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
         write_json(args.metrics, figures(rows))
@@ -103,7 +104,7 @@ def _build(folder: str, prompts: Prompts, params: Params) -> Work:
     )
 
     def grade(part: list[Asked], advance: Advance) -> list[dict]:
-        rows = judge_trajectories(judge, prompts, part, block.window)
+        rows = judge_trajectories(judge, prompts, part, block)
         advance(len(rows))
         return rows
 

@@ -3,7 +3,7 @@
 In: Agent_k, R_(k-1) with its index, the corpus, the training questions.
 Out: one line a question: its turns (thought, query, passages), answer, EM, why it stopped.
 As in the paper: greedy, the top 3 passages a turn, at most 5 searches. Ours: a seeded draw of the
-training questions, another one each turn.
+training questions, another one each turn unless `trajectories.fresh` is off.
 """
 
 from __future__ import annotations
@@ -28,14 +28,13 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     from stages.rollout.draw import draw_questions
 
     available = read_questions(arguments.questions)
+    block, draw = params.trajectories, arguments.turn if params.trajectories.fresh else "1"
     try:
-        questions = draw_questions(
-            available, params.trajectories.questions, params.seed, "trajectories", arguments.turn
-        )
+        questions = draw_questions(available, block.questions, params.seed, "trajectories", draw)
     except InputError as error:
         raise InputError(f"{arguments.questions}: 'trajectories.questions': {error}") from None
     settings = [params.seed, params.protocol, params.generation, params.rollout]
-    settings += [params.trajectories, arguments.turn]
+    settings += [block, arguments.turn]
     inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
     key = fingerprint(settings, *inputs, arguments.questions)
     with Scratch(f"trajectories@{arguments.turn}", key) as scratch:

@@ -12,6 +12,7 @@ from label_world import arguments, set_params, write_relevance
 from stages import candidates, correctness, pairs, relevance, scratch
 from stages.errors import InputError
 from stages.labels import correctness as gac
+from stages.labels.judging import with_noise
 from stages.params import Compute
 from stages.records import read_json, read_jsonl, write_jsonl
 from stages.retrieval.searcher import SearchRequest, load_searcher
@@ -152,6 +153,26 @@ def test_relevance_off_asks_no_judge(place):
     )
     assert balanced("off_relevance.json")["out"] == len(candidate_rows())
     assert {row["scores"] for row in read_jsonl("off.jsonl")} == {None}
+
+
+def test_without_sub_answers_the_judge_has_no_reference(place):
+    set_params(relevance={"sub_answers": False})
+    relevance.main(arguments("relevance", output="alone.jsonl", metrics="alone.json"))
+    figures = balanced("alone.json")
+    assert figures["with_sub_answer"] == figures["sub_answer_retries"] == 0
+    assert {row["sub_answer"] for row in read_jsonl("alone.jsonl")} == {None}
+
+
+def test_noise_replaces_a_share_of_the_grades():
+    clean = {"id": "q#0", "scores": {f"p{n}": 50 for n in range(1000)}, "noised": 0}
+    assert with_noise(clean, 0.0, 0) == clean
+    some, more = with_noise(clean, 0.3, 0), with_noise(clean, 0.6, 0)
+    changed = {p for p, score in some["scores"].items() if score != 50}
+    assert 250 < some["noised"] == len(changed) < 350
+    assert all(more["scores"][p] == some["scores"][p] for p in changed), "the same, and more"
+    assert with_noise(clean, 0.3, 1)["scores"] != some["scores"]
+    dropped = {"id": "q#1", "scores": None, "noised": 0}
+    assert with_noise(dropped, 0.3, 0) == dropped
 
 
 # correctness and pairs

@@ -116,6 +116,23 @@ def test_more_questions_than_there_are(world, monkeypatch, tmp_path):
         trajectories.main(arguments("none"))
 
 
+def test_turns_share_their_questions_where_told_to(world, monkeypatch, tmp_path):
+    monkeypatch.chdir(world)
+    text = Path("params.yaml").read_text().replace("questions: 3", "questions: 2\n  fresh: FRESH")
+    asked = {}
+    for fresh in ("true", "false"):
+        (tmp_path / fresh).write_text(text.replace("FRESH", fresh))
+        path = tmp_path / fresh
+        monkeypatch.setattr(trajectories, "load_params", lambda p=path: params.load_params(p))
+        for turn in ("1", "2", "3"):
+            words = arguments(f"{fresh}{turn}")
+            trajectories.main(["--turn", turn, *words[2:]])
+            lines = Path(f"{fresh}{turn}/1.jsonl").read_text().splitlines()
+            asked[fresh, turn] = {json.loads(line)["id"] for line in lines}
+    assert asked["false", "1"] == asked["false", "2"] == asked["false", "3"] == asked["true", "1"]
+    assert len({frozenset(asked["true", turn]) for turn in "123"}) > 1
+
+
 def test_the_draw_is_named_and_keeps_its_luck():
     questions = [Question(str(n), "?", ["x"]) for n in range(200)]
     drawn = draw_questions(questions, 50, 0, "trajectories", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,10 @@ from stages.labels import relevance, sub_answers
 from stages.labels.judge import Judge
 from stages.labels.prompts import Prompt
 from stages.labels.queries import by_question, find_passages, ranked_ids, read_trajectories
+from stages.labels.relevance import HIGHEST, LOWEST
 from stages.params import Relevance
 from stages.records import Passage
+from stages.seeds import seed_of
 
 
 @dataclass(frozen=True)
@@ -51,14 +54,18 @@ def asked_of(candidates: list[dict], trajectories: str | Path, passages: str | P
 
 
 def judge_trajectories(
-    judge: Judge, prompts: Prompts, asked: list[Asked], window: int
+    judge: Judge, prompts: Prompts, asked: list[Asked], block: Relevance
 ) -> list[dict]:
     """A row for each candidates row of what is asked.
 
     `scores` is None where the grades stayed malformed, and `failure` then says why. How a
     trajectory's sub-answers went stands in the first of its rows, so that rows can be added up.
     """
-    answers = sub_answers.ask(judge, prompts.sub_answers, [each.trajectory for each in asked])
+    trajectories = [each.trajectory for each in asked]
+    if block.sub_answers:
+        answers = sub_answers.ask(judge, prompts.sub_answers, trajectories)
+    else:
+        answers = [sub_answers.none(trajectory) for trajectory in trajectories]
     queries, firsts = [], []
     for each, answer in zip(asked, answers, strict=True):
         queries += [
@@ -66,7 +73,7 @@ def judge_trajectories(
             for row, passages in zip(each.rows, each.passages, strict=True)
         ]
         firsts += [answer, *[None] * (len(each.rows) - 1)]
-    graded = relevance.grade(judge, prompts.relevance, queries, window)
+    graded = relevance.grade(judge, prompts.relevance, queries, block.window)
     return [
         {
             "id": query.id,
@@ -75,11 +82,28 @@ def judge_trajectories(
             "failure": grades.failure,
             "retries": grades.retries,
             "clamped": grades.clamped,
+            "noised": 0,
             "sub_answer_failure": first.failure if first else None,
             "sub_answer_retries": first.retries if first else 0,
         }
         for query, grades, first in zip(queries, graded, firsts, strict=True)
     ]
+
+
+def with_noise(row: dict, share: float, seed: int) -> dict:
+    """`row` with a share of its grades replaced by uniform draws from 0..100.
+
+    A worse judge, to study how much its accuracy matters. Each grade's lot is drawn by its own
+    seed, so a larger share replaces the same grades and more.
+    """
+    if not share or row["scores"] is None:
+        return row
+    scores = {}
+    for passage, score in row["scores"].items():
+        draw = random.Random(seed_of(seed, "relevance noise", row["id"], passage))
+        scores[passage] = draw.randint(LOWEST, HIGHEST) if draw.random() < share else score
+    changed = sum(scores[passage] != score for passage, score in row["scores"].items())
+    return {**row, "scores": scores, "noised": changed}
 
 
 def figures(rows: list[dict]) -> dict:
@@ -91,6 +115,7 @@ def figures(rows: list[dict]) -> dict:
         "dropped": _reasons(rows, "failure"),
         "retries": sum(row["retries"] for row in rows),
         "clamped": sum(row["clamped"] for row in rows),
+        "noised": sum(row["noised"] for row in rows),
         "with_sub_answer": sum(row["sub_answer"] is not None for row in rows),
         "sub_answers_failed": _reasons(rows, "sub_answer_failure"),
         "sub_answer_retries": sum(row["sub_answer_retries"] for row in rows),

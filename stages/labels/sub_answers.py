@@ -45,6 +45,11 @@ def parse(prompt: Prompt, reply: str, count: int) -> list[str | None]:
     return [None if a.rstrip(".").casefold() == not_sure else a for a in answers]
 
 
+def none(trajectory: dict) -> SubAnswers:
+    """No sub-answer for any query: the judge was not asked."""
+    return SubAnswers(dict.fromkeys(searched_turns(trajectory)), None, 0)
+
+
 def ask(judge: Judge, prompt: Prompt, trajectories: list[dict]) -> list[SubAnswers]:
     """The sub-answers of each trajectory; a trajectory without queries must not be given."""
     replies = judge.ask(prompt, [_ask(prompt, trajectory) for trajectory in trajectories])
