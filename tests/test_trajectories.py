@@ -118,7 +118,7 @@ def test_more_questions_than_there_are(world, monkeypatch, tmp_path):
 
 def test_turns_share_their_questions_where_told_to(world, monkeypatch, tmp_path):
     monkeypatch.chdir(world)
-    text = Path("params.yaml").read_text().replace("questions: 3", "questions: 2\n  fresh: FRESH")
+    text = Path("params.yaml").read_text().replace("questions: 3", "questions: 2, fresh: FRESH")
     asked = {}
     for fresh in ("true", "false"):
         (tmp_path / fresh).write_text(text.replace("FRESH", fresh))
