@@ -10,9 +10,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import TypeVar
 
 from stages.errors import InputError
 from stages.records import invalid_yaml
+
+Block = TypeVar("Block")
 
 WORLD = "stages/world"  # as a source: the code that it is made by, which DVC hashes
 
@@ -43,6 +46,8 @@ class CorrectnessMode(Enum):
 
     lazy = "lazy"
     exhaustive = "exhaustive"
+    likelihood = "likelihood"
+    predicted = "predicted"
     off = "off"
 
 
@@ -75,16 +80,20 @@ class Pair:
 
 @dataclass
 class Protocol:
-    """How an agent talks: see conf/protocol/."""
+    """How an agent talks: see conf/protocol/. A word of `tags` stands for <word> and </word>; `marks`
+    are whole. `tool` describes the search to a chat template with tools; null: no tool calls.
+    """
 
     name: str = "tiny"
     chat: bool = False
+    tool: str | None = None
     prompt: str = "Question: {question}\n"
     search_pattern: str = r"<search>(.*?)</search>"
     answer_pattern: str = r"<answer>(.*?)</answer>"
     thought_pattern: str = r"<think>(.*?)</think>"
     stop: list[str] = field(default_factory=lambda: ["</search>", "</answer>"])
     tags: list[str] = field(default_factory=lambda: ["think", "search", "information", "answer"])
+    marks: list[str] = field(default_factory=list)
     information: str = "\n<information>\n{passages}</information>\n"
     passage: str = "{text}\n"
     invalid_message: str | None = None
@@ -135,12 +144,14 @@ class Corpus:
 @dataclass
 class Questions:
     """`source`: the synthetic world's code, a folder train.jsonl, test/NAME.jsonl, or a description
-    of public sets. Of a file, at most so many questions are drawn; null: all.
+    of public sets. Of a file, at most so many questions are drawn; null: all. `sets`: the names of
+    test sets; null: all that the source has.
     """
 
     source: str = WORLD
     training: int | None = 1000
     test: int | None = 200  # a set
+    sets: list[str] | None = None
 
 
 @dataclass
@@ -279,7 +290,12 @@ class Relevance:
 
 @dataclass
 class Correctness:
+    """`top`, `whole_levels`: of lazy (`top` of likelihood too); `sample`: of predicted."""
+
     mode: CorrectnessMode = CorrectnessMode.lazy
+    top: int | None = None
+    whole_levels: bool = True
+    sample: float = 0.1  # share of the queries
 
 
 @dataclass
@@ -383,13 +399,20 @@ class Params:
 
 def load_params(path: str | Path = "params.yaml") -> Params:
     """The checked parameters in `path`. InputError names the file and the key that is wrong."""
+    params = read_block(path, Params)
+    _check(params, str(path))
+    return params
+
+
+def read_block(path: str | Path, kind: type[Block]) -> Block:
+    """The YAML file `path` as the dataclass `kind`. InputError names the file and the key."""
     import yaml
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
     try:
         loaded = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
-        params = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Params), loaded))
+        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), loaded))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
@@ -398,8 +421,6 @@ def load_params(path: str | Path = "params.yaml") -> Params:
         raise InputError(f"{path}: {_first_line(error)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise invalid_yaml(path, error) from None
-    _check(params, str(path))
-    return params
 
 
 def _first_line(error: Exception) -> str:
@@ -430,6 +451,7 @@ def _check(params: Params, path: str) -> None:
         ("rollout.max_searches", params.rollout.max_searches),
         ("candidates.top_k", params.candidates.top_k),
         ("relevance.window", params.relevance.window),
+        ("correctness.top", 1 if params.correctness.top is None else params.correctness.top),
         ("pairs.max_positives", params.pairs.max_positives),
         ("pairs.negatives", params.pairs.negatives),
         ("trajectories.questions", params.trajectories.questions),
@@ -464,6 +486,8 @@ def _check(params: Params, path: str) -> None:
         raise InputError(f"{path}: 'retriever.dtype' must be float32, bfloat16 or float16")
     if not 0 <= params.relevance.noise <= 1:
         raise InputError(f"{path}: 'relevance.noise' is a share of the grades, from 0 to 1")
+    if not 0 < params.correctness.sample <= 1:
+        raise InputError(f"{path}: 'correctness.sample' is a share of the queries, above 0, to 1")
     if params.agent.temperature <= 0:
         raise InputError(f"{path}: 'agent.temperature' must be above 0: PPO samples its rollouts")
     off = (

@@ -1,7 +1,7 @@
 """Stage questions: training questions and test sets.
 
 In: the corpus folder, `questions` of params.yaml. Out: OUTPUT/train.jsonl and one
-OUTPUT/test/NAME.jsonl a test set (indomain, relations, singlehop for a synthetic world).
+OUTPUT/test/NAME.jsonl for each of `questions.sets`.
 
 `questions.source` is `stages/world`, a folder of that form in Search-R1's format, or the
 description of public sets (conf/data/), which are checked and copied. The paper trains on HotpotQA
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     sets = _of_world(arguments.corpus, params)
     if sets is None:
         block = params.questions
-        sets = read_sets(block.source, block.training, block.test, params.seed)
+        sets = read_sets(block, params.seed)
         corpus = passages_of(arguments.corpus / "passages.jsonl")
         sets = with_supporting_ids(sets, (passage for _, passage in corpus))
     (arguments.output / "test").mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def _of_world(corpus: Path, params: Params) -> Sets | None:
     world = World.load(corpus / "world.json")
     return Sets(
         questions_for_training(world, block.training, params.seed),
-        questions_for_tests(world, block.test, params.seed),
+        questions_for_tests(world, block.test, params.seed, block.sets),
     )
 
 

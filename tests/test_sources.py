@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from stages.errors import InputError
+from stages.params import Questions
 from stages.records import Passage, read_passages, read_questions
 from stages.sources.description import read_description
 from stages.sources.passages import copy_passages, passages_of
@@ -113,11 +114,15 @@ def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
         for name in ("hotpotqa", "triviaqa")
     }
     source = described(tmp_path / "d.yaml", {"train": files, "test": {"nq": files["hotpotqa"]}})
-    sets = read_sets(source, None, None, 0)
+    sets = read_sets(Questions(source, None, None), 0)
     assert [q.id for q in sets.train[8:10]] == ["hotpotqa/train_8", "triviaqa/train_0"]
     assert set(sets.train[0].metadata) == {"type", "supporting_titles"}
-    drawn = read_sets(source, 5, 3, 0)
-    assert drawn == read_sets(source, 5, 3, 0) != read_sets(source, 5, 3, 1)
+    few = Questions(source, 5, 3)
+    drawn = read_sets(few, 0)
+    assert drawn == read_sets(few, 0) != read_sets(few, 1)
+    assert drawn == read_sets(Questions(source, 5, 3, ["nq"]), 0)
+    with pytest.raises(InputError, match=r"d\.yaml: 'questions\.sets': no set 'popqa', nq"):
+        read_sets(Questions(source, 5, 3, ["popqa"]), 0)
     assert len(drawn.train) == 5 and len(drawn.test["nq"]) == 3
     found = with_supporting_ids(sets, [Passage("p1", "A", "x"), Passage("p2", "A", "y")])
     assert found.test["nq"][0].metadata["supporting_ids"] == [["p1", "p2"]]

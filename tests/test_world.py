@@ -128,6 +128,22 @@ def test_sets_are_unique_ordered_mixtures_of_the_right_relations():
         assert second.relation not in TRAINING_RELATIONS
 
 
+def test_other_wordings_ask_the_same_questions():
+    for asked, ended, turned in zip(
+        TESTS["indomain"], TESTS["wording"], TESTS["rephrased"], strict=True
+    ):
+        assert asked.metadata == ended.metadata == turned.metadata
+        assert asked.golden_answers == ended.golden_answers == turned.golden_answers
+        assert ended.question == f"{asked.question[:-1]} in the end?"
+        assert sorted(asked.question[:-1].split()) == sorted(
+            [*turned.question[:-1].split(), "of", "the"]
+        )
+    chosen = questions_for_tests(WORLD, 16, 3, ["singlehop", "indomain"])
+    assert chosen == {name: TESTS[name] for name in ("singlehop", "indomain")}
+    with pytest.raises(InputError, match=r"'questions\.sets': no set 'fourhop', only indomain"):
+        questions_for_tests(WORLD, 16, 3, ["fourhop"])
+
+
 def test_sizes_that_contradict_each_other_are_named():
     with pytest.raises(InputError, match="city"):
         World.make(0, params.World(names=20, cities=10))

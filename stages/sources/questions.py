@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stages import params
 from stages.errors import InputError
 from stages.records import Passage, Question, read_questions
 from stages.seeds import seed_of
@@ -24,18 +25,23 @@ class Sets:
     test: dict[str, list[Question]]
 
 
-def read_sets(source: str, training: int | None, test: int | None, seed: int) -> Sets:
-    """The question sets of `source`, a folder train.jsonl, test/NAME.jsonl or a description.
+def read_sets(block: params.Questions, seed: int) -> Sets:
+    """The question sets of `block.source`, a folder train.jsonl, test/NAME.jsonl or a description.
 
-    Of more than `training` (or `test`, a set) questions that many are drawn by the seed; file order
-    is kept. None: all. InputError where a file is missing or a line is no question.
+    Of more than `block.training` (or `block.test`, a set) questions that many are drawn by the
+    seed; file order is kept. None: all. InputError where a file is missing, a line is no question
+    or one of `block.sets` is not there.
     """
+    source = block.source
     sets = _described(source) if is_description(source) else _of_folder(Path(source))
+    for name in block.sets or ():
+        if name not in sets.test:
+            raise InputError(f"{source}: 'questions.sets': no set '{name}', {', '.join(sets.test)}")
     return Sets(
-        draw(sets.train, training, seed_of(seed, "questions", "train")),
+        draw(sets.train, block.training, seed_of(seed, "questions", "train")),
         {
-            name: draw(questions, test, seed_of(seed, "questions", name))
-            for name, questions in sets.test.items()
+            name: draw(sets.test[name], block.test, seed_of(seed, "questions", name))
+            for name in block.sets or sets.test
         },
     )
 

@@ -1,12 +1,16 @@
 """Questions of one, two and three hops about a world, with the passages that answer them.
 
-Training questions ask about the training part in three relations. The test set `indomain` asks
-the same of the test part, `relations` asks in two relations that no training question uses, and
-`singlehop` asks for makers alone.
+Training questions ask about the training part in three relations. All test sets ask about the test
+part, whose names no training question uses: `indomain` asks the same otherwise, `singlehop` for
+makers alone, `threehop` for countries alone, and `relations` in two relations that no training
+question uses. `wording` and `rephrased` are the questions of `indomain` in words that no training
+question uses: a few more at the end, or another order.
 """
 
 import random
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from stages.errors import InputError
 from stages.records import Question
@@ -24,33 +28,69 @@ from stages.world.facts import (
 from stages.world.world import TEST, TRAIN, World
 
 HOPS = {1: 0.2, 2: 0.5, 3: 0.3}
+INDOMAIN = "indomain"
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """The relations that a set asks in, its mixture of hops, and how it puts a question.
+
+    Sets of one `draw` ask the same questions.
+    """
+
+    relations: tuple[str, ...]
+    hops: dict[int, float]
+    draw: str
+    put: Callable[[str], str] = str
+
+
+def _with_an_end(question: str) -> str:
+    return f"{question.removesuffix('?')} in the end?"
+
+
+def _work_first(question: str) -> str:
+    """`the director of the film Barax Tikoq` as `the film Barax Tikoq director`."""
+    return re.sub(r"the (\w+) of the (\w+ \w+ \w+)", r"the \2 \1", question)
+
+
 TEST_SETS = {
-    "indomain": (TRAINING_RELATIONS, HOPS),
-    "relations": (HELD_OUT_RELATIONS, {2: 0.625, 3: 0.375}),
-    "singlehop": ((), {1: 1.0}),
+    INDOMAIN: TestSet(TRAINING_RELATIONS, HOPS, INDOMAIN),
+    "relations": TestSet(HELD_OUT_RELATIONS, {2: 0.625, 3: 0.375}, "relations"),
+    "singlehop": TestSet((), {1: 1.0}, "singlehop"),
+    "threehop": TestSet(TRAINING_RELATIONS, {3: 1.0}, "threehop"),
+    "wording": TestSet(TRAINING_RELATIONS, HOPS, INDOMAIN, _with_an_end),
+    "rephrased": TestSet(TRAINING_RELATIONS, HOPS, INDOMAIN, _work_first),
 }
 
 
 def questions_for_training(world: World, count: int, seed: int) -> list[Question]:
     """The first n of them are a mixture too, so a stage may take fewer."""
-    return _drawn(world, TRAIN, "train", TRAINING_RELATIONS, HOPS, count, seed)
+    return _drawn(world, TRAIN, "train", TestSet(TRAINING_RELATIONS, HOPS, "train"), count, seed)
 
 
-def questions_for_tests(world: World, count: int, seed: int) -> dict[str, list[Question]]:
-    """The test sets by name, `count` questions each."""
+def questions_for_tests(
+    world: World, count: int, seed: int, sets: list[str] | None = None
+) -> dict[str, list[Question]]:
+    """The test sets `sets` (None: all) by name, `count` questions each."""
+    for name in sets or ():
+        if name not in TEST_SETS:
+            raise InputError(
+                f"params.yaml: 'questions.sets': no set '{name}', only {', '.join(TEST_SETS)}"
+            )
     return {
-        name: _drawn(world, TEST, name, relations, hops, count, seed)
-        for name, (relations, hops) in TEST_SETS.items()
+        name: _drawn(world, TEST, name, TEST_SETS[name], count, seed) for name in sets or TEST_SETS
     }
 
 
-def _drawn(world, part, name, relations, hops, count, seed) -> list[Question]:
-    draw = random.Random(seed_of(seed, "questions", name))
+def _drawn(
+    world: World, part: str, name: str, asked: TestSet, count: int, seed: int
+) -> list[Question]:
+    draw = random.Random(seed_of(seed, "questions", asked.draw))
     possible: dict[int, list[tuple[str, list[Fact]]]] = {}
-    for text, facts in _possible(world, part, relations):
+    for text, facts in _possible(world, part, asked.relations):
         possible.setdefault(len(facts), []).append((text, facts))
     chosen = []
-    for number, wanted in _shares(hops, count).items():
+    for number, wanted in _shares(asked.hops, count).items():
         have = possible.get(number, [])
         if wanted > len(have):
             raise InputError(
@@ -64,7 +104,7 @@ def _drawn(world, part, name, relations, hops, count, seed) -> list[Question]:
     return [
         Question(
             f"{name}-{number}",
-            text,
+            asked.put(text),
             [facts[-1].value],
             {
                 "hops": len(facts),
