@@ -4,8 +4,9 @@
         --retriever models/retriever/1
 
 It loads in seconds, since vectors and passages stay on disk, and listens on this machine only,
-unless told otherwise: it has no password. See stages/serving/app.py for requests and answers, and
-`compute` in params.yaml for devices and threads.
+unless told otherwise: it has no password. See stages/serving/app.py for requests and answers,
+stages/serving/limits.py for what a client may ask, and `compute` in params.yaml for devices and
+threads.
 """
 
 from __future__ import annotations
@@ -25,15 +26,12 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     listener = bound(args.host, args.port)
 
-    import uvicorn
-
     from stages.retrieval.searcher import load_searcher
-    from stages.serving.app import application
+    from stages.serving.app import server_of
     from stages.serving.process import ANNOUNCED
 
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
-    config = uvicorn.Config(application(searcher, args.topk), log_level="warning")
-    server = uvicorn.Server(config)
+    server = server_of(searcher, args.topk)
     if args.until_closed:
         threading.Thread(target=_stop_when_closed, args=(server,), daemon=True).start()
     host = f"[{args.host}]" if ":" in args.host else args.host

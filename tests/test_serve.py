@@ -7,13 +7,14 @@ import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
+import load_server
 import pytest
 import retrieval_world as world
-import uvicorn
+from load_clients import HOLDING, Client, head
 
 from stages import index, serve
 from stages.errors import InputError
@@ -21,7 +22,7 @@ from stages.params import Compute
 from stages.records import read_jsonl, write_jsonl
 from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
-from stages.serving import app, batching, client
+from stages.serving import app, batching, client, limits
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
 
@@ -59,8 +60,7 @@ def searcher_of(place, name="dense"):
 def served(searcher, listener=None):
     """The address of a server in a thread of this process."""
     listener = listener or serve.bound("127.0.0.1", 0)
-    config = uvicorn.Config(app.application(searcher, 3), log_level="warning")
-    server = uvicorn.Server(config)
+    server = app.server_of(searcher, 3)
     listener.listen(2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -164,6 +164,86 @@ def test_a_bad_request_gets_a_reason(address, body, status, reason):
     assert "\n" not in detail and len(detail) < 200
     with pytest.raises(AssertionError, match=reason):
         raise AssertionError(detail)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"queries": [""]}, 200),
+        ({"queries": ["\x00\x1b[2J"]}, 200),
+        ({"queries": ["q" * limits.TEXT]}, 200),
+        ({"queries": ["q" * limits.TEXT], "questions": ["q"]}, 422),
+        ({"queries": ["q"], "questions": ["q"], "histories": [["q" * 1000] * 100]}, 422),
+        ({"queries": ["q"] * 65, "topk": 1000}, 200),
+        ({"queries": ["q"] * 66, "topk": 1000}, 422),
+    ],
+)
+@pytest.mark.parametrize("name", ["dense", "bm25"])
+def test_empty_and_long_texts(place, name, body, status):
+    with served(searcher_of(place, name)) as address:
+        assert ask(address, **body).status_code == status
+
+
+def test_a_client_asks_no_more_than_an_answer_may_hold(address, monkeypatch):
+    remote = HttpSearcher(address)
+    expected = remote.search(ASKED, 4)
+    monkeypatch.setattr(client, "PASSAGES", 8)
+    assert remote.search(ASKED, 4) == expected
+    assert asyncio.run(remote.async_search(ASKED, 4)) == expected
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"), HOLDING.items(), ids=[kind.__name__ for kind in HOLDING]
+)
+def test_a_slow_client_is_not_waited_for(place, kind, expected, monkeypatch):
+    monkeypatch.setattr(limits, "REQUEST", 1.0)
+    monkeypatch.setattr(limits, "ANSWER", 1.0)
+    with served(searcher_of(place)) as address:
+        began = time.monotonic()
+        assert asyncio.run(kind(Client(address, 0))) in expected
+        assert time.monotonic() - began < 20
+        assert ask(address, queries=["q"]).status_code == 200
+
+
+def test_an_answer_that_is_not_taken_is_dropped(place, monkeypatch):
+    """Ten large answers, asked for at once, of which the client reads nothing for a while."""
+    monkeypatch.setattr(limits, "ANSWER", 1.0)
+    body = json.dumps({"queries": ["who"] * 256, "topk": 96}).encode()
+    with served(searcher_of(place)) as address, socket.socket() as connection:
+        whole = 10 * len(ask(address, queries=["who"] * 256, topk=96).content)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        host, port = address.removeprefix("http://").split(":")
+        connection.connect((host, int(port)))
+        connection.sendall((head(len(body)) + body) * 10)
+        time.sleep(3)
+        taken = 0
+        with suppress(ConnectionResetError):
+            while part := connection.recv(2**20):
+                taken += len(part)
+        assert taken < whole
+
+
+def test_a_request_that_arrives_slowly_but_in_time_is_served(address):
+    body = b'{"queries": ["who"]}'
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as connection:
+        for byte in head(len(body)) + body:
+            connection.send(bytes([byte]))
+            time.sleep(0.005)
+        assert connection.recv(100).startswith(b"HTTP/1.1 200")
+
+
+def test_the_server_bears_a_load(tmp_path, monkeypatch):
+    """Good clients, hostile ones and slow ones for some seconds; the long version is load_server.
+
+    A short run says little of memory: it is still filling its pools.
+    """
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    load_server.write_index(tmp_path)
+    figures = load_server.measured(tmp_path, 12)
+    assert figures["unexpected"] == {} and figures["server_errors"] == 0
+    assert figures["still_answers"] and set(figures["outcomes"]["good"]) == {"200"}
+    assert len(figures["outcomes"]) > 8 and figures["memory_ratio"] < 1.6
 
 
 def test_a_client_is_told_what_was_refused(address):

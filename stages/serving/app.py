@@ -13,16 +13,16 @@ import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import ClientDisconnect
 
 from stages.retrieval.searcher import Searcher, SearchRequest
 from stages.serving.batching import Batcher, Busy
-
-QUERIES = 1024  # of a request, at most
-TOP_K = 1000
-BODY = 4 * 2**20  # bytes
+from stages.serving.connection import Connection
+from stages.serving.limits import BODY, CLOSING, CONNECTIONS, PASSAGES, QUERIES, TEXT, TOP_K
 
 
 class Retrieve(BaseModel):
@@ -46,6 +46,16 @@ class Retrieve(BaseModel):
             raise ValueError("histories need questions")
         return self
 
+    @model_validator(mode="after")
+    def _within_limits(self) -> Retrieve:
+        if len(self.queries) * (self.topk or 1) > PASSAGES:
+            raise ValueError(f"queries times topk may be {PASSAGES} at most")
+        for request in self.requests():
+            texts = (request.question or "", request.query, *request.history)
+            if sum(map(len, texts)) > TEXT:
+                raise ValueError(f"a query, with what goes with it, has over {TEXT} characters")
+        return self
+
     def requests(self) -> list[SearchRequest]:
         """The queries with what goes with them."""
         nothing = [None] * len(self.queries)
@@ -58,6 +68,19 @@ class Refused(Exception):
 
     def __init__(self, status: int, reason: str):
         self.status, self.reason = status, " ".join(reason.split())
+
+
+def server_of(searcher: Searcher, top_k: int) -> uvicorn.Server:
+    """A server of the application, to be run; see `limits` for what it bears."""
+    config = uvicorn.Config(
+        application(searcher, top_k),
+        http=Connection,
+        ws="none",
+        limit_concurrency=CONNECTIONS,
+        timeout_graceful_shutdown=CLOSING,
+        log_level="warning",
+    )
+    return uvicorn.Server(config)
 
 
 def application(searcher: Searcher, top_k: int) -> FastAPI:
@@ -111,10 +134,13 @@ def parsed(body: bytes) -> Retrieve:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for part in request.stream():
-        body += part
-        if len(body) > BODY:
-            raise Refused(413, f"the body is larger than {BODY} bytes")
+    try:
+        async for part in request.stream():
+            body += part
+            if len(body) > BODY:
+                raise Refused(413, f"the body is larger than {BODY} bytes")
+    except ClientDisconnect:
+        raise Refused(400, "the client left") from None  # which nobody reads
     return bytes(body)
 
 

@@ -11,6 +11,7 @@ import httpx
 from stages.errors import InputError
 from stages.records import passage_of
 from stages.retrieval.searcher import Hit, SearchRequest
+from stages.serving.limits import PASSAGES
 
 QUERIES = 256  # of a request
 WAITS = (0, 0.5, 1, 2, 4, 8)  # seconds before each attempt
@@ -33,13 +34,13 @@ class HttpSearcher:
     def search(self, requests: list[SearchRequest], top_k: int) -> list[list[Hit]]:
         """The `top_k` best passages of each request, best first."""
         found = []
-        for part in _parts(requests):
+        for part in _parts(requests, top_k):
             found += self._ask(_body(part, top_k))
         return found
 
     async def async_search(self, requests: list[SearchRequest], top_k: int) -> list[list[Hit]]:
         """`search`, without keeping the event loop waiting."""
-        bodies = [_body(part, top_k) for part in _parts(requests)]
+        bodies = [_body(part, top_k) for part in _parts(requests, top_k)]
         found = await asyncio.gather(*map(self._ask_asynchronously, bodies))
         return [hits for part in found for hits in part]
 
@@ -96,8 +97,9 @@ class HttpSearcher:
         )
 
 
-def _parts(requests: list[SearchRequest]) -> Iterator[list[SearchRequest]]:
-    return (requests[start : start + QUERIES] for start in range(0, len(requests), QUERIES))
+def _parts(requests: list[SearchRequest], top_k: int) -> Iterator[list[SearchRequest]]:
+    size = max(1, min(QUERIES, PASSAGES // max(1, top_k)))
+    return (requests[start : start + size] for start in range(0, len(requests), size))
 
 
 def _body(requests: list[SearchRequest], top_k: int) -> dict:

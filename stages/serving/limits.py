@@ -1,0 +1,13 @@
+"""What one client may ask of the retriever server, so that none can exhaust it."""
+
+QUERIES = 1024  # of a request, at most
+TOP_K = 1000
+PASSAGES = 65_536  # of an answer: queries times topk
+TEXT = 100_000  # characters of a query with its question and its history
+BODY = 4 * 2**20  # bytes
+CONNECTIONS = 4096  # at a time; further ones get 503
+
+# Seconds:
+REQUEST = 30.0  # for a request to arrive, from its first byte or the opening of the connection
+ANSWER = 60.0  # for an answer to be taken, once it fills the connection
+CLOSING = 10  # for the answers under way when the server is stopped
