@@ -1,0 +1,134 @@
+"""The model card of a trained retriever: dvc.lock, metrics and git, put into words.
+
+Nothing in it is typed by hand, and nothing depends on when or where it is written, so the same run
+gives the same card.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from stages.errors import InputError
+from stages.provenance.hashes import check
+from stages.provenance.lineage import Step, lineage, read_lock
+from stages.provenance.origin import commit, packages
+from stages.records import read_json
+from stages.reporting.results import PairResult
+from stages.retrieval.folder import read_asking
+
+TEMPLATE = "card.md.j2"
+RETRIEVERS = "models/retriever"
+WORLD = "stages/world"  # the source of a made-up corpus
+COUNTED = ("trajectories", "candidates", "relevance", "correctness", "pairs", "retriever")
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a card is written from: turn k, the stages that made R_k, all stages of the lock."""
+
+    turn: str
+    path: str
+    made_by: dict[str, Step]
+    lock: list[Step]
+
+    @classmethod
+    def read(cls, path: str) -> Sources:
+        """InputError unless `path` is the folder of a trained retriever that dvc.lock knows."""
+        path = PurePath(path).as_posix()
+        steps = {step.stage: step for step in lineage(path)}
+        *_, last = steps.values()
+        turn = last.stage.removeprefix("retriever@")
+        if last.stage == turn or path not in last.outputs or not path.startswith(RETRIEVERS):
+            raise InputError(f"{path}: is no trained retriever, as {RETRIEVERS}/1 is")
+        check(path, last.outputs[path])
+        return cls(turn, path, steps, read_lock("dvc.lock"))
+
+    def params(self, stage: str) -> dict:
+        """A stage's locked parameters."""
+        step = self.made_by.get(f"{stage}@{self.turn}") or self.made_by[stage]
+        return step.params
+
+    def figures(self, stage: str) -> dict:
+        """Of this turn."""
+        return self._metrics(self.made_by[f"{stage}@{self.turn}"])
+
+    def pairs(self) -> list[PairResult]:
+        """The evaluated pairs that use R_k, then others to compare: their agents with another
+        retriever, and any agent with R_0."""
+        found = []
+        for step in self.lock:
+            if any(path.startswith("metrics/evaluate/") for path in step.outputs):
+                row = self._metrics(step)
+                found.append(PairResult(step.stage, row["agent"], row["retriever"], row["sets"]))
+        agents = {pair.agent for pair in found if pair.retriever == self.turn}
+        shown = [p for p in found if p.agent in agents or p.retriever in ("0", self.turn)]
+        return sorted(shown, key=lambda p: (p.retriever != self.turn, p.agent, p.retriever))
+
+    def _metrics(self, step: Step) -> dict:
+        """A stage's figures, which must be those that dvc.lock speaks of."""
+        path = next(p for p in step.outputs if p.startswith("metrics/") and p.endswith(".json"))
+        check(path, step.outputs[path])
+        return read_json(path)
+
+
+def render(sources: Sources) -> str:
+    """The card: Markdown below the hub's YAML front matter."""
+    import yaml
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"name": shown_name, "cell": cell}
+    asking = read_asking(sources.path)
+    front = yaml.safe_dump(front_matter(sources), sort_keys=False, allow_unicode=True)
+    stages = (*COUNTED, "encoder", "base", "corpus", "questions")
+    return environment.get_template(TEMPLATE).render(
+        front=front.rstrip(),
+        turn=sources.turn,
+        previous=str(int(sources.turn) - 1),
+        asking=asking,
+        reads=asking.text("{question}", ["{earlier queries}"], "{query}"),
+        example=asking.text("Where was the director born?", ["who directed it"], "director of it"),
+        dimension=read_json(Path(sources.path) / "config.json").get("hidden_size"),
+        set={name: sources.params(name) for name in stages},
+        seen={name: sources.figures(name) for name in COUNTED},
+        pairs=sources.pairs(),
+        commit=commit(),
+        packages=packages(),
+        steps=sources.made_by.values(),
+        digest=sources.made_by[f"retriever@{sources.turn}"].outputs[sources.path],
+        world=WORLD,
+    )
+
+
+def front_matter(sources: Sources) -> dict:
+    """What the hub reads of a card."""
+    matter = {
+        "library_name": "sentence-transformers",
+        "pipeline_tag": "sentence-similarity",
+        "tags": ["sentence-transformers", "feature-extraction", "agentic-search"],
+    }
+    base = sources.params("encoder")["encoder"]["model"]
+    if base and not Path(base).is_dir() and not Path(base).is_absolute():
+        matter["base_model"] = base
+    return matter
+
+
+def shown_name(model: str | None) -> str:
+    """A model's or a file's name without the folders of a machine."""
+    if not model:
+        return "made from scratch by this pipeline"
+    return f"`{PurePath(model).name if Path(model).is_absolute() else model}`"
+
+
+def cell(figures: dict, key: str, scale: float, digits: int) -> str:
+    """`92.5 (88.5 to 95.5)`: a figure and its interval."""
+    keys = (key, f"{key}_low", f"{key}_high")
+    value, low, high = (f"{scale * figures[name]:.{digits}f}" for name in keys)
+    return f"{value} ({low} to {high})"
