@@ -1,0 +1,113 @@
+"""How the agent's queries change over turns: length, overlap, and distance in R_0's space.
+
+Agentic-R trains R_k on queries of Agent_k, so a query distribution that moves turn by turn is a
+suspect when a later turn gains nothing. The same test questions are asked in every turn, so their
+queries can be compared one by one: the n-th query of a question with the n-th of the turn before.
+
+in:  predictions of the flywheel's pairs (Agent_K with R_K; K = 0: the base agent with R_0), and R_0
+out: for each turn the means over all queries, JSON
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from stages.errors import run
+from stages.params import Params, load_params
+from stages.records import iter_jsonl, write_json
+from stages.scoring.answers import normalise
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Asked = dict[tuple[str, str, int], tuple[str, str]]  # (set, id, n) -> (question, n-th query)
+Vectors = dict[str, "np.ndarray"]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure the queries of every turn."""
+    args = _arguments(argv)
+    params = load_params()
+
+    from stages.retrieval.encoding import Retriever
+
+    turns = {
+        turn: asked_in(args.predictions / f"{name}.jsonl")
+        for turn, name in flywheel_pairs(params).items()
+    }
+    retriever = Retriever.load(
+        args.retriever, device=params.compute.device, rows=params.compute.encoding_batch
+    )
+    texts = sorted({text for asked in turns.values() for pair in asked.values() for text in pair})
+    vectors = dict(zip(texts, retriever.encode_queries(texts), strict=True)) if texts else {}
+    figures, before = {}, {}
+    for turn, asked in turns.items():
+        figures[turn] = describe(asked, before, vectors)
+        before = asked
+    write_json(args.metrics, figures)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--predictions", required=True, type=Path, help="folder, one file a pair")
+    parser.add_argument("--retriever", required=True, type=Path, help="folder of R_0")
+    parser.add_argument("--metrics", required=True, type=Path, help="figures by turn, JSON")
+    return parser.parse_args(argv)
+
+
+def flywheel_pairs(params: Params) -> dict[str, str]:
+    """Turn -> name of the pair of Agent_K with R_K; turn 0 where `compare` has that pair."""
+    first = [n for n, pair in params.compare.items() if (pair.agent, pair.retriever) == ("0", "0")]
+    return dict(zip("0", first, strict=False)) | {turn: turn for turn in params.iterations}
+
+
+def asked_in(path: Path) -> Asked:
+    """Every searched query of a prediction file, with its question."""
+    asked: Asked = {}
+    for _, row in iter_jsonl(path, ("id", "set", "question", "turns")):
+        queries = [turn["query"] for turn in row["turns"] if turn["query"] is not None]
+        for number, query in enumerate(queries):
+            asked[row["set"], row["id"], number] = row["question"], query
+    return asked
+
+
+def describe(asked: Asked, before: Asked, vectors: Vectors) -> dict[str, float | None]:
+    """Means over the queries of a turn; those against the turn before over the queries of both.
+
+    Overlaps are shares of the query's distinct words that the question, or the earlier query, has
+    too; distances are 1 less the cosine, from 0 to 2. None where there is nothing to average.
+    """
+    pairs = [(query, question) for question, query in asked.values()]
+    same = [(query, before[key][1]) for key, (_, query) in asked.items() if key in before]
+    return {
+        "queries": len(pairs),
+        "questions": len({key[:2] for key in asked}),
+        "words_per_query": _mean([len(query.split()) for query, _ in pairs]),
+        "overlap_with_question": _mean([overlap(*pair) for pair in pairs]),
+        "distance_to_question": _mean([_distance(*pair, vectors) for pair in pairs]),
+        "queries_of_both_turns": len(same),
+        "equal_to_previous_turn": _mean([float(new == old) for new, old in same]),
+        "overlap_with_previous_turn": _mean([overlap(*pair) for pair in same]),
+        "distance_to_previous_turn": _mean([_distance(*pair, vectors) for pair in same]),
+    }
+
+
+def overlap(text: str, other: str) -> float:
+    """Share of the distinct words of `text` that `other` has too, without case and punctuation."""
+    words = set(normalise(text).split())
+    return len(words & set(normalise(other).split())) / len(words) if words else 0.0
+
+
+def _distance(text: str, other: str, vectors: Vectors) -> float:
+    return 1.0 - float(vectors[text] @ vectors[other])
+
+
+def _mean(values: list[float]) -> float | None:
+    return round(fmean(values), 4) if values else None
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,66 @@
+"""Query drift on hand-made predictions and a real encoder."""
+
+import numpy as np
+import pytest
+import yaml
+from retrieval_world import tiny_retriever
+
+from stages import drift
+from stages.drift import asked_in, describe, overlap
+from stages.errors import InputError
+from stages.records import read_json, write_jsonl
+
+PARAMS = {
+    "iterations": {"1": {"previous": "0"}},
+    "compare": {"base": {"agent": "0", "retriever": "0"}, "x": {"agent": "1", "retriever": "0"}},
+}
+
+
+def row(number: int, *queries: str | None) -> dict:
+    turns = [{"query": query} for query in queries]
+    return {"id": f"q{number}", "set": "s", "question": "Who made the fern?", "turns": turns}
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    write_jsonl("data/base.jsonl", [row(0, "the fern", "moss"), row(1, "rose", None, "vine")])
+    write_jsonl("data/1.jsonl", [row(0, "who made the fern"), row(1, "rose", "vine", "moss")])
+    tiny_retriever(tmp_path / "r0")
+    return tmp_path
+
+
+def test_every_turn_is_measured(place):
+    words = "--predictions data --retriever r0 --metrics metrics/drift.json"
+    drift.main(words.split())
+    figures = read_json("metrics/drift.json")
+    assert list(figures) == ["0", "1"]
+    first, second = figures["0"], figures["1"]
+    assert (first["queries"], first["questions"], first["words_per_query"]) == (4, 2, 1.25)
+    assert first["queries_of_both_turns"] == 0 and first["distance_to_previous_turn"] is None
+    assert (second["queries"], second["queries_of_both_turns"]) == (4, 3)
+    assert second["equal_to_previous_turn"] == pytest.approx(2 / 3, abs=1e-4)
+    assert 0 < second["distance_to_previous_turn"] < 2
+    (place / "again").mkdir()
+    drift.main([*words.split()[:-1], "again/drift.json"])
+    assert (place / "again/drift.json").read_bytes() == (place / "metrics/drift.json").read_bytes()
+
+
+def test_equal_queries_have_not_moved():
+    asked = {("s", "q", 0): ("Who made the fern?", "fern")}
+    vectors = {"fern": np.ones(1), "Who made the fern?": np.ones(1)}
+    figures = describe(asked, asked, vectors)
+    assert figures["distance_to_previous_turn"] == 0 and figures["equal_to_previous_turn"] == 1
+    assert describe({}, {}, {})["words_per_query"] is None
+
+
+def test_overlap_counts_words_of_the_query():
+    assert overlap("Fern, made", "Who made the fern?") == 1
+    assert overlap("fern moss", "Who made the fern?") == 0.5
+    assert overlap("the", "anything") == 0
+
+
+def test_a_missing_prediction_file_is_named(place):
+    with pytest.raises(InputError, match=r"none\.jsonl: cannot be read"):
+        asked_in(place / "none.jsonl")
