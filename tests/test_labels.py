@@ -12,7 +12,9 @@ from label_world import arguments, set_params, write_relevance
 from stages import candidates, correctness, pairs, relevance, scratch
 from stages.errors import InputError
 from stages.labels import correctness as gac
+from stages.labels import likelihood
 from stages.labels.judging import with_noise
+from stages.labels.prediction import sampled
 from stages.params import Compute
 from stages.records import read_json, read_jsonl, write_jsonl
 from stages.retrieval.searcher import SearchRequest, load_searcher
@@ -253,6 +255,89 @@ def test_a_killed_run_goes_on_where_it_was(place, monkeypatch):
     assert Path("correctness.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
     assert read_json("correctness.json") == read_json("whole.json")
     assert list(scratch.ROOT.glob("correctness*")) == []
+
+
+@pytest.mark.parametrize("cheaper", [{"top": 4}, {"whole_levels": False}])
+def test_a_cheaper_lazy_evaluation_gives_fewer_positives(place, cheaper):
+    write_relevance(0)
+    for name, changes in (("whole", {}), ("cheap", cheaper)):
+        set_params(correctness=changes)
+        correctness.main(arguments("correctness", output=f"{name}.jsonl", metrics=f"{name}.json"))
+    whole, cheap = read_jsonl("whole.jsonl"), read_jsonl("cheap.jsonl")
+    for all_levels, some in zip(whole, cheap, strict=True):
+        assert some["scores"].items() <= all_levels["scores"].items()
+        assert len(some["scores"]) <= cheaper.get("top", 20)
+        assert sum(some["scores"].values()) <= (1 if "whole_levels" in cheaper else 4)
+    figures, exact = balanced("cheap.json"), balanced("whole.json")
+    for key in ("rollouts", "written_tokens", "read_tokens"):
+        assert 0 < figures[key] < exact[key]
+
+
+def test_the_stage_labels_without_a_rollout(place, monkeypatch):
+    write_relevance(0)
+    set_params(correctness={"mode": "likelihood"})
+    correctness.main(arguments("correctness", output="whole.jsonl", metrics="whole.json"))
+    figures = balanced("whole.json")
+    rows = {row["id"]: row for row in read_jsonl("whole.jsonl")}
+    reads = 0
+    for graded in read_jsonl("relevance.jsonl"):
+        row = rows[graded["id"]]
+        wanted = {passage for passage, grade in graded["scores"].items() if grade >= 60}
+        assert set(row["scores"]) == set(row["likelihoods"]) == wanted
+        best = max(row["likelihoods"].values())
+        assert row["scores"] == {p: int(v == best) for p, v in row["likelihoods"].items()}
+        reads += len(wanted)
+    assert (figures["rollouts"], figures["written_tokens"]) == (0, 0)
+    assert figures["evaluated"] == reads and figures["read_tokens"] > 40 * reads
+    pairs.main(arguments("pairs", correctness="whole.jsonl"))
+    assert balanced("pairs.json")["out"]
+
+    monkeypatch.setattr(correctness, "SHARD", 16)
+    set_params(correctness={"mode": "likelihood"})
+    calls, real = [], likelihood.answer_likelihood
+
+    def dies(contexts, *rest):
+        calls.append(len(contexts))
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return real(contexts, *rest)
+
+    monkeypatch.setattr(likelihood, "answer_likelihood", dies)
+    with pytest.raises(KeyboardInterrupt):
+        correctness.main(arguments("correctness"))
+    correctness.main(arguments("correctness"))
+    assert sum(calls) - calls[2] == reads, "a finished shard was computed again"
+    assert Path("correctness.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
+    assert read_json("correctness.json") == figures
+
+
+def test_trajectories_without_any_answer_are_named(place):
+    write_relevance(0)
+    silent = [row | {"answer": None} for row in read_jsonl("trajectories.jsonl")]
+    write_jsonl("silent.jsonl", silent)
+    set_params(correctness={"mode": "likelihood"})
+    with pytest.raises(InputError, match=r"^silent\.jsonl: no trajectory has an answer"):
+        correctness.main(arguments("correctness", trajectories="silent.jsonl"))
+
+
+def test_the_stage_keeps_the_samples_own_gac(place):
+    write_relevance(0)
+    set_params(correctness={"mode": "exhaustive"})
+    correctness.main(arguments("correctness", output="all.jsonl", metrics="all.json"))
+    set_params(correctness={"mode": "predicted", "sample": 0.5})
+    correctness.main(arguments("correctness", output="some.jsonl", metrics="some.json"))
+    truth, found = (
+        {row["id"]: row["scores"] for row in read_jsonl(file)}
+        for file in ("all.jsonl", "some.jsonl")
+    )
+    chosen = sampled(truth, 0.5, 0, "correctness", "1")
+    assert all(found[query] == truth[query] for query in chosen)
+    assert all(found[query].keys() == truth[query].keys() for query in truth)
+    assert {score for scores in found.values() for score in scores.values()} == {0, 1}
+    every, some = balanced("all.json"), balanced("some.json")
+    assert some["predicted"] == 20 * (len(truth) - len(chosen))
+    assert some["evaluated"] == every["evaluated"] and some["rollouts"] == 20 * len(chosen)
+    assert 0 < some["written_tokens"] < every["written_tokens"]
 
 
 def test_equal_contexts_share_a_rollout(place):

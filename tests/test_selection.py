@@ -101,6 +101,36 @@ def test_levels_descend_to_the_threshold_in_rank_order():
     assert levels(list("abcde"), lr, CorrectnessMode.off, 60) == []
 
 
+def test_cheaper_levels_are_cut_by_grade_then_rank():
+    lr = {"a": 60, "b": 90, "c": 59, "d": 90, "e": 60}
+    lazy = CorrectnessMode.lazy
+    assert levels(list("abcde"), lr, lazy, 60, top=3) == [["b", "d"], ["a"]]
+    assert levels(list("abcde"), lr, lazy, 60, whole_levels=False) == [["b"], ["d"], ["a"], ["e"]]
+    assert levels(list("abcde"), lr, lazy, 60, top=1, whole_levels=False) == [["b"]]
+    assert levels(list("abcde"), None, lazy, 60, top=2) == [["a", "b"]]
+    likelihood, predicted = CorrectnessMode.likelihood, CorrectnessMode.predicted
+    assert levels(list("abcde"), lr, likelihood, 60) == [["b", "d", "a", "e"]]
+    assert levels(list("ab"), {"a": 1, "b": 2}, likelihood, 60) == []
+    assert levels(list("abcde"), lr, predicted, 60) == [list("abcde")]
+
+
+@given(LABELS)
+def test_one_at_a_time_takes_the_fewest_rollouts_and_one_positive(labels):
+    lr, gac = complete(labels)
+
+    def evaluated(**options):
+        plans = {"q": levels(CANDIDATES, lr, CorrectnessMode.lazy, 60, **options)}
+        return by_levels(plans, lambda asked: [gac[passage] for _, passage in asked])["q"]
+
+    one, whole = evaluated(whole_levels=False), evaluated()
+    ranked = sorted((c for c in CANDIDATES if lr[c] >= 60), key=lambda c: -lr[c])
+    right = [c for c in ranked if gac[c]]
+    assert list(one) == (ranked[: ranked.index(right[0]) + 1] if right else ranked)
+    assert one.items() <= whole.items() and sum(one.values()) == bool(right)
+    found = select(CANDIDATES, lr, one, RULE, 7)
+    assert found.dropped == FEW_NEGATIVES or found.positives == right[:1]
+
+
 def test_evaluation_stops_at_the_first_level_that_is_right():
     waves = []
 

@@ -7,6 +7,11 @@ Selection (step B6) needs of GAC only the highest LR level, at or above the thre
 some candidate has GAC = 1, and which candidates of that level have it. So the lazy mode evaluates
 whole levels of equal LR from the highest down and stops at the first that holds a GAC = 1. The
 instances are exactly those of the exhaustive mode. (Laziness is ours; the paper evaluates all.)
+
+Two settings make it cheaper and no longer exact. `top`: no candidate after the first m by (LR,
+retrieval rank) is evaluated. Without `whole_levels`, candidates are evaluated one by one and a
+query stops at its first GAC = 1. Both give a subset of the positives, and a candidate that was not
+evaluated may be drawn as a negative though it is tied with the positive and as right as it is.
 """
 
 from __future__ import annotations
@@ -30,20 +35,32 @@ Evaluate = Callable[[list[tuple[str, str]]], list[int]]
 
 
 def levels(
-    candidates: list[str], relevance: dict[str, int] | None, mode: CorrectnessMode, threshold: int
+    candidates: list[str],
+    relevance: dict[str, int] | None,
+    mode: CorrectnessMode,
+    threshold: int,
+    *,
+    top: int | None = None,
+    whole_levels: bool = True,
 ) -> list[list[str]]:
     """The passages to evaluate, in the levels after which evaluation may stop.
 
-    Lazy: levels of equal LR, descending, down to `threshold`. Exhaustive, or without LR: one level
-    of all candidates.
+    Lazy: levels of equal LR, descending, down to `threshold`; of the first `top` passages, and one
+    passage a level without `whole_levels`. Likelihood: the same passages in one level. Exhaustive,
+    and for the sample of predicted: one level of all candidates. Without LR all are of equal LR.
     """
     if mode is CorrectnessMode.off:
         return []
-    if mode is CorrectnessMode.exhaustive or relevance is None:
+    if mode in (CorrectnessMode.exhaustive, CorrectnessMode.predicted):
         return [candidates]
-    wanted = [c for c in candidates if relevance[c] >= threshold]
-    wanted.sort(key=lambda c: -relevance[c])
-    return [list(level) for _, level in itertools.groupby(wanted, key=relevance.__getitem__)]
+    grades = dict.fromkeys(candidates, threshold) if relevance is None else relevance
+    wanted = [c for c in candidates if grades[c] >= threshold]
+    wanted = sorted(wanted, key=lambda c: -grades[c])[:top]
+    if mode is CorrectnessMode.likelihood:
+        return [wanted] if wanted else []
+    if not whole_levels:
+        return [[c] for c in wanted]
+    return [list(level) for _, level in itertools.groupby(wanted, key=grades.__getitem__)]
 
 
 def by_levels(
@@ -98,13 +115,31 @@ def finish(
     limits: loop.Limits,
     advance: Callable[[int], object],
 ) -> list[dict]:
-    """Let the agent finish the trajectories: a row {"em"} for each of `starts`."""
+    """Let the agent finish the trajectories: a row {em, written, read} for each of `starts`.
+
+    `written` are the tokens that the agent adds, `read` all others of the conversation: each is
+    read once, since an engine keeps what it has computed of a conversation.
+    """
     rollouts = [
         loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
         for s in starts
     ]
+    before = [len(rollout.token_ids) for rollout in rollouts]
     loop.run(rollouts, agent, search, protocol, limits, advance=advance)
-    return [{"em": loop.record(rollout)["em"]} for rollout in rollouts]
+    written = [sum(r.mask[length:]) for r, length in zip(rollouts, before, strict=True)]
+    return [
+        {"em": loop.record(r)["em"], "written": new, "read": len(r.token_ids) - new}
+        for r, new in zip(rollouts, written, strict=True)
+    ]
+
+
+@dataclass
+class Price:
+    """What GAC took: rollouts, and the tokens that the agent wrote and read."""
+
+    rollouts: int = 0
+    written_tokens: int = 0
+    read_tokens: int = 0
 
 
 @dataclass
@@ -120,7 +155,7 @@ class Finisher:
     passages: dict[str, Passage]
     finish: Callable[[list[Start], int], Iterable[dict]]
     advance: Callable[[int], object]
-    rollouts: int = 0
+    price: Price = field(default_factory=Price)
     known: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, asked: list[tuple[str, str]]) -> list[int]:
@@ -129,9 +164,12 @@ class Finisher:
         contexts = [start.context() for start in starts]
         new = {c: s for c, s in zip(contexts, starts, strict=True) if c not in self.known}
         self.advance(len(asked) - len(new))
-        rows = self.finish(list(new.values()), self.rollouts)
-        self.known |= {c: row["em"] for c, row in zip(new, rows, strict=True)}
-        self.rollouts += len(new)
+        rows = self.finish(list(new.values()), self.price.rollouts)
+        for context, row in zip(new, rows, strict=True):
+            self.known[context] = row["em"]
+            self.price.written_tokens += row["written"]
+            self.price.read_tokens += row["read"]
+        self.price.rollouts += len(new)
         return [self.known[context] for context in contexts]
 
     def _start(self, query: str, passage: str) -> Start:
@@ -143,10 +181,11 @@ class Finisher:
 def figures(
     scores: dict[str, dict[str, int]],
     plans: dict[str, list[list[str]]],
-    rollouts: int,
+    price: Price,
     candidates: int,
 ) -> dict:
-    """Counts, the saving against a rollout for each of `candidates`, and the rate of GAC = 1."""
+    """Counts, the saving against a rollout for each of `candidates`, the rate of GAC = 1, price."""
+    rollouts = price.rollouts
     values = [score for query in scores.values() for score in query.values()]
     evaluated = [sum(1 for level in plans[query] if level[0] in scores[query]) for query in scores]
     return {
@@ -163,6 +202,8 @@ def figures(
         "queries_with_correct": sum(1 in query.values() for query in scores.values()),
         "levels": sum(evaluated),
         "levels_per_query": _share(sum(evaluated), len(scores)),
+        "written_tokens": price.written_tokens,
+        "read_tokens": price.read_tokens,
     }
 
 
