@@ -1,21 +1,14 @@
 """A remote shared by two people: push, pull elsewhere, nothing runs again, on a real S3 server.
 
 The pipeline is a small one of the same form (an output that is pushed, an index that is not, a
-stage with parameters); what the whole flywheel does with a remote: docs/reliability.md.
+stage with parameters); tests/remote_round_trip.py does it with the whole flywheel.
 """
 
-from pathlib import Path
-
-import checkout
 import pytest
 import yaml
 from checkout import stages_run
+from s3_remote import command, s3_server, with_remote
 
-KEYS = {
-    "AWS_ACCESS_KEY_ID": "test",
-    "AWS_SECRET_ACCESS_KEY": "test",
-    "AWS_EC2_METADATA_DISABLED": "1",
-}
 PIPELINE = {
     "stages": {
         "corpus": {"cmd": "python -c \"print('passages')\" > corpus.txt", "outs": ["corpus.txt"]},
@@ -34,35 +27,10 @@ PIPELINE = {
 }
 
 
-def command(folder: Path, *words: str) -> str:
-    return checkout.command(folder, *words, **KEYS)
-
-
 @pytest.fixture(scope="module")
 def bucket():
-    """Address of an S3 server on loopback with an empty bucket."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    address = "http://{}:{}".format(*server.get_host_and_port())
-    client = boto3.client(
-        "s3",
-        endpoint_url=address,
-        region_name="us-east-1",
-        aws_access_key_id="test",
-        aws_secret_access_key="test",
-    )
-    client.create_bucket(Bucket="shared")
-    yield address, client
-    server.stop()
-
-
-def with_remote(folder: Path, address: str) -> Path:
-    command(folder, "dvc", "remote", "add", "--local", "--default", "shared", "s3://shared/dvc")
-    command(folder, "dvc", "remote", "modify", "--local", "shared", "endpointurl", address)
-    return folder
+    with s3_server() as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
