@@ -73,15 +73,21 @@ def iter_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> Iterator[
 def _parse(line: str, where: str, required: tuple[str, ...]) -> dict:
     try:
         row = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
-        reason = getattr(error, "msg", "nested too deeply")
-        raise InputError(f"{where}: not a JSON object on one line ({reason})") from None
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{where}: not a JSON object on one line ({_reason(error)})") from None
     if not isinstance(row, dict):
         raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
     for key in required:
         if key not in row:
             raise InputError(f"{where}: the key '{key}' is missing")
     return row
+
+
+def _reason(error: Exception) -> str:
+    """Why the JSON parser gave up; it also refuses numbers of thousands of digits."""
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
@@ -110,8 +116,9 @@ def read_json(path: str | Path) -> object:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
+    except (ValueError, RecursionError) as error:
+        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise InputError(f"{path}{line}: not valid JSON ({_reason(error)})") from None
 
 
 def read_yaml(path: str | Path) -> object:
@@ -179,10 +186,25 @@ def question_of(row: dict, where: str) -> Question:
     text = _text(row, "question", where)
     if not text.strip():
         raise InputError(f"{where}: 'question' is empty")
+    return Question(_id(row, where), text, golden_answers_of(row, where), _metadata(row, where))
+
+
+def _metadata(row: dict, where: str) -> dict:
+    """What the row says of its question; `supporting_ids` holds a list of passage ids a hop."""
     metadata = row.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise InputError(f"{where}: 'metadata' must be an object")
-    return Question(_id(row, where), text, golden_answers_of(row, where), metadata)
+    _check_encodable(json.dumps(metadata, ensure_ascii=False), "metadata", where)
+    hops = metadata.get("supporting_ids") or []
+    if not isinstance(hops, list) or not all(map(_is_texts, hops)):
+        raise InputError(f"{where}: 'metadata.supporting_ids' must be a list of lists of ids")
+    if not _is_texts(metadata.get("supporting_titles") or []):
+        raise InputError(f"{where}: 'metadata.supporting_titles' must be a list of texts")
+    return metadata
+
+
+def _is_texts(value: object) -> bool:
+    return isinstance(value, list) and all(isinstance(text, str) for text in value)
 
 
 def golden_answers_of(row: dict, where: str) -> list[str]:

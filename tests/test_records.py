@@ -58,7 +58,14 @@ def test_integer_ids_are_read_as_text(tmp_path):
         ({"question": 3}, "'question' must be a text"),
         ({"question": "  "}, "'question' is empty"),
         ({"question": "\ud800"}, "surrogate"),
+        ({"id": "0"}, "the id '0' occurs twice"),
+        ({"id": "\udfff"}, "'id' holds half a surrogate pair"),
+        ({"golden_answers": ["x", "\ud800"]}, "'golden_answers' holds half a surrogate pair"),
         ({"metadata": [1]}, "'metadata' must be an object"),
+        ({"metadata": {"a": ["\ud800"]}}, "'metadata' holds half a surrogate pair"),
+        ({"metadata": {"supporting_ids": ["p1"]}}, "'metadata.supporting_ids' must be a list"),
+        ({"metadata": {"supporting_ids": [[1]]}}, "'metadata.supporting_ids' must be a list"),
+        ({"metadata": {"supporting_titles": "T"}}, "'metadata.supporting_titles' must be a list"),
         ({"id": None}, "'id' must be"),
         ({"id": True}, "'id' must be"),
     ],
@@ -80,7 +87,13 @@ def test_a_bad_question_names_its_line(tmp_path, change, message):
         ('{"id": "1"}', "the key 'contents' is missing"),
         ('{"id": "1", "contents": "only a title"}', "title line"),
         ('{"id": "0", "contents": "t\\nx"}', "occurs twice"),
-        ("[" * 100_000, "not a JSON object"),
+        ("[" * 100_000, r"not a JSON object on one line \(nested too deeply\)"),
+        ('{"id": ' + "1" * 5000 + "}", r"not a JSON object on one line \(a number is too long\)"),
+        ('{"id": "1", "contents": ""}', "title line"),
+        ('{"id": "1", "contents": "t\\n\\ud800"}', "'contents' holds half a surrogate pair"),
+        ('{"id": "\\udc00", "contents": "t\\nx"}', "'id' holds half a surrogate pair"),
+        ('{"id": "1", "contents": "t\\nx"}\0', "not a JSON object"),
+        ("\ufeff{}", "not a JSON object"),
     ],
 )
 def test_a_bad_passage_names_its_line(tmp_path, line, message):
@@ -100,6 +113,10 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "empty.jsonl").touch()
     with pytest.raises(InputError, match="holds no passage"):
         read_passages(tmp_path / "empty.jsonl")
+    for text in ("[" * 100_000, "1" * 5000):
+        (tmp_path / "long.json").write_text(text)
+        with pytest.raises(InputError, match=r"long\.json: not valid JSON \([^\n]*\)$"):
+            read_json(tmp_path / "long.json")
     (tmp_path / "broken.json").write_text("{\n,")
     with pytest.raises(InputError, match=r"broken.json:2: not valid JSON"):
         read_json(tmp_path / "broken.json")

@@ -108,6 +108,35 @@ def test_contexts_make_a_corpus_that_holds_what_supports(tmp_path):
     assert {p.title: p.text for p in passages} == {t: f"One. {t}." for t in "ABC"}
 
 
+@pytest.mark.parametrize(
+    ("context", "message"),
+    [
+        ({"title": 3, "sentences": [["x"]]}, "needs a text for each title"),
+        ({"title": ["A", "B"], "sentences": [["x"]]}, "needs a text for each title"),
+        ({"title": [["A"]], "sentences": [["x"]]}, "must hold texts"),
+        ({"title": ["A"], "sentences": [[1]]}, "must hold texts"),
+        ({"title": ["A"], "content": [None]}, "must hold texts"),
+        ({"title": ["A"], "sentences": [["\ud800"]]}, "holds half a surrogate pair"),
+        ("x", "has no 'metadata.context'"),
+    ],
+)
+def test_a_bad_context_names_its_line(tmp_path, context, message):
+    rows = [question(0, ["A"]), {"id": "1", "metadata": {"context": context}}]
+    file = lines(tmp_path / "q.jsonl", rows)
+    source = described(tmp_path / "c.yaml", {"contexts": [{"path": file}]})
+    with pytest.raises(InputError, match=rf"q\.jsonl:2: .*{message}"):
+        copy_passages(source, tmp_path / "out.jsonl")
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_titles_of_facts_that_are_no_texts_are_left_out(tmp_path):
+    row = question(0, ["A"])
+    row["metadata"]["supporting_facts"]["title"] = ["A", ["B"], None, "A"]
+    file = {"hotpotqa": {"path": lines(tmp_path / "q.jsonl", [row])}}
+    sets = read_sets(Questions(described(tmp_path / "d.yaml", {"train": file, "test": file})), 0)
+    assert sets.train[0].metadata["supporting_titles"] == ["A"]
+
+
 def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
     files = {
         name: {"path": lines(tmp_path / name / "x.jsonl", [question(i, ["A"]) for i in range(9)])}

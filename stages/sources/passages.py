@@ -87,10 +87,24 @@ def _context(row: dict, where: str) -> list[tuple[str, str]]:
     context = metadata.get("context")
     if not isinstance(context, dict) or "title" not in context:
         raise InputError(f"{where}: the question has no 'metadata.context' with passages")
-    texts = context.get("sentences", context.get("content"))
-    if not isinstance(texts, list) or len(texts) != len(context["title"]):
+    titles, texts = context["title"], context.get("sentences", context.get("content"))
+    lists = isinstance(titles, list) and isinstance(texts, list)
+    if not lists or len(texts) != len(titles):
         raise InputError(f"{where}: 'metadata.context' needs a text for each title")
-    return [
-        (str(title), "".join(text) if isinstance(text, list) else str(text))
-        for title, text in zip(context["title"], texts, strict=True)
-    ]
+    found = []
+    for title, text in zip(titles, texts, strict=True):
+        parts = [title, *(text if isinstance(text, list) else [text])]
+        if not all(isinstance(part, str) for part in parts):
+            raise InputError(f"{where}: 'metadata.context' must hold texts")
+        if not _encodable("".join(parts)):
+            raise InputError(f"{where}: 'metadata.context' holds half a surrogate pair")
+        found.append((title, "".join(parts[1:])))
+    return found
+
+
+def _encodable(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

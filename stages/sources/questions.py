@@ -83,7 +83,8 @@ def _named(name: str, question: Question) -> Question:
     metadata = {key: value for key, value in question.metadata.items() if key not in BULKY}
     facts = question.metadata.get("supporting_facts")
     if isinstance(facts, dict) and isinstance(facts.get("title"), list):
-        metadata["supporting_titles"] = list(dict.fromkeys(facts["title"]))
+        titles = (title for title in facts["title"] if isinstance(title, str))
+        metadata["supporting_titles"] = list(dict.fromkeys(titles))
     return replace(question, id=f"{name}/{question.id}", metadata=metadata)
 
 
