@@ -34,7 +34,8 @@ def main(argv: list[str] | None = None) -> None:
 
     disable_progress_bar()
     console = Console(highlight=False)
-    agent = load(args.agent or last, params)
+    args.agent = args.agent or last
+    agent = load(args.agent, params)
     if args.compare is None:
         for text in trajectory(agent, args.retriever or last, args, params):
             console.print(text, markup=False, soft_wrap=True)
@@ -93,9 +94,10 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn,
         waits,
     )
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import load_protocol
 
-    protocol, limits = Protocol(params.protocol), Limits.of(params.rollout)
+    protocol = load_protocol(_place("models/agent", args.agent), params.protocol)
+    limits = Limits.of(params.rollout)
     searcher = load_searcher(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
     while rollout.stop is None and fits(rollout, limits, agent.window):

@@ -75,17 +75,19 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     """Load the pair."""
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.agents import load_agent
+    from stages.rollout.protocol import load_protocol
 
     agent = load_agent(args.agent, params.generation, params.compute)
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
-    return partial(_rollouts, agent, searcher, params)
+    protocol = load_protocol(args.agent, params.protocol)
+    return partial(_rollouts, agent, searcher, protocol, params)
 
 
-def _rollouts(agent, searcher, params: Params, part: Questions, advance: Advance) -> list[dict]:
+def _rollouts(
+    agent, searcher, protocol, params: Params, part: Questions, advance: Advance
+) -> list[dict]:
     from stages.rollout.loop import Limits, record, run, start
-    from stages.rollout.protocol import Protocol
 
-    protocol = Protocol(params.protocol)
     depth = max([params.rollout.top_k, *params.evaluate.recall_at])
     rollouts = [start(question, protocol, agent.tokenizer) for _, question in part]
     ranked: dict = {}  # request -> passage ids, to the depth that recall needs

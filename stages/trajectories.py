@@ -57,9 +57,9 @@ def _build(arguments: argparse.Namespace, params: Params) -> Work:
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.agents import load_agent
     from stages.rollout.loop import Limits, record, run, start
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import load_protocol
 
-    protocol = Protocol(params.protocol)
+    protocol = load_protocol(arguments.agent, params.protocol)
     agent = load_agent(arguments.agent, params.generation, params.compute)
     searcher = load_searcher(
         arguments.index, arguments.passages, arguments.retriever, params.compute

@@ -20,6 +20,45 @@ DIALOGUES = [  # question, query, gold answer
     for film, name in zip(("Alpha", "Beta", "Gamma", "Delta"), ("Ana", "Bo", "Oz", "Ur"))
 ]
 
+# The form of Qwen2.5's and Hermes's chat templates: tools in the system message, calls in
+# <tool_call>, results as a user's <tool_response>.
+CHAT_TEMPLATE = """\
+{%- if tools %}<|im_start|>system
+Tools, to be called within <tool_call></tool_call>:
+<tools>{% for tool in tools %}
+{{ tool | tojson }}{% endfor %}
+</tools>
+<tool_call>
+{"name": <name>, "arguments": <arguments>}
+</tool_call><|im_end|>
+{% endif %}
+{%- for message in messages %}
+{%- if message.role == "tool" %}<|im_start|>user
+<tool_response>
+{{ message.content }}
+</tool_response><|im_end|>
+{% else %}<|im_start|>{{ message.role }}
+{{ message.content }}
+{%- for call in message.tool_calls or [] %}
+<tool_call>
+{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
+</tool_call>
+{%- endfor %}<|im_end|>
+{% endif %}
+{%- endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% endif %}"""
+
+
+def make_chat_tokenizer(template: str = CHAT_TEMPLATE) -> PreTrainedTokenizerFast:
+    """`make_tokenizer` with a chat template, its role marks special and its other marks not."""
+    tokenizer = make_tokenizer()
+    tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>", "<|im_end|>"]})
+    marks = ("<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+    tokenizer.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in marks])
+    tokenizer.chat_template = template
+    return tokenizer
+
 
 def make_tokenizer(*, one_token_tags: bool = True) -> PreTrainedTokenizerFast:
     """Byte-level: every word of the dialogues is a token, anything else falls to bytes."""

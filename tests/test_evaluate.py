@@ -1,5 +1,7 @@
 """Evaluation of a tiny agent that has learned its dialogues by heart, over BM25."""
 
+import shutil
+
 import pytest
 import yaml
 from rollout_models import DIALOGUES, train_agent
@@ -82,16 +84,31 @@ def test_recall_is_that_of_the_rankings(project, agent):
     assert "ranked" not in rows[0]["turns"][-1], "the last turn asked nothing"
 
 
+def test_an_agent_talks_as_its_own_folder_says(project, agent, tmp_path):
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    other = {"search_pattern": r"\[(.*?)\]", "answer_pattern": r"\((.*?)\)", "stop": ["]", ")"]}
+    (project / "params.yaml").write_text(yaml.safe_dump(settings | {"protocol": other}))
+    rows, _ = run_stage(agent)
+    assert {row["stop"] for row in rows} == {"invalid"}
+    guest = shutil.copytree(agent, tmp_path / "guest")
+    (guest / "protocol.yaml").write_text("name: its own\n")
+    _, figures = run_stage(guest)
+    assert figures["sets"]["right"]["em"] == 1
+    (guest / "protocol.yaml").write_text("prompt: none\n")
+    with pytest.raises(InputError, match=r"guest/protocol\.yaml: 'prompt'"):
+        run_stage(guest)
+
+
 def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypatch):
     whole = run_stage(agent, "whole.jsonl", "whole.json")
     monkeypatch.setattr(evaluate, "SHARD", 3)
     real, done = evaluate._rollouts, []
 
-    def counted(agent, searcher, params, part, advance):
+    def counted(agent, searcher, protocol, params, part, advance):
         if len(done) == 2:
             raise KeyboardInterrupt
         done.append([question.id for _, question in part])
-        return real(agent, searcher, params, part, advance)
+        return real(agent, searcher, protocol, params, part, advance)
 
     monkeypatch.setattr(evaluate, "_rollouts", counted)
     with pytest.raises(KeyboardInterrupt):

@@ -1,15 +1,25 @@
 """The rollout loop: masks, limits, prefixes and determinism, on told turns and a trained model."""
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
-from rollout_models import DIALOGUES, TAGS, make_tokenizer, train_agent
+from rollout_models import (
+    DIALOGUES,
+    TAGS,
+    make_chat_tokenizer,
+    make_tokenizer,
+    train_agent,
+)
 
 from stages import params
 from stages.records import Passage, Question
 from stages.retrieval.searcher import Hit
 from stages.rollout.generator import TransformersGenerator
 from stages.rollout.loop import Limits, prefix, record, run, start
-from stages.rollout.protocol import Protocol, encode_text
+from stages.rollout.protocol import Protocol, encode_text, read_protocol
 
+CONF = Path(__file__).parents[1] / "conf" / "protocol"
 TINY = Protocol(params.Protocol())
 RETRY = Protocol(params.Protocol(invalid_message="\nTry again.\n"))
 LIMITS = Limits(
@@ -195,3 +205,31 @@ def test_a_prefix_is_the_conversation_up_to_its_information(turn):
 def test_tags_are_no_special_tokens(agent):
     ids = agent.tokenizer.encode("".join(TAGS), add_special_tokens=False)
     assert agent.tokenizer.decode(ids, skip_special_tokens=True) == "".join(TAGS)
+
+
+def test_tool_calls_go_through_the_same_loop():
+    protocol = read_protocol(CONF / "tool_calls.yaml")
+    call = '<tool_call>{"name": "search", "arguments": {"query": "film Beta"}}</tool_call>'
+    question, tokenizer = Question("q", "who?", ["Ana"]), make_chat_tokenizer()
+    said = iter([f"t {call}", "no call", "u <answer> Ana </answer>"])
+    limits = replace(LIMITS, max_searches=3, max_information_tokens=100, max_context_tokens=9999)
+
+    class Speaker(Told):
+        def generate(self, prompts, **settings):
+            return [tokenizer.encode(next(said), add_special_tokens=False) for _ in prompts]
+
+    speaker = Speaker({})
+    speaker.tokenizer = tokenizer
+    rollout = start(question, protocol, tokenizer)
+    run([rollout], speaker, search, protocol, limits)
+    line = record(rollout)
+    assert (line["stop"], line["em"], line["searches"]) == ("answer", 1, 1)
+    assert [turn["query"] for turn in line["turns"]] == ["film Beta", None, None]
+    assert "<tool_response>\n(1) T: film Beta of Bo" in line["turns"][0]["information"]
+    assert "That was neither" in line["turns"][1]["information"]
+    whole = tokenizer.decode(rollout.token_ids)
+    assert whole.count("<|im_start|>assistant\n") == 3, "each turn is one of the chat"
+    assert whole.count("<|im_end|>") == 6
+    again = prefix(line, 0, [FACTS[1]], protocol, tokenizer, limits)
+    assert again.token_ids == rollout.token_ids[: len(again.token_ids)]
+    assert again.mask == rollout.mask[: len(again.mask)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from stages import params
 from stages.records import Passage, Question
 from stages.retrieval.searcher import Hit, SearchRequest
-from stages.rollout.protocol import Protocol, encode_text
+from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match, f1_score
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def prefix(
     rollout = start(question, protocol, tokenizer)
     for earlier in trajectory["turns"][:turn]:
         rollout.add(earlier["token_ids"], written=True)
-        rollout.add(encode_text(earlier["information"], tokenizer), written=False)
+        rollout.add(protocol.encode(earlier["information"], tokenizer), written=False)
         rollout.turns.append(dict(earlier))
     last = trajectory["turns"][turn]
     rollout.add(last["token_ids"], written=True)
@@ -198,11 +198,13 @@ def take_turn(
         rollout.answer, rollout.stop = action.value, "answer"
     elif action.kind == "search" and spent:
         rollout.stop = "searches"
-    elif action.kind == "invalid" and (spent or protocol.invalid_message is None):
-        rollout.stop = "invalid"
     elif action.kind == "invalid":
-        turn["information"] = protocol.invalid_message
-        rollout.add(encode_text(protocol.invalid_message, tokenizer), written=False)
+        message = None if spent else protocol.refusal(tokenizer)
+        if message is None:
+            rollout.stop = "invalid"
+        else:
+            turn["information"] = message
+            rollout.add(protocol.encode(message, tokenizer), written=False)
 
 
 def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits) -> None:

@@ -1,0 +1,101 @@
+"""Searching by the tool calls of a chat template, as today's instruct models do.
+
+A model writes a call as JSON, {"name": "search", "arguments": {"query": "..."}}, between marks of
+its own. What stands around the call and the result is the template's affair: a conversation is
+rendered, and what comes after the model's text in it is what the model is shown.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from stages.errors import InputError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+NAME, ARGUMENT = "search", "query"
+_WRITTEN = "what-the-model-writes"  # stands for it in a rendered conversation
+
+
+def read_query(call: str) -> str:
+    """The query of a call; empty where it is no call of the search with a query of text.
+
+    Arguments beside the query are ignored.
+    """
+    try:
+        told = json.loads(call)
+        query = told["arguments"][ARGUMENT] if told["name"] == NAME else ""
+        query.encode()  # JSON can hold half a character, which no file and no tokenizer takes
+    except (ValueError, RecursionError, LookupError, TypeError, AttributeError):
+        return ""
+    return query.strip() if isinstance(query, str) else ""
+
+
+def opening(prompt: str, tool: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """The conversation up to the model's first turn; `tool` describes the search to it."""
+    asked = [_message("user", prompt)]
+    text = _render(asked, tool, tokenizer)
+    if text == _render(asked, None, tokenizer):
+        raise InputError("the model's chat template has no tools, which 'protocol.tool' needs")
+    return text
+
+
+def after_call(
+    content: str,
+    tool: str,
+    calls: Callable[[str], Iterable[re.Match]],
+    tokenizer: PreTrainedTokenizerBase,
+) -> str:
+    """What the template puts between a call and the next turn of the model, where the tool
+    returned `content`; `calls` finds what is read as a call in a text."""
+    function = {"name": NAME, "arguments": {ARGUMENT: _WRITTEN}}
+    call = {"type": "function", "function": function}
+    calling = _message("assistant", "") | {"tool_calls": [call]}
+    text = _render([_message("user", "?"), calling, _message("tool", content)], tool, tokenizer)
+    for match in calls(text):
+        if read_query(match[1]) == _WRITTEN:
+            return text[match.end() :]
+    raise InputError(
+        "the model's chat template has no tools, or writes a call in another way than "
+        "'protocol.search_pattern' reads it"
+    )
+
+
+def after_text(content: str, tool: str, tokenizer: PreTrainedTokenizerBase) -> str:
+    """What the template puts between a turn without a call and the next, where the user says
+    `content`."""
+    said = _message("assistant", _WRITTEN)
+    text = _render([_message("user", "?"), said, _message("user", content)], tool, tokenizer)
+    return text.partition(_WRITTEN)[2]
+
+
+def special_marks(tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The tokenizer's special tokens as text: the marks of roles and ends."""
+    return [token.content for token in tokenizer.added_tokens_decoder.values() if token.special]
+
+
+def _message(role: str, content: str) -> dict:
+    return {"role": role, "content": content}
+
+
+def _render(messages: list[dict], tool: str | None, tokenizer: PreTrainedTokenizerBase) -> str:
+    from jinja2 import TemplateError
+
+    tools = None if tool is None else [_schema(tool)]
+    try:
+        return tokenizer.apply_chat_template(
+            messages, tools=tools, tokenize=False, add_generation_prompt=True
+        )
+    except (TemplateError, TypeError) as error:
+        raise InputError(f"the model's chat template refuses a tool call: {error}") from None
+
+
+def _schema(description: str) -> dict:
+    query = {"type": "string", "description": "what to search for"}
+    parameters = {"type": "object", "properties": {ARGUMENT: query}, "required": [ARGUMENT]}
+    function = {"name": NAME, "description": description, "parameters": parameters}
+    return {"type": "function", "function": function}
