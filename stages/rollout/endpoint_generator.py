@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 from transformers import AutoConfig
 
+from stages.addresses import shown
 from stages.errors import InputError
 from stages.models import REFERENCE, model_path
 from stages.records import read_json
@@ -43,6 +44,7 @@ class EndpointGenerator:
         self.tokenizer = load_tokenizer(folder)
         self._ends = end_ids(path, config, self.tokenizer)
         self._url = url.rstrip("/").removesuffix("/v1") + "/v1"
+        self._shown = shown(self._url)
         self._concurrency = concurrency
         key = os.environ.get(API_KEY)
         self._client = httpx.Client(
@@ -92,7 +94,7 @@ class EndpointGenerator:
             choice = self._ask("POST", "/completions", body)["choices"][0]
             ids = choice.get("token_ids") or encode_text(choice["text"], self.tokenizer)
         except (KeyError, IndexError, TypeError):
-            raise InputError(f"{self._url}/completions: the answer holds no completion") from None
+            raise InputError(f"{self._shown}/completions: the answer holds no completion") from None
         return through_stop(before_end(ids, self._ends), stop, self.tokenizer)
 
     def _served(self, names: list[str]) -> dict:
@@ -100,12 +102,12 @@ class EndpointGenerator:
         try:
             models = {model["id"]: model for model in self._ask("GET", "/models")["data"]}
         except (KeyError, TypeError):
-            raise InputError(f"{self._url}/models: the answer lists no models") from None
+            raise InputError(f"{self._shown}/models: the answer lists no models") from None
         for name in names:
             if name in models:
                 return models[name]
         raise InputError(
-            f"{self._url} does not serve {' or '.join(names)}; it serves: {', '.join(models)}"
+            f"{self._shown} does not serve {' or '.join(names)}; it serves: {', '.join(models)}"
         )
 
     def _ask(self, method: str, path: str, body: dict | None = None) -> dict:
@@ -122,7 +124,7 @@ class EndpointGenerator:
             if answer.status_code < 500 and answer.status_code != httpx.codes.TOO_MANY_REQUESTS:
                 return _content(answer)
             failure = f"status {answer.status_code}"
-        raise InputError(f"{self._url}: no answer after {TRIES} tries ({failure})")
+        raise InputError(f"{self._shown}: no answer after {TRIES} tries ({shown(failure)})")
 
 
 def _names(folder: Path) -> list[str]:
@@ -134,10 +136,11 @@ def _names(folder: Path) -> list[str]:
 
 
 def _content(answer: httpx.Response) -> dict:
+    address = shown(str(answer.url))
     if answer.is_error:
         reason = " ".join(answer.text.split())[:300]
-        raise InputError(f"{answer.url}: status {answer.status_code}: {reason}")
+        raise InputError(f"{address}: status {answer.status_code}: {reason}")
     try:
         return answer.json()
     except ValueError:
-        raise InputError(f"{answer.url}: the answer is not JSON") from None
+        raise InputError(f"{address}: the answer is not JSON") from None

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import httpx
 
+from stages.addresses import shown
 from stages.errors import InputError
 from stages.records import passage_of
 from stages.retrieval.searcher import Hit, SearchRequest
@@ -27,6 +28,7 @@ class HttpSearcher:
     def __init__(self, url: str, *, timeout: float = 300.0):
         """`url`: as `http://127.0.0.1:8000`; `timeout`: seconds that one attempt may take."""
         self.url = url.rstrip("/").removesuffix("/retrieve")
+        self._shown = shown(self.url)
         self.options = {"timeout": timeout, "trust_env": False}
         self._client = httpx.Client(**self.options)
         self._asynchronous: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
@@ -80,19 +82,23 @@ class HttpSearcher:
 
     def _hits(self, response: httpx.Response, count: int) -> list[list[Hit]]:
         if response.status_code != 200:
-            raise InputError(f"{self.url}: refused a search ({_reason(response)})")
+            raise InputError(f"{self._shown}: refused a search ({_reason(response)})")
         try:
             result = response.json()["result"]
             rows = [[(hit["document"], float(hit["score"])) for hit in row] for row in result]
         except (ValueError, KeyError, TypeError):
-            raise InputError(f"{self.url}: its answer is not that of a retriever server") from None
+            raise InputError(
+                f"{self._shown}: its answer is not that of a retriever server"
+            ) from None
         if len(rows) != count:
-            raise InputError(f"{self.url}: answered {len(rows)} of {count} queries")
-        return [[Hit(passage_of(document, self.url), score) for document, score in r] for r in rows]
+            raise InputError(f"{self._shown}: answered {len(rows)} of {count} queries")
+        return [
+            [Hit(passage_of(document, self._shown), score) for document, score in r] for r in rows
+        ]
 
     def _away(self, reason: str) -> InputError:
         return InputError(
-            f"{self.url}: no retriever server answers ({reason}): start one with "
+            f"{self._shown}: no retriever server answers ({shown(reason)}): start one with "
             "`python -m stages.serve`"
         )
 
