@@ -51,6 +51,13 @@ class CorrectnessMode(Enum):
     off = "off"
 
 
+class Wording(Enum):
+    """With which of a fact's two wordings a guest asks first: see stages/world/facts.py."""
+
+    query = "query"
+    reformulation = "reformulation"
+
+
 class IndexKind(Enum):
     """How an index is searched: see stages/retrieval."""
 
@@ -80,8 +87,10 @@ class Pair:
 
 @dataclass
 class Protocol:
-    """How an agent talks: see conf/protocol/. A word of `tags` stands for <word> and </word>; `marks`
-    are whole. `tool` describes the search to a chat template with tools; null: no tool calls.
+    """How an agent talks: see conf/protocol/.
+
+    A word of `tags` stands for <word> and </word>, a mark for itself. `tool` describes the search
+    to a chat template; null: no tool calls.
     """
 
     name: str = "tiny"
@@ -173,6 +182,23 @@ class BaseAgent(BaseModel):
     """The base agent; `doubt` is the habit of its demonstrations to search twice for a fact."""
 
     doubt: float = 0.7
+
+
+@dataclass
+class Guest:
+    """A base agent that talks the protocol in the file `protocol`: see conf/guest/.
+
+    Ready-made, or (`model` null) made from scratch with the sizes and steps of base.agent, taught
+    to write its turns as `search` ({thought}, {query}) and `answer` ({thought}, {answer}) say.
+    """
+
+    protocol: str = "conf/protocol/tiny.yaml"
+    model: str | None = None
+    revision: str | None = None
+    search: str = "<think> {thought} </think> <search> {query} </search>"
+    answer: str = "<think> {thought} </think> <answer> {answer} </answer>"
+    doubt: float = 0.0
+    wording: Wording = Wording.query
 
 
 @dataclass
@@ -323,6 +349,21 @@ class Retriever:
 
 
 @dataclass
+class Replug:
+    """The single-turn baseline; `retrievers` are the names under which it is trained."""
+
+    retrievers: list[str] = field(default_factory=list)
+    questions: int = 300
+    top_k: int = 20
+    temperature: float = 0.05
+    likelihood_temperature: float = 0.1
+    steps: int = 120
+    batch_size: int = 16
+    learning_rate: float = 2e-5
+    warmup: float = 0.1
+
+
+@dataclass
 class Evaluate:
     bootstrap_samples: int = 1000
     recall_at: list[int] = field(default_factory=lambda: [3, 20])
@@ -382,6 +423,7 @@ class Params:
     corpus: Corpus = field(default_factory=Corpus)
     questions: Questions = field(default_factory=Questions)
     base: Base = field(default_factory=Base)
+    guest: dict[str, Guest] = field(default_factory=dict)
     encoder: Encoder = field(default_factory=Encoder)
     index: Index = field(default_factory=Index)
     agent: Agent = field(default_factory=Agent)
@@ -391,6 +433,7 @@ class Params:
     correctness: Correctness = field(default_factory=Correctness)
     pairs: Pairs = field(default_factory=Pairs)
     retriever: Retriever = field(default_factory=Retriever)
+    replug: Replug = field(default_factory=Replug)
     evaluate: Evaluate = field(default_factory=Evaluate)
     health: Health = field(default_factory=Health)
     report: Report = field(default_factory=Report)
@@ -442,10 +485,11 @@ def _check(params: Params, path: str) -> None:
             )
     for name, pair in params.compare.items():
         known = ["0", *turns]
-        if pair.agent not in [*known, "scripted"]:
+        if pair.agent not in [*known, "scripted", *params.guest]:
             raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
-        if pair.retriever not in [*known, "bm25"]:
+        if pair.retriever not in [*known, "bm25", *params.replug.retrievers]:
             raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
+    _check_guests(params.guest, path)
     for key, value in (
         ("rollout.top_k", params.rollout.top_k),
         ("rollout.max_searches", params.rollout.max_searches),
@@ -458,6 +502,7 @@ def _check(params: Params, path: str) -> None:
         *((f"agent.{k}", v) for k, v in vars(params.agent).items() if isinstance(v, int)),
         *((f"encoder.{k}", v) for k, v in vars(params.encoder).items() if isinstance(v, int)),
         *((f"retriever.{k}", v) for k, v in vars(params.retriever).items() if isinstance(v, int)),
+        *((f"replug.{k}", v) for k, v in vars(params.replug).items() if isinstance(v, int)),
         *((f"index.{k}", getattr(params.index, k)) for k in ("sample", "candidates")),
         ("index.recall_queries", params.index.recall_queries),
         *((f"index.ivfpq.{k}", v) for k, v in vars(params.index.ivfpq).items()),
@@ -466,7 +511,13 @@ def _check(params: Params, path: str) -> None:
     ):
         if value < 1:
             raise InputError(f"{path}: '{key}' must be at least 1, found {value}")
-    for name, block in (("encoder", params.encoder), ("retriever", params.retriever)):
+    for name in params.replug.retrievers:
+        if name.isdigit() or name == "bm25":
+            raise InputError(f"{path}: 'replug.retrievers': '{name}' is the name of another")
+    if params.replug.likelihood_temperature <= 0:
+        raise InputError(f"{path}: 'replug.likelihood_temperature' must be above 0")
+    for name in ("encoder", "retriever", "replug"):
+        block = getattr(params, name)
         if block.temperature <= 0:
             raise InputError(f"{path}: '{name}.temperature' must be above 0")
         if not 0 <= block.warmup < 1:
@@ -496,3 +547,15 @@ def _check(params: Params, path: str) -> None:
     )
     if all(off):
         raise InputError(f"{path}: 'relevance.mode' and 'correctness.mode' cannot both be off")
+
+
+def _check_guests(guests: dict[str, Guest], path: str) -> None:
+    for name, guest in guests.items():
+        if name.isdigit() or name == "scripted":
+            raise InputError(f"{path}: 'guest.{name}': that is the name of another agent")
+        if not 0 <= guest.doubt <= 1:
+            raise InputError(f"{path}: 'guest.{name}.doubt' is a probability, from 0 to 1")
+        for key, places in (("search", ("thought", "query")), ("answer", ("thought", "answer"))):
+            for place in places:
+                if "{" + place + "}" not in getattr(guest, key):
+                    raise InputError(f"{path}: 'guest.{name}.{key}' does not contain {{{place}}}")

@@ -69,6 +69,11 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"iterations": {"1": {"previous": "0"}, "3": {"previous": "2"}}}, "without a gap"),
         ({"iterations": {"1": {"previous": "0"}, "2": {"previous": "0"}}}, "without a gap"),
         ({"compare__base__agent": "7"}, "no turn '7'"),
+        ({"compare__base__retriever": "replug"}, "no turn 'replug'"),
+        ({"replug__retrievers": ["1"]}, "'replug.retrievers': '1' is the name of another"),
+        ({"replug__likelihood_temperature": 0.0}, "'replug.likelihood_temperature' must be above"),
+        ({"correctness__top": 0}, "'correctness.top' must be at least 1"),
+        ({"correctness__sample": 0.0}, "'correctness.sample' is a share of the queries"),
         ({"relevance__mode": "off", "correctness__mode": "off"}, "cannot both be off"),
     ],
 )

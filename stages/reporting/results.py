@@ -83,7 +83,7 @@ def agent_label(agent: str) -> str:
 
 def retriever_label(retriever: str) -> str:
     """How the page calls a retriever."""
-    return "BM25" if retriever == "bm25" else f"R_{retriever}"
+    return {"bm25": "BM25", "replug": "REPLUG"}.get(retriever, f"R_{retriever}")
 
 
 def read_results(folder: Path, params: Params) -> Results:
@@ -109,11 +109,11 @@ def read_results(folder: Path, params: Params) -> Results:
 
 
 def _pair_names(params: Params) -> list[str]:
-    """Pairs of the flywheel and of `compare`, by agent, then BM25 before R_0, R_1, ..."""
+    """Pairs of the flywheel and of `compare`, by agent, then baselines before R_0, R_1, ..."""
     pairs = {name: (pair.agent, pair.retriever) for name, pair in params.compare.items()}
     pairs |= {turn: (turn, turn) for turn in params.iterations}
     agents = ["0", *params.iterations]
-    retrievers = ["bm25", *agents]
+    retrievers = ["bm25", *params.replug.retrievers, *agents]
 
     def place(name: str) -> tuple[int, int]:
         agent, retriever = pairs[name]

@@ -1,0 +1,124 @@
+"""REPLUG, the single-turn baseline: a retriever that learns what helps the answer at once.
+
+In: the base agent as the frozen language model, R_0 with its index, training questions. Out: a
+retriever folder of R_k's form, the counts and the loss curve. For each question the target over
+R_0's top 20 passages is the likelihood of the gold answer after each of them, and the retriever
+learns it from (question, passage) by KL (REPLUG LSR, arXiv 2301.12652). It sees no intermediate
+query in training and reads the query alone in search. REPLUG refreshes its index as it trains;
+here the passages are those of R_0's index throughout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from functools import partial
+from pathlib import Path
+
+from stages.errors import InputError, run
+from stages.params import Params, load_params
+from stages.scratch import Scratch, fingerprint
+from stages.workers import Work, rows_of
+
+SHARD = 64  # questions between two save points
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Label the questions, then train the retriever."""
+    args = _arguments(argv)
+    params = load_params()
+
+    from stages.distillation.labels import figures
+    from stages.records import write_json, write_text
+    from stages.retrieval.folder import save
+
+    questions = _questions(args, params)
+    settings = [params.replug, params.seed, args.name]
+    settings += [params.protocol, params.generation, params.rollout]
+    index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
+    key = fingerprint(settings, args.agent, args.retriever, index, args.questions)
+    with Scratch(f"replug@{args.name}", key) as scratch:
+        build = partial(_build, args, params)
+        options = {"devices": 1, "desc": "replug", "unit": "question"}
+        rows = rows_of(questions, SHARD, build, params.compute, scratch, **options)
+        counts = figures(rows)
+        if not counts["out"]:
+            raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")
+        kept = [row for row in rows if row["dropped"] is None]
+        model, asking, curve = _train(kept, args, params, scratch.path)
+        shutil.rmtree(args.output, ignore_errors=True)
+        save(model, args.output, asking)
+    write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
+    write_json(args.metrics, counts | {"loss": curve[-1][1]})
+
+
+def _questions(args: argparse.Namespace, params: Params) -> list:
+    from stages.records import read_questions
+    from stages.rollout.draw import draw_questions
+
+    available = read_questions(args.questions)
+    try:
+        return draw_questions(available, params.replug.questions, params.seed, "replug", args.name)
+    except InputError as error:
+        raise InputError(f"{args.questions}: 'replug.questions': {error}") from None
+
+
+def _build(args: argparse.Namespace, params: Params) -> Work:
+    """Load what labels questions."""
+    from stages.distillation.labels import Labeller
+    from stages.labels.likelihood import load_reader
+    from stages.retrieval.searcher import load_searcher
+
+    reader = load_reader(args.agent, params.generation, params.compute)
+    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    return Labeller(reader, searcher, params).label
+
+
+def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Path):
+    """The trained model, how it is asked, and its loss curve."""
+    import torch
+    from datasets import Dataset
+
+    from stages.distillation.loss import LikelihoodLoss, columns
+    from stages.retrieval.contrast import training_order
+    from stages.retrieval.encoding import load_model
+    from stages.retrieval.folder import Asking, read_asking
+    from stages.retrieval.training import Recipe, train
+    from stages.seeds import seed_of
+
+    torch.set_num_threads(params.compute.threads)
+    p = params.replug
+    prompts = read_asking(args.retriever)
+    asking = Asking("query", prompts.query_prompt, prompts.passage_prompt)
+    seed = seed_of(params.seed, "replug", args.name)
+    order = training_order(len(rows), p.steps * p.batch_size, seed)
+    model = load_model(args.retriever)
+    curve = train(
+        model,
+        Dataset.from_dict(columns(rows, asking)).select(order),
+        lambda model: LikelihoodLoss(model, p.temperature, p.likelihood_temperature),
+        Recipe(p.batch_size, p.learning_rate, p.warmup),
+        work,
+        seed=seed,
+        device=params.compute.device,
+        desc=f"replug@{args.name}",
+    )
+    return model, asking, curve
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="of the retriever")
+    parser.add_argument("--agent", required=True, help="folder of the base agent")
+    parser.add_argument("--retriever", required=True, help="folder of R_0")
+    parser.add_argument("--index", required=True, help="folder of its index")
+    parser.add_argument("--passages", required=True, help="the corpus")
+    parser.add_argument("--questions", required=True, help="training questions")
+    parser.add_argument("--output", required=True, help="folder of the retriever")
+    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
+    parser.add_argument("--curves", required=True, help="loss curve, CSV")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    run(main)
