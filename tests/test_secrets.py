@@ -1,4 +1,4 @@
-"""Keys and passwords of the environment and of addresses: in no file that is written, nor printed."""
+"""Keys of the environment, passwords of addresses: in no file that is written, nor printed."""
 
 import os
 import re
@@ -38,7 +38,7 @@ PATTERNS = {
     "Google": r"\bAIza[0-9A-Za-z_-]{35}",
     "Slack": r"\bxox[abprs]-[0-9A-Za-z-]{10,}",
     "private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "assigned": r"(?i)(secret_access_key|api_key|password|token)[\"']?\s*[:=]\s*[\"'][^\"'\s{$]{16,}",
+    "assigned": r"(?i)(access_key|api_key|password|token)[\"']?\s*[:=]\s*[\"'][^\"'\s{$]{16,}",
 }
 
 
