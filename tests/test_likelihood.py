@@ -82,6 +82,8 @@ def test_only_whole_words_are_replaced():
     assert Wording([told], PATTERN).turns(told) == [
         "<think> Bo of Altown </think> <answer> Bo </answer>"
     ]
+    unspaced = {"answer": "巴黎", "turns": [{"text": "答案是巴黎"}], "golden_answers": ["东京"]}
+    assert Wording([unspaced], "答案是(.*)").turns(unspaced) == ["答案是东京"]
 
 
 def plain(reader, context: list[int], answer: list[int]) -> float:

@@ -66,6 +66,11 @@ def test_costs_follow_the_method(at_root, tmp_path):
     assert (reading.rollouts, reading.written) == (0, 0)
     assert 0 < reading.hours < everything["correctness@1"].hours
     assert lazy["index@1"].disk == pytest.approx(21_015_324 * 768 * 2 / 1e9)
+    params.replug.retrievers = ["replug"]
+    baseline = planned(params, known)
+    assert baseline["replug@replug"].rollouts == 10_000
+    assert baseline["replug@replug"].read > 10_000 * 20 * known.passage_tokens
+    assert baseline["index-replug@replug"].disk == baseline["index@1"].disk
     smaller = planned(params, replace(known, judge=7e9))
     ratio = everything["relevance@1"].hours / smaller["relevance@1"].hours
     assert ratio == pytest.approx(72 / 7)

@@ -55,6 +55,8 @@ class Planner:
                 self._index(f"index@{turn}"),
                 self._evaluate(f"evaluate@{turn}"),
             ]
+        for name in self.params.replug.retrievers:
+            stages += [self._replug(f"replug@{name}"), self._index(f"index-replug@{name}")]
         return stages + [self._evaluate(f"compare@{name}") for name in self.params.compare]
 
     def _hours(self, work: str, operations: float) -> float:
@@ -177,6 +179,26 @@ class Planner:
             hours=self._hours("training", (UPDATE + FORWARD) * model * tokens),
             memory=memory,
             disk=TRAINED_BYTES * model / 1e9,
+        )
+
+    def _replug(self, stage: str) -> Cost:
+        """Trajectories of the questions, each passage read once with the answer, and training."""
+        block = self.params.replug
+        told = self._answering(stage, block.questions, self.sizes.searches)
+        context = PROMPT + self.sizes.passage_tokens + 2 * self.sizes.turn_tokens
+        rated = block.questions * block.top_k * context
+        texts = block.steps * block.batch_size * (1 + block.top_k)
+        trained = texts * self.sizes.passage_tokens
+        return Cost(
+            stage,
+            rollouts=told.rollouts,
+            read=told.read + rated + trained,
+            written=told.written,
+            hours=told.hours
+            + self._generation(self.sizes.agent, rated, 0)
+            + self._hours("training", (UPDATE + FORWARD) * self.sizes.encoder * trained),
+            memory=_weights(self.sizes.agent),
+            disk=TRAINED_BYTES * self.sizes.encoder / 1e9,
         )
 
     def _evaluate(self, stage: str) -> Cost:
