@@ -1,11 +1,13 @@
-"""A study: every variant with every seed as a DVC experiment, and one tidy table of them all.
+"""A study: every variant with every seed as a DVC experiment, and tidy tables of them all.
 
     python -m stages.study                      # all of conf/study/laptop.yaml
-    python -m stages.study --variants no_gac    # only some; the table holds what has been run
-    python -m stages.study --collect --readme   # run nothing, write the table, and the README's
+    python -m stages.study --variants no_gac    # only some; the tables hold what has been run
+    python -m stages.study --collect --readme   # run nothing, write the tables, and the README's
 
 Experiments are those of the commit that is checked out; one that was interrupted is started again
-and finds its finished stages in the cache.
+and finds its finished stages in the cache. Writes STUDY.csv (pairs), STUDY_labels.csv (what labels
+cost), STUDY_contrasts.csv (differences with intervals), what else the study asks for (price,
+transfer), and STUDY.md.
 """
 
 from __future__ import annotations
@@ -21,35 +23,29 @@ START, END = "<!-- results:", "<!-- /results -->"
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Run what is missing, then write the table from all that was run."""
+    """Run what is missing, then write the tables from all that was run."""
     args = _arguments(argv)
 
-    from stages.reporting.tables import as_csv
     from stages.studies import experiments
-    from stages.studies.medians import markdown
+    from stages.studies.plan import read_study
 
-    wanted = planned(args.study)
-    chosen = [e for e in wanted if e.variant in (args.variants or [e.variant])]
+    study = read_study(args.study)
+    chosen = [e for e in study.experiments if e.variant in (args.variants or [e.variant])]
     chosen = [e for e in chosen if e.seed in (args.seeds or [e.seed])]
     if not chosen:
         raise InputError(f"{args.study}: has no experiment with these --variants and --seeds")
-    done = {}
-    for number, experiment in enumerate(chosen, 1):
-        if not args.collect:
+    if not args.collect:
+        for number, experiment in enumerate(chosen, 1):
             print(f"{number} of {len(chosen)}: {experiment.name}", file=sys.stderr)
-            done[experiment] = experiments.run(experiment)
-    for experiment in wanted:
-        commit = done.get(experiment) or experiments.revision(experiment)
-        if commit is not None:
-            done[experiment] = commit
-    rows = [row for e in wanted if e in done for row in experiments.rows(e, done[e])]
-    if not rows:
+            experiments.run(experiment)
+    commits = {e: experiments.revision(e) for e in study.experiments}
+    finished = [experiments.Finished(e, commit) for e, commit in commits.items() if commit]
+    if not finished:
         raise InputError(f"{args.study}: none of its experiments was run from this commit")
-    write_text(args.output / f"{args.study.stem}.csv", as_csv(rows))
-    write_text(args.output / f"{args.study.stem}.md", markdown(rows))
+    table = write_tables(study, finished, args.output)
     if args.readme:
-        write_text("README.md", with_results(Path("README.md").read_text(), markdown(rows)))
-    print(f"{len(done)} of {len(wanted)} experiments are in the table", file=sys.stderr)
+        write_text("README.md", with_results(Path("README.md").read_text(), table))
+    print(f"{len(finished)} of {len(commits)} experiments are in the tables", file=sys.stderr)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -58,29 +54,32 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, help="only these")
     parser.add_argument("--collect", action="store_true", help="run nothing")
-    parser.add_argument("--readme", action="store_true", help="put the medians into README.md")
+    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
     parser.add_argument("--output", type=Path, default=Path("metrics/studies"))
     return parser.parse_args(argv)
 
 
-def planned(path: Path) -> list:
-    """The experiments of a study file, variant by variant. InputError names what is wrong."""
-    import yaml
+def write_tables(study, finished: list, output: Path) -> str:
+    """Write the study's tables; the Markdown of the main ones."""
+    from stages.reporting.tables import as_csv
+    from stages.studies import tables
+    from stages.studies.contrasts import contrast_rows
+    from stages.studies.medians import markdown
 
-    from stages.studies.experiments import Experiment
-
-    try:
-        study = yaml.safe_load(path.read_text(encoding="utf-8"))
-        seeds, variants = study["seeds"], study["variants"]
-        return [
-            Experiment(path.stem, variant, seed, tuple(overrides))
-            for variant, overrides in variants.items()
-            for seed in seeds
-        ]
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path}: expected 'seeds' (a list) and 'variants' (lists)") from None
+    pairs, contrasts = tables.pair_rows(finished), contrast_rows(study.contrasts, finished)
+    found = {
+        "": pairs,
+        "_labels": tables.label_rows(finished),
+        "_contrasts": contrasts,
+        "_price": tables.price_rows(finished, study.price),
+        "_transfer": tables.transfer_rows(finished, study.transfer),
+    }
+    for name, rows in found.items():
+        if rows:
+            write_text(output / f"{study.name}{name}.csv", as_csv(rows))
+    text = markdown(pairs, contrasts)
+    write_text(output / f"{study.name}.md", text)
+    return text
 
 
 def with_results(readme: str, table: str) -> str:

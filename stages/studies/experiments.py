@@ -1,4 +1,4 @@
-"""DVC experiments by name: run those that are missing, read what they left in git.
+"""DVC experiments by name: run those that are missing, read what they left in git and the cache.
 
 An experiment belongs to the commit that it was started from, so a table never mixes code of two
 commits. `--temp` runs it in a copy of the checkout: the working tree stays as it is.
@@ -6,28 +6,17 @@ commits. `--temp` runs it in a copy of the checkout: the working tree stays as i
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import yaml
 
 from stages.errors import InputError
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """One variant with one seed; `overrides` as `dvc exp run -S` takes them."""
-
-    study: str
-    variant: str
-    seed: int
-    overrides: tuple[str, ...]
-
-    @property
-    def name(self) -> str:
-        """The experiment's name in DVC."""
-        return f"{self.study}-{self.variant.replace('_', '-')}-seed{self.seed}"
+from stages.records import read_jsonl
+from stages.studies.plan import Experiment
 
 
 def git(*arguments: str) -> str | None:
@@ -64,25 +53,74 @@ def run(experiment: Experiment) -> str:
     return revision(experiment) or head()  # DVC keeps no experiment that changed nothing
 
 
-def rows(experiment: Experiment, commit: str) -> list[dict]:
-    """One row for each pair and question set that the experiment evaluated."""
-    params = yaml.safe_load(_file(commit, "params.yaml"))
-    if params["seed"] != experiment.seed:
-        raise InputError(f"{experiment.name}: ran with the seed {params['seed']}")
-    found = []
-    for name in [*params["compare"], *params["iterations"]]:
-        pair = json.loads(_file(commit, f"metrics/evaluate/{name}.json"))
-        for question_set, figures in pair["sets"].items():
-            row = {"seed": experiment.seed, "variant": experiment.variant}
-            row |= {"agent": pair["agent"], "retriever": pair["retriever"]}
-            row |= {"question_set": question_set}
-            row |= {key: figures[key] for key in ("questions", "em", "f1", "searches")}
-            found.append(row)
-    return found
+@dataclass(frozen=True)
+class Finished:
+    """An experiment that was run: files by path, those of git and those of DVC's cache."""
+
+    experiment: Experiment
+    commit: str
+
+    @functools.cached_property
+    def params(self) -> dict:
+        """Its params.yaml. InputError if it is another seed's."""
+        params = self._yaml("params.yaml")
+        if params["seed"] != self.experiment.seed:
+            raise InputError(f"{self.experiment.name}: ran with the seed {params['seed']}")
+        return params
+
+    @functools.cached_property
+    def pairs(self) -> dict[tuple[str, str], str]:
+        """Names of the evaluated pairs by (agent, retriever)."""
+        compared = {
+            (pair["agent"], pair["retriever"]): name
+            for name, pair in self.params["compare"].items()
+        }
+        return compared | {(turn, turn): turn for turn in self.params["iterations"]}
+
+    def metrics(self, path: str) -> dict:
+        """A JSON file of figures."""
+        return json.loads(self._text(path))
+
+    def rows(self, path: str) -> list[dict]:
+        """The rows of a JSON Lines file that a stage put out, from DVC's cache."""
+        return read_jsonl(self._cached(path))
+
+    def _yaml(self, path: str) -> dict:
+        return yaml.load(self._text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+    def _text(self, path: str) -> str:
+        text = git("show", f"{self.commit}:{path}")
+        if text is None:
+            raise InputError(f"{path}: not in the commit {self.commit[:8]}")
+        return text
+
+    @functools.cached_property
+    def _outputs(self) -> dict[str, str]:
+        stages = self._yaml("dvc.lock")["stages"].values()
+        return {out["path"]: out["md5"] for stage in stages for out in stage.get("outs", [])}
+
+    def _cached(self, path: str) -> Path:
+        """Where the cache has a file that is an output, or lies in one that is a folder."""
+        for output in (path, *map(str, Path(path).parents)):
+            digest = self._outputs.get(output)
+            if digest is None:
+                continue
+            place = _cache_path(digest)
+            if output != path:
+                inside = {entry["relpath"]: entry["md5"] for entry in json.loads(place.read_text())}
+                place = _cache_path(inside[str(Path(path).relative_to(output))])
+            if not place.exists():
+                raise InputError(f"{path} of {self.experiment.name}: not in DVC's cache; fetch it")
+            return place
+        raise InputError(f"{path}: no output of {self.experiment.name}")
 
 
-def _file(commit: str, path: str) -> str:
-    text = git("show", f"{commit}:{path}")
-    if text is None:
-        raise InputError(f"{path}: not in the experiment's commit {commit[:8]}")
-    return text
+@functools.cache
+def _repository():
+    from dvc.repo import Repo
+
+    return Repo()
+
+
+def _cache_path(digest: str) -> Path:
+    return Path(_repository().cache.local.oid_to_path(digest))

@@ -1,4 +1,4 @@
-"""The table that a study comes to: medians over seeds, and what they say of the method."""
+"""The tables of a study as Markdown: medians over seeds, and contrasts with their intervals."""
 
 from __future__ import annotations
 
@@ -44,45 +44,13 @@ def medians(rows: list[dict]) -> list[Entry]:
     return entries
 
 
-def difference(rows: list[dict], after: Key, before: Key, measure: str = "em") -> float | None:
-    """Median over seeds of `after` less `before`, seed by seed; None without a common seed."""
-    figures = by_seed(rows, measure)
-    old, new = figures.get(before, {}), figures.get(after, {})
-    common = [new[seed] - old[seed] for seed in new if seed in old]
-    return median(common) if common else None
-
-
-def changes(rows: list[dict]) -> list[tuple[str, float, float]]:
-    """(what changed, EM difference, difference in searches): each half turn of the full method,
-    then each variant against the full method at the same turn's own pair; medians over seeds."""
-    keys = list(by_seed(rows, "em"))
-    steps = [(after, before) for after in keys for before in keys if _half_turn(before, after)]
-    steps += [(key, ("full", *key[1:])) for key in keys if key[0] != "full" and key[1] == key[2]]
-    found = []
-    for after, before in steps:
-        em = difference(rows, after, before)
-        if em is not None and after[1] != "0":
-            searches = difference(rows, after, before, "searches")
-            found.append((f"{_name(after)} for {_name(before)}", em, searches))
-    return found
-
-
-def _half_turn(before: Key, after: Key) -> bool:
-    """A new agent with the same retriever, or a new retriever with the same agent."""
-    turns = (*before[1:], *after[1:])  # neither BM25 nor the scripted policy is of a turn
-    if before[0] != "full" or after[0] != "full" or not all(turn.isdigit() for turn in turns):
-        return False
-    agents, retrievers = (int(after[n]) - int(before[n]) for n in (1, 2))
-    return (agents, retrievers) in ((1, 0), (0, 1))
-
-
-def markdown(rows: list[dict]) -> str:
-    """The pairs of the full method, each variant's own pairs, and the changes, as Markdown."""
+def markdown(rows: list[dict], contrasts: list[dict]) -> str:
+    """The pairs of the full method, each variant's own pairs, and the contrasts."""
     entries = medians(rows)
     seeds = len({row["seed"] for row in rows})
     lines = [
         f"Medians over up to {seeds} seeds of the mean over question sets; in brackets the lowest "
-        "and highest seed. Changes are taken seed by seed.",
+        "and highest seed.",
         "",
         "| pair, full method | EM (%) | searches | seeds |",
         "| --- | --- | --- | --- |",
@@ -93,14 +61,30 @@ def markdown(rows: list[dict]) -> str:
     for variant in dict.fromkeys(entry.variant for entry in entries):
         last = [entry for entry in entries if entry.variant == variant and _own(entry)]
         lines += [f"| {variant.replace('_', ' ')} | {_pair(e)} {_figures(e)}" for e in last]
-    lines += ["", "| change | EM points | searches |", "| --- | --- | --- |"]
-    lines += [f"| {what} | {100 * em:+.1f} | {n:+.2f} |" for what, em, n in changes(rows)]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines + _contrasts(contrasts)) + "\n"
 
 
-def _name(key: Key) -> str:
-    variant = "" if key[0] == "full" else f"{key[0].replace('_', ' ')}: "
-    return f"{variant}{agent_label(key[1])} + {retriever_label(key[2])}"
+def _contrasts(rows: list[dict]) -> list[str]:
+    """Means over seeds with 95 % intervals; a difference that is not clear is called none."""
+    lines = [
+        "",
+        "Differences over all questions, means over seeds with 95 % intervals (both seeds and "
+        "questions resampled). Clear: the interval leaves out zero.",
+        "",
+        "| change | EM points | | searches | seeds |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    whole = {(r["contrast"], r["measure"]): r for r in rows if r["question_set"] == "all"}
+    for name in dict.fromkeys(row["contrast"] for row in rows):
+        em, searches = whole[name, "em"], whole[name, "searches"]
+        verdict = "clear" if em["clear"] else "no difference shown"
+        mean, low, high = (100 * em[key] for key in ("mean", "low", "high"))
+        lines.append(
+            f"| {name} | {mean:+.1f} ({low:+.1f} to {high:+.1f}) | {verdict} "
+            f"| {searches['mean']:+.2f} ({searches['low']:+.2f} to {searches['high']:+.2f}) "
+            f"| {em['seeds']} |"
+        )
+    return lines if rows else []
 
 
 def _own(entry: Entry) -> bool:

@@ -1,0 +1,130 @@
+"""Differences between pairs over seeds and questions, with intervals.
+
+Each seed is a world, a training run and a set of questions of its own. Both kinds of chance are
+resampled: seeds, and within each seed its questions, the two pairs of a contrast always on the
+same question. A difference is called one only when its 95 % interval leaves out zero. With few
+seeds such an interval is too narrow rather than too wide: see the number of seeds beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from stages.studies.experiments import Finished
+from stages.studies.plan import Contrast, Side
+
+SAMPLES = 2000
+MEASURES = ("em", "searches")
+Values = dict[str, list[float]]  # question set -> a value for each question
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Mean over seeds, the central 95 % of its two-level bootstrap, and the median over seeds."""
+
+    mean: float
+    low: float
+    high: float
+    median: float
+    seeds: int
+
+    @property
+    def clear(self) -> bool:
+        """Whether the interval leaves out zero."""
+        return self.low > 0 or self.high < 0
+
+
+def interval(seeds: list[list[float]]) -> Interval:
+    """The interval of the mean over seeds of the mean over questions; one list a seed."""
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    count = len(seeds)
+    means = np.empty((count, count, SAMPLES))  # seed, place in the resample, resample
+    for number, values in enumerate(seeds):
+        data = np.asarray(values, dtype=np.float64)
+        for place in range(count):
+            chosen = draw.integers(len(data), size=(SAMPLES, len(data)))
+            means[number, place] = data[chosen].mean(axis=1)
+    picked = draw.integers(count, size=(count, SAMPLES))
+    places, resamples = np.arange(count)[:, None], np.arange(SAMPLES)
+    low, high = np.percentile(means[picked, places, resamples].mean(axis=0), [2.5, 97.5])
+    each = [fmean(values) for values in seeds]
+    return Interval(fmean(each), float(low), float(high), median(each), count)
+
+
+def contrast_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
+    """A row for each contrast, measure and question set ("all": all questions of the sets that
+    both sides were asked); a contrast that no seed has both sides of is left out."""
+    rows = []
+    for contrast in contrasts:
+        for measure in MEASURES:
+            by_seed = [
+                found for seed in _seeds(finished) if (found := _paired(contrast, seed, measure))
+            ]
+            for name, seeds in _by_set(by_seed).items():
+                found = interval(seeds)
+                rows.append(
+                    {
+                        "contrast": contrast.name,
+                        "after": _side(contrast.after),
+                        "before": _side(contrast.before),
+                        "question_set": name,
+                        "measure": measure,
+                        "seeds": found.seeds,
+                        "mean": round(found.mean, 6),
+                        "median": round(found.median, 6),
+                        "low": round(found.low, 6),
+                        "high": round(found.high, 6),
+                        "clear": found.clear,
+                    }
+                )
+    return rows
+
+
+def _seeds(finished: list[Finished]) -> list[dict[str, Finished]]:
+    """Variant -> experiment, for each seed."""
+    seeds: dict[int, dict[str, Finished]] = {}
+    for one in finished:
+        seeds.setdefault(one.experiment.seed, {})[one.experiment.variant] = one
+    return list(seeds.values())
+
+
+def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values | None:
+    """Question by question, what one seed's `after` has more of than its `before`."""
+    sides = []
+    for side in (contrast.after, contrast.before):
+        one = seed.get(side.variant)
+        if one is None or (side.agent, side.retriever) not in one.pairs:
+            return None
+        sides.append(measured(one, side, measure))
+    after, before = sides
+    values: Values = {}
+    for (name, question), value in after.items():
+        if (name, question) in before:
+            values.setdefault(name, []).append(value - before[name, question])
+    return values or None
+
+
+def measured(one: Finished, side: Side, measure: str) -> dict[tuple[str, str], float]:
+    """(question set, id) -> `measure` of a pair's prediction."""
+    name = one.pairs[side.agent, side.retriever]
+    rows = one.rows(f"data/predictions/{name}.jsonl")
+    return {(row["set"], row["id"]): float(row[measure]) for row in rows}
+
+
+def _by_set(seeds: list[Values]) -> dict[str, list[list[float]]]:
+    """Question set, or "all" -> the values of each seed."""
+    sets: Iterable[str] = dict.fromkeys(name for values in seeds for name in values)
+    found = {"all": [[v for part in values.values() for v in part] for values in seeds]}
+    found |= {name: [values[name] for values in seeds if name in values] for name in sets}
+    return found if seeds else {}
+
+
+def _side(side: Side) -> str:
+    from stages.reporting.results import agent_label, retriever_label
+
+    variant = "" if side.variant == "full" else f"{side.variant.replace('_', ' ')}: "
+    return f"{variant}{agent_label(side.agent)} + {retriever_label(side.retriever)}"

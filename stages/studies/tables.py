@@ -1,0 +1,158 @@
+"""The tidy tables of a study: pairs, labels, GAC's price, transfer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import fmean
+
+from stages.studies.contrasts import Interval, interval, measured
+from stages.studies.experiments import Finished
+from stages.studies.plan import Side
+
+PAIR_FIGURES = ("questions", "em", "f1", "searches", "unanswered", "found")
+COSTS = ("rollouts", "written_tokens", "read_tokens")
+RELEVANT = 60  # LR from which a passage can be a positive
+
+
+def pair_rows(finished: list[Finished]) -> list[dict]:
+    """One row for each seed, variant, pair and question set."""
+    return [row for one in finished for row in _pairs(one)]
+
+
+def _pairs(one: Finished) -> Iterator[dict]:
+    for name in one.pairs.values():
+        pair = one.metrics(f"metrics/evaluate/{name}.json")
+        for question_set, figures in pair["sets"].items():
+            yield {
+                "seed": one.experiment.seed,
+                "variant": one.experiment.variant,
+                "agent": pair["agent"],
+                "retriever": pair["retriever"],
+                "question_set": question_set,
+                **{key: figures[key] for key in PAIR_FIGURES},
+                **{f"recall_{k}": value for k, value in figures["recall"].items()},
+            }
+
+
+def label_rows(finished: list[Finished]) -> list[dict]:
+    """One row for each seed, variant and turn: what the labels cost and what came of them."""
+    return [_labels(one, turn) for one in finished for turn in one.params["iterations"]]
+
+
+def _labels(one: Finished, turn: str) -> dict:
+    correctness, pairs, relevance = (
+        one.metrics(f"metrics/{stage}/{turn}.json")
+        for stage in ("correctness", "pairs", "relevance")
+    )
+    return {
+        "seed": one.experiment.seed,
+        "variant": one.experiment.variant,
+        "turn": turn,
+        "queries": pairs["in"],
+        "selection_rate": pairs["positive_selection_rate"],
+        "instances": pairs["instances"],
+        **{key: correctness.get(key, 0) for key in COSTS},
+        "uniform_share": relevance.get("uniform_share"),
+        **_judge_accuracy(one, turn),
+    }
+
+
+def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
+    """How the judge's grades agree with those of a perfect judge of the made-up world.
+
+    `judge_exact`: share of equal grades; `judge_same_side`: share on the same side of the
+    threshold. None where there is no judge or no such world.
+    """
+    none = {"judge_exact": None, "judge_same_side": None}
+    if one.params["corpus"]["source"] != "stages/world":
+        return none
+    from stages.world.grades import grade
+
+    queries = {row["id"]: row["query"] for row in one.rows(f"data/candidates/{turn}.jsonl")}
+    texts = {row["id"]: row["contents"] for row in one.rows("data/corpus/passages.jsonl")}
+    pairs = [
+        (score, grade(queries[row["id"]], texts[passage], row["sub_answer"]))
+        for row in one.rows(f"data/relevance/{turn}.jsonl")
+        for passage, score in (row["scores"] or {}).items()
+    ]
+    if not pairs:
+        return none
+    sides = [(given >= RELEVANT) == (right >= RELEVANT) for given, right in pairs]
+    return {
+        "judge_exact": round(fmean(given == right for given, right in pairs), 4),
+        "judge_same_side": round(fmean(sides), 4),
+    }
+
+
+def price_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
+    """GAC's price: EM of Agent_1 with R_1 against what the labels of turn 1 cost."""
+    rows = []
+    for variant in variants:
+        mine = [one for one in finished if one.experiment.variant == variant]
+        if not mine:
+            continue
+        em = _level(mine, "1", "1", "em")
+        costs = [one.metrics("metrics/correctness/1.json") for one in mine]
+        row = {"variant": variant, "seeds": em.seeds, **_figures("em", em)}
+        row |= {key: round(fmean(cost.get(key, 0) for cost in costs), 1) for key in COSTS}
+        rates = [one.metrics("metrics/pairs/1.json")["positive_selection_rate"] for one in mine]
+        rows.append(row | {"selection_rate": round(fmean(rates), 4)})
+    return rows
+
+
+def transfer_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
+    """Every agent with every retriever: a row for each pair and question set, "all" for all.
+
+    Retrievers of the first variant go by their own names, those of others by the variant's too.
+    """
+    rows = []
+    for variant in variants:
+        mine = [one for one in finished if one.experiment.variant == variant]
+        for agent, retriever in mine[0].pairs if mine else ():
+            name = retriever if variant == variants[0] else f"{retriever}:{variant}"
+            known = {(row["agent"], row["retriever"]) for row in rows}
+            if (agent, name) in known:
+                continue
+            for question_set in [*_sets(mine[0], agent, retriever), "all"]:
+                em, searches = (
+                    _level(mine, agent, retriever, key, question_set) for key in ("em", "searches")
+                )
+                row = {"agent": agent, "retriever": name, "question_set": question_set}
+                row |= {"seeds": em.seeds, **_figures("em", em), **_figures("searches", searches)}
+                rows.append(row | _means(mine, agent, retriever, question_set))
+    return rows
+
+
+def _sets(one: Finished, agent: str, retriever: str) -> list[str]:
+    return list(one.metrics(f"metrics/evaluate/{one.pairs[agent, retriever]}.json")["sets"])
+
+
+def _level(
+    finished: list[Finished], agent: str, retriever: str, key: str, question_set: str = "all"
+) -> Interval:
+    """The mean of a figure over seeds and questions of a pair."""
+    seeds = []
+    for one in finished:
+        values = measured(one, Side(one.experiment.variant, agent, retriever), key)
+        seeds.append([v for (name, _), v in values.items() if question_set in ("all", name)])
+    return interval(seeds)
+
+
+def _means(finished: list[Finished], agent: str, retriever: str, question_set: str) -> dict:
+    """Figures without intervals: means over seeds, and over sets for "all"."""
+    found: dict[str, list[float]] = {"f1": [], "unanswered": [], "found": []}
+    for one in finished:
+        sets = one.metrics(f"metrics/evaluate/{one.pairs[agent, retriever]}.json")["sets"]
+        for name, figures in sets.items():
+            for key, values in found.items():
+                if question_set in ("all", name) and figures[key] is not None:
+                    values.append(figures[key])
+    return {key: round(fmean(values), 4) if values else None for key, values in found.items()}
+
+
+def _figures(key: str, found: Interval) -> dict[str, float]:
+    return {
+        key: round(found.mean, 4),
+        f"{key}_low": round(found.low, 4),
+        f"{key}_high": round(found.high, 4),
+    }
