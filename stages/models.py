@@ -1,7 +1,8 @@
 """Model folders: either the files themselves, or a reference to a hub model or a local folder.
 
 A stage that takes a ready-made model writes `reference.json` with the resolved revision: the
-hashed output is then a few bytes, not a copy of the weights.
+hashed output is then a few bytes, not a copy of the weights. Weights are safetensors; a model that
+would be unpickled, or that brings code of its own, is refused wherever it comes from.
 """
 
 from __future__ import annotations
@@ -13,33 +14,64 @@ from stages.hub import reaching_hub
 from stages.records import read_json, write_json
 
 REFERENCE = "reference.json"
+PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
+MODULES = "sentence_transformers."  # where the modules of a retriever come from
 
 
 def write_reference(folder: str | Path, model: str, revision: str | None) -> None:
     """Make `folder` stand for `model`: a local folder, or a hub id whose revision is resolved.
 
-    InputError if the local folder has no safetensors weights, or the hub cannot be reached.
+    InputError if it has no safetensors weights or is not safe, or the hub cannot be reached.
     """
-    if Path(model).is_dir():
-        if not any(Path(model).glob("*.safetensors")):
-            raise InputError(f"{model}: holds no .safetensors weights")
-        write_json(Path(folder) / REFERENCE, {"model": model, "revision": None})
-        return
-    snapshot = Path(_download(model, revision))
-    write_json(Path(folder) / REFERENCE, {"model": model, "revision": snapshot.name})
+    local = Path(model).is_dir()
+    place = Path(model if local else _download(model, revision))
+    check_safe(place, model)
+    if not any(place.rglob("*.safetensors")):
+        raise InputError(f"{model}: holds no .safetensors weights")
+    resolved = None if local else place.name
+    write_json(Path(folder) / REFERENCE, {"model": model, "revision": resolved})
 
 
 def model_path(folder: str | Path) -> str:
-    """Where the model's files lie: `folder` itself, or what its reference points to."""
+    """Where the model's files lie: `folder` itself, or what its reference points to.
+
+    InputError if there is no such folder, or if it is not safe to load.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"{folder}: no such model folder")
-    if not (folder / REFERENCE).exists():
-        return str(folder)
-    reference = read_json(folder / REFERENCE)
-    if Path(reference["model"]).is_dir():
-        return reference["model"]
-    return _download(reference["model"], reference["revision"])
+    name = path = str(folder)
+    if (folder / REFERENCE).exists():
+        reference = read_json(folder / REFERENCE)
+        name = path = reference["model"]
+        if not Path(name).is_dir():
+            path = _download(name, reference["revision"])
+    check_safe(Path(path), name)
+    return path
+
+
+def check_safe(path: Path, name: str) -> None:
+    """InputError if the model in `path`, called `name`, is pickled or names code of its own."""
+    for file in sorted(file for pattern in PICKLED for file in path.rglob(pattern)):
+        if not any(file.parent.glob("*.safetensors")):
+            raise InputError(
+                f"{name}: {file.name} is a pickle, which is never loaded: save the weights as "
+                ".safetensors"
+            )
+    for file in sorted(path.rglob("*config.json")):
+        about = read_json(file)
+        if isinstance(about, dict) and "auto_map" in about:
+            raise InputError(
+                f"{name}: {file.name} names code of the model's own ('auto_map'), which is never "
+                "run; where transformers has the model, remove that key from a local copy"
+            )
+    if (path / "modules.json").exists():
+        for module in read_json(path / "modules.json"):
+            if not str(module.get("type")).startswith(MODULES):
+                raise InputError(
+                    f"{name}: modules.json names code of the model's own ('{module.get('type')}'), "
+                    "which is never run"
+                )
 
 
 def _download(model: str, revision: str | None) -> str:
