@@ -112,13 +112,20 @@ def _rolled_out(job: Job) -> tuple[list[dict], dict]:
 
 def _predicted(job: Job) -> tuple[list[dict], dict]:
     """GAC by rollouts where there are plans, and as a classifier predicts it elsewhere."""
-    from stages.labels.prediction import predict
-    from stages.labels.queries import find_passages
+    from stages.labels.prediction import features, predict
+    from stages.labels.queries import find_passages, read_trajectories
 
     evaluated, price = _evaluate(job)
     known = {query: evaluated[query] for query, plan in job.plans.items() if plan}
     passages = find_passages(job.args.passages, job.queries)
-    scores = predict(job.queries, job.relevance, known, passages)
+    trajectories = {row["id"]: row for row in read_trajectories(job.args.trajectories)}
+    table = {
+        row["id"]: features(
+            row, job.relevance[row["id"]], trajectories[row["question_id"]], passages
+        )
+        for row in job.queries
+    }
+    scores = predict(job.queries, known, table)
     guessed = sum(len(row["candidates"]) for row in job.queries if row["id"] not in known)
     return _rows(scores), _figures(job, scores, price) | {"predicted": guessed}
 
