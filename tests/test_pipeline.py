@@ -82,8 +82,8 @@ def test_a_third_turn_runs_itself_alone(clone, first_run):
     compose_in(clone, "scale=smoke", '+iterations.3={previous: "2"}')
     ran = set(stages_run(command(clone, "dvc", "repro")))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
-    assert ran == {name for name in listed if name.endswith("@3")} | {"report"}
-    assert len(ran) == 11
+    assert ran == {name for name in listed if name.endswith("@3")} | {"drift", "report"}
+    assert len(ran) == 12
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -96,7 +96,7 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
             (clone / source).touch()
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     turns = len(params["iterations"])
-    assert len(listed) == 8 + 10 * turns + len(params["compare"])
+    assert len(listed) == 9 + 10 * turns + len(params["compare"])
     would_run = set(stages_run(command(clone, "dvc", "repro", "--dry")))
     assert would_run <= listed
     if scale not in ("smoke", "laptop"):  # a dry run changes nothing: later stages may look done
