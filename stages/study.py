@@ -2,12 +2,12 @@
 
     python -m stages.study                      # all of conf/study/laptop.yaml
     python -m stages.study --variants no_gac    # only some; the tables hold what has been run
-    python -m stages.study --collect --readme   # run nothing, write the tables, and the README's
+    python -m stages.study --collect --into README.md   # run nothing, write the tables
 
 Experiments are those of the commit that is checked out; one that was interrupted is started again
 and finds its finished stages in the cache. Writes STUDY.csv (pairs), STUDY_labels.csv (what labels
-cost), STUDY_contrasts.csv (differences with intervals), what else the study asks for (price,
-transfer), and STUDY.md.
+cost), STUDY_contrasts.csv (differences with intervals) and what else the study asks for (price,
+transfer); documents get what they have marks for.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from pathlib import Path
 from stages.errors import InputError, run
 from stages.records import write_text
 
-START, END = "<!-- results:", "<!-- /results -->"
-
 
 def main(argv: list[str] | None = None) -> None:
     """Run what is missing, then write the tables from all that was run."""
     args = _arguments(argv)
 
     from stages.studies import experiments
+    from stages.studies.markdown import fill
     from stages.studies.plan import read_study
 
     study = read_study(args.study)
@@ -42,9 +41,9 @@ def main(argv: list[str] | None = None) -> None:
     finished = [experiments.Finished(e, commit) for e, commit in commits.items() if commit]
     if not finished:
         raise InputError(f"{args.study}: none of its experiments was run from this commit")
-    table = write_tables(study, finished, args.output)
-    if args.readme:
-        write_text("README.md", with_results(Path("README.md").read_text(), table))
+    parts = write_tables(study, finished, args.output)
+    for document in args.into:
+        write_text(document, fill(document.read_text(encoding="utf-8"), parts))
     print(f"{len(finished)} of {len(commits)} experiments are in the tables", file=sys.stderr)
 
 
@@ -54,41 +53,29 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, help="only these")
     parser.add_argument("--collect", action="store_true", help="run nothing")
-    parser.add_argument("--readme", action="store_true", help="put the tables into README.md")
+    parser.add_argument("--into", nargs="+", type=Path, default=[], help="documents with marks")
     parser.add_argument("--output", type=Path, default=Path("metrics/studies"))
     return parser.parse_args(argv)
 
 
-def write_tables(study, finished: list, output: Path) -> str:
-    """Write the study's tables; the Markdown of the main ones."""
+def write_tables(study, finished: list, output: Path) -> dict[str, str]:
+    """Write the study's tables; what documents show of them, by mark."""
     from stages.reporting.tables import as_csv
     from stages.studies import tables
     from stages.studies.contrasts import contrast_rows
-    from stages.studies.medians import markdown
+    from stages.studies.markdown import fragments
 
-    pairs, contrasts = tables.pair_rows(finished), contrast_rows(study.contrasts, finished)
     found = {
-        "": pairs,
+        "": tables.pair_rows(finished),
         "_labels": tables.label_rows(finished),
-        "_contrasts": contrasts,
+        "_contrasts": contrast_rows(study.contrasts, finished),
         "_price": tables.price_rows(finished, study.price),
         "_transfer": tables.transfer_rows(finished, study.transfer),
     }
     for name, rows in found.items():
         if rows:
             write_text(output / f"{study.name}{name}.csv", as_csv(rows))
-    text = markdown(pairs, contrasts)
-    write_text(output / f"{study.name}.md", text)
-    return text
-
-
-def with_results(readme: str, table: str) -> str:
-    """`readme` with `table` between its two result marks."""
-    start, end = readme.find(START), readme.find(END)
-    if start < 0 or end < start:
-        raise InputError(f"README.md: needs the lines '{START} ... -->' and '{END}'")
-    line_end = readme.index("\n", start) + 1
-    return f"{readme[:line_end]}\n{table}\n{readme[end:]}"
+    return fragments(study.name, found)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from stages.compose import compose
 from stages.errors import InputError
 from stages.params import load_params
 from stages.studies.contrasts import interval
-from stages.studies.medians import markdown, medians
+from stages.studies.markdown import fill, medians, pairs
 from stages.studies.plan import read_study
 
 ROOT = Path(__file__).parents[1]
@@ -70,7 +70,18 @@ contrasts:
 price: [full, no_gac]
 transfer: [full, no_gac]
 """
-README = "# Title\n<!-- results: written -->\nold\n<!-- /results -->\nend\n"
+README = """# Title
+<!-- results laptop -->
+old
+<!-- /results laptop -->
+<!-- results laptop contrasts -->
+<!-- /results laptop contrasts -->
+<!-- results laptop price -->
+<!-- /results laptop price -->
+<!-- results laptop transfer -->
+<!-- /results laptop transfer -->
+end
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +117,7 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project):
     study.main(["--study", "laptop.yaml", "--variants", "no_gac", "--seeds", "1"])
     assert [row["em"] for row in table(project)] == ["0.4", "0.4"]
     assert not (project / "metrics/studies/laptop_contrasts.csv").exists(), "one side was run"
-    study.main(["--study", "laptop.yaml", "--seeds", "1", "--readme"])
+    study.main(["--study", "laptop.yaml", "--seeds", "1", "--into", "README.md"])
     rows = table(project)
     assert list(rows[0]) == [
         *("seed", "variant", "agent", "retriever", "question_set"),
@@ -120,9 +131,12 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project):
         ("no_gac", "1", "b"): 0.4,
     }
     readme = (project / "README.md").read_text()
-    assert "old" not in readme and readme.endswith("<!-- /results -->\nend\n")
+    assert "old" not in readme and readme.endswith("<!-- /results laptop transfer -->\nend\n")
     assert "| no gac | Agent_1 + R_1 | 40.0 (40.0 to 40.0) | 3.00 | 1 |" in readme
     assert "| without GAC | -20.0 (" in readme and "never run" not in readme
+    assert "| no gac | 40.0 (" in readme and "| 3 | 5 | 7 | 50 |" in readme, "price"
+    assert "| agent | R_1 | R_1 (no gac) |" in readme, "transfer"
+    assert fill("no marks", {"laptop": "table"}) == "no marks"
     assert not (project / "metrics/evaluate").exists(), "the working tree is left alone"
     (project / "metrics/studies/laptop.csv").unlink()
     study.main(["--study", "laptop.yaml", "--collect"])
@@ -183,8 +197,6 @@ def test_bad_studies_are_one_clear_line(project):
         study.main(["--study", "tmp/bad.yaml"])
     with pytest.raises(InputError, match="has no experiment"):
         study.main(["--study", "laptop.yaml", "--variants", "unheard"])
-    with pytest.raises(InputError, match=r"README\.md: needs the lines"):
-        study.with_results("no marks", "table")
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/study").glob("*.yaml")), ids=lambda p: p.stem)
@@ -226,6 +238,6 @@ def test_medians_are_taken_over_seeds_of_means_over_sets():
 def test_pairs_of_the_full_method_and_own_pairs_are_shown():
     rows = [row(0, "full", "1", "bm25", 0.5), row(0, "full", "scripted", "2", 0.9)]
     rows += [row(0, "full", "1", "1", 0.6), row(0, "no_gac", "1", "0", 0.3)]
-    text = markdown(rows, [])
+    text = pairs(rows)
     assert "| scripted agent + R_2 | 90.0 (90.0 to 90.0) | 2.90 |" in text
     assert "| full | Agent_1 + R_1 |" in text and "| no gac |" not in text

@@ -1,0 +1,165 @@
+"""The tables of a study as Markdown, and the marks between which documents show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean, median
+
+from stages.reporting.results import agent_label, retriever_label
+
+Key = tuple[str, str, str]  # variant, agent, retriever
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Medians over seeds of EM (0 to 1) and searches, each first averaged over question sets."""
+
+    variant: str
+    agent: str
+    retriever: str
+    seeds: int
+    em: float
+    em_min: float
+    em_max: float
+    searches: float
+
+
+def by_seed(rows: list[dict], measure: str) -> dict[Key, dict[str, float]]:
+    """(variant, agent, retriever) -> seed -> mean of `measure` over question sets."""
+    values: dict[Key, dict[str, list[float]]] = {}
+    for row in rows:
+        key = row["variant"], row["agent"], row["retriever"]
+        values.setdefault(key, {}).setdefault(str(row["seed"]), []).append(float(row[measure]))
+    return {key: {s: fmean(v) for s, v in seeds.items()} for key, seeds in values.items()}
+
+
+def medians(rows: list[dict]) -> list[Entry]:
+    """One entry for each variant and pair, in the order of the rows."""
+    searches = by_seed(rows, "searches")
+    entries = []
+    for key, seeds in by_seed(rows, "em").items():
+        values = list(seeds.values())
+        among = median(searches[key].values())
+        entries.append(Entry(*key, len(values), median(values), min(values), max(values), among))
+    return entries
+
+
+def fragments(name: str, tables: dict[str, list[dict]]) -> dict[str, str]:
+    """Markdown of a study's tables, by what documents call it: NAME, NAME contrasts, ..."""
+    found = {name: pairs(tables[""])}
+    if tables["_contrasts"]:
+        found[f"{name} contrasts"] = contrasts(tables["_contrasts"])
+    if tables["_price"]:
+        found[f"{name} price"] = price(tables["_price"])
+    if tables["_transfer"]:
+        found[f"{name} transfer"] = transfer(tables["_transfer"])
+    return found
+
+
+def fill(text: str, parts: dict[str, str]) -> str:
+    """`text` with each part between its marks, `results NAME` and `/results NAME` in comments."""
+    for name, part in parts.items():
+        start, end = f"<!-- results {name} -->\n", f"<!-- /results {name} -->"
+        before, opened, rest = text.partition(start)
+        _, closed, after = rest.partition(end)
+        if opened and closed:
+            text = f"{before}{start}\n{part}\n{end}{after}"
+    return text
+
+
+def pairs(rows: list[dict]) -> str:
+    """The pairs of the full method, then each variant's own pairs."""
+    entries = medians(rows)
+    seeds = len({row["seed"] for row in rows})
+    lines = [
+        f"Medians over up to {seeds} seeds of the mean over question sets; in brackets the lowest "
+        "and highest seed.",
+        "",
+        "| pair, full method | EM (%) | searches | seeds |",
+        "| --- | --- | --- | --- |",
+    ]
+    lines += [f"| {_pair(e)} {_figures(e)}" for e in entries if e.variant == "full"]
+    lines += ["", "| variant | pair | EM (%) | searches | seeds |"]
+    lines += ["| --- | --- | --- | --- | --- |"]
+    for variant in dict.fromkeys(entry.variant for entry in entries):
+        last = [entry for entry in entries if entry.variant == variant and _own(entry)]
+        lines += [f"| {variant.replace('_', ' ')} | {_pair(e)} {_figures(e)}" for e in last]
+    return "\n".join(lines) + "\n"
+
+
+def contrasts(rows: list[dict]) -> str:
+    """Means over seeds with 95 % intervals; a difference that is not clear is called none."""
+    lines = [
+        "Differences over all questions: means over seeds with 95 % intervals (seeds and questions "
+        "resampled). A difference is called one where its interval leaves out zero.",
+        "",
+        "| change | EM points | | searches | seeds |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    whole = {(r["contrast"], r["measure"]): r for r in rows if r["question_set"] == "all"}
+    for name in dict.fromkeys(row["contrast"] for row in rows):
+        em, searches = whole[name, "em"], whole[name, "searches"]
+        verdict = "clear" if em["clear"] else "no difference shown"
+        lines.append(
+            f"| {name} | {_interval(em, 100, 1)} | {verdict} | {_interval(searches, 1, 2)} "
+            f"| {em['seeds']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _interval(row: dict, scale: float, digits: int) -> str:
+    mean, low, high = (f"{scale * row[key]:+.{digits}f}" for key in ("mean", "low", "high"))
+    return f"{mean} ({low} to {high})"
+
+
+def price(rows: list[dict]) -> str:
+    """GAC's price: EM of Agent_1 + R_1 against rollouts and tokens of the labels of turn 1."""
+    lines = [
+        "| GAC | EM (%) | rollouts | tokens written | tokens read | selection rate (%) |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        costs = " | ".join(f"{row[k]:,.0f}" for k in ("rollouts", "written_tokens", "read_tokens"))
+        name = row["variant"].replace("_", " ")
+        lines.append(f"| {name} | {_level(row)} | {costs} | {100 * row['selection_rate']:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def transfer(rows: list[dict]) -> str:
+    """EM over all question sets: agents down, retrievers across."""
+    whole = {(row["agent"], row["retriever"]): row for row in rows if row["question_set"] == "all"}
+    agents, retrievers = (list(dict.fromkeys(key[n] for key in whole)) for n in (0, 1))
+    lines = [
+        f"| agent | {' | '.join(map(_retriever, retrievers))} |",
+        f"| --- |{' --- |' * len(retrievers)}",
+    ]
+    for agent in agents:
+        cells = (_level(whole[agent, r]) if (agent, r) in whole else "" for r in retrievers)
+        lines.append(f"| {agent_label(agent)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _retriever(name: str) -> str:
+    """The retriever's label, and the variant that trained it unless it is the study's first."""
+    retriever, _, variant = name.partition(":")
+    label = retriever_label(retriever)
+    return f"{label} ({variant.replace('_', ' ')})" if variant else label
+
+
+def _level(row: dict) -> str:
+    em, low, high = (100 * row[key] for key in ("em", "em_low", "em_high"))
+    return f"{em:.1f} ({low:.1f} to {high:.1f})"
+
+
+def _own(entry: Entry) -> bool:
+    """Whether it is a turn's own pair, Agent_K with R_K."""
+    return entry.agent == entry.retriever != "0"
+
+
+def _pair(entry: Entry) -> str:
+    return f"{agent_label(entry.agent)} + {retriever_label(entry.retriever)}"
+
+
+def _figures(entry: Entry) -> str:
+    em, low, high = (100 * value for value in (entry.em, entry.em_min, entry.em_max))
+    return f"| {em:.1f} ({low:.1f} to {high:.1f}) | {entry.searches:.2f} | {entry.seeds} |"
