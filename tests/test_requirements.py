@@ -1,0 +1,84 @@
+"""The environment is pinned: each package once, exactly, and here as it is pinned."""
+
+import ast
+import re
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "requirements"
+PINNED = sorted(FOLDER.glob("*.txt"))
+ASKED = sorted(FOLDER.glob("*.in"))
+EXACT = re.compile(r"([A-Za-z0-9][A-Za-z0-9._-]*)(\[[a-z0-9_,-]+\])?==([0-9][0-9A-Za-z.!]*)$")
+
+
+def lines(path: Path) -> list[str]:
+    rows = (line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+    return [row for row in rows if row and not row.startswith("#")]
+
+
+def name_of(package: str) -> str:
+    """A package's name in the one form that compares."""
+    return re.sub(r"[-_.]+", "-", re.match(r"[A-Za-z0-9._-]+", package).group()).lower()
+
+
+def pins(path: Path) -> dict[str, str]:
+    return {name_of(line): EXACT.match(line).group(3) for line in lines(path)}
+
+
+def test_the_files_are_there():
+    assert {path.name for path in PINNED} >= {"laptop.txt", "gpu.txt"} and len(ASKED) == 2
+
+
+@pytest.mark.parametrize("path", PINNED, ids=lambda path: path.name)
+def test_every_package_has_one_exact_version(path):
+    """No range, no address, no marker, no option, and no name twice."""
+    assert [line for line in lines(path) if not EXACT.match(line)] == []
+    assert len(pins(path)) == len(lines(path)) > 0
+
+
+@pytest.mark.parametrize("path", ASKED, ids=lambda path: path.name)
+def test_what_is_asked_for_is_pinned(path):
+    pinned = pins(path.with_suffix(".txt"))
+    for line in lines(path):
+        assert name_of(line) in pinned, line
+        if "==" in line:
+            assert pinned[name_of(line)] == line.partition("==")[2], line
+
+
+def test_files_that_are_installed_together_agree():
+    laptop = pins(FOLDER / "laptop.txt")
+    for path in PINNED:
+        if path.name not in ("laptop.txt", "gpu.txt"):
+            both = {name: v for name, v in pins(path).items() if name in laptop}
+            assert both == {name: laptop[name] for name in both}, path.name
+
+
+def test_this_environment_is_the_pinned_one():
+    """Local versions (`2.13.0+cpu`) are builds of the same version; more may be installed."""
+    here = {name_of(d.name): d.version.partition("+")[0] for d in metadata.distributions()}
+    pinned = next(found for found in map(pins, PINNED) if found.get("torch") == here["torch"])
+    assert {name: here.get(name) for name in pinned} == pinned
+
+
+def test_every_import_of_the_repo_is_pinned():
+    """In one of the files; what is imported only where it is there has a file of its own."""
+    pinned = {name for path in PINNED for name in pins(path)}
+    distributions = metadata.packages_distributions()
+    for module in sorted(imported()):
+        names = {name_of(name) for name in distributions.get(module, [module])}
+        assert names & pinned, module
+
+
+def imported() -> set[str]:
+    """The top modules that stages/ imports, beside Python's own."""
+    found = set()
+    for path in (FOLDER.parent / "stages").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {name.name.partition(".")[0] for name in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(node.module.partition(".")[0])
+    return found - sys.stdlib_module_names - {"stages"}
