@@ -1,0 +1,109 @@
+"""Stage guest@NAME: a base agent that talks another protocol, to try the retrievers with.
+
+In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder whose
+protocol.yaml says how the agent talks, and its figures. With `model` the folder is a reference to a
+hub model or a local folder. Without, the guest is made as the base agent is (stages/base.py: same
+sizes, same lessons), but of demonstrations retold in its protocol and with its own habits. No
+retriever ever learns from a guest: it shows whether they serve agents that they have not met.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from stages import errors
+from stages.errors import InputError
+from stages.params import Guest, Params, Protocol, load_params, read_block
+
+HELD_OUT = 300  # demonstrations that measure a guest
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make one guest."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="the guest's name in params.yaml")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the model")
+    parser.add_argument("--metrics", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    params = load_params()
+    if arguments.name not in params.guest:
+        raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
+    from stages.records import write_json
+    from stages.rollout.protocol import FILE, read_protocol
+
+    guest, folder = params.guest[arguments.name], arguments.output
+    protocol = read_protocol(guest.protocol)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    shutil.copyfile(guest.protocol, folder / FILE)
+    if guest.model is not None:
+        figures = refer(guest, protocol, folder)
+    else:
+        figures = make(arguments.name, params, guest, protocol, folder)
+    write_json(arguments.metrics, figures)
+
+
+def refer(guest: Guest, protocol, folder: Path) -> dict:
+    """Make `folder` stand for a ready-made model. InputError if it cannot talk its protocol."""
+    from stages.models import write_reference
+    from stages.rollout.tokenizer import load_tokenizer
+
+    write_reference(folder, guest.model, guest.revision)
+    tokenizer = load_tokenizer(folder)
+    protocol.prompt_ids("?", tokenizer)
+    protocol.fit([], tokenizer, 0)
+    return {"model": guest.model}
+
+
+def make(name: str, params: Params, guest: Guest, protocol, folder: Path) -> dict:
+    """Fill `folder` with a model made from scratch; returns figures of it."""
+    import torch
+
+    from stages.guests.retelling import Retelling
+    from stages.guests.tokenizer import guest_tokenizer
+    from stages.language.architecture import Architecture, make_model
+    from stages.language.lessons import agent_lessons
+    from stages.language.supervised import Recipe, train
+    from stages.scratch import Scratch, fingerprint
+    from stages.seeds import seed_of
+
+    torch.set_num_threads(params.compute.threads)
+    block = params.base.agent
+    tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
+    seed = seed_of(params.base.seed, "guest", name)
+    model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
+    lessons = agent_lessons(block.easy_steps, guest.doubt)
+    retell = Retelling(guest, protocol, tokenizer)
+    recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
+
+    def retold(step: int, lesson: str):
+        return retell(lessons(step, f"{seed}/{lesson}"))
+
+    key = fingerprint([params.base.seed, block, guest, name], guest.protocol)
+    with Scratch(f"guest@{name}", key) as scratch:
+        losses = train(model, tokenizer, retold, recipe, scratch.path / "state.pt", name)
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
+    return figures | examine(params, guest, protocol, folder)
+
+
+def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
+    """What the guest in `folder` writes on held-out demonstrations."""
+    from stages.guests.retelling import Retelling
+    from stages.language.examination import agent_figures, replies
+    from stages.rollout.generator import TransformersGenerator
+    from stages.world.demonstrations import demonstration
+
+    generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
+    retell = Retelling(guest, protocol, generator.tokenizer)
+    names = [f"held out {number}" for number in range(HELD_OUT)]
+    told = [retell(demonstration(name, float(round(guest.doubt)))) for name in names]
+    written = replies(generator, told, protocol.stop, params.rollout.max_turn_tokens)
+    return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
+
+
+if __name__ == "__main__":
+    errors.run(main)
