@@ -1,10 +1,11 @@
 """The figures of a run as one HTML page, as JSON and CSV, and as MLflow runs.
 
-Reads metrics and predictions only: no model computes anything here. The page says first whether
-the flywheel turned, then shows where: tables with intervals, half turns, curves, labels, counts,
-and questions followed through R_0 and R_K side by side.
+Reads files only: no model computes anything here. The page says first whether the flywheel turned,
+then shows where: tables with intervals, half turns, which questions gain, curves, labels, counts,
+studies, and questions followed through R_0 and R_K side by side.
 
-in:  metrics/, data/predictions/, the corpus
+in:  metrics/ (and what studies and drift left there), data/predictions/, the labels of every turn,
+     the question sets, the corpus
 out: a folder with index.html and pairs.csv (tidy, one row a pair and question set); the headline
      figures for `dvc metrics`; one row a turn for `dvc plots`
 """
@@ -13,10 +14,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.errors import run
-from stages.params import load_params
+from stages.params import Params, load_params
 from stages.records import write_json, write_text
+
+if TYPE_CHECKING:
+    from stages.reporting.comparisons import Step
+    from stages.reporting.page import Content
+    from stages.reporting.predictions import Predictions
+    from stages.reporting.results import Results
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,11 +32,10 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.reporting.cases import case_pairs, choose_cases
     from stages.reporting.comparisons import half_turns
     from stages.reporting.health import check_accounts
     from stages.reporting.page import render
-    from stages.reporting.predictions import read_predictions, shown_passages
+    from stages.reporting.predictions import read_predictions
     from stages.reporting.results import read_results
     from stages.reporting.tables import as_csv, pair_rows, summary, turn_rows
     from stages.tracking import rebuild
@@ -37,22 +44,62 @@ def main(argv: list[str] | None = None) -> None:
     check_accounts(results)
     predictions = read_predictions(args.predictions, results)
     steps = half_turns(results, predictions, params.seed, params.evaluate.bootstrap_samples)
-    sides = case_pairs(results)
-    cases = choose_cases(sides, predictions, params.report.cases_per_kind) if sides else []
-    shown = [row for case in cases for row in (case.before, case.after)]
-    passages = shown_passages(args.passages, shown)
+    content = _content(args, params, results, steps, predictions)
 
-    write_text(args.output / "index.html", render(results, steps, sides, cases, passages))
+    write_text(args.output / "index.html", render(content))
     write_text(args.output / "pairs.csv", as_csv(pair_rows(results)))
     write_text(args.plots, as_csv(turn_rows(results)))
-    write_json(args.metrics, summary(results, steps))
+    write_json(args.metrics, summary(results, steps, content.breakdowns))
     rebuild(results, params, steps, predictions, args.passages)
+
+
+def _content(
+    args: argparse.Namespace,
+    params: Params,
+    results: Results,
+    steps: list[Step],
+    predictions: Predictions,
+) -> Content:
+    from stages.reporting.breakdown import breakdown
+    from stages.reporting.cases import case_pairs, choose_cases
+    from stages.reporting.drift import read_drift
+    from stages.reporting.labelled import read_labels
+    from stages.reporting.page import Content
+    from stages.reporting.predictions import passages_by_id, read_metadata, shown_ids
+    from stages.reporting.studies import read_studies
+    from stages.tracking.rebuilding import sample
+
+    sides = case_pairs(results)
+    cases = choose_cases(sides, predictions, params.report.cases_per_kind) if sides else []
+    labelled = read_labels(args.labels, results.turns, params)
+    pairs = results.flywheel
+    compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []
+    compared += [sides] if sides and sides not in compared else []
+    metadata = read_metadata(args.questions)
+    last = predictions[pairs[-1].name] if results.turns else []
+    wanted = shown_ids(row for case in cases for row in (case.before, case.after))
+    wanted |= {c.id for query in labelled.queries for c in query.candidates}
+    samples = params.evaluate.bootstrap_samples
+    return Content(
+        results,
+        steps,
+        sides,
+        cases,
+        [breakdown(two, predictions, metadata, params.seed, samples) for two in compared],
+        labelled,
+        read_studies(args.metrics_folder / "studies"),
+        read_drift(args.metrics_folder / "drift.json"),
+        sample(last, params.report.traces),
+        passages_by_id(args.passages, wanted),
+    )
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--metrics-folder", required=True, type=Path, help="figures of all stages")
     parser.add_argument("--predictions", required=True, type=Path, help="folder, one file a pair")
+    parser.add_argument("--labels", required=True, type=Path, help="folder of candidates/K.jsonl..")
+    parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
     parser.add_argument("--passages", required=True, type=Path, help="the corpus")
     parser.add_argument("--output", required=True, type=Path, help="folder of the page")
     parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")

@@ -5,11 +5,20 @@ from pathlib import Path
 
 from stages.evaluation.summary import summarise
 from stages.params import Iteration, Pair, Params
-from stages.records import Passage, write_json, write_jsonl, write_passages, write_text
+from stages.records import (
+    Passage,
+    Question,
+    write_json,
+    write_jsonl,
+    write_passages,
+    write_questions,
+    write_text,
+)
 
 SETS = ("indomain", "relations")
 CHANCE = {("0", "0"): 0.3, ("1", "bm25"): 0.5, ("1", "0"): 0.45}
 CHANCE |= {("1", "1"): 0.75, ("2", "1"): 0.8, ("2", "2"): 0.9}
+LABEL_FILES = ("trajectories", "candidates", "relevance", "correctness")
 HOSTILE = "<script>alert(1)</script> </information> $x_{1}$ {{ 7*7 }} ‮"
 
 
@@ -33,15 +42,18 @@ def pairs() -> dict[str, tuple[str, str]]:
 
 
 def write_flywheel(folder: Path, questions: int = 40) -> None:
-    """Write `metrics/`, `data/predictions/` and `data/corpus/passages.jsonl` into `folder`."""
+    """Write into `folder` `metrics/`, and of `data/` corpus, questions, predictions and labels."""
     passages = [Passage(str(n), f"Title {n}", f"Text {n} {HOSTILE}") for n in range(50)]
     write_passages(folder / "data/corpus/passages.jsonl", passages)
     for name, (agent, retriever) in pairs().items():
         rows = _predictions(CHANCE[agent, retriever], questions)
         write_jsonl(folder / f"data/predictions/{name}.jsonl", rows)
         write_json(folder / f"metrics/evaluate/{name}.json", _figures(agent, retriever, rows))
+    for name in SETS:
+        write_questions(folder / f"data/questions/test/{name}.jsonl", _questions(questions))
     for turn in params().iterations:
         _stage_figures(folder / "metrics", turn)
+        _labels(folder / "data", turn)
     write_json(folder / "metrics/base.json", {"agent": {"accuracy": 0.8}, "judge": {"accuracy": 1}})
 
 
@@ -83,6 +95,45 @@ def _turn(query: str, ranked: list[str]) -> dict:
         "passages": passages,
         "ranked": ranked,
     }
+
+
+def _questions(count: int) -> list[Question]:
+    return [
+        Question(str(n), f"Question {n}?", ["a"], {"hops": 1 + n % 3, "namesakes": 5 + n % 2})
+        for n in range(count)
+    ]
+
+
+# Query -> LR and GAC of its candidates 0 to 19 in rank order; what is not named has LR 0, no GAC.
+LABELS = {
+    "lower": ({0: 100, 4: 80}, {0: 0, 4: 1}),
+    "among": ({0: 100, 4: 100}, {0: 0, 4: 1}),
+    "below": ({4: 100}, {4: 1}),
+    "first": ({0: 100}, {0: 1}),
+    "grades": ({0: 40}, {}),
+    "answers": ({0: 100}, {0: 0}),
+    "ties": (dict.fromkeys(range(6), 100), dict.fromkeys(range(6), 1)),
+}
+
+
+def _labels(data: Path, turn: str) -> None:
+    """Training question `train-NAME` with one query for each of LABELS."""
+    files: dict[str, list[dict]] = {name: [] for name in LABEL_FILES}
+    for name, (lr, gac) in LABELS.items():
+        question = {"question": f"{name}? {HOSTILE}", "golden_answers": [HOSTILE]}
+        query = {"id": f"train-{name}#0", "query": f"{name} {HOSTILE}"}
+        hits = [{"id": str(n), "score": 1 - n / 100} for n in range(20)]
+        scores = {str(n): lr.get(n, 0) for n in range(20)}
+        rows = (
+            {"id": f"train-{name}", **question, "turns": [], "em": 0},
+            {**query, **question, "question_id": f"train-{name}", "turn": 0, "candidates": hits},
+            {"id": query["id"], "sub_answer": HOSTILE, "scores": scores},
+            {"id": query["id"], "scores": {str(n): score for n, score in gac.items()}},
+        )
+        for file, row in zip(files.values(), rows, strict=True):
+            file.append(row)
+    for stage, rows in files.items():
+        write_jsonl(data / stage / f"{turn}.jsonl", rows)
 
 
 def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:

@@ -1,8 +1,15 @@
 """The report from a made-up flywheel: figures against their files, escaping, bytes, cases."""
 
+import base64
 import csv
+import functools
+import hashlib
+import http.server
 import json
 import re
+import shutil
+import subprocess
+import threading
 from html.parser import HTMLParser
 
 import flywheel_files
@@ -11,16 +18,17 @@ from omegaconf import OmegaConf
 
 from stages import report, summary
 from stages.errors import InputError
-from stages.records import read_json, read_jsonl, write_json, write_jsonl
+from stages.records import read_json, read_jsonl, write_json, write_jsonl, write_text
 from stages.reporting.cases import choose_cases
-from stages.reporting.comparisons import difference
+from stages.reporting.comparisons import difference, half_turns
 from stages.reporting.health import warnings
-from stages.reporting.overview import verdict
+from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.predictions import read_predictions
 from stages.reporting.results import read_results
 
 ARGUMENTS = (
-    "--metrics-folder metrics --predictions data/predictions --passages data/corpus/passages.jsonl "
+    "--metrics-folder metrics --predictions data/predictions --labels data "
+    "--questions data/questions/test --passages data/corpus/passages.jsonl "
     "--output data/report --metrics metrics/report.json --plots metrics/report.csv"
 )
 
@@ -42,14 +50,15 @@ def results(folder):
 class Tags(HTMLParser):
     """Collects tags and text, and checks that tags close in order."""
 
-    VOID = ("meta", "br", "path", "use", "stop", "line", "rect", "circle")
+    VOID = ("meta", "br", "input", "path", "use", "stop", "line", "rect", "circle")
 
     def __init__(self):
         super().__init__()
-        self.open, self.seen, self.text = [], set(), []
+        self.open, self.seen, self.text, self.attributes = [], [], [], []
 
     def handle_starttag(self, tag, attrs):
-        self.seen.add(tag)
+        self.seen.append(tag)
+        self.attributes += attrs
         if tag not in self.VOID:
             self.open.append(tag)
 
@@ -67,7 +76,9 @@ def test_the_page_holds_the_figures_and_needs_no_network(flywheel):
     tags = Tags()
     tags.feed(page)
     assert not tags.open
-    assert not re.search(r"(src|href)=.?https?:", page) and "@import" not in page
+    away = {value for name, value in tags.attributes if name in ("src", "href", "action")}
+    assert all(value.startswith(("#", "http://127.0.0.1:5000/#/")) for value in away)  # MLflow's
+    assert "@import" not in page and "url(http" not in page
     text = " ".join(tags.text)
     for name, pair in ((p.name, p) for p in results(flywheel).pairs):
         stored = read_json(flywheel / f"metrics/evaluate/{name}.json")["sets"]
@@ -77,11 +88,84 @@ def test_the_page_holds_the_figures_and_needs_no_network(flywheel):
 
 
 def test_hostile_text_is_shown_and_never_run(flywheel):
+    params = flywheel_files.params()
+    params.report.cases_per_kind = 6
+    OmegaConf.save(OmegaConf.structured(params), "params.yaml")
+    report.main(ARGUMENTS.split())
+    page = (flywheel / "data/report/index.html").read_text()
+    tags = Tags()
+    tags.feed(page)
+    assert tags.seen.count("script") == 1 and not tags.open
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    assert "alert" not in script
+    assert not [name for name, _ in tags.attributes if name.startswith("on") or name == "src"]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = dict(tags.attributes)["content"]
+    assert policy.endswith(f"script-src 'sha256-{digest}'") and "default-src 'none'" in policy
+    assert flywheel_files.HOSTILE in " ".join(tags.text)
+
+
+def test_a_hostile_name_of_a_question_set_stays_in_its_attribute(flywheel):
+    name = '"><script>alert(1)</script>'
+    for path in sorted((flywheel / "metrics/evaluate").glob("*.json")):
+        row = read_json(path)
+        row["sets"][name] = row["sets"].pop("relations")
+        write_json(path, row)
+        path = flywheel / f"data/predictions/{path.stem}.jsonl"
+        named = {"relations": name}
+        rows = [r | {"set": named.get(r["set"], r["set"])} for r in read_jsonl(path)]
+        write_jsonl(path, rows)
     report.main(ARGUMENTS.split())
     tags = Tags()
     tags.feed((flywheel / "data/report/index.html").read_text())
-    assert "script" not in tags.seen
-    assert flywheel_files.HOSTILE in " ".join(tags.text)
+    assert tags.seen.count("script") == 1 and ("value", name) in tags.attributes
+
+
+@pytest.fixture
+def browser():
+    found = next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+    )
+    if not found:
+        pytest.skip("no Chromium to filter in")
+    return found
+
+
+HARNESS = """<iframe src="data/report/index.html"></iframe><pre></pre><script>
+document.querySelector("iframe").onload = (event) => {
+  const page = event.target.contentDocument, form = page.getElementById("case-filter");
+  const said = [form.querySelector("output").textContent];
+  for (const [name, value] of [["kind", "won"], ["hops", "3"], ["words", "QUESTION nowhere"]]) {
+    form.elements[name].value = value;
+    form.dispatchEvent(new Event("input"));
+    said.push(form.querySelector("output").textContent);
+  }
+  document.querySelector("pre").textContent = said.join("|");
+};
+</script>"""
+
+
+def test_the_filter_works_under_the_policy_of_the_page(flywheel, browser):
+    params = flywheel_files.params()
+    params.report.cases_per_kind = 6
+    OmegaConf.save(OmegaConf.structured(params), "params.yaml")
+    report.main(ARGUMENTS.split())
+    page = (flywheel / "data/report/index.html").read_text()
+    cases = re.findall(r'<details data-kind="(\w+)" data-set="\w+" data-hops="(\d)">', page)
+    won = [hops for kind, hops in cases if kind == "won"]
+    counts = [len(cases), len(won), won.count("3"), 0]
+    (flywheel / "harness.html").write_text(HARNESS)
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=flywheel)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        options = "--headless --no-sandbox --disable-gpu --virtual-time-budget=10000 --dump-dom"
+        folder = f"--user-data-dir={flywheel}/browser"
+        address = f"http://127.0.0.1:{server.server_port}/harness.html"
+        command = [browser, *options.split(), folder, address]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        server.shutdown()
+    said = "|".join(f"{count} of {len(cases)} shown" for count in counts)
+    assert f"<pre>{said}</pre>" in done.stdout and 0 < counts[2] < counts[1] < counts[0]
 
 
 def test_the_same_figures_give_the_same_bytes(flywheel):
@@ -133,6 +217,14 @@ def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
     assert [case.before["id"] for case in again] == [case.before["id"] for case in chosen]
 
 
+def test_sets_and_hops_take_turns_in_the_cases(flywheel):
+    run = results(flywheel)
+    predictions = read_predictions(flywheel / "data/predictions", run)
+    chosen = choose_cases((run.pair("1", "0"), run.pair("2", "2")), predictions, 6)
+    won = [(case.hops, case.set) for case in chosen if case.kind == "won"]
+    assert won == [(hops, name) for hops in (3, 2, 1) for name in flywheel_files.SETS]
+
+
 def test_a_turn_that_got_worse_did_not_turn(flywheel):
     assert warnings(results(flywheel)) == []
     last = read_json(flywheel / "metrics/evaluate/2.json")
@@ -140,6 +232,94 @@ def test_a_turn_that_got_worse_did_not_turn(flywheel):
         figures["em"], figures["searches"] = 0.1, 4.0
     write_json(flywheel / "metrics/evaluate/2.json", last)
     assert verdict(results(flywheel)) == "did not turn"
+
+
+def text_of(folder):
+    tags = Tags()
+    tags.feed((folder / "data/report/index.html").read_text())
+    return re.sub(r"\s+", " ", " ".join(tags.text))
+
+
+def test_the_overview_says_in_three_sentences_what_came_of_it(flywheel):
+    run = results(flywheel)
+    predictions = read_predictions(flywheel / "data/predictions", run)
+    steps = half_turns(run, predictions, 0, 200)
+    whole, halves, rest = sentences(run, steps)
+    assert whole.startswith("The flywheel turned: from base agent + R_0 to Agent_2 + R_2")
+    clear = [step for step in steps[:-1] if step.em.clear]
+    assert f"Of 4 half turns, {len(clear) or 'none'} changed EM clearly" in halves
+    told, _, other = halves.partition("not clear: ")
+    assert all((step.what in told) == step.em.clear for step in steps[:-1])
+    assert all((step.what in other) != step.em.clear for step in steps[:-1])
+    assert "no failure signature showed" in rest and "67 % in turn 2" in rest
+    assert "this run need" in needed(run, steps) and "asks 80." in needed(run, steps)
+
+
+def test_the_json_holds_questions_needed_and_the_breakdown(flywheel):
+    report.main(ARGUMENTS.split())
+    headline = read_json("metrics/report.json")
+    assert headline["questions_needed"].keys() == headline["steps"].keys()
+    assert f"{headline['questions_needed']['0-0 to 2-2']:,}" in text_of(flywheel)
+    rows = [r for r in headline["breakdown"] if (r["pair"], r["by"]) == ("2", "namesakes")]
+    stored = read_jsonl(flywheel / "data/predictions/2.jsonl")
+    sixes = [row["em"] for row in stored if int(row["id"]) % 2]
+    assert [row["group"] for row in rows] == ["5", "6"]
+    assert rows[1]["questions"] == len(sixes) and rows[1]["em"] == sum(sixes) / len(sixes)
+
+
+def test_sections_are_there_only_with_their_files(flywheel):
+    report.main(ARGUMENTS.split())
+    assert "Studies" not in text_of(flywheel) and "Queries over turns" not in text_of(flywheel)
+    write_json(flywheel / "metrics/drift.json", {"0": {"words_per_query": 4.25}})
+    studies = flywheel / "metrics/studies"
+    write_text(
+        studies / "laptop_contrasts.csv",
+        "contrast,after,before,question_set,measure,seeds,mean,median,low,high,clear\n"
+        "no_gac,no gac: Agent_1,Agent_1,all,em,3,-0.088,-0.09,-0.11,-0.06,True\n"
+        "no_gac,no gac: Agent_1,Agent_1,all,searches,3,0.05,0.05,-0.01,0.11,False\n",
+    )
+    write_text(
+        studies / "laptop_price.csv",
+        "variant,seeds,em,em_low,em_high,rollouts,written_tokens,read_tokens\n"
+        "full,3,0.86,0.84,0.88,941,20000,90000\nno_gac,3,0.77,0.75,0.79,0,0,0\n",
+    )
+    write_text(
+        studies / "laptop_transfer.csv",
+        "agent,retriever,question_set,seeds,em,em_low,em_high,searches,unanswered\n"
+        "scripted,bm25,all,3,0.625,0.6,0.65,2.0,\n",
+    )
+    report.main(ARGUMENTS.split())
+    text = text_of(flywheel)
+    assert "-8.8 points, clear -11.0 to -6.0" in text
+    assert "+0.05 searches, not clear -0.01 to +0.11" in text
+    assert "Pareto front" in text and "90,000" in text
+    assert "scripted agent 62.5 60.0–65.0 2.00 searches" in text
+    assert "Words per query 4.25" in text
+
+
+def test_labels_are_followed_on_the_page(flywheel):
+    report.main(ARGUMENTS.split())
+    text = text_of(flywheel)
+    assert "kept: no passage of the best grade led to the right answer" in text
+    assert re.search(r"5 Title 4 Text 4 .{60,90} 0\.960 80 1 positive", text)
+    assert "0.930 0 – negative" in text or "0.930 0 – –" in text  # not evaluated
+
+
+def test_every_signature_is_shown_with_value_and_limit(flywheel):
+    row = {"name": "em_gain", "value": 0.0467, "least": 0.0, "most": None, "shows": False}
+    row["meaning"] = "the turn answers fewer questions"
+    health = {"values": {}, "signatures": [row], "shown": []}
+    write_json(flywheel / "metrics/health/2.json", health)
+    report.main(ARGUMENTS.split())
+    assert "em gain 0.0467 at least 0 no the turn answers" in text_of(flywheel)
+
+
+def test_the_page_is_light_and_says_how_to_make_it_again(flywheel):
+    report.main(ARGUMENTS.split())
+    assert (flywheel / "data/report/index.html").stat().st_size < 3_000_000
+    text = text_of(flywheel)
+    assert "python -m stages.ask --agent 2 --compare 0 2 -- " in text
+    assert "mlflow ui --backend-store-uri" in text and "dvc exp run -S seed=1" in text
 
 
 def test_signatures_that_showed_are_on_the_page(flywheel):

@@ -1,13 +1,15 @@
 """Questions followed through two retrievers side by side, chosen by rule.
 
 Three kinds: won (right only with the later pair), lost (right only with the earlier one) and
-unchanged (both right, or both wrong). Of each kind the questions are ordered by more hops first,
-then by a hash of set and id: the choice does not depend on file order, and nobody picks.
+unchanged (both right, or both wrong). Of each kind, question sets and numbers of hops take turns,
+more hops first, and a hash of set and id says which question of a set stands for it: the choice
+does not depend on file order, and nobody picks.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from stages.reporting.predictions import Predictions
 from stages.reporting.results import PairResult, Results
@@ -23,6 +25,7 @@ class Case:
     kind: str
     question: str
     set: str
+    hops: int | None
     golden_answers: list[str]
     before: dict
     after: dict
@@ -43,21 +46,34 @@ def choose_cases(
     before, after = (predictions[pair.name] for pair in pairs)
     later = {(row["set"], row["id"]): row for row in after}
     cases: dict[str, list[Case]] = {kind: [] for kind in KINDS}
-    for row in sorted(before, key=_order):
+    for row in before:
         other = later.get((row["set"], row["id"]))
         if other is not None:
-            kind = _kind(row["em"], other["em"])
-            cases[kind].append(
-                Case(kind, row["question"], row["set"], row["golden_answers"], row, other)
-            )
-    return [case for kind in KINDS for case in cases[kind][:per_kind]]
+            cases[_kind(row["em"], other["em"])].append(_case(row, other))
+    return [case for kind in KINDS for case in _in_turns(cases[kind])[:per_kind]]
 
 
-def _order(row: dict) -> tuple[int, int]:
-    return -row.get("hops", 0), seed_of(0, "case", row["set"], row["id"])
+def _case(row: dict, other: dict) -> Case:
+    shared = row["question"], row["set"], row.get("hops"), row["golden_answers"]
+    return Case(_kind(row["em"], other["em"]), *shared, row, other)
+
+
+def _in_turns(cases: list[Case]) -> list[Case]:
+    """The first of every (hops, set), more hops first, then the second of every one, and so on."""
+    groups: dict[tuple[int, str], list[Case]] = {}
+    for case in sorted(cases, key=lambda case: seed_of(0, "case", case.set, case.before["id"])):
+        groups.setdefault((-(case.hops or 0), case.set), []).append(case)
+    rounds = zip_longest(*(groups[key] for key in sorted(groups)))
+    return [case for row in rounds for case in row if case is not None]
 
 
 def _kind(before: int, after: int) -> str:
     if before == after:
         return "unchanged"
     return "won" if after > before else "lost"
+
+
+def gold_hops(row: dict) -> dict[str, int]:
+    """Gold passage of a trajectory's question -> its hop, from 1."""
+    hops = row.get("supporting_ids") or []
+    return {name: hop for hop, names in reversed([*enumerate(hops, 1)]) for name in names}

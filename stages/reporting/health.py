@@ -60,3 +60,12 @@ def warnings(results: Results) -> list[str]:
 def selection_rate(results: Results, turn: str) -> float | None:
     """Share of queries that gave a positive, as stages/pairs.py counted it."""
     return results.stages["pairs"][turn].get("positive_selection_rate")
+
+
+def signatures(results: Results) -> list[dict]:
+    """Every signature of every turn as stages/health.py wrote it, with its `turn`."""
+    return [
+        {"turn": turn, **signature}
+        for turn in results.turns
+        for signature in results.stages["health"][turn]["signatures"]
+    ]

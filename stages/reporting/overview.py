@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from stages.reporting.comparisons import Step
-from stages.reporting.health import selection_rate
+from stages.reporting.comparisons import SEEN, Step
+from stages.reporting.health import selection_rate, warnings
 from stages.reporting.results import PairResult, Results
 
 TURNED, IN_PART, NOT_TURNED = "turned", "turned in part", "did not turn"
@@ -30,29 +30,80 @@ def _better(before: PairResult, after: PairResult) -> bool:
 
 
 def sentences(results: Results, steps: list[Step]) -> list[str]:
-    """Three plain sentences with figures: the whole way, each half turn, the labels."""
+    """Three plain sentences with figures: the whole way, the half turns, searches and health."""
     pairs = results.flywheel
     said = []
     if len(pairs) > 1:
+        whole = [step for step in steps if (step.before, step.after) == (pairs[0], pairs[-1])]
         said.append(
             f"The flywheel {verdict(results)}: from {pairs[0].label} to {pairs[-1].label}, mean "
-            f"EM over {len(results.sets)} question sets went {_path(pairs, 'em', 100, 1)}, and "
-            f"searches per question {_path(pairs, 'searches', 1, 2)}."
+            f"EM over {len(results.sets)} question sets went {_path(pairs, 'em', 100, 1)} %"
+            f"{''.join(map(_whole, whole))}."
         )
-    if steps:
-        said.append(f"EM points, with their 95 % interval: {'; '.join(map(_step, steps))}.")
+    if halves := _halves(results, steps):
+        said.append(_half_turns(halves))
+    last = [_searches(pairs)] if len(pairs) > 1 else []
+    last += [_health(results)] if results.turns else []
     rates = [(turn, selection_rate(results, turn)) for turn in results.turns]
     told = [f"{100 * rate:.0f} % in turn {turn}" for turn, rate in rates if rate is not None]
     if told:
-        said.append(f"Queries that gave the retriever a positive: {', '.join(told)}.")
+        last.append(f"the queries that gave the retriever a positive were {', '.join(told)}")
+    if last:
+        text = "; ".join(last)
+        said.append(f"{text[0].upper()}{text[1:]}.")
     return said
+
+
+def needed(results: Results, steps: list[Step]) -> str | None:
+    """How many questions a half turn needs to show 2 EM points, against those that it has."""
+    numbers = [step.em.questions_needed for step in _halves(results, steps)]
+    if not numbers:
+        return None
+    asked = sum(figures["questions"] for figures in results.pairs[0].sets.values())
+    span = f"{min(numbers):,} to {max(numbers):,}" if len(numbers) > 1 else f"{numbers[0]:,}"
+    return (
+        f"To see a difference of {100 * SEEN:g} EM points (at the 5 % level, in four of five "
+        f"runs), the half turns of this run need {span} questions; it asks {asked:,}."
+    )
+
+
+def _halves(results: Results, steps: list[Step]) -> list[Step]:
+    """The steps but that over the whole way."""
+    ends = [*results.flywheel[:1], *results.flywheel[-1:]]
+    return [step for step in steps if [step.before, step.after] != ends]
+
+
+def _whole(step: Step) -> str:
+    clear = "a clear difference" if step.em.clear else "no clear difference"
+    return f", {_points(step)} points question by question, {clear}"
+
+
+def _half_turns(steps: list[Step]) -> str:
+    clear, other = ([s for s in steps if s.em.clear == wanted] for wanted in (True, False))
+    text = f"Of {len(steps)} half turns, {len(clear) or 'none'} changed EM clearly"
+    text += f": {_list(clear)}" if clear else ""
+    return text + (f"; not clear: {_list(other)}." if other else ".")
+
+
+def _list(steps: list[Step]) -> str:
+    return "; ".join(f"{step.what} {_points(step)}" for step in steps)
+
+
+def _searches(pairs: list[PairResult]) -> str:
+    return f"searches per question went {_path(pairs, 'searches', 1, 2)}"
+
+
+def _health(results: Results) -> str:
+    shown = len(warnings(results))
+    if not shown:
+        return "no failure signature showed"
+    return f"{shown} failure signature{'s' if shown > 1 else ''} showed (below)"
 
 
 def _path(pairs: list[PairResult], key: str, scale: float, digits: int) -> str:
     return " → ".join(f"{scale * pair.mean(key):.{digits}f}" for pair in pairs)
 
 
-def _step(step: Step) -> str:
+def _points(step: Step) -> str:
     mean, low, high = (f"{100 * value:+.1f}" for value in (step.em.mean, step.em.low, step.em.high))
-    clear = "" if step.em.clear else ", no clear difference"
-    return f"{step.what} {mean} [{low}, {high}]{clear}"
+    return f"{mean} [{low}, {high}]"

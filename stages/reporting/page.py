@@ -1,24 +1,50 @@
-"""The report as one HTML file that needs no network: everything on it is text, CSS and SVG.
+"""The report as one HTML file that needs no network: text, CSS, SVG and one small script.
 
-Passages, questions and answers are whatever the corpus and the models hold: the template escapes
-all of it. Only our own SVG goes in as it is.
+Passages, questions and answers are whatever the corpus and the models hold: the templates escape
+all of it. Only our own SVG, CSS and script go in as they are, and the page's policy lets a browser
+run that one script, known by its hash, and load nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import base64
+import hashlib
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.records import Passage
-from stages.reporting import plots
-from stages.reporting.cases import Case
+from stages.reporting import links, plots
+from stages.reporting.breakdown import BY, Breakdown
+from stages.reporting.cases import KINDS, Case, gold_hops
 from stages.reporting.comparisons import Step
-from stages.reporting.health import accounts, selection_rate, warnings
-from stages.reporting.overview import sentences, verdict
-from stages.reporting.results import PairResult, Results
+from stages.reporting.drift import drift_table
+from stages.reporting.health import accounts, selection_rate, signatures, warnings
+from stages.reporting.labelled import KINDS as LABEL_KINDS
+from stages.reporting.labelled import Labelled
+from stages.reporting.overview import needed, sentences, verdict
+from stages.reporting.results import PairResult, Results, agent_label
+from stages.reporting.studies import ALL, Study, matrix, retriever_name
 from stages.reporting.tables import numbers
 
-TEMPLATE = "page.html.j2"
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Content:
+    """All that the page shows. `cases` follow questions through the pairs `sides`; `traced` are
+    predictions that MLflow has traces of; `passages` are those that the page shows, by id. A
+    section without content is left out."""
+
+    results: Results
+    steps: list[Step]
+    sides: tuple[PairResult, PairResult] | None = None
+    cases: list[Case] = field(default_factory=list)
+    breakdowns: list[Breakdown] = field(default_factory=list)
+    labelled: Labelled = field(default_factory=Labelled)
+    studies: list[Study] = field(default_factory=list)
+    drift: dict[str, dict] = field(default_factory=dict)
+    traced: list[dict] = field(default_factory=list)
+    passages: dict[str, Passage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -42,55 +68,83 @@ MEASURES = (
 )
 
 
-def render(
-    results: Results,
-    steps: list[Step],
-    sides: tuple[PairResult, PairResult] | None,
-    cases: list[Case],
-    passages: dict[str, Passage],
-) -> str:
-    """The page's HTML. `cases` follow questions through the pairs `sides`; `passages` are those
-    that they show, by id."""
+def render(content: Content) -> str:
+    """The page's HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    charts = {name: svg and Markup(svg) for name, svg in _charts(results).items()}
-    return environment.get_template(TEMPLATE).render(
-        results=results,
+    environment.filters |= {"percent": percent, "signed": signed, "count": "{:,}".format}
+    environment.filters["zipped"] = lambda values: [(value, value) for value in values]
+    environment.globals |= {"cell": cell, "best": best, "matrix": matrix, "links": links}
+    environment.globals |= {"agent_label": agent_label, "retriever_name": retriever_name}
+    environment.globals |= {"gold_hops": gold_hops}
+    results = content.results
+    script = (TEMPLATES / "filter.js").read_text(encoding="utf-8")
+    return environment.get_template("page.html.j2").render(
+        **vars(content),
+        style=Markup((TEMPLATES / "style.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=_hash(script),
         verdict=verdict(results),
-        sentences=sentences(results, steps),
+        sentences=sentences(results, content.steps),
+        needed=needed(results, content.steps),
         warnings=warnings(results),
         measures=MEASURES,
-        cell=cell,
-        best=best,
         recall=recall_columns(results),
-        percent=lambda value: "–" if value is None else f"{100 * value:.1f}",
-        steps=steps,
         accounts=accounts(results),
+        signatures=signatures(results),
         selection_rate=selection_rate,
         gac=gac_cost(results),
         judge=judge_quality(results),
-        charts=charts,
-        cases=cases,
-        passages=passages,
-        sides=[pair.label for pair in sides or ()],
+        charts=_charts(results),
+        prices={s.name: _safe(plots.price(s.price)) for s in content.studies if s.price},
+        drift_rows=drift_table(content.drift),
+        breakdown_names=BY,
+        case_kinds=KINDS,
+        label_kinds=LABEL_KINDS,
+        all_sets=ALL,
+        traced_cases={(row["set"], row["id"]) for row in content.traced},
     )
 
 
-def _charts(results: Results) -> dict[str, str | None]:
-    return {
-        "em": plots.by_turn(results, "em", "Exact match by turn (%)", 100),
-        "searches": plots.by_turn(results, "searches", "Searches per question by turn", 1),
+def _hash(script: str) -> str:
+    """The script as a Content-Security-Policy names it."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def percent(value: float | None) -> str:
+    """A share as per cent with one digit."""
+    return "–" if value is None else f"{100 * value:.1f}"
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """A difference with its sign."""
+    return f"{value:+.{digits}f}"
+
+
+def _safe(pictures: list[str]) -> list:
+    from markupsafe import Markup
+
+    return [Markup(svg) for svg in pictures]
+
+
+def _charts(results: Results) -> dict[str, list]:
+    pictures = {
+        "turns": [
+            plots.by_turn(results, "em", "Exact match by turn (%)", 100),
+            plots.by_turn(results, "searches", "Searches per question by turn", 1),
+        ],
         "ppo": plots.ppo_curves(results),
         "loss": plots.retriever_loss(results),
     }
+    return {name: _safe(svgs) for name, svgs in pictures.items()}
 
 
 def cell(pair: PairResult, question_set: str, measure: Measure) -> tuple[str, str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 
 from stages.reporting.results import Results, agent_label, retriever_label
+from stages.reporting.studies import Price, front
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
 MARKERS = "osD^vPX"
@@ -21,6 +23,7 @@ STYLE = {
     "grid.alpha": 0.3,
     "legend.frameon": False,
 }
+NUMBERED = re.compile(r' id="[\w.]+_\d+"')  # the same in every picture, and never referred to
 PPO_CURVES = {  # column of metrics/agent/K.csv -> title
     "reward": "Reward",
     "em": "EM of the step's rollouts",
@@ -51,44 +54,73 @@ def by_turn(results: Results, key: str, title: str, scale: float) -> str:
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=9)
 
-    return _svg(draw, 5.2, 3.4)
+    return _svg(draw, 5.2, 3.4, title)
 
 
-def curves(results: Results, stage: str, columns: dict[str, str], label: Callable) -> str | None:
-    """Small multiples: one panel a column that some turn has, one line a turn."""
+def curves(results: Results, stage: str, columns: dict[str, str], label: Callable) -> list[str]:
+    """One small picture for each column that some turn has, one line a turn."""
     turns = results.curves[stage]
     there = {name for points in turns.values() for point in points for name in point}
-    shown = [column for column in columns if column in there]
-    if not shown:
-        return None
+    return [
+        _curve(turns, column, title, label) for column, title in columns.items() if column in there
+    ]
 
+
+def _curve(turns: dict, column: str, title: str, label: Callable) -> str:
     def draw(figure) -> None:
-        width = min(3, len(shown))
-        height = -(-len(shown) // width)
-        grid = figure.subplots(height, width, squeeze=False)
-        for place, axes in enumerate(grid.flat):
-            if place >= len(shown):
-                axes.set_visible(False)
-                continue
-            for number, (turn, points) in enumerate(turns.items()):
-                kept = [p for p in points if shown[place] in p and "step" in p]
-                values = [p[shown[place]] for p in kept]
-                colour = COLOURS[number % len(COLOURS)]
-                axes.plot([p["step"] for p in kept], values, color=colour, label=label(turn))
-            axes.set_title(columns[shown[place]], loc="left", fontsize=10)
-        grid.flat[0].legend(fontsize=9)
+        axes = figure.subplots()
+        for number, (turn, points) in enumerate(turns.items()):
+            kept = [p for p in points if column in p and "step" in p]
+            colour = COLOURS[number % len(COLOURS)]
+            values = [p[column] for p in kept]
+            axes.plot([p["step"] for p in kept], values, color=colour, label=label(turn))
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.legend(fontsize=9)
 
-    return _svg(draw, 3.3 * min(3, len(shown)), 2.5 * -(-len(shown) // 3))
+    return _svg(draw, 3.3, 2.5, f"{title}, by step")
 
 
-def ppo_curves(results: Results) -> str | None:
+def ppo_curves(results: Results) -> list[str]:
     """Reward, EM, searches, KL, entropy and length of every turn's PPO."""
     return curves(results, "agent", PPO_CURVES, agent_label)
 
 
-def retriever_loss(results: Results) -> str | None:
+def retriever_loss(results: Results) -> list[str]:
     """The contrastive loss of every turn's retriever."""
-    return curves(results, "retriever", {"loss": "Contrastive loss by step"}, retriever_label)
+    return curves(results, "retriever", {"loss": "Contrastive loss"}, retriever_label)
+
+
+def price(rows: list[Price]) -> list[str]:
+    """EM of R_1 against what its labels cost, in tokens and in rollouts, with the Pareto front."""
+    costs = {"tokens": "tokens read and written", "rollouts": "rollouts"}
+    return [_price(rows, cost, title) for cost, title in costs.items()]
+
+
+def _price(rows: list[Price], cost: str, title: str) -> str:
+    from matplotlib.ticker import EngFormatter
+
+    rows = sorted(rows, key=lambda row: getattr(row, cost))
+    points = [(getattr(row, cost), 100 * row.em) for row in rows]
+
+    def draw(figure) -> None:
+        axes = figure.subplots()
+        best = zip(*front(points), strict=True)
+        axes.step(*best, where="post", color=COLOURS[1], label="Pareto front")
+        for number, (row, point) in enumerate(zip(rows, points, strict=True)):
+            around = [[100 * (row.em - row.em_low)], [100 * (row.em_high - row.em)]]
+            axes.errorbar(*point, around, fmt="o", color=COLOURS[0], capsize=3)
+            place = (6, 5) if number % 2 else (6, -13)  # neighbours do not cover each other
+            name = row.variant.replace("_", " ")
+            axes.annotate(name, point, place, textcoords="offset points", fontsize=9)
+        least = min((x for x, _ in points if x > 0), default=1)
+        axes.set_xscale("symlog", linthresh=least)  # logarithmic, and 0 has a place
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.margins(x=0.2)
+        axes.set_title("EM of Agent_1 + R_1 (%)", loc="left", fontsize=10)
+        axes.set_xlabel(f"{title} (logarithmic)")
+        axes.legend(fontsize=9, loc="lower right")
+
+    return _svg(draw, 5.2, 3.4, f"Exact match by {title}")
 
 
 def _look(number: int) -> dict:
@@ -96,9 +128,11 @@ def _look(number: int) -> dict:
     return {"color": colour, "marker": marker}
 
 
-def _svg(draw: Callable, width: float, height: float) -> str:
-    """An `<svg>` element of `width` x `height` inches that scales with the page."""
+def _svg(draw: Callable, width: float, height: float, name: str) -> str:
+    """An `<svg>` element of `width` x `height` inches that scales with the page; `name` says to
+    those who do not see it what it shows."""
     import matplotlib
+    from markupsafe import escape
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
@@ -109,4 +143,5 @@ def _svg(draw: Callable, width: float, height: float) -> str:
         stream = io.StringIO()
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
-    return text[text.index("<svg") :]
+    text = NUMBERED.sub("", text[text.index("<svg") :])
+    return text.replace("<svg", f'<svg role="img" aria-label="{escape(name)}"', 1)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
-from stages.records import Passage, iter_jsonl, passage_of, read_jsonl
+from stages.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
 from stages.reporting.results import Results
 
 KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches", "stop")
@@ -19,10 +19,28 @@ def read_predictions(folder: Path, results: Results) -> Predictions:
 
 
 def shown_passages(path: Path, rows: Iterable[dict]) -> dict[str, Passage]:
-    """The passages that the trajectories `rows` show, by id: one pass over the corpus."""
-    wanted = {hit["id"] for row in rows for turn in row["turns"] for hit in turn["passages"]}
+    """The passages that the trajectories `rows` show, by id."""
+    return passages_by_id(path, shown_ids(rows))
+
+
+def shown_ids(rows: Iterable[dict]) -> set[str]:
+    """Ids of the passages that the trajectories `rows` show."""
+    return {hit["id"] for row in rows for turn in row["turns"] for hit in turn["passages"]}
+
+
+def passages_by_id(path: Path, wanted: Collection[str]) -> dict[str, Passage]:
+    """The passages `wanted`, by id: one pass over the corpus."""
     return {
         str(row["id"]): passage_of(row, where)
         for where, row in iter_jsonl(path, ("id", "contents"))
         if str(row["id"]) in wanted
+    }
+
+
+def read_metadata(folder: Path) -> dict[tuple[str, str], dict]:
+    """What the question sets in `folder` say of each question, by (set, id)."""
+    return {
+        (file.stem, question.id): question.metadata
+        for file in sorted(folder.glob("*.jsonl"))
+        for question in read_questions(file)
     }

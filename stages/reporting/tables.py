@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
+from stages.reporting.breakdown import Breakdown, breakdown_rows
 from stages.reporting.comparisons import Difference, Step
 from stages.reporting.health import selection_rate
 from stages.reporting.overview import verdict
@@ -49,10 +50,11 @@ def turn_rows(results: Results) -> list[dict]:
     return rows
 
 
-def summary(results: Results, steps: list[Step]) -> dict:
+def summary(results: Results, steps: list[Step], groups: list[Breakdown]) -> dict:
     """The few figures that tell runs apart, for `dvc metrics` and `dvc exp show`.
 
-    EM and F1 from 0 to 1, means over question sets, by turn; half turns with their intervals.
+    EM and F1 from 0 to 1, means over question sets, by turn; half turns with their intervals, and
+    the questions it takes to see 2 EM points of each; `breakdown`, a list, is for other readers.
     """
     pairs = {pair.agent: pair for pair in results.flywheel}
     return {
@@ -62,13 +64,16 @@ def summary(results: Results, steps: list[Step]) -> dict:
         "searches": {turn: pair.mean("searches") for turn, pair in pairs.items()},
         "selection_rate": {turn: selection_rate(results, turn) for turn in results.turns},
         "steps": {
-            f"{s.before.agent}-{s.before.retriever} to {s.after.agent}-{s.after.retriever}": {
-                "em": _interval(s.em),
-                "searches": _interval(s.searches),
-            }
-            for s in steps
+            _name(s): {"em": _interval(s.em), "searches": _interval(s.searches)} for s in steps
         },
+        "questions_needed": {_name(s): s.em.questions_needed for s in steps},
+        "breakdown": breakdown_rows(groups),
     }
+
+
+def _name(step: Step) -> str:
+    before, after = step.before, step.after
+    return f"{before.agent}-{before.retriever} to {after.agent}-{after.retriever}"
 
 
 def _interval(difference: Difference) -> dict:

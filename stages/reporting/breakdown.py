@@ -1,0 +1,137 @@
+"""Which questions gain: EM by hops and by namesakes, recall by whether the query is ambiguous.
+
+A searched query text is ambiguous if several test questions asked it while no passage supports
+them all: for such a query alone no ranking is right for everyone. What a question wants of a text
+is the gold passages of the hop at which it first asked it (hop h belongs to query h, as in
+stages/evaluation/recall.py), so a question that asks the same again makes nothing ambiguous. This
+reads gold passages only, so it holds for any corpus whose questions name them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from statistics import fmean
+
+from stages.reporting.comparisons import Difference, difference
+from stages.reporting.predictions import Predictions
+from stages.reporting.results import PairResult
+from stages.scoring import bootstrap_interval
+
+SHOWN = 3  # the k of this recall@k
+BY = {"hops": "Hops", "namesakes": "People of the same name"}  # keys of a question's metadata
+QUERIES = ("ambiguous", "not ambiguous")
+
+Key = tuple[str, str]  # question set, id
+Sides = tuple[PairResult, PairResult]
+
+
+@dataclass(frozen=True)
+class Group:
+    """EM of the questions of one group under two pairs, question by question."""
+
+    by: str
+    group: str
+    questions: int
+    before: float
+    after: float
+    em: Difference
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Recall@3 of gold passages by one kind of query of a pair, with its 95 % interval."""
+
+    queries: int
+    recall: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Breakdown:
+    """Two pairs by group; `recalls`: kind of query -> before and after, None where none was asked.
+
+    Groups that the questions do not tell (no hops, namesakes or gold passages) are not there.
+    """
+
+    sides: Sides
+    groups: list[Group]
+    recalls: dict[str, tuple[Recall | None, Recall | None]]
+
+    def by(self, key: str) -> list[Group]:
+        """The groups by one key of the metadata."""
+        return [group for group in self.groups if group.by == key]
+
+
+def breakdown(
+    sides: Sides, predictions: Predictions, metadata: dict[Key, dict], seed: int, samples: int
+) -> Breakdown:
+    """Compare two pairs by group; what is ambiguous is said by the queries of all pairs."""
+    rows = [predictions[pair.name] for pair in sides]
+    groups = [group for by in BY for group in _groups(by, *rows, metadata, seed, samples)]
+    wants = gold_by_text(row for part in predictions.values() for row in part)
+    ambiguous = {text for text, wanted in wants.items() if not frozenset.intersection(*wanted)}
+    each = [_recalls(part, ambiguous, seed, samples) for part in rows]
+    pairs = {kind: (each[0].get(kind), each[1].get(kind)) for kind in QUERIES}
+    return Breakdown(sides, groups, {k: pair for k, pair in pairs.items() if pair != (None, None)})
+
+
+def _groups(
+    by: str, before: list[dict], after: list[dict], metadata: dict, seed: int, samples: int
+) -> Iterator[Group]:
+    def label(row: dict) -> object:
+        return metadata.get((row["set"], row["id"]), {}).get(by)
+
+    for name in sorted({label(row) for row in before} - {None}):
+        old, new = ([row for row in rows if label(row) == name] for rows in (before, after))
+        means = (fmean(row["em"] for row in rows) for rows in (old, new))
+        found = difference(old, new, "em", seed, samples)
+        yield Group(by, str(name), len(old), *means, found)
+
+
+def gold_by_text(rows: Iterable[dict]) -> dict[str, set[frozenset[str]]]:
+    """Query text -> the sets of gold passages that questions wanted when they first asked it."""
+    first: dict[tuple[str, Key], frozenset[str]] = {}
+    for row in rows:
+        for text, _, gold in _asked(row):
+            first.setdefault((text, (row["set"], row["id"])), frozenset(gold))
+    wants: dict[str, set[frozenset[str]]] = {}
+    for (text, _), gold in first.items():
+        wants.setdefault(text, set()).add(gold)
+    return wants
+
+
+def _asked(row: dict) -> Iterator[tuple[str, list[str], list[str]]]:
+    """(query, ids of its ranking, ids of gold passages) of every hop for which one was asked."""
+    asked = [turn for turn in row["turns"] if "ranked" in turn]
+    for turn, gold in zip(asked, row.get("supporting_ids") or [], strict=False):
+        yield " ".join(turn["query"].casefold().split()), turn["ranked"], gold
+
+
+def _recalls(rows: list[dict], ambiguous: set[str], seed: int, samples: int) -> dict[str, Recall]:
+    hits: dict[str, list[float]] = {}
+    for row in rows:
+        for text, ranked, gold in _asked(row):
+            kind = QUERIES[text not in ambiguous]
+            hits.setdefault(kind, []).append(float(not set(gold).isdisjoint(ranked[:SHOWN])))
+    return {
+        kind: Recall(len(found), fmean(found), *bootstrap_interval(found, seed, samples))
+        for kind, found in hits.items()
+    }
+
+
+def breakdown_rows(found: list[Breakdown]) -> list[dict]:
+    """Tidy: one row for each pair and group, each pair once; EM and recall from 0 to 1."""
+    rows: dict[tuple, dict] = {}
+    for one in found:
+        for group in one.groups:
+            for pair, em in zip(one.sides, (group.before, group.after), strict=True):
+                row = {"pair": pair.name, "by": group.by, "group": group.group}
+                rows[tuple(row.values())] = row | {"questions": group.questions, "em": em}
+        for kind, recalls in one.recalls.items():
+            for pair, recall in zip(one.sides, recalls, strict=True):
+                if recall is not None:
+                    row = {"pair": pair.name, "by": "query", "group": kind}
+                    rows[tuple(row.values())] = row | vars(recall)
+    return list(rows.values())

@@ -1,0 +1,37 @@
+"""How the agent's queries change over turns, as a stage of its own measured it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stages.records import read_json
+
+FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)
+    "questions": ("Questions", 0),
+    "queries": ("Queries", 0),
+    "searches": ("Searches per question", 2),
+    "words_per_query": ("Words per query", 2),
+    "overlap_with_question": ("Share of the query's words that the question has", 2),
+    "distance_to_question": ("Distance from query to question", 3),
+    "queries_of_both_turns": ("Queries that the turn before has too, by question and place", 0),
+    "equal_to_previous_turn": ("Share of them that are word for word the same", 2),
+    "overlap_with_previous_turn": ("Share of words that the earlier query has", 2),
+    "distance_to_previous_turn": ("Distance to the earlier query", 3),
+}
+
+
+def read_drift(path: Path) -> dict[str, dict[str, float | None]]:
+    """Turn -> figure -> number; empty if nobody measured it."""
+    return read_json(path) if path.exists() else {}
+
+
+def drift_table(drift: dict) -> list[tuple[str, list[str]]]:
+    """(name, cell of each turn) of every figure that some turn has, known ones first."""
+    keys = dict.fromkeys([*FIGURES, *(key for turn in drift.values() for key in turn)])
+    rows = []
+    for key in keys:
+        name, digits = FIGURES.get(key, (key.replace("_", " "), 3))
+        values = [turn.get(key) for turn in drift.values()]
+        if any(value is not None for value in values):
+            rows.append((name, ["–" if v is None else f"{v:.{digits}f}" for v in values]))
+    return rows

@@ -1,0 +1,147 @@
+"""Labels followed: intermediate queries of training questions, chosen by rule, and what became of
+their candidates.
+
+A query is of one kind: where it was kept, whether GAC or the ranking's order had the last word;
+else why it was dropped. Of each kind and turn a hash of the query's id says which one is shown.
+Selection is that of stages/labels/selection.py, so positives and negatives are those in data/pairs.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.labels.instances import Scores, select_all
+from stages.labels.queries import match_rows, ranked_ids, read_candidates, read_trajectories
+from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Selection
+from stages.params import Params
+from stages.records import read_jsonl
+from stages.seeds import seed_of
+
+LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
+KINDS = {  # in the order of the page
+    LOWER: "kept: no passage of the best grade led to the right answer, one of a lower grade did",
+    AMONG: "kept: of passages with the same grade, GAC told which led to the right answer",
+    DEEPER: "kept: the positive was not the retriever's first passage",
+    FIRST: "kept: the retriever's first passage was the positive",
+    NO_RELEVANT: "dropped: no passage was graded high enough",
+    NO_CORRECT: "dropped: no passage that was graded high enough led to the right answer",
+    FEW_NEGATIVES: "dropped: too many passages are level with the best to draw negatives",
+}
+POSITIVE, NEGATIVE, TIED = "positive", "negative", "level with the positive"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate with its labels; `gac` None where it was not evaluated, `role` "" for none."""
+
+    rank: int
+    id: str
+    score: float
+    lr: int | None
+    gac: int | None
+    role: str
+
+
+@dataclass(frozen=True)
+class Query:
+    """One intermediate query and its candidates; `em`: whether the trajectory ended right."""
+
+    turn: str
+    kind: str
+    question: str
+    golden_answers: list[str]
+    em: int | None
+    query: str
+    sub_answer: str | None
+    candidates: list[Candidate]
+
+
+@dataclass
+class Labelled:
+    """`counts`: turn -> kind -> queries of the whole turn; `queries`: those that are shown."""
+
+    counts: dict[str, Counter] = field(default_factory=dict)
+    queries: list[Query] = field(default_factory=list)
+
+
+def read_labels(folder: Path, turns: list[str], params: Params, per_kind: int = 1) -> Labelled:
+    """Count and choose the queries of every turn; `folder` holds candidates/K.jsonl and so on."""
+    found = Labelled()
+    for turn in turns:
+        kinds = _kinds(folder, turn, params)
+        found.counts[turn] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
+        answers = {row["id"]: row for row in read_trajectories(_file(folder, "trajectories", turn))}
+        for kind in KINDS:
+            rows = kinds.get(kind, [])
+            rows.sort(key=lambda row: seed_of(0, "label", turn, row[0]["id"]))
+            found.queries += [_query(turn, kind, answers, *row) for row in rows[:per_kind]]
+    return found
+
+
+def _file(folder: Path, stage: str, turn: str) -> Path:
+    return folder / stage / f"{turn}.jsonl"
+
+
+def _kinds(folder: Path, turn: str, params: Params) -> dict[str, list[tuple]]:
+    """Kind -> (candidates row, relevance row, GAC, selection) of every labelled query."""
+    path = _file(folder, "correctness", turn)
+    correct = read_jsonl(path, ("id", "scores"))
+    queries = [
+        row
+        for row, _ in match_rows(read_candidates(_file(folder, "candidates", turn)), correct, path)
+    ]
+    graded = read_jsonl(_file(folder, "relevance", turn), ("id", "scores"))
+    relevance = [row for row, _ in match_rows(graded, correct, path)]
+    gac: list[Scores] = [row["scores"] for row in correct]
+    chosen = select_all(queries, [row["scores"] for row in relevance], gac, params, turn)
+    kinds: dict[str, list[tuple]] = {}
+    for query, grades, scores, selection in zip(queries, relevance, gac, chosen, strict=True):
+        kind = kind_of(ranked_ids(query), grades["scores"], scores, selection)
+        kinds.setdefault(kind, []).append((query, grades, scores, selection))
+    return kinds
+
+
+def kind_of(candidates: list[str], lr: Scores, gac: Scores, selection: Selection) -> str:
+    """Why the query was dropped, or what decided its positive; LR or GAC None where it was off."""
+    if selection.dropped:
+        return selection.dropped
+    positive = selection.positives[0]
+    if lr and gac:
+        best = max(lr.values())
+        if lr[positive] < best:
+            return LOWER
+        if any(lr[name] == best and gac.get(name) == 0 for name in candidates):
+            return AMONG
+    return FIRST if positive == candidates[0] else DEEPER
+
+
+def _query(
+    turn: str, kind: str, answers: dict, row: dict, grades: dict, gac: Scores, chosen: Selection
+) -> Query:
+    lr = grades["scores"] or {}
+    roles = dict.fromkeys(chosen.tied, TIED) | dict.fromkeys(chosen.negatives, NEGATIVE)
+    roles |= dict.fromkeys(chosen.positives, POSITIVE)
+    candidates = [
+        Candidate(
+            rank,
+            hit["id"],
+            hit["score"],
+            lr.get(hit["id"]),
+            (gac or {}).get(hit["id"]),
+            roles.get(hit["id"], ""),
+        )
+        for rank, hit in enumerate(row["candidates"], 1)
+    ]
+    trajectory = answers.get(row["question_id"], {})
+    return Query(
+        turn,
+        kind,
+        row["question"],
+        trajectory.get("golden_answers", []),
+        trajectory.get("em"),
+        row["query"],
+        grades.get("sub_answer"),
+        candidates,
+    )

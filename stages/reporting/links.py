@@ -1,0 +1,44 @@
+"""Where to look further: MLflow's traces, and the commands that make the figures again.
+
+MLflow's own ids differ from one machine to the next, so traces are found by the tags that
+stages/tracking gives them. The addresses are those of `mlflow ui` as it comes.
+"""
+
+from __future__ import annotations
+
+import shlex
+from urllib.parse import quote
+
+from stages.reporting.results import PairResult
+
+SERVER = "http://127.0.0.1:5000"  # where `mlflow ui` listens
+EXPERIMENT = "1"  # the id that a new mlflow.db gives the first experiment made in it
+TRACES = f"{SERVER}/#/experiments/{EXPERIMENT}/traces?startTimeLabel=ALL"
+
+
+def trace_link(row: dict) -> str:
+    """The traces of one question of the evaluation, all turns, in MLflow's page."""
+    tags = {"question_set": row["set"], "question_id": row["id"]}
+    # MLflow decodes a tag twice: as a part of the address, then as KEY=VALUE.
+    pairs = (f"{quote(name, '')}={quote(value, '')}" for name, value in tags.items())
+    return TRACES + "".join(f"&tag={quote(pair, '')}" for pair in pairs)
+
+
+def ask_command(question: str, before: PairResult, after: PairResult) -> str:
+    """The later agent, live, with both pairs' retrievers side by side."""
+    options = f"--agent {after.agent} --compare {before.retriever} {after.retriever}"
+    # after `--` a question may begin with a dash
+    return f"python -m stages.ask {options} -- {shlex.quote(question)}"
+
+
+COMMANDS = (
+    ("this run, from params.yaml", "dvc repro"),
+    ("this page from the same figures", "dvc repro --single-item --force report"),
+    ("the run with another seed", "dvc exp run -S seed=1"),
+    ("the ablation without GAC", "dvc exp run -S correctness.mode=off"),
+    ("the ablation without LR", "dvc exp run -S relevance.mode=off"),
+    ("more test questions a set (made-up world)", "dvc exp run -S questions.test=500"),
+    ("runs side by side", "dvc exp show --only-changed"),
+    ("a study, all variants and seeds", "python -m stages.study"),
+    ("MLflow's page", "mlflow ui --backend-store-uri sqlite:///mlflow.db"),
+)

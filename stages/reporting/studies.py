@@ -1,0 +1,165 @@
+"""Tables of studies (stages/study.py): contrasts, the price of GAC, transfer. None need be there.
+
+`NAME_contrasts.csv`: differences between variants over seeds; `NAME_price.csv`: what labels cost
+against what they gave; `NAME_transfer.csv`: every agent with every retriever. EM from 0 to 1.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+from stages.errors import InputError
+from stages.reporting.results import retriever_label
+
+ALL = "all"  # the question set that stands for all
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """A difference over `seeds` seeds with its 95 % interval."""
+
+    contrast: str
+    after: str
+    before: str
+    question_set: str
+    measure: str
+    seeds: int
+    mean: float
+    low: float
+    high: float
+    clear: bool
+
+
+@dataclass(frozen=True)
+class Price:
+    """What the labels of turn 1 cost under a variant, and EM of Agent_1 with the R_1 they gave."""
+
+    variant: str
+    seeds: int
+    em: float
+    em_low: float
+    em_high: float
+    rollouts: float
+    written_tokens: float
+    read_tokens: float
+
+    @property
+    def tokens(self) -> float:
+        """Tokens written and read."""
+        return self.written_tokens + self.read_tokens
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """EM and searches of an agent with a retriever on a question set."""
+
+    agent: str
+    retriever: str
+    question_set: str
+    seeds: int
+    em: float
+    em_low: float
+    em_high: float
+    searches: float
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study's tables; an empty list for a file that is not there."""
+
+    name: str
+    contrasts: list[Contrast]
+    price: list[Price]
+    transfer: list[Transfer]
+
+
+def read_studies(folder: Path) -> list[Study]:
+    """Every study that has one of the tables, by name."""
+    tables = {"contrasts": Contrast, "price": Price, "transfer": Transfer}
+    names = {f.stem.removesuffix(f"_{t}") for t in tables for f in folder.glob(f"*_{t}.csv")}
+    return [
+        Study(
+            name, *(_rows(folder / f"{name}_{table}.csv", kind) for table, kind in tables.items())
+        )
+        for name in sorted(names)
+    ]
+
+
+def _rows(path: Path, kind: type) -> list:
+    """The lines of a table as `kind`; other columns are not read. InputError names the line."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    reads: dict[str, Callable] = {"int": int, "float": float, "str": str, "bool": _truth}
+    found = []
+    for number, line in enumerate(lines, 2):
+        cells = {}
+        for name, kind_of_cell in kind.__annotations__.items():
+            try:
+                cells[name] = reads[kind_of_cell](line[name])
+            except (KeyError, TypeError, ValueError):
+                raise InputError(f"{path}:{number}: no {kind_of_cell} in column '{name}'") from None
+        found.append(kind(**cells))
+    return found
+
+
+def _truth(text: str) -> bool:
+    return {"True": True, "False": False}[text]
+
+
+def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The Pareto front of (cost, gain): the points that no other beats in both, by cost."""
+    kept: list[tuple[float, float]] = []
+    for cost, gain in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not kept or gain > kept[-1][1]:
+            kept.append((cost, gain))
+    return kept
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A pair over all question sets; no interval where the table has none for all sets."""
+
+    em: float
+    interval: tuple[float, float] | None
+    searches: float
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Agents as rows, retrievers as columns; a pair that was not evaluated has no cell."""
+
+    agents: list[str]
+    retrievers: list[str]
+    cells: dict[tuple[str, str], Cell]
+
+
+def matrix(rows: list[Transfer]) -> Matrix:
+    """The rows of all question sets together, or else means over the sets."""
+    pairs: dict[tuple[str, str], list[Transfer]] = {}
+    for row in rows:
+        pairs.setdefault((row.agent, row.retriever), []).append(row)
+    return Matrix(
+        list(dict.fromkeys(agent for agent, _ in pairs)),
+        list(dict.fromkeys(retriever for _, retriever in pairs)),
+        {pair: _cell(found) for pair, found in pairs.items()},
+    )
+
+
+def _cell(rows: list[Transfer]) -> Cell:
+    for row in rows:
+        if row.question_set == ALL:
+            return Cell(row.em, (row.em_low, row.em_high), row.searches)
+    return Cell(fmean(row.em for row in rows), None, fmean(row.searches for row in rows))
+
+
+def retriever_name(retriever: str) -> str:
+    """How the page calls a retriever of the transfer table: `2`, `bm25`, `1:no_gac`."""
+    name, _, variant = retriever.partition(":")
+    label = retriever_label(name)
+    return f"{label} ({variant.replace('_', ' ')})" if variant else label

@@ -1,0 +1,241 @@
+"""Parts of the report by themselves: breakdown, labels, studies, sample sizes, links, drift."""
+
+import csv
+import math
+import shlex
+from statistics import stdev
+from urllib.parse import parse_qs, unquote
+
+import flywheel_files
+import pytest
+
+from stages.errors import InputError
+from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
+from stages.records import write_json, write_text
+from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
+from stages.reporting.cases import gold_hops
+from stages.reporting.comparisons import Difference, difference
+from stages.reporting.drift import drift_table, read_drift
+from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labels
+from stages.reporting.links import ask_command, trace_link
+from stages.reporting.results import PairResult
+from stages.reporting.studies import front, matrix, read_studies, retriever_name
+
+BEFORE, AFTER = PairResult("before", "1", "0", {}), PairResult("after", "2", "2", {})
+
+
+def row(name, em, *asked, set_name="a"):
+    """A prediction that asks (text, ranking, gold passages) at each hop."""
+    turns = [{"query": text, "ranked": ranked} for text, ranked, _ in asked]
+    support = [gold for _, _, gold in asked]
+    return {"set": set_name, "id": name, "em": em, "turns": turns, "supporting_ids": support}
+
+
+def test_the_questions_needed_are_those_of_a_paired_test():
+    # Differences of +1, -1 in half of the questions: deviation 1 / sqrt(2), so 2.8^2 / 2 / 0.02^2.
+    assert Difference(0, -1, 1, math.sqrt(0.5)).questions_needed == 9800
+    assert Difference(0, -1, 1, 0.0).questions_needed == 0
+    old = [{"set": "a", "id": str(n), "em": n % 2} for n in range(10)]
+    new = [{"set": "a", "id": str(n), "em": int(n > 4)} for n in range(10)]
+    found = difference(old, new, "em", 0, 50)
+    assert found.deviation == stdev(b["em"] - a["em"] for a, b in zip(old, new, strict=True))
+
+
+def test_a_difference_of_two_points_is_seen_at_the_size_that_is_named():
+    import numpy as np
+
+    draw = np.random.default_rng(0)
+    chances = {1: 0.06, -1: 0.04, 0: 0.90}  # a mean of 0.02
+    deviation = math.sqrt(0.1 - 0.02**2)
+    size = Difference(0.02, 0, 0, deviation).questions_needed
+    values = draw.choice(list(chances), p=list(chances.values()), size=(2000, size))
+    errors = values.std(axis=1, ddof=1) / math.sqrt(size)
+    seen = np.abs(values.mean(axis=1)) > 1.96 * errors
+    assert 0.76 < seen.mean() < 0.84
+
+
+def test_a_query_is_ambiguous_if_no_passage_supports_all_who_asked_it():
+    rows = [
+        row("1", 1, ("Where was Kim born", ["x"], ["k1"])),
+        row("2", 1, ("where was  kim BORN", ["x"], ["k2"])),
+        row("3", 1, ("who wrote it", ["x"], ["w", "v"])),
+        # asked twice: the second time it stands for another hop, and makes nothing ambiguous
+        row("4", 1, ("who wrote it", ["x"], ["w"]), ("who wrote it", ["x"], ["k1"])),
+    ]
+    wants = gold_by_text(rows)
+    assert wants["where was kim born"] == {frozenset({"k1"}), frozenset({"k2"})}
+    assert frozenset.intersection(*wants["who wrote it"]) == {"w"}
+
+
+def test_recall_and_em_by_group_are_those_of_the_rows():
+    kim, cities = "where was kim born", {"1": ["k1"], "2": ["k2"]}
+    old = [row(n, 0, (kim, ["z", "y", "x", *gold], gold)) for n, gold in cities.items()]
+    new = [row(n, 1, (kim, ["z", "y", *gold], gold)) for n, gold in cities.items()]
+    old.append(row("3", 1, ("capital of z", ["c"], ["c"])))
+    new.append(row("3", 1, ("capital of z", ["c"], ["c"])))
+    told = {("a", n): {"hops": 2 if n in cities else 1} for n in ("1", "2", "3")}
+    found = breakdown((BEFORE, AFTER), {"before": old, "after": new}, told, 0, 100)
+    groups = {(g.by, g.group): (g.questions, g.before, g.after, g.em.mean) for g in found.groups}
+    assert groups == {("hops", "1"): (1, 1, 1, 0), ("hops", "2"): (2, 0, 1, 1)}
+    before, after = found.recalls["ambiguous"]
+    assert (before.queries, before.recall, after.recall) == (2, 0, 1)  # fourth, then third
+    assert found.recalls["not ambiguous"][0].recall == 1
+    rows = breakdown_rows([found, found])
+    assert {"pair": "after", "by": "hops", "group": "2", "questions": 2, "em": 1} in rows
+    assert len(rows) == 8  # each pair once: two groups of questions, two kinds of query
+
+
+def test_questions_that_tell_nothing_give_no_groups():
+    rows = [{"set": "a", "id": "1", "em": 1, "turns": []}]
+    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 100)
+    assert found.groups == [] and found.recalls == {}
+
+
+@pytest.fixture
+def labelled(tmp_path):
+    flywheel_files.write_flywheel(tmp_path, questions=3)
+    return read_labels(tmp_path / "data", ["1", "2"], flywheel_files.params())
+
+
+def test_each_kind_of_label_is_counted_and_shown(labelled):
+    kinds = {
+        "lower": LOWER,
+        "among": AMONG,
+        "below": DEEPER,
+        "first": FIRST,
+        "grades": NO_RELEVANT,
+        "answers": NO_CORRECT,
+        "ties": FEW_NEGATIVES,
+    }
+    assert {q.query.split()[0]: q.kind for q in labelled.queries if q.turn == "1"} == kinds
+    assert labelled.counts["2"] == dict.fromkeys(kinds.values(), 1)
+
+
+def test_candidates_carry_their_labels_and_what_became_of_them(labelled):
+    (query,) = (q for q in labelled.queries if q.kind == LOWER and q.turn == "1")
+    best, chosen, other = (query.candidates[n] for n in (0, 4, 7))
+    assert (best.rank, best.lr, best.gac) == (1, 100, 0) and best.role != POSITIVE
+    assert (chosen.lr, chosen.gac, chosen.role) == (80, 1, POSITIVE)
+    assert (other.lr, other.gac) == (0, None)
+    assert sum(found.role == "negative" for found in query.candidates) == 15
+
+
+def test_labels_without_a_signal_are_shown_without_it(tmp_path):
+    flywheel_files.write_flywheel(tmp_path, questions=3)
+    path = tmp_path / "data/correctness/1.jsonl"
+    lines = [f'{{"id": "train-{name}#0", "scores": null}}\n' for name in flywheel_files.LABELS]
+    write_text(path, "".join(lines))
+    found = read_labels(tmp_path / "data", ["1"], flywheel_files.params())
+    assert all(c.gac is None for query in found.queries for c in query.candidates)
+    assert found.counts["1"][NO_CORRECT] == 0 and found.counts["1"][LOWER] == 0
+
+
+def table(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+CONTRAST = {
+    "contrast": "no_gac",
+    "after": "no gac: Agent_1 + R_1",
+    "before": "Agent_1 + R_1",
+    "question_set": "all",
+    "measure": "em",
+    "seeds": 3,
+    "mean": -0.088,
+    "median": -0.09,
+    "low": -0.11,
+    "high": -0.06,
+    "clear": True,
+}
+PRICE = {
+    "variant": "full",
+    "seeds": 3,
+    "em": 0.86,
+    "em_low": 0.84,
+    "em_high": 0.88,
+    "rollouts": 941.0,
+    "written_tokens": 20000,
+    "read_tokens": 90000,
+    "selection_rate": 0.8,
+}
+TRANSFER = {
+    "agent": "1",
+    "retriever": "2",
+    "question_set": "a",
+    "seeds": 3,
+    "em": 0.8,
+    "em_low": 0.7,
+    "em_high": 0.9,
+    "searches": 2.0,
+    "searches_low": 1.9,
+    "searches_high": 2.1,
+    "unanswered": "",
+}
+
+
+def test_studies_are_read_as_they_were_written(tmp_path):
+    table(tmp_path / "laptop_contrasts.csv", [CONTRAST, CONTRAST | {"clear": False}])
+    table(tmp_path / "gac_price.csv", [PRICE])
+    write_text(tmp_path / "laptop.csv", "seed,variant\n0,full\n")
+    gac, laptop = read_studies(tmp_path)
+    assert [c.clear for c in laptop.contrasts] == [True, False] and not laptop.price
+    assert laptop.contrasts[0].mean == -0.088
+    assert gac.name == "gac" and gac.price[0].tokens == 110_000
+    assert read_studies(tmp_path / "nothing") == []
+
+
+def test_a_bad_cell_of_a_study_is_named(tmp_path):
+    table(tmp_path / "laptop_contrasts.csv", [CONTRAST, CONTRAST | {"low": "?"}])
+    with pytest.raises(InputError, match=r"laptop_contrasts\.csv:3: no float in column 'low'"):
+        read_studies(tmp_path)
+
+
+def test_the_front_keeps_what_no_other_beats():
+    points = [(5, 0.9), (1, 0.5), (3, 0.4), (3, 0.8), (9, 0.9), (0, 0.2)]
+    assert front(points) == [(0, 0.2), (1, 0.5), (3, 0.8), (5, 0.9)]
+
+
+def test_a_matrix_takes_all_sets_or_their_mean(tmp_path):
+    other = TRANSFER | {"question_set": "b", "em": 0.6, "searches": 4.0}
+    whole = TRANSFER | {"retriever": "1:no_gac", "question_set": "all", "em": 0.5}
+    table(tmp_path / "x_transfer.csv", [TRANSFER, other, whole])
+    (study,) = read_studies(tmp_path)
+    found = matrix(study.transfer)
+    assert (found.agents, found.retrievers) == (["1"], ["2", "1:no_gac"])
+    mean = found.cells["1", "2"]
+    assert mean.em == pytest.approx(0.7) and mean.interval is None and mean.searches == 3
+    assert found.cells["1", "1:no_gac"].interval == (0.7, 0.9)
+    assert retriever_name("1:no_gac") == "R_1 (no gac)" and retriever_name("bm25") == "BM25"
+
+
+def test_drift_is_a_table_of_the_turns(tmp_path):
+    assert read_drift(tmp_path / "drift.json") == {}
+    turns = {
+        "0": {"words_per_query": 4.25, "distance_to_previous_turn": None},
+        "1": {"words_per_query": 4.5, "distance_to_previous_turn": 0.125},
+    }
+    write_json(tmp_path / "drift.json", turns)
+    rows = drift_table(read_drift(tmp_path / "drift.json"))
+    assert [cells for _, cells in rows] == [["4.25", "4.50"], ["–", "0.125"]]
+
+
+def test_a_command_keeps_hostile_questions_one_word():
+    question = f"--help; $(touch x) 'it' `y`\n{flywheel_files.HOSTILE}"
+    words = shlex.split(ask_command(question, BEFORE, AFTER))
+    assert words[-2:] == ["--", question] and words[3:8] == ["--agent", "2", "--compare", "0", "2"]
+
+
+def test_a_trace_link_says_set_and_id_as_mlflow_reads_them():
+    link = trace_link({"set": "in domain", "id": "a=1&b"})
+    tags = parse_qs(link.partition("?")[2])["tag"]
+    assert [unquote(tag) for tag in tags] == ["question_set=in domain", "question_id=a=1&b"]
+    assert [tag.count("=") for tag in tags] == [1, 1]  # the value's own is encoded once more
+
+
+def test_gold_passages_know_their_first_hop():
+    assert gold_hops({"supporting_ids": [["a"], ["b", "a"]]}) == {"a": 1, "b": 2}
+    assert gold_hops({}) == {}
