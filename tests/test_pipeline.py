@@ -1,5 +1,6 @@
 """The whole DAG, both turns, at the smallest size, from a clean clone; what a change reruns."""
 
+import csv
 import json
 import random
 
@@ -84,6 +85,18 @@ def test_a_third_turn_runs_itself_alone(clone, first_run):
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == {name for name in listed if name.endswith("@3")} | {"drift", "report"}
     assert len(ran) == 12
+
+
+def test_the_retrievers_go_into_another_world(clone, first_run):
+    command(clone, "python", "-m", "stages.elsewhere", "--seeds", "5", "--output", "tmp/else.csv")
+    with open(clone / "tmp/else.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["world"], row["retriever"]) for row in rows] == [("5", "0")] * 3 + [("5", "2")] * 3
+    assert {row["questions"] for row in rows} == {"8"}
+    said = command(
+        clone, "python", "-m", "stages.elsewhere", "--seeds", "0", "--output", "x", code=2
+    )
+    assert "error: --seeds: 0 is the seed of the run's own world" in said
 
 
 @pytest.mark.parametrize("scale", SCALES)
