@@ -37,7 +37,7 @@ COMMANDS = (
     ("the run with another seed", "dvc exp run -S seed=1"),
     ("the ablation without GAC", "dvc exp run -S correctness.mode=off"),
     ("the ablation without LR", "dvc exp run -S relevance.mode=off"),
-    ("more test questions a set (made-up world)", "dvc exp run -S questions.test=500"),
+    ("more test questions: all of the made-up world's", "dvc exp run -S questions.test=280"),
     ("runs side by side", "dvc exp show --only-changed"),
     ("a study, all variants and seeds", "python -m stages.study"),
     ("MLflow's page", "mlflow ui --backend-store-uri sqlite:///mlflow.db"),
