@@ -63,6 +63,7 @@ iterations: {"1": {previous: "0"}}
 """
 STUDY = """
 seeds: [0, 1]
+targets: [evaluate]
 variants: {full: [], no_gac: [mode=cheap]}
 contrasts:
   - {name: without GAC, after: [no_gac, "1", "1"], before: [full, "1", "1"]}

@@ -48,6 +48,7 @@ def run(experiment: Experiment) -> str:
     command = ["dvc", "exp", "run", "--temp", "--name", experiment.name]
     for override in (f"seed={experiment.seed}", *experiment.overrides):
         command += ["--set-param", override]
+    command += experiment.targets
     if subprocess.run(command, check=False).returncode:
         raise InputError(f"the experiment {experiment.name} failed: see above")
     return revision(experiment) or head()  # DVC keeps no experiment that changed nothing

@@ -11,11 +11,13 @@ from stages.records import read_yaml
 
 @dataclass(frozen=True)
 class Experiment:
-    """One variant with one seed; `overrides` as `dvc exp run -S` takes them."""
+    """One variant with one seed; `overrides` as `dvc exp run -S` takes them, and the stages that
+    are wanted (none: all)."""
 
     variant: str
     seed: int
     overrides: tuple[str, ...]
+    targets: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -63,7 +65,11 @@ def read_study(path: Path) -> Study:
         variants = {name: tuple(overrides) for name, overrides in row["variants"].items()}
         found = Study(
             path.stem,
-            [Experiment(v, int(s), o) for v, o in variants.items() for s in row["seeds"]],
+            [
+                Experiment(variant, int(seed), overrides, tuple(row.get("targets", ())))
+                for variant, overrides in variants.items()
+                for seed in row["seeds"]
+            ],
             [
                 Contrast(one["name"], Side(*one["after"]), Side(*one["before"]))
                 for one in row.get("contrasts", [])
