@@ -3,10 +3,12 @@
     python -m stages.ask "Where was the director of the film Zufex Hecuq born?"
     python -m stages.ask "..." --agent 1 --retriever bm25
     python -m stages.ask "..." --compare 0 2       # the same agent with R_0 and R_2, side by side
+    python -m stages.ask "..." --compare 2 intfloat/e5-base-v2
 
 Prints the trajectory as it happens: thoughts, queries, passages with their scores, the answer.
-`--agent` and `--retriever` are a turn of the flywheel (`bm25` too), or a folder; a retriever's
-folder needs its index beside it (`--index`). The last turn of the run is the default.
+`--agent` and `--retriever` are a turn of the flywheel (`bm25` too), a name (a guest's, replug), a
+folder or a hub id. The last turn of the run is the default. A retriever that comes without its
+`--index` gets one of this corpus in tmp/ask, once.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from stages.errors import InputError, run
 from stages.params import Params, load_params
 
 SHOWN = 240  # characters of a passage
+MADE = Path("tmp/ask")  # references and indexes made for a question
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -46,9 +49,9 @@ def main(argv: list[str] | None = None) -> None:
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("question")
-    parser.add_argument("--agent", help="turn, or folder of a language model")
-    parser.add_argument("--retriever", help="turn, bm25, or folder of a retriever")
-    parser.add_argument("--index", type=Path, help="folder of the index of a retriever's folder")
+    parser.add_argument("--agent", help="turn, name, folder or hub id")
+    parser.add_argument("--retriever", help="turn, bm25, name, folder or hub id")
+    parser.add_argument("--index", type=Path, help="folder of the index of another retriever")
     parser.add_argument("--compare", nargs=2, metavar="R", help="two retrievers side by side")
     parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
     return parser.parse_args(argv)
@@ -62,24 +65,55 @@ def load(agent: str, params: Params):
 
 
 def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
-    """The searcher of a turn's retriever, of BM25, or of a retriever's folder with its index."""
+    """The searcher of a turn's retriever, of BM25, or of another retriever and its index."""
     from stages.retrieval import searcher
 
-    if Path(retriever).is_dir() and args.index is None:
-        raise InputError(
-            f"{retriever}: a retriever's folder needs --index, the folder of its index"
-        )
-    index = args.index if Path(retriever).is_dir() else _place("data/index", retriever)
     folder = None if retriever == "bm25" else _place("models/retriever", retriever)
+    index = args.index or Path("data/index", retriever)
+    if not index.is_dir():
+        index = _indexed(folder, args.passages)
     return searcher.load_searcher(index, args.passages, folder, params.compute)
 
 
 def _place(parent: str, name: str) -> Path:
-    """`parent`/`name` for a turn's number or name, else the folder that `name` is."""
+    """`parent`/`name` for a turn's number or name, the folder that `name` is, or a reference to
+    the hub model of that id."""
     for place in (Path(parent, name), Path(name)):
         if place.is_dir():
             return place
-    raise InputError(f"{name}: neither {parent}/{name} nor a folder; has this turn been run?")
+    if name.count("/") != 1:
+        raise InputError(f"{name}: neither {parent}/{name} nor a folder; has this turn been run?")
+    return _of_hub(name, retriever=parent.endswith("retriever"))
+
+
+def _of_hub(name: str, *, retriever: bool) -> Path:
+    """A folder that stands for a hub model; a retriever is asked with the prompts it brings."""
+    from stages.models import write_reference
+
+    folder = MADE / name.replace("/", "--")
+    write_reference(folder, name, None)
+    if retriever:
+        from stages.retrieval.encoding import load_model
+        from stages.retrieval.folder import Asking, write_asking
+
+        prompts = load_model(folder).prompts
+        passage = prompts.get("document") or prompts.get("passage") or ""
+        write_asking(folder, Asking("query", prompts.get("query") or "", passage))
+    return folder
+
+
+def _indexed(folder: Path | None, passages: Path) -> Path:
+    """The index of the corpus by a retriever that has none, built once in tmp/ask."""
+    from stages import index
+    from stages.scratch import fingerprint
+
+    if folder is None:
+        raise InputError("data/index/bm25: not there; has `dvc repro index-bm25` been run?")
+    output = MADE / f"index-{fingerprint([], folder, passages)}"
+    if not (output / "index.json").exists():
+        words = ["--passages", passages, "--retriever", folder, "--output", output]
+        index.main([str(word) for word in [*words, "--metrics", f"{output}.json"]])
+    return output
 
 
 def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) -> Iterator[str]:
