@@ -148,7 +148,7 @@ def read_passages(path: str | Path) -> list[Passage]:
     passages, seen = [], set()
     for where, row in iter_jsonl(path, ("id", "contents")):
         passages.append(passage_of(row, where))
-        _check_new(passages[-1].id, seen, where)
+        check_new(passages[-1].id, seen, where)
     if not passages:
         raise InputError(f"{path}: holds no passage")
     return passages
@@ -175,7 +175,7 @@ def read_questions(path: str | Path) -> list[Question]:
     questions, seen = [], set()
     for where, row in iter_jsonl(path, ("id", "question", "golden_answers")):
         questions.append(question_of(row, where))
-        _check_new(questions[-1].id, seen, where)
+        check_new(questions[-1].id, seen, where)
     if not questions:
         raise InputError(f"{path}: holds no question")
     return questions
@@ -245,7 +245,8 @@ def _check_encodable(text: str, key: str, where: str) -> None:
         raise InputError(f"{where}: '{key}' holds half a surrogate pair") from None
 
 
-def _check_new(identifier: str, seen: set[str], where: str) -> None:
+def check_new(identifier: str, seen: set[str], where: str) -> None:
+    """Add the id of a row to `seen`. InputError if it is there already."""
     if identifier in seen:
         raise InputError(f"{where}: the id '{identifier}' occurs twice")
     seen.add(identifier)

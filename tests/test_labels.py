@@ -177,6 +177,19 @@ def test_noise_replaces_a_share_of_the_grades():
     assert with_noise(dropped, 0.3, 0) == dropped
 
 
+def test_an_id_that_occurs_twice_is_named(place):
+    twice = read_jsonl("trajectories.jsonl")
+    write_jsonl("twice.jsonl", [*twice, twice[0]])
+    with pytest.raises(
+        InputError, match=rf"twice\.jsonl:{len(twice) + 1}: the id '.*' occurs twice"
+    ):
+        relevance.main(arguments("relevance", trajectories="twice.jsonl"))
+    rows = candidate_rows()
+    write_jsonl("twice.jsonl", [*rows, rows[0]])
+    with pytest.raises(InputError, match="occurs twice"):
+        relevance.main(arguments("relevance", candidates="twice.jsonl"))
+
+
 # correctness and pairs
 
 

@@ -4,7 +4,8 @@ Its features are what is known before any rollout: LR, the retriever's score and
 that the passage shares with question and query, and what the trajectory tells, which was one
 rollout from the same place: whether it ended right, whether the passage was shown in it, how much
 of the passage its next turn repeats, and whether the passage holds the gold answer. (Words of the
-question crossed with words of the passage were tried: a tenth of the queries taught them nothing.)
+question crossed with words of the passage were tried beside these: with a tenth of the queries to
+learn from they made the prediction worse.)
 """
 
 from __future__ import annotations

@@ -6,17 +6,26 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from stages.errors import InputError
-from stages.records import Passage, iter_jsonl, passage_of, read_jsonl
+from stages.records import Passage, check_new, iter_jsonl, passage_of
 
 
 def read_trajectories(path: str | Path) -> list[dict]:
     """Rows of a trajectory file."""
-    return read_jsonl(path, ("id", "question", "golden_answers", "turns"))
+    return _rows(path, ("id", "question", "golden_answers", "turns"))
 
 
 def read_candidates(path: str | Path) -> list[dict]:
     """Rows of a candidates file."""
-    return read_jsonl(path, ("id", "question_id", "turn", "question", "query", "candidates"))
+    return _rows(path, ("id", "question_id", "turn", "question", "query", "candidates"))
+
+
+def _rows(path: str | Path, keys: tuple[str, ...]) -> list[dict]:
+    """All rows of a file. InputError for a malformed line, or an id that occurs twice."""
+    rows, seen = [], set()
+    for where, row in iter_jsonl(path, keys):
+        check_new(str(row["id"]), seen, where)
+        rows.append(row)
+    return rows
 
 
 def searched_turns(trajectory: dict) -> list[int]:
