@@ -18,7 +18,10 @@ PAGE = Path("docs/reliability.md")
 
 def kills(rows: list[dict]) -> str:
     """Stage, kills, and how many ends had the same bytes."""
-    lines = ["| stage | kills | ends | identical | scratch left |", "| --- | --- | --- | --- | --- |"]
+    lines = [
+        "| stage | kills | ends | identical | scratch left |",
+        "| --- | --- | --- | --- | --- |",
+    ]
     total = {key: sum(row[key] for row in rows) for key in rows[0] if key != "stage"}
     for row in [*rows, {"stage": "all", **total}]:
         cells = (row[k] for k in ("stage", "kills", "trials", "identical", "scratch_left"))
@@ -36,14 +39,40 @@ def determinism(found: dict[str, dict[str, bool]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def server(found: dict) -> str:
+    """Requests by what clients did and what they got, and the server's memory."""
+    lines = ["| client | what it got |", "| --- | --- |"]
+    for client, outcomes in found["outcomes"].items():
+        got = ", ".join(f"{name}: {count:,}" for name, count in outcomes.items())
+        lines.append(f"| {client.replace('_', ' ')} | {got} |")
+    memory = " / ".join(f"{found['memory_mb'][part]:.0f}" for part in ("25%", "50%", "100%"))
+    lines += [
+        "",
+        f"{found['requests']:,} requests in {found['seconds']:.0f} s, {found['server_errors']} "
+        f"errors of the server, {len(found['unexpected'])} unexpected outcomes; memory after 25, 50 and "
+        f"100 % of the time: {memory} MB.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def remote(steps: list[dict]) -> str:
+    """What each step ran and moved."""
+    lines = ["| step | seconds | stages run | files | MB |", "| --- | --- | --- | --- | --- |"]
+    for step in steps:
+        ran = step["stages_run"]
+        names = str(len(ran)) if len(ran) > 8 else ", ".join(ran) or "none"
+        moved = f"{step['files']} | {step['bytes'] / 1e6:.1f}"
+        lines.append(f"| `{step['step']}` | {step['seconds']:.0f} | {names} | {moved} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
-    text = PAGE.read_text(encoding="utf-8")
-    parts = {}
-    for name, table in (("kills", kills), ("determinism", determinism)):
-        file = FIGURES / f"{name}.json"
-        if file.exists():
-            parts[name] = table(json.loads(file.read_text()))
-    write_text(PAGE, fill(text, parts))
+    parts = {
+        table.__name__: table(json.loads((FIGURES / f"{table.__name__}.json").read_text()))
+        for table in (kills, determinism, server, remote)
+        if (FIGURES / f"{table.__name__}.json").exists()
+    }
+    write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), parts))
 
 
 if __name__ == "__main__":
