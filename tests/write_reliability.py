@@ -49,8 +49,8 @@ def server(found: dict) -> str:
     lines += [
         "",
         f"{found['requests']:,} requests in {found['seconds']:.0f} s, {found['server_errors']} "
-        f"errors of the server, {len(found['unexpected'])} unexpected outcomes; memory after 25, 50 and "
-        f"100 % of the time: {memory} MB.",
+        f"errors of the server, {len(found['unexpected'])} unexpected outcomes; memory after "
+        f"25, 50 and 100 % of the time: {memory} MB.",
     ]
     return "\n".join(lines) + "\n"
 
