@@ -128,7 +128,8 @@ def price(rows: list[dict]) -> str:
 def transfer(rows: list[dict]) -> str:
     """EM over all question sets: agents down, retrievers across."""
     whole = {(row["agent"], row["retriever"]): row for row in rows if row["question_set"] == "all"}
-    agents, retrievers = (list(dict.fromkeys(key[n] for key in whole)) for n in (0, 1))
+    agents = list(dict.fromkeys(agent for agent, _ in whole))
+    retrievers = sorted({retriever for _, retriever in whole}, key=_place)
     lines = [
         f"| agent | {' | '.join(map(_retriever, retrievers))} |",
         f"| --- |{' --- |' * len(retrievers)}",
@@ -137,6 +138,11 @@ def transfer(rows: list[dict]) -> str:
         cells = (_level(whole[agent, r]) if (agent, r) in whole else "" for r in retrievers)
         lines.append(f"| {agent_label(agent)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def _place(retriever: str) -> tuple[bool, bool, str]:
+    """BM25 and REPLUG first, then the retrievers of the flywheel by turn."""
+    return retriever not in ("bm25", "replug"), not retriever[0].isdigit(), retriever
 
 
 def _retriever(name: str) -> str:
