@@ -79,14 +79,6 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
     assert yaml.safe_load((clone / "dvc.lock").read_text()) == lock
 
 
-def test_a_third_turn_runs_itself_alone(clone, first_run):
-    compose_in(clone, "scale=smoke", '+iterations.3={previous: "2"}')
-    ran = set(stages_run(command(clone, "dvc", "repro")))
-    listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
-    assert ran == {name for name in listed if name.endswith("@3")} | {"drift", "report"}
-    assert len(ran) == 12
-
-
 def test_the_retrievers_go_into_another_world(clone, first_run):
     command(clone, "python", "-m", "stages.elsewhere", "--seeds", "5", "--output", "tmp/else.csv")
     with open(clone / "tmp/else.csv", newline="") as file:
@@ -97,6 +89,14 @@ def test_the_retrievers_go_into_another_world(clone, first_run):
         clone, "python", "-m", "stages.elsewhere", "--seeds", "0", "--output", "x", code=2
     )
     assert "error: --seeds: 0 is the seed of the run's own world" in said
+
+
+def test_a_third_turn_runs_itself_alone(clone, first_run):
+    compose_in(clone, "scale=smoke", '+iterations.3={previous: "2"}')
+    ran = set(stages_run(command(clone, "dvc", "repro")))
+    listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
+    assert ran == {name for name in listed if name.endswith("@3")} | {"drift", "report"}
+    assert len(ran) == 12
 
 
 @pytest.mark.parametrize("scale", SCALES)
