@@ -35,10 +35,12 @@ def main(argv: list[str] | None = None) -> None:
     from rich.console import Console
     from transformers.utils.logging import disable_progress_bar
 
+    from stages.rollout.agents import load_agent
+
     disable_progress_bar()
     console = Console(highlight=False)
-    args.agent = args.agent or last
-    agent = load(args.agent, params)
+    args.agent = _place("models/agent", args.agent or last)
+    agent = load_agent(args.agent, params.generation, params.compute)
     if args.compare is None:
         for text in trajectory(agent, args.retriever or last, args, params):
             console.print(text, markup=False, soft_wrap=True)
@@ -57,20 +59,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def load(agent: str, params: Params):
-    """The generator of a turn's agent, or of a model's folder."""
-    from stages.rollout.agents import load_agent
-
-    return load_agent(_place("models/agent", agent), params.generation, params.compute)
-
-
 def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
     """The searcher of a turn's retriever, of BM25, or of another retriever and its index."""
     from stages.retrieval import searcher
 
     folder = None if retriever == "bm25" else _place("models/retriever", retriever)
     index = args.index or Path("data/index", retriever)
-    if not index.is_dir():
+    if args.index is None and not index.is_dir():
         index = _indexed(folder, args.passages)
     return searcher.load_searcher(index, args.passages, folder, params.compute)
 
@@ -130,7 +125,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     )
     from stages.rollout.protocol import load_protocol
 
-    protocol = load_protocol(_place("models/agent", args.agent), params.protocol)
+    protocol = load_protocol(args.agent, params.protocol)
     limits = Limits.of(params.rollout)
     searcher = load_searcher(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)

@@ -194,7 +194,7 @@ def _metadata(row: dict, where: str) -> dict:
     metadata = row.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise InputError(f"{where}: 'metadata' must be an object")
-    _check_encodable(json.dumps(metadata, ensure_ascii=False), "metadata", where)
+    check_encodable(json.dumps(metadata, ensure_ascii=False), "metadata", where)
     hops = metadata.get("supporting_ids") or []
     if not isinstance(hops, list) or not all(map(_is_texts, hops)):
         raise InputError(f"{where}: 'metadata.supporting_ids' must be a list of lists of ids")
@@ -215,7 +215,7 @@ def golden_answers_of(row: dict, where: str) -> list[str]:
     if not any(answer.strip() for answer in answers):
         raise InputError(f"{where}: the question has no gold answer")
     for answer in answers:
-        _check_encodable(answer, "golden_answers", where)
+        check_encodable(answer, "golden_answers", where)
     return answers
 
 
@@ -227,18 +227,19 @@ def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
 def _id(row: dict, where: str) -> str:
     if isinstance(row["id"], bool) or not isinstance(row["id"], str | int):
         raise InputError(f"{where}: 'id' must be a text or an integer")
-    _check_encodable(str(row["id"]), "id", where)
+    check_encodable(str(row["id"]), "id", where)
     return str(row["id"])
 
 
 def _text(row: dict, key: str, where: str) -> str:
     if not isinstance(row[key], str):
         raise InputError(f"{where}: '{key}' must be a text, found {type(row[key]).__name__}")
-    _check_encodable(row[key], key, where)
+    check_encodable(row[key], key, where)
     return row[key]
 
 
-def _check_encodable(text: str, key: str, where: str) -> None:
+def check_encodable(text: str, key: str, where: str) -> None:
+    """InputError if the value of `key` cannot be written as UTF-8."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

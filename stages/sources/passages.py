@@ -11,7 +11,7 @@ import numpy as np
 
 from stages.errors import InputError
 from stages.progress import progress
-from stages.records import Passage, iter_jsonl, passage_of, write_jsonl
+from stages.records import Passage, check_encodable, iter_jsonl, passage_of, write_jsonl
 from stages.sources.description import is_description, local_path, read_description
 
 Named = tuple[str, Passage]  # with where it stands, for messages
@@ -96,15 +96,6 @@ def _context(row: dict, where: str) -> list[tuple[str, str]]:
         parts = [title, *(text if isinstance(text, list) else [text])]
         if not all(isinstance(part, str) for part in parts):
             raise InputError(f"{where}: 'metadata.context' must hold texts")
-        if not _encodable("".join(parts)):
-            raise InputError(f"{where}: 'metadata.context' holds half a surrogate pair")
+        check_encodable("".join(parts), "metadata.context", where)
         found.append((title, "".join(parts[1:])))
     return found
-
-
-def _encodable(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -8,6 +8,7 @@ seeds such an interval is too narrow rather than too wide: see the number of see
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 from statistics import fmean, median
@@ -110,9 +111,17 @@ def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Valu
 
 def measured(one: Finished, side: Side, measure: str) -> dict[tuple[str, str], float]:
     """(question set, id) -> `measure` of a pair's prediction."""
-    name = one.pairs[side.agent, side.retriever]
-    rows = one.rows(f"data/predictions/{name}.jsonl")
-    return {(row["set"], row["id"]): float(row[measure]) for row in rows}
+    figures = _predicted(one, one.pairs[side.agent, side.retriever])
+    return {question: values[measure] for question, values in figures.items()}
+
+
+@functools.cache
+def _predicted(one: Finished, name: str) -> dict[tuple[str, str], dict[str, float]]:
+    """(question set, id) -> the measures of a pair's prediction; a file serves many contrasts."""
+    return {
+        (row["set"], row["id"]): {measure: float(row[measure]) for measure in MEASURES}
+        for row in one.rows(f"data/predictions/{name}.jsonl")
+    }
 
 
 def _by_set(seeds: list[Values]) -> dict[str, list[list[float]]]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from stages.reporting.results import agent_label, retriever_label
+from stages.reporting.studies import retriever_name
 
 Key = tuple[str, str, str]  # variant, agent, retriever
 
@@ -131,7 +132,7 @@ def transfer(rows: list[dict]) -> str:
     agents = list(dict.fromkeys(agent for agent, _ in whole))
     retrievers = sorted({retriever for _, retriever in whole}, key=_place)
     lines = [
-        f"| agent | {' | '.join(map(_retriever, retrievers))} |",
+        f"| agent | {' | '.join(map(retriever_name, retrievers))} |",
         f"| --- |{' --- |' * len(retrievers)}",
     ]
     for agent in agents:
@@ -143,13 +144,6 @@ def transfer(rows: list[dict]) -> str:
 def _place(retriever: str) -> tuple[bool, bool, str]:
     """BM25 and REPLUG first, then the retrievers of the flywheel by turn."""
     return retriever not in ("bm25", "replug"), not retriever[0].isdigit(), retriever
-
-
-def _retriever(name: str) -> str:
-    """The retriever's label, and the variant that trained it unless it is the study's first."""
-    retriever, _, variant = name.partition(":")
-    label = retriever_label(retriever)
-    return f"{label} ({variant.replace('_', ' ')})" if variant else label
 
 
 def _level(row: dict) -> str:
