@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 import verl_cpu  # noqa: F401  (before verl's engines)
@@ -43,13 +44,14 @@ def composed(settings: dict):
 def group(tmp_path_factory):
     """A process group of this process alone, as verl's workers have one."""
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-    os.environ |= dict(zip(names, ("0", "1", "0", "1", "127.0.0.1", "0")))  # as verl tells them
+    told = dict(zip(names, ("0", "1", "0", "1", "127.0.0.1", "0")))  # as verl tells them
     store = tmp_path_factory.mktemp("store") / "store"
-    torch.distributed.init_process_group("gloo", f"file://{store}", rank=0, world_size=1)
-    try:
-        yield
-    finally:
-        torch.distributed.destroy_process_group()
+    with patch.dict(os.environ, told):  # left behind, they would start a group in later tests
+        torch.distributed.init_process_group("gloo", f"file://{store}", rank=0, world_size=1)
+        try:
+            yield
+        finally:
+            torch.distributed.destroy_process_group()
 
 
 def settings(params: Params, base: Path, folder: Path):
