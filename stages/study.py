@@ -7,7 +7,7 @@
 Experiments are those of the commit that is checked out; one that was interrupted is started again
 and finds its finished stages in the cache. Writes STUDY.csv (pairs), STUDY_labels.csv (what labels
 cost), STUDY_contrasts.csv (differences with intervals) and what else the study asks for (price,
-transfer); documents get what they have marks for.
+transfer, groups of questions); documents get what they have marks for.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def write_tables(study, finished: list, output: Path) -> dict[str, str]:
     from stages.reporting.tables import as_csv
     from stages.studies import tables
     from stages.studies.contrasts import contrast_rows
+    from stages.studies.groups import group_rows
     from stages.studies.markdown import fragments
 
     found = {
@@ -71,6 +72,7 @@ def write_tables(study, finished: list, output: Path) -> dict[str, str]:
         "_contrasts": contrast_rows(study.contrasts, finished),
         "_price": tables.price_rows(finished, study.price),
         "_transfer": tables.transfer_rows(finished, study.transfer),
+        "_groups": group_rows([c for c in study.contrasts if c.name in study.groups], finished),
     }
     for name, rows in found.items():
         if rows:

@@ -25,11 +25,20 @@ cheap = params["mode"] == "cheap"
 for folder in ("metrics/evaluate", "metrics/correctness", "metrics/pairs", "metrics/relevance"):
     pathlib.Path(folder).mkdir(parents=True, exist_ok=True)
 rows = []
+pathlib.Path("data/predictions").mkdir(parents=True, exist_ok=True)
+pathlib.Path("data/questions/test").mkdir(parents=True, exist_ok=True)
 for name in "ab":
+    questions = []
     for number in range(10):
         right = int(number < 5 + params["seed"] - 2 * cheap)
-        rows.append({"set": name, "id": f"q{number}", "em": right, "searches": 2 + cheap})
-pathlib.Path("data/predictions").mkdir(parents=True, exist_ok=True)
+        query = f"Who is {name} {max(number, 1)}"  # q0 and q1 ask alike, and mean two passages
+        ranked = [f"p{number}"] if number > 4 or not cheap else ["other"]
+        turn = {"query": query, "ranked": ranked}
+        row = {"set": name, "id": f"q{number}", "em": right, "searches": 2 + cheap}
+        rows.append(row | {"turns": [turn], "supporting_ids": [[f"p{number}"]]})
+        questions.append({"id": f"q{number}", "metadata": {"hops": 1 + number % 2}})
+    with open(f"data/questions/test/{name}.jsonl", "w") as file:
+        file.writelines(json.dumps(row) + chr(10) for row in questions)
 with open("data/predictions/1.jsonl", "w") as file:
     file.writelines(json.dumps(row) + chr(10) for row in rows)
 em = (5 + params["seed"] - 2 * cheap) / 10
@@ -49,7 +58,7 @@ PIPELINE = {
         "evaluate": {
             "cmd": f"{sys.executable} stage.py",
             "params": ["seed", "mode"],
-            "outs": ["data/predictions"],
+            "outs": ["data/predictions", "data/questions"],
             "metrics": [{path: {"cache": False}} for path in METRICS],
         }
     }
@@ -70,6 +79,7 @@ contrasts:
   - {name: never run, after: [full, "2", "2"], before: [full, "1", "1"]}
 price: [full, no_gac]
 transfer: [full, no_gac]
+groups: [without GAC]
 """
 README = """# Title
 <!-- results laptop -->
@@ -81,6 +91,8 @@ old
 <!-- /results laptop price -->
 <!-- results laptop transfer -->
 <!-- /results laptop transfer -->
+<!-- results laptop groups -->
+<!-- /results laptop groups -->
 end
 """
 
@@ -132,7 +144,7 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project):
         ("no_gac", "1", "b"): 0.4,
     }
     readme = (project / "README.md").read_text()
-    assert "old" not in readme and readme.endswith("<!-- /results laptop transfer -->\nend\n")
+    assert "old" not in readme and readme.endswith("<!-- /results laptop groups -->\nend\n")
     assert "| no gac | Agent_1 + R_1 | 40.0 (40.0 to 40.0) | 3.00 | 1 |" in readme
     assert "| without GAC | -20.0 (" in readme and "never run" not in readme
     assert "| no gac | 40.0 (" in readme and "| 3 | 5 | 7 | 50 |" in readme, "price"
@@ -171,6 +183,22 @@ def test_price_transfer_and_labels_have_tables_of_their_own(project):
     ]
 
 
+def test_groups_say_which_questions_and_queries_gain(project):
+    study.main(["--study", "laptop.yaml", "--into", "README.md"])
+    rows = {row["group"]: row for row in table(project, "laptop_groups")}
+    assert {name: (row["measure"], row["count"], row["of"]) for name, row in rows.items()} == {
+        "1 hop": ("em", "20", "questions"),
+        "2 hops": ("em", "20", "questions"),
+        "ambiguous query": ("recall_3", "8", "queries"),
+        "unambiguous query": ("recall_3", "32", "queries"),
+    }
+    assert float(rows["1 hop"]["mean"]) == pytest.approx(-0.2)
+    assert float(rows["ambiguous query"]["mean"]) == -1 and rows["ambiguous query"]["clear"]
+    assert float(rows["unambiguous query"]["mean"]) == -3 / 8, "q2, q3 and q4 of q2 to q9"
+    readme = (project / "README.md").read_text()
+    assert "| without GAC | ambiguous query: recall@3 | -100.0 (" in readme
+
+
 def test_an_interval_holds_both_kinds_of_chance():
     same = interval([[0.0, 1.0] * 200] * 3)
     assert same.mean == 0.5 and 0.44 < same.low < 0.5 < same.high < 0.56
@@ -188,6 +216,7 @@ def test_bad_studies_are_one_clear_line(project):
     for text, message in (
         ("variants: 3\n", r"bad\.yaml: expected 'seeds'"),
         ("seeds: [0]\nvariants: {a: []}\nprice: [b]\n", r"bad\.yaml: has no variant 'b'"),
+        ("seeds: [0]\nvariants: {a: []}\ngroups: [b]\n", "'groups' names 'b', which is no"),
     ):
         bad.write_text(text)
         with pytest.raises(InputError, match=message):

@@ -94,7 +94,7 @@ def gold_by_text(rows: Iterable[dict]) -> dict[str, set[frozenset[str]]]:
     """Query text -> the sets of gold passages that questions wanted when they first asked it."""
     first: dict[tuple[str, Key], frozenset[str]] = {}
     for row in rows:
-        for text, _, gold in _asked(row):
+        for text, _, gold in asked(row):
             first.setdefault((text, (row["set"], row["id"])), frozenset(gold))
     wants: dict[str, set[frozenset[str]]] = {}
     for (text, _), gold in first.items():
@@ -102,7 +102,7 @@ def gold_by_text(rows: Iterable[dict]) -> dict[str, set[frozenset[str]]]:
     return wants
 
 
-def _asked(row: dict) -> Iterator[tuple[str, list[str], list[str]]]:
+def asked(row: dict) -> Iterator[tuple[str, list[str], list[str]]]:
     """(query, ids of its ranking, ids of gold passages) of every hop for which one was asked."""
     asked = [turn for turn in row["turns"] if "ranked" in turn]
     for turn, gold in zip(asked, row.get("supporting_ids") or [], strict=False):
@@ -112,7 +112,7 @@ def _asked(row: dict) -> Iterator[tuple[str, list[str], list[str]]]:
 def _recalls(rows: list[dict], ambiguous: set[str], seed: int, samples: int) -> dict[str, Recall]:
     hits: dict[str, list[float]] = {}
     for row in rows:
-        for text, ranked, gold in _asked(row):
+        for text, ranked, gold in asked(row):
             kind = QUERIES[text not in ambiguous]
             hits.setdefault(kind, []).append(float(not set(gold).isdisjoint(ranked[:SHOWN])))
     return {

@@ -36,6 +36,13 @@ class Interval:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
 
+    def row(self) -> dict:
+        """Its columns in a table."""
+        figures = {
+            name: round(getattr(self, name), 6) for name in ("mean", "median", "low", "high")
+        }
+        return {"seeds": self.seeds, **figures, "clear": self.clear}
+
 
 def interval(seeds: list[list[float]]) -> Interval:
     """The interval of the mean over seeds of the mean over questions; one list a seed."""
@@ -62,11 +69,10 @@ def contrast_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[d
     rows = []
     for contrast in contrasts:
         for measure in MEASURES:
-            by_seed = [
-                found for seed in _seeds(finished) if (found := _paired(contrast, seed, measure))
-            ]
-            for name, seeds in _by_set(by_seed).items():
-                found = interval(seeds)
+            seeds = by_seed(finished)
+            each = [found for seed in seeds if (found := _paired(contrast, seed, measure))]
+            for name, values in _by_set(each).items():
+                found = interval(values)
                 rows.append(
                     {
                         "contrast": contrast.name,
@@ -74,18 +80,13 @@ def contrast_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[d
                         "before": _side(contrast.before),
                         "question_set": name,
                         "measure": measure,
-                        "seeds": found.seeds,
-                        "mean": round(found.mean, 6),
-                        "median": round(found.median, 6),
-                        "low": round(found.low, 6),
-                        "high": round(found.high, 6),
-                        "clear": found.clear,
+                        **found.row(),
                     }
                 )
     return rows
 
 
-def _seeds(finished: list[Finished]) -> list[dict[str, Finished]]:
+def by_seed(finished: list[Finished]) -> list[dict[str, Finished]]:
     """Variant -> experiment, for each seed."""
     seeds: dict[int, dict[str, Finished]] = {}
     for one in finished:

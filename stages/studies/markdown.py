@@ -54,6 +54,8 @@ def fragments(name: str, tables: dict[str, list[dict]]) -> dict[str, str]:
         found[f"{name} price"] = price(tables["_price"])
     if tables["_transfer"]:
         found[f"{name} transfer"] = transfer(tables["_transfer"])
+    if tables["_groups"]:
+        found[f"{name} groups"] = groups(tables["_groups"])
     return found
 
 
@@ -138,6 +140,22 @@ def transfer(rows: list[dict]) -> str:
     for agent in agents:
         cells = (_level(whole[agent, r]) if (agent, r) in whole else "" for r in retrievers)
         lines.append(f"| {agent_label(agent)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def groups(rows: list[dict]) -> str:
+    """Differences by group of questions, of EM, or of recall for groups of queries."""
+    lines = [
+        "| change | group | points | | of (all seeds) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        verdict = "clear" if row["clear"] else "no difference shown"
+        what = f"{row['group']}: {'EM' if row['measure'] == 'em' else 'recall@3'}"
+        lines.append(
+            f"| {row['contrast']} | {what} | {_interval(row, 100, 1)} | {verdict} "
+            f"| {row['count']:,} {row['of']} |"
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -45,13 +45,15 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments variant by variant; `price` and `transfer` name the variants of those tables."""
+    """Experiments variant by variant; `price` and `transfer` name the variants of those tables,
+    `groups` the contrasts that are also shown by group of questions."""
 
     name: str
     experiments: list[Experiment]
     contrasts: list[Contrast]
     price: list[str] = field(default_factory=list)
     transfer: list[str] = field(default_factory=list)
+    groups: list[str] = field(default_factory=list)
 
 
 def read_study(path: Path) -> Study:
@@ -76,6 +78,7 @@ def read_study(path: Path) -> Study:
             ],
             list(row.get("price", [])),
             list(row.get("transfer", [])),
+            list(row.get("groups", [])),
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(
@@ -86,6 +89,9 @@ def read_study(path: Path) -> Study:
     for variant in [*named, *found.price, *found.transfer]:
         if variant not in variants:
             raise InputError(f"{path}: has no variant '{variant}'")
+    for name in found.groups:
+        if name not in [contrast.name for contrast in found.contrasts]:
+            raise InputError(f"{path}: 'groups' names '{name}', which is no contrast")
     _check_shared(path, variants)
     return found
 
