@@ -12,7 +12,7 @@ import shutil
 from pathlib import Path
 
 from stages.errors import run
-from stages.params import Params, load_params
+from stages.params import Baseline, Encoder, Params, load_params
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,32 +25,35 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.records import write_json
-    from stages.retrieval.folder import Asking
 
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
-    asking = Asking(
-        params.encoder.input.value, params.encoder.query_prompt, params.encoder.passage_prompt
-    )
     if params.encoder.model:
-        figures = _refer(params, output, asking)
+        figures = refer(params.encoder, output)
     else:
-        figures = _make(params, args.passages, output, asking)
+        figures = _make(params, args.passages, output)
     write_json(args.metrics, figures)
 
 
-def _refer(params: Params, output: Path, asking) -> dict:
+def refer(block: Encoder | Baseline, output: Path) -> dict:
+    """Make the folder `output` stand for a ready-made model; returns figures of it."""
     from stages.models import write_reference
     from stages.retrieval.encoding import load_model
     from stages.retrieval.folder import write_asking
 
-    write_reference(output, params.encoder.model, params.encoder.revision)
-    write_asking(output, asking)
+    write_reference(output, block.model, block.revision)
+    write_asking(output, _asking(block))
     model = load_model(output)
     return {"parameters": sum(p.numel() for p in model.parameters())}
 
 
-def _make(params: Params, passages: str, output: Path, asking) -> dict:
+def _asking(block: Encoder | Baseline):
+    from stages.retrieval.folder import Asking
+
+    return Asking(block.input.value, block.query_prompt, block.passage_prompt)
+
+
+def _make(params: Params, passages: str, output: Path) -> dict:
     import torch
     from datasets import Dataset
 
@@ -64,7 +67,7 @@ def _make(params: Params, passages: str, output: Path, asking) -> dict:
     from stages.seeds import seed_of
 
     torch.set_num_threads(params.compute.threads)
-    p = params.encoder
+    p, asking = params.encoder, _asking(params.encoder)
     contents = [passage.contents for passage in read_passages(passages)]
     tokens = vocabulary([*contents, p.words, p.fillers, *p.families])
     model = fresh_encoder(

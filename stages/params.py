@@ -12,6 +12,8 @@ from enum import Enum
 from pathlib import Path
 from typing import TypeVar
 
+from omegaconf import MISSING
+
 from stages.errors import InputError
 from stages.records import invalid_yaml
 
@@ -232,6 +234,17 @@ class Encoder:
 
 
 @dataclass
+class Baseline:
+    """A ready-made retriever to compare with: a sentence-transformers id or folder."""
+
+    model: str = MISSING
+    revision: str | None = None
+    input: RetrieverInput = RetrieverInput.query
+    query_prompt: str = ""
+    passage_prompt: str = ""
+
+
+@dataclass
 class Ivfpq:
     """Inverted lists of product-quantised vectors."""
 
@@ -425,6 +438,7 @@ class Params:
     base: Base = field(default_factory=Base)
     guest: dict[str, Guest] = field(default_factory=dict)
     encoder: Encoder = field(default_factory=Encoder)
+    baseline: dict[str, Baseline] = field(default_factory=dict)
     index: Index = field(default_factory=Index)
     agent: Agent = field(default_factory=Agent)
     trajectories: Trajectories = field(default_factory=Trajectories)
@@ -487,7 +501,7 @@ def _check(params: Params, path: str) -> None:
         known = ["0", *turns]
         if pair.agent not in [*known, "scripted", *params.guest]:
             raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
-        if pair.retriever not in [*known, "bm25", *params.replug.retrievers]:
+        if pair.retriever not in [*known, "bm25", *params.replug.retrievers, *params.baseline]:
             raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
     _check_guests(params.guest, path)
     for key, value in (
@@ -511,9 +525,7 @@ def _check(params: Params, path: str) -> None:
     ):
         if value < 1:
             raise InputError(f"{path}: '{key}' must be at least 1, found {value}")
-    for name in params.replug.retrievers:
-        if name.isdigit() or name == "bm25":
-            raise InputError(f"{path}: 'replug.retrievers': '{name}' is the name of another")
+    _check_retrievers(params, path)
     if params.replug.likelihood_temperature <= 0:
         raise InputError(f"{path}: 'replug.likelihood_temperature' must be above 0")
     for name in ("encoder", "retriever", "replug"):
@@ -547,6 +559,16 @@ def _check(params: Params, path: str) -> None:
     )
     if all(off):
         raise InputError(f"{path}: 'relevance.mode' and 'correctness.mode' cannot both be off")
+
+
+def _check_retrievers(params: Params, path: str) -> None:
+    taken = {"bm25"}
+    named = {"replug.retrievers": params.replug.retrievers, "baseline": params.baseline}
+    for key, names in named.items():
+        for name in names:
+            if name.isdigit() or name in taken:
+                raise InputError(f"{path}: '{key}': '{name}' is the name of another")
+        taken |= set(names)
 
 
 def _check_guests(guests: dict[str, Guest], path: str) -> None:

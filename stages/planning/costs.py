@@ -55,6 +55,7 @@ class Planner:
                 self._index(f"index@{turn}"),
                 self._evaluate(f"evaluate@{turn}"),
             ]
+        stages += [self._index(f"index-baseline@{name}") for name in self.params.baseline]
         for name in self.params.replug.retrievers:
             stages += [self._replug(f"replug@{name}"), self._index(f"index-replug@{name}")]
         return stages + [self._evaluate(f"compare@{name}") for name in self.params.compare]

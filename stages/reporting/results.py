@@ -83,7 +83,8 @@ def agent_label(agent: str) -> str:
 
 def retriever_label(retriever: str) -> str:
     """How the page calls a retriever."""
-    return {"bm25": "BM25", "replug": "REPLUG"}.get(retriever, f"R_{retriever}")
+    known = {"bm25": "BM25", "replug": "REPLUG"}
+    return f"R_{retriever}" if retriever.isdigit() else known.get(retriever, retriever)
 
 
 def read_results(folder: Path, params: Params) -> Results:
@@ -113,7 +114,7 @@ def _pair_names(params: Params) -> list[str]:
     pairs = {name: (pair.agent, pair.retriever) for name, pair in params.compare.items()}
     pairs |= {turn: (turn, turn) for turn in params.iterations}
     agents = ["0", *params.iterations]
-    retrievers = ["bm25", *params.replug.retrievers, *agents]
+    retrievers = ["bm25", *params.baseline, *params.replug.retrievers, *agents]
 
     def place(name: str) -> tuple[int, int]:
         agent, retriever = pairs[name]

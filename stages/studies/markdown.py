@@ -160,8 +160,8 @@ def groups(rows: list[dict]) -> str:
 
 
 def _place(retriever: str) -> tuple[bool, bool, str]:
-    """BM25 and REPLUG first, then the retrievers of the flywheel by turn."""
-    return retriever not in ("bm25", "replug"), not retriever[0].isdigit(), retriever
+    """BM25 first, then what else the flywheel did not make, then its retrievers by turn."""
+    return retriever != "bm25", retriever[0].isdigit(), retriever
 
 
 def _level(row: dict) -> str:

@@ -1,0 +1,38 @@
+"""Stage baseline@NAME: a ready-made retriever beside R_0, which nothing here trains.
+
+In: the block `baseline.NAME`. Out: a retriever folder that refers to the model and says how it is
+asked (the query alone, with the prompts that the model wants), and its figures. The pipeline
+indexes the corpus by it, so that `compare` may name it with any agent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from stages import errors
+from stages.encoder import refer
+from stages.errors import InputError
+from stages.params import load_params
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Make one folder."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="the retriever's name in params.yaml")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the retriever")
+    parser.add_argument("--metrics", type=Path, required=True)
+    arguments = parser.parse_args(argv)
+    params = load_params()
+    if arguments.name not in params.baseline:
+        raise InputError(f"params.yaml: 'baseline' has no '{arguments.name}'")
+    from stages.records import write_json
+
+    shutil.rmtree(arguments.output, ignore_errors=True)
+    figures = refer(params.baseline[arguments.name], arguments.output)
+    write_json(arguments.metrics, figures)
+
+
+if __name__ == "__main__":
+    errors.run(main)
