@@ -4,7 +4,8 @@
 
 Takes the last agent and the first and last retrievers of the run in this checkout into synthetic
 worlds of other seeds: all facts are new there, most names are not. Nothing is trained; passages are
-indexed and the test sets asked anew. One row for each world, retriever and question set.
+indexed and the test sets asked anew. One row for each world, retriever and question set; the last
+line printed is the gain, its interval over worlds and questions.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ import yaml
 from stages import corpus, evaluate, index, questions
 from stages.errors import InputError, run
 from stages.params import WORLD, load_params
-from stages.records import read_json, read_yaml, write_text
+from stages.records import read_json, read_jsonl, read_yaml, write_text
+
+KEYS = ("questions", "em", "em_low", "em_high", "f1", "searches", "unanswered", "found")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -33,15 +36,27 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.reporting.tables import as_csv
 
-    last, rows = list(params.iterations)[-1], []
+    last, rows, gains = list(params.iterations)[-1], [], []
     for seed in args.seeds:
+        right = {}
         for retriever in ("0", last):
-            figures = _figures(seed, last, retriever)
+            figures, predictions = _asked(seed, last, retriever)
+            right[retriever] = [row["em"] for row in predictions]
             for name, values in figures["sets"].items():
                 row = {"seed": params.seed, "world": seed, "agent": last, "retriever": retriever}
-                keys = ("questions", "em", "f1", "searches", "unanswered", "found")
-                rows.append(row | {"question_set": name} | {key: values[key] for key in keys})
+                rows.append(row | {"question_set": name} | {key: values[key] for key in KEYS})
+        gains.append([new - old for new, old in zip(right[last], right["0"], strict=True)])
     write_text(args.output, as_csv(rows))
+    print(_gain(last, gains))
+
+
+def _gain(last: str, gains: list[list[float]]) -> str:
+    """What the last retriever has more than R_0; `gains`: a world's differences of EM."""
+    from stages.studies.contrasts import interval
+
+    found = interval(gains)
+    mean, low, high = (f"{100 * value:+.1f}" for value in (found.mean, found.low, found.high))
+    return f"R_{last} less R_0: {mean} EM points ({low} to {high}) in {found.seeds} worlds"
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -51,8 +66,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _figures(seed: int, agent: str, retriever: str) -> dict:
-    """The figures of the pair in the world of `seed`."""
+def _asked(seed: int, agent: str, retriever: str) -> tuple[dict, list[dict]]:
+    """The figures and the predictions of the pair in the world of `seed`."""
     here = Path.cwd()
     agent_folder, folder = here / f"models/agent/{agent}", here / f"models/retriever/{retriever}"
     for place in (agent_folder, folder):
@@ -69,7 +84,7 @@ def _figures(seed: int, agent: str, retriever: str) -> dict:
         asked = ["--questions", "questions/test", "--output", "rows.jsonl", "--metrics", "m.json"]
         pair = ["--agent", str(agent_folder), "--retriever", str(folder), "--index", retriever]
         evaluate.main(["--name", "elsewhere", *pair, *passages, *asked])
-        return read_json("m.json")
+        return read_json("m.json"), read_jsonl("rows.jsonl")
 
 
 if __name__ == "__main__":
