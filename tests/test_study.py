@@ -196,7 +196,8 @@ def test_groups_say_which_questions_and_queries_gain(project):
     assert float(rows["ambiguous query"]["mean"]) == -1 and rows["ambiguous query"]["clear"]
     assert float(rows["unambiguous query"]["mean"]) == -3 / 8, "q2, q3 and q4 of q2 to q9"
     readme = (project / "README.md").read_text()
-    assert "| without GAC | ambiguous query: recall@3 | -100.0 (" in readme
+    assert "| group | without GAC |" in readme
+    assert "| ambiguous query: recall@3 | -100.0 (-100.0 to -100.0) |" in readme
 
 
 def test_an_interval_holds_both_kinds_of_chance():
