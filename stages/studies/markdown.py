@@ -148,7 +148,7 @@ def groups(rows: list[dict]) -> str:
     names = list(dict.fromkeys(row["contrast"] for row in rows))
     found = {(row["contrast"], row["group"]): row for row in rows}
     lines = [
-        "Points of EM, or of recall@3 for queries, with its 95 % interval; = where it has zero inside.",
+        "Points of EM, or of recall@3 for queries (95 % interval); = where it has zero inside.",
         "",
         f"| group | {' | '.join(names)} |",
         f"| --- |{' --- |' * len(names)}",
