@@ -103,16 +103,17 @@ def price_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
 def transfer_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
     """Every agent with every retriever: a row for each pair and question set, "all" for all.
 
-    Retrievers of the first variant go by their own names, those of others by the variant's too.
+    Of other variants than the first, the retrievers that they trained, named after the variant.
     """
     rows = []
     for variant in variants:
         mine = [one for one in finished if one.experiment.variant == variant]
+        first = variant == variants[0]
         for agent, retriever in mine[0].pairs if mine else ():
-            name = retriever if variant == variants[0] else f"{retriever}:{variant}"
-            known = {(row["agent"], row["retriever"]) for row in rows}
-            if (agent, name) in known:
+            if not first and retriever not in mine[0].params["iterations"]:
                 continue
+            short = variant.removeprefix(f"{variants[0]}_")
+            name = retriever if first else f"{retriever}:{short}"
             for question_set in [*_sets(mine[0], agent, retriever), "all"]:
                 em, searches = (
                     _level(mine, agent, retriever, key, question_set) for key in ("em", "searches")
