@@ -11,3 +11,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 settings.register_profile("shared", deadline=None, derandomize=True)
 settings.load_profile("shared")
+
+LONGEST = ("test_pipeline.py", "test_remote.py", "test_index.py")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest files first: a worker that began one last would end long after the other."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
