@@ -14,7 +14,7 @@ from stages.compose import compose
 from stages.errors import InputError
 from stages.params import load_params
 from stages.studies.contrasts import interval
-from stages.studies.markdown import fill, medians, pairs
+from stages.studies.markdown import accuracy, fill, medians, pairs
 from stages.studies.plan import read_study
 
 ROOT = Path(__file__).parents[1]
@@ -198,6 +198,22 @@ def test_groups_say_which_questions_and_queries_gain(project):
     readme = (project / "README.md").read_text()
     assert "| group | without GAC |" in readme
     assert "| ambiguous query: recall@3 | -100.0 (-100.0 to -100.0) |" in readme
+
+
+def test_a_judges_accuracy_stands_beside_what_was_learned_from_it():
+    shared = {"agent": "1", "retriever": "1", "searches": 2, "judge_same_side": 0.9}
+    labels = [
+        {**shared, "seed": seed, "variant": name, "turn": turn, "queries": 10, "judge_exact": exact}
+        for name, exact in (("lazy", 0.75), ("no_lr", None))
+        for seed in (0, 1)
+        for turn in ("1", "2")
+    ]
+    rows = [
+        {**shared, "seed": seed, "variant": "lazy", "question_set": "a", "em": 0.5 + 0.25 * seed}
+        for seed in (0, 1)
+    ]
+    table = accuracy(labels, rows).splitlines()
+    assert table[2:] == ["| lazy | 75.0 | 90.0 | 10 | 62.5 | 2 |"], "no row without a judge"
 
 
 def test_an_interval_holds_both_kinds_of_chance():
