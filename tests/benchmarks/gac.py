@@ -23,7 +23,7 @@ from stages.records import read_json, write_json
 
 OUTPUT = Path("metrics/benchmarks/gac.json").resolve()
 ROOT = Path(__file__).parents[2]
-ROUNDS = 3
+ROUNDS = 2
 MODES = {
     "exhaustive": ["correctness.mode=exhaustive"],
     "lazy": [],
