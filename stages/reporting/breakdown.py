@@ -70,8 +70,7 @@ def breakdown(
     """Compare two pairs by group; what is ambiguous is said by the queries of all pairs."""
     rows = [predictions[pair.name] for pair in sides]
     groups = [group for by in BY for group in _groups(by, *rows, metadata, seed, samples)]
-    wants = gold_by_text(row for part in predictions.values() for row in part)
-    ambiguous = {text for text, wanted in wants.items() if not frozenset.intersection(*wanted)}
+    ambiguous = ambiguous_texts(row for part in predictions.values() for row in part)
     each = [_recalls(part, ambiguous, seed, samples) for part in rows]
     pairs = {kind: (each[0].get(kind), each[1].get(kind)) for kind in QUERIES}
     return Breakdown(sides, groups, {k: pair for k, pair in pairs.items() if pair != (None, None)})
@@ -88,6 +87,12 @@ def _groups(
         means = (fmean(row["em"] for row in rows) for rows in (old, new))
         found = difference(old, new, "em", seed, samples)
         yield Group(by, str(name), len(old), *means, found)
+
+
+def ambiguous_texts(rows: Iterable[dict]) -> set[str]:
+    """The query texts by which `rows` ask for different gold passages."""
+    wants = gold_by_text(rows)
+    return {text for text, wanted in wants.items() if not frozenset.intersection(*wanted)}
 
 
 def gold_by_text(rows: Iterable[dict]) -> dict[str, set[frozenset[str]]]:
@@ -109,12 +114,17 @@ def asked(row: dict) -> Iterator[tuple[str, list[str], list[str]]]:
         yield " ".join(turn["query"].casefold().split()), turn["ranked"], gold
 
 
+def hit(ranked: list[str], gold: list[str]) -> float:
+    """1 where a gold passage is among the first 3 of a ranking, else 0."""
+    return float(not set(gold).isdisjoint(ranked[:SHOWN]))
+
+
 def _recalls(rows: list[dict], ambiguous: set[str], seed: int, samples: int) -> dict[str, Recall]:
     hits: dict[str, list[float]] = {}
     for row in rows:
         for text, ranked, gold in asked(row):
             kind = QUERIES[text not in ambiguous]
-            hits.setdefault(kind, []).append(float(not set(gold).isdisjoint(ranked[:SHOWN])))
+            hits.setdefault(kind, []).append(hit(ranked, gold))
     return {
         kind: Recall(len(found), fmean(found), *bootstrap_interval(found, seed, samples))
         for kind, found in hits.items()

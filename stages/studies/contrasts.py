@@ -66,10 +66,9 @@ def interval(seeds: list[list[float]]) -> Interval:
 def contrast_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
     """A row for each contrast, measure and question set ("all": all questions of the sets that
     both sides were asked); a contrast that no seed has both sides of is left out."""
-    rows = []
+    rows, seeds = [], experiments_by_seed(finished)
     for contrast in contrasts:
         for measure in MEASURES:
-            seeds = by_seed(finished)
             each = [found for seed in seeds if (found := _paired(contrast, seed, measure))]
             for name, values in _by_set(each).items():
                 found = interval(values)
@@ -86,7 +85,7 @@ def contrast_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[d
     return rows
 
 
-def by_seed(finished: list[Finished]) -> list[dict[str, Finished]]:
+def experiments_by_seed(finished: list[Finished]) -> list[dict[str, Finished]]:
     """Variant -> experiment, for each seed."""
     seeds: dict[int, dict[str, Finished]] = {}
     for one in finished:
@@ -94,15 +93,21 @@ def by_seed(finished: list[Finished]) -> list[dict[str, Finished]]:
     return list(seeds.values())
 
 
+def both_ran(contrast: Contrast, seed: dict[str, Finished]) -> bool:
+    """Whether one seed has the pairs of both sides."""
+    return all(
+        side.variant in seed and (side.agent, side.retriever) in seed[side.variant].pairs
+        for side in (contrast.after, contrast.before)
+    )
+
+
 def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values | None:
     """Question by question, what one seed's `after` has more of than its `before`."""
-    sides = []
-    for side in (contrast.after, contrast.before):
-        one = seed.get(side.variant)
-        if one is None or (side.agent, side.retriever) not in one.pairs:
-            return None
-        sides.append(measured(one, side, measure))
-    after, before = sides
+    if not both_ran(contrast, seed):
+        return None
+    after, before = (
+        measured(seed[side.variant], side, measure) for side in (contrast.after, contrast.before)
+    )
     values: Values = {}
     for (name, question), value in after.items():
         if (name, question) in before:

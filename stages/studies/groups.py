@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from stages.reporting.breakdown import SHOWN, asked, gold_by_text
-from stages.studies.contrasts import by_seed, interval
+from stages.reporting.breakdown import SHOWN, ambiguous_texts, asked, hit
+from stages.studies.contrasts import both_ran, experiments_by_seed, interval
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
 
@@ -17,11 +17,12 @@ NAMES = {"hops": ("{} hop", "{} hops"), "namesakes": ("{} namesake", "{} namesak
 
 def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
     """A row for each contrast and group that its questions tell; differences from -1 to 1."""
-    return [row for contrast in contrasts for row in _rows(contrast, by_seed(finished))]
+    seeds = experiments_by_seed(finished)
+    return [row for contrast in contrasts for row in _rows(contrast, seeds)]
 
 
 def _rows(contrast: Contrast, seeds: list[dict[str, Finished]]) -> Iterable[dict]:
-    each = [_groups(contrast, seed) for seed in seeds if _ran(contrast, seed)]
+    each = [_groups(contrast, seed) for seed in seeds if both_ran(contrast, seed)]
     for measure, group in sorted({key for groups in each for key in groups}):
         values = [groups[measure, group] for groups in each if (measure, group) in groups]
         yield {
@@ -32,13 +33,6 @@ def _rows(contrast: Contrast, seeds: list[dict[str, Finished]]) -> Iterable[dict
             "count": sum(map(len, values)),
             **interval(values).row(),
         }
-
-
-def _ran(contrast: Contrast, seed: dict[str, Finished]) -> bool:
-    return all(
-        side.variant in seed and (side.agent, side.retriever) in seed[side.variant].pairs
-        for side in (contrast.after, contrast.before)
-    )
 
 
 def _groups(contrast: Contrast, seed: dict[str, Finished]) -> Groups:
@@ -61,13 +55,11 @@ def _groups(contrast: Contrast, seed: dict[str, Finished]) -> Groups:
 
 def _recalls(both: list[tuple[dict, dict]]) -> Iterable[tuple[str, float]]:
     """(group, difference of recall) of every hop that both pairs asked for."""
-    wants = gold_by_text(row for rows in both for row in rows)
-    ambiguous = {text for text, wanted in wants.items() if not frozenset.intersection(*wanted)}
+    ambiguous = ambiguous_texts(row for rows in both for row in rows)
     for rows in both:
-        for new, old in zip(*map(asked, rows), strict=False):
-            kind = "ambiguous" if new[0] in ambiguous else "unambiguous"
-            hits = [not set(gold).isdisjoint(ranked[:SHOWN]) for _, ranked, gold in (new, old)]
-            yield f"{kind} query", float(hits[0]) - float(hits[1])
+        for (text, *new), (_, *old) in zip(*map(asked, rows), strict=False):
+            kind = "ambiguous" if text in ambiguous else "unambiguous"
+            yield f"{kind} query", hit(*new) - hit(*old)
 
 
 def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], dict]:
