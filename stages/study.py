@@ -7,7 +7,7 @@
 Experiments are those of the commit that is checked out; one that was interrupted is started again
 and finds its finished stages in the cache. Writes STUDY.csv (pairs), STUDY_labels.csv (what labels
 cost), STUDY_contrasts.csv (differences with intervals) and what else the study asks for (price,
-transfer, groups of questions); documents get what they have marks for.
+accuracy of the judge, transfer, groups of questions); documents get what they have marks for.
 """
 
 from __future__ import annotations
@@ -66,11 +66,13 @@ def write_tables(study, finished: list, output: Path) -> dict[str, str]:
     from stages.studies.groups import group_rows
     from stages.studies.markdown import fragments
 
+    labels = tables.label_rows(finished)
     found = {
         "": tables.pair_rows(finished),
-        "_labels": tables.label_rows(finished),
+        "_labels": labels,
         "_contrasts": contrast_rows(study.contrasts, finished),
         "_price": tables.price_rows(finished, study.price),
+        "_accuracy": tables.accuracy_rows(finished, labels, study.accuracy),
         "_transfer": tables.transfer_rows(finished, study.transfer),
         "_groups": group_rows([c for c in study.contrasts if c.name in study.groups], finished),
     }

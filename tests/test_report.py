@@ -284,6 +284,17 @@ def test_sections_are_there_only_with_their_files(flywheel):
         "full,3,0.86,0.84,0.88,941,20000,90000\nno_gac,3,0.77,0.75,0.79,0,0,0\n",
     )
     write_text(
+        studies / "judge_accuracy.csv",
+        "variant,seeds,judge_exact,judge_same_side,queries,em,em_low,em_high\n"
+        "noise_20,3,0.774,0.899,382.0,0.771,0.75,0.79\n",
+    )
+    write_text(
+        studies / "laptop_groups.csv",
+        "contrast,measure,group,of,count,seeds,mean,median,low,high,clear\n"
+        "both turns,em,2 hops,questions,1125,5,0.288,0.28,0.232,0.34,True\n"
+        "both turns,em,1 hop,questions,1200,5,0.018,0.02,-0.003,0.04,False\n",
+    )
+    write_text(
         studies / "laptop_transfer.csv",
         "agent,retriever,question_set,seeds,em,em_low,em_high,searches,unanswered\n"
         "scripted,bm25,all,3,0.625,0.6,0.65,2.0,\n",
@@ -294,6 +305,9 @@ def test_sections_are_there_only_with_their_files(flywheel):
     assert "+0.05 searches, not clear -0.01 to +0.11" in text
     assert "Pareto front" in text and "90,000" in text
     assert "scripted agent 62.5 60.0–65.0 2.00 searches" in text
+    assert "noise 20 3 77.4 89.9 382 77.1 75.0–79.0" in text
+    assert "both turns 2 hops 1,125 questions 5 +28.8 clear +23.2 to +34.0" in text
+    assert "both turns 1 hop 1,200 questions 5 +1.8 not clear -0.3 to +4.0" in text
     assert "Words per query 4.25" in text
 
 

@@ -184,6 +184,7 @@ def test_studies_are_read_as_they_were_written(tmp_path):
     gac, laptop = read_studies(tmp_path)
     assert [c.clear for c in laptop.contrasts] == [True, False] and not laptop.price
     assert laptop.contrasts[0].mean == -0.088
+    assert laptop.groups == laptop.accuracy == []
     assert gac.name == "gac" and gac.price[0].tokens == 110_000
     assert read_studies(tmp_path / "nothing") == []
 

@@ -14,8 +14,10 @@ from stages.compose import compose
 from stages.errors import InputError
 from stages.params import load_params
 from stages.studies.contrasts import interval
+from stages.studies.experiments import Finished, revision
 from stages.studies.markdown import accuracy, fill, medians, pairs
 from stages.studies.plan import read_study
+from stages.studies.tables import accuracy_rows
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
@@ -200,20 +202,18 @@ def test_groups_say_which_questions_and_queries_gain(project):
     assert "| ambiguous query: recall@3 | -100.0 (-100.0 to -100.0) |" in readme
 
 
-def test_a_judges_accuracy_stands_beside_what_was_learned_from_it():
-    shared = {"agent": "1", "retriever": "1", "searches": 2, "judge_same_side": 0.9}
+def test_a_judges_accuracy_stands_beside_what_was_learned_from_it(project):
+    finished = [Finished(e, revision(e)) for e in read_study(Path("laptop.yaml")).experiments]
     labels = [
-        {**shared, "seed": seed, "variant": name, "turn": turn, "queries": 10, "judge_exact": exact}
-        for name, exact in (("lazy", 0.75), ("no_lr", None))
-        for seed in (0, 1)
+        {"variant": name, "turn": turn, "queries": 10, "judge_exact": exact, "judge_same_side": 0.9}
+        for name, exact in (("full", 0.75), ("no_gac", None))
         for turn in ("1", "2")
     ]
-    rows = [
-        {**shared, "seed": seed, "variant": "lazy", "question_set": "a", "em": 0.5 + 0.25 * seed}
-        for seed in (0, 1)
-    ]
-    table = accuracy(labels, rows).splitlines()
-    assert table[2:] == ["| lazy | 75.0 | 90.0 | 10 | 62.5 | 2 |"], "no row without a judge"
+    (row,) = accuracy_rows(finished, labels, ["full", "no_gac"])
+    assert (row["variant"], row["seeds"], row["judge_exact"]) == ("full", 2, 0.75)
+    assert row["em_low"] < row["em"] == 0.55 < row["em_high"]
+    (line,) = accuracy([row]).splitlines()[2:]
+    assert line.startswith("| full | 75.0 | 90.0 | 10 | 55.0 (") and line.endswith(") | 2 |")
 
 
 def test_an_interval_holds_both_kinds_of_chance():
@@ -233,6 +233,7 @@ def test_bad_studies_are_one_clear_line(project):
     for text, message in (
         ("variants: 3\n", r"bad\.yaml: expected 'seeds'"),
         ("seeds: [0]\nvariants: {a: []}\nprice: [b]\n", r"bad\.yaml: has no variant 'b'"),
+        ("seeds: [0]\nvariants: {a: []}\naccuracy: [b]\n", r"bad\.yaml: has no variant 'b'"),
         ("seeds: [0]\nvariants: {a: []}\ngroups: [b]\n", "'groups' names 'b', which is no"),
     ):
         bad.write_text(text)

@@ -1,7 +1,9 @@
-"""Tables of studies (stages/study.py): contrasts, the price of GAC, transfer. None need be there.
+"""Tables of studies (stages/study.py). None need be there.
 
 `NAME_contrasts.csv`: differences between variants over seeds; `NAME_price.csv`: what labels cost
-against what they gave; `NAME_transfer.csv`: every agent with every retriever. EM from 0 to 1.
+against what they gave; `NAME_accuracy.csv`: the judge's grades against those of a perfect one, and
+what they gave; `NAME_transfer.csv`: every agent with every retriever; `NAME_groups.csv`: what each
+group of questions gains. EM from 0 to 1.
 """
 
 from __future__ import annotations
@@ -54,6 +56,37 @@ class Price:
 
 
 @dataclass(frozen=True)
+class Accuracy:
+    """Shares of right grades of a judge and of grades on the right side of the threshold, and EM of
+    Agent_1 with the R_1 that learned from `queries` queries (a mean over seeds)."""
+
+    variant: str
+    seeds: int
+    judge_exact: float
+    judge_same_side: float
+    queries: float
+    em: float
+    em_low: float
+    em_high: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """What one group of questions or queries gains in a contrast, with its 95 % interval."""
+
+    contrast: str
+    measure: str
+    group: str
+    of: str
+    count: int
+    seeds: int
+    mean: float
+    low: float
+    high: float
+    clear: bool
+
+
+@dataclass(frozen=True)
 class Transfer:
     """EM and searches of an agent with a retriever on a question set."""
 
@@ -67,6 +100,15 @@ class Transfer:
     searches: float
 
 
+TABLES = {
+    "contrasts": Contrast,
+    "price": Price,
+    "accuracy": Accuracy,
+    "transfer": Transfer,
+    "groups": Group,
+}
+
+
 @dataclass(frozen=True)
 class Study:
     """One study's tables; an empty list for a file that is not there."""
@@ -74,17 +116,16 @@ class Study:
     name: str
     contrasts: list[Contrast]
     price: list[Price]
+    accuracy: list[Accuracy]
     transfer: list[Transfer]
+    groups: list[Group]
 
 
 def read_studies(folder: Path) -> list[Study]:
     """Every study that has one of the tables, by name."""
-    tables = {"contrasts": Contrast, "price": Price, "transfer": Transfer}
-    names = {f.stem.removesuffix(f"_{t}") for t in tables for f in folder.glob(f"*_{t}.csv")}
+    names = {f.stem.removesuffix(f"_{t}") for t in TABLES for f in folder.glob(f"*_{t}.csv")}
     return [
-        Study(
-            name, *(_rows(folder / f"{name}_{table}.csv", kind) for table, kind in tables.items())
-        )
+        Study(name, **{t: _rows(folder / f"{name}_{t}.csv", kind) for t, kind in TABLES.items()})
         for name in sorted(names)
     ]
 

@@ -54,8 +54,8 @@ def fragments(name: str, tables: dict[str, list[dict]]) -> dict[str, str]:
         found[f"{name} price"] = price(tables["_price"])
     if tables["_transfer"]:
         found[f"{name} transfer"] = transfer(tables["_transfer"])
-    if any(row["judge_exact"] is not None for row in tables["_labels"]):
-        found[f"{name} accuracy"] = accuracy(tables["_labels"], tables[""])
+    if tables["_accuracy"]:
+        found[f"{name} accuracy"] = accuracy(tables["_accuracy"])
     if tables["_groups"]:
         found[f"{name} groups"] = groups(tables["_groups"])
     return found
@@ -130,26 +130,18 @@ def price(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def accuracy(labels: list[dict], rows: list[dict]) -> str:
+def accuracy(rows: list[dict]) -> str:
     """How right the judge's grades of turn 1 are, and EM with the R_1 that learned from them."""
-    em = by_seed(rows, "em")
     lines = [
         "| judge | grades right (%) | right side of the threshold (%) | queries labelled "
         "| EM (%), Agent_1 + R_1 | seeds |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    first = [row for row in labels if row["turn"] == "1" and row["judge_exact"] is not None]
-    for variant in dict.fromkeys(row["variant"] for row in first):
-        mine = [row for row in first if row["variant"] == variant]
-        means = {
-            key: fmean(row[key] for row in mine)
-            for key in ("judge_exact", "judge_same_side", "queries")
-        }
-        reached = fmean(em[variant, "1", "1"].values())
+    for row in rows:
+        right, side = (100 * row[key] for key in ("judge_exact", "judge_same_side"))
         lines.append(
-            f"| {variant.replace('_', ' ')} | {100 * means['judge_exact']:.1f} "
-            f"| {100 * means['judge_same_side']:.1f} | {means['queries']:.0f} "
-            f"| {100 * reached:.1f} | {len(mine)} |"
+            f"| {row['variant'].replace('_', ' ')} | {right:.1f} | {side:.1f} "
+            f"| {row['queries']:.0f} | {_level(row)} | {row['seeds']} |"
         )
     return "\n".join(lines) + "\n"
 

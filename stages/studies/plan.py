@@ -45,8 +45,8 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments variant by variant; `price` and `transfer` name the variants of those tables,
-    `groups` the contrasts that are also shown by group of questions."""
+    """Experiments variant by variant; `price`, `transfer` and `accuracy` name the variants of those
+    tables, `groups` the contrasts that are also shown by group of questions."""
 
     name: str
     experiments: list[Experiment]
@@ -54,6 +54,7 @@ class Study:
     price: list[str] = field(default_factory=list)
     transfer: list[str] = field(default_factory=list)
     groups: list[str] = field(default_factory=list)
+    accuracy: list[str] = field(default_factory=list)
 
 
 def read_study(path: Path) -> Study:
@@ -79,6 +80,7 @@ def read_study(path: Path) -> Study:
             list(row.get("price", [])),
             list(row.get("transfer", [])),
             list(row.get("groups", [])),
+            list(row.get("accuracy", [])),
         )
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(
@@ -86,7 +88,7 @@ def read_study(path: Path) -> Study:
             "'contrasts' (a list of: name, after and before, each [variant, agent, retriever])"
         ) from None
     named = [side.variant for c in found.contrasts for side in (c.after, c.before)]
-    for variant in [*named, *found.price, *found.transfer]:
+    for variant in [*named, *found.price, *found.transfer, *found.accuracy]:
         if variant not in variants:
             raise InputError(f"{path}: has no variant '{variant}'")
     for name in found.groups:

@@ -1,4 +1,4 @@
-"""The tidy tables of a study: pairs, labels, GAC's price, transfer."""
+"""The tidy tables of a study: pairs, labels, GAC's price, the judge's accuracy, transfer."""
 
 from __future__ import annotations
 
@@ -97,6 +97,23 @@ def price_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
         row |= {key: round(fmean(cost.get(key, 0) for cost in costs), 1) for key in COSTS}
         rates = [one.metrics("metrics/pairs/1.json")["positive_selection_rate"] for one in mine]
         rows.append(row | {"selection_rate": round(fmean(rates), 4)})
+    return rows
+
+
+def accuracy_rows(finished: list[Finished], labels: list[dict], variants: list[str]) -> list[dict]:
+    """The judge's accuracy on turn 1 (see `label_rows`) beside EM of Agent_1 with R_1."""
+    rows = []
+    for variant in variants:
+        mine = [one for one in finished if one.experiment.variant == variant]
+        graded = [row for row in labels if (row["variant"], row["turn"]) == (variant, "1")]
+        if not mine or any(row["judge_exact"] is None for row in graded):
+            continue
+        em = _level(mine, "1", "1", "em")
+        means = {
+            key: round(fmean(row[key] for row in graded), 4)
+            for key in ("judge_exact", "judge_same_side", "queries")
+        }
+        rows.append({"variant": variant, "seeds": em.seeds, **means, **_figures("em", em)})
     return rows
 
 
