@@ -406,7 +406,7 @@ class Report:
 
 @dataclass
 class Compute:
-    """How it is computed: see conf/scale/laptop.yaml."""
+    """How it is computed: see conf/compute/default.yaml."""
 
     device: str = "cpu"
     threads: int = 2
