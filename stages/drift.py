@@ -32,8 +32,11 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
+    import torch
+
     from stages.retrieval.encoding import Retriever
 
+    torch.set_num_threads(params.compute.threads)
     turns = {
         turn: asked_in(args.predictions / f"{name}.jsonl")
         for turn, name in flywheel_pairs(params).items()
@@ -77,8 +80,9 @@ def asked_in(path: Path) -> Asked:
 def describe(asked: Asked, before: Asked, vectors: Vectors) -> dict[str, float | None]:
     """Means over the queries of a turn; those against the turn before over the queries of both.
 
-    Overlaps are shares of the query's distinct words that the question, or the earlier query, has
-    too; distances are 1 less the cosine, from 0 to 2. None where there is nothing to average.
+    `questions`: those with a query. Overlaps are shares of the query's distinct words that the
+    question, or the earlier query, has too; distances are 1 less the cosine, from 0 to 2. None
+    where there is nothing to average.
     """
     pairs = [(query, question) for question, query in asked.values()]
     same = [(query, before[key][1]) for key, (_, query) in asked.items() if key in before]

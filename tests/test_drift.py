@@ -1,7 +1,10 @@
 """Query drift on hand-made predictions and a real encoder."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import torch
 import yaml
 from retrieval_world import tiny_retriever
 
@@ -9,9 +12,11 @@ from stages import drift
 from stages.drift import asked_in, describe, overlap
 from stages.errors import InputError
 from stages.records import read_json, write_jsonl
+from stages.reporting.drift import FIGURES
 
 PARAMS = {
     "iterations": {"1": {"previous": "0"}},
+    "compute": {"threads": 1},
     "compare": {"base": {"agent": "0", "retriever": "0"}, "x": {"agent": "1", "retriever": "0"}},
 }
 
@@ -33,9 +38,12 @@ def place(tmp_path, monkeypatch):
 
 def test_every_turn_is_measured(place):
     words = "--predictions data --retriever r0 --metrics metrics/drift.json"
+    torch.set_num_threads(2)
     drift.main(words.split())
+    assert torch.get_num_threads() == 1  # compute.threads
     figures = read_json("metrics/drift.json")
     assert list(figures) == ["0", "1"]
+    assert set(FIGURES) == set(figures["1"])  # the page names each, and no other
     first, second = figures["0"], figures["1"]
     assert (first["queries"], first["questions"], first["words_per_query"]) == (4, 2, 1.25)
     assert first["queries_of_both_turns"] == 0 and first["distance_to_previous_turn"] is None
@@ -64,3 +72,9 @@ def test_overlap_counts_words_of_the_query():
 def test_a_missing_prediction_file_is_named(place):
     with pytest.raises(InputError, match=r"none\.jsonl: cannot be read"):
         asked_in(place / "none.jsonl")
+
+
+@pytest.mark.parametrize("stage", ["drift", "report"])
+def test_a_change_of_scoring_measures_again(stage):
+    pipeline = yaml.safe_load((Path(__file__).parents[1] / "dvc.yaml").read_text())
+    assert "stages/scoring" in pipeline["stages"][stage]["deps"]

@@ -1,15 +1,18 @@
-"""How the agent's queries change over turns, as a stage of its own measured it."""
+"""How the agent's queries change over turns, as a stage of its own measured it: in this run, and
+in studies over seeds."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 
 from stages.records import read_json
+from stages.reporting.studies import Drift
 
 FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)
-    "questions": ("Questions", 0),
+    "questions": ("Questions with a query", 0),
     "queries": ("Queries", 0),
-    "searches": ("Searches per question", 2),
     "words_per_query": ("Words per query", 2),
     "overlap_with_question": ("Share of the query's words that the question has", 2),
     "distance_to_question": ("Distance from query to question", 3),
@@ -18,6 +21,14 @@ FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)
     "overlap_with_previous_turn": ("Share of words that the earlier query has", 2),
     "distance_to_previous_turn": ("Distance to the earlier query", 3),
 }
+
+MEANS = (  # of the figures that a study's table has
+    "words_per_query",
+    "equal_to_previous_turn",
+    "distance_to_question",
+    "distance_to_previous_turn",
+    "em",
+)
 
 
 def read_drift(path: Path) -> dict[str, dict[str, float | None]]:
@@ -35,3 +46,29 @@ def drift_table(drift: dict) -> list[tuple[str, list[str]]]:
         if any(value is not None for value in values):
             rows.append((name, ["–" if v is None else f"{v:.{digits}f}" for v in values]))
     return rows
+
+
+@dataclass(frozen=True)
+class DriftMean:
+    """Means over the seeds of a variant's turn; None where no seed has the figure."""
+
+    variant: str
+    turn: str
+    seeds: int
+    figures: dict[str, float | None]
+
+
+def drift_means(rows: list[Drift]) -> list[DriftMean]:
+    """One for each variant and turn, in the order of the rows."""
+    turns: dict[tuple[str, str], list[Drift]] = {}
+    for row in rows:
+        turns.setdefault((row.variant, row.turn), []).append(row)
+    return [
+        DriftMean(*key, len({row.seed for row in found}), {m: _mean(found, m) for m in MEANS})
+        for key, found in turns.items()
+    ]
+
+
+def _mean(rows: list[Drift], name: str) -> float | None:
+    values = [value for row in rows if (value := getattr(row, name)) is not None]
+    return fmean(values) if values else None

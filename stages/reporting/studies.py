@@ -3,7 +3,7 @@
 `NAME_contrasts.csv`: differences between variants over seeds; `NAME_price.csv`: what labels cost
 against what they gave; `NAME_accuracy.csv`: the judge's grades against those of a perfect one, and
 what they gave; `NAME_transfer.csv`: every agent with every retriever; `NAME_groups.csv`: what each
-group of questions gains. EM from 0 to 1.
+group of questions gains; `NAME_drift.csv`: how the queries change over turns. EM from 0 to 1.
 """
 
 from __future__ import annotations
@@ -100,12 +100,28 @@ class Transfer:
     searches: float
 
 
+@dataclass(frozen=True)
+class Drift:
+    """Queries of one turn of a run (stages/drift.py) and EM of its agent and retriever; None where
+    there was nothing to average, as in turn 0, which has no turn before."""
+
+    seed: int
+    variant: str
+    turn: str
+    words_per_query: float | None
+    equal_to_previous_turn: float | None
+    distance_to_question: float | None
+    distance_to_previous_turn: float | None
+    em: float | None
+
+
 TABLES = {
     "contrasts": Contrast,
     "price": Price,
     "accuracy": Accuracy,
     "transfer": Transfer,
     "groups": Group,
+    "drift": Drift,
 }
 
 
@@ -119,6 +135,7 @@ class Study:
     accuracy: list[Accuracy]
     transfer: list[Transfer]
     groups: list[Group]
+    drift: list[Drift]
 
 
 def read_studies(folder: Path) -> list[Study]:
@@ -137,6 +154,7 @@ def _rows(path: Path, kind: type) -> list:
     with open(path, encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
     reads: dict[str, Callable] = {"int": int, "float": float, "str": str, "bool": _truth}
+    reads["float | None"] = lambda text: None if text == "" else float(text)
     found = []
     for number, line in enumerate(lines, 2):
         cells = {}
@@ -144,7 +162,8 @@ def _rows(path: Path, kind: type) -> list:
             try:
                 cells[name] = reads[kind_of_cell](line[name])
             except (KeyError, TypeError, ValueError):
-                raise InputError(f"{path}:{number}: no {kind_of_cell} in column '{name}'") from None
+                wanted = kind_of_cell.removesuffix(" | None")
+                raise InputError(f"{path}:{number}: no {wanted} in column '{name}'") from None
         found.append(kind(**cells))
     return found
 
