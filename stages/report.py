@@ -47,9 +47,10 @@ def main(argv: list[str] | None = None) -> None:
     content = _content(args, params, results, steps, predictions)
 
     write_text(args.output / "index.html", render(content))
-    write_text(args.output / "pairs.csv", as_csv(pair_rows(results)))
-    write_text(args.plots, as_csv(turn_rows(results)))
-    write_json(args.metrics, summary(results, steps, content.breakdowns))
+    write_text(args.output / "pairs.csv", as_csv(pair_rows(results, content.unordered)))
+    write_text(args.plots, as_csv(turn_rows(results), ("turn", "em", "searches")))
+    counts = content.labelled.counts
+    write_json(args.metrics, summary(results, steps, content.breakdowns, counts))
     rebuild(results, params, steps, predictions, args.passages)
 
 
@@ -65,7 +66,12 @@ def _content(
     from stages.reporting.drift import read_drift
     from stages.reporting.labelled import read_labels
     from stages.reporting.page import Content
-    from stages.reporting.predictions import passages_by_id, read_metadata, shown_ids
+    from stages.reporting.predictions import (
+        passages_by_id,
+        read_metadata,
+        shown_ids,
+        unordered_sets,
+    )
     from stages.reporting.studies import read_studies
     from stages.tracking.rebuilding import sample
 
@@ -80,17 +86,19 @@ def _content(
     wanted = shown_ids(row for case in cases for row in (case.before, case.after))
     wanted |= {c.id for query in labelled.queries for c in query.candidates}
     samples = params.evaluate.bootstrap_samples
+    parts = [breakdown(two, predictions, metadata, params.seed, samples) for two in compared]
     return Content(
         results,
         steps,
         sides,
         cases,
-        [breakdown(two, predictions, metadata, params.seed, samples) for two in compared],
+        [part for part in parts if part.groups or part.recalls],
         labelled,
         read_studies(args.metrics_folder / "studies"),
         read_drift(args.metrics_folder / "drift.json"),
         sample(last, params.report.traces),
         passages_by_id(args.passages, wanted),
+        unordered_sets(metadata),
     )
 
 

@@ -18,6 +18,7 @@ from omegaconf import OmegaConf
 
 from stages import report, summary
 from stages.errors import InputError
+from stages.params import Pair
 from stages.records import read_json, read_jsonl, write_json, write_jsonl, write_text
 from stages.reporting.cases import choose_cases
 from stages.reporting.comparisons import difference, half_turns
@@ -197,6 +198,33 @@ def test_csv_and_json_repeat_the_evaluation(flywheel):
     assert headline["em"]["2"] == pytest.approx(float(turns[2]["em"]))
 
 
+def test_hop_recall_is_left_out_where_gold_passages_have_no_order(flywheel):
+    path = flywheel / "data/questions/test/relations.jsonl"
+    rows = read_jsonl(path)
+    rows[0]["metadata"]["supporting_titles"] = ["Title 1"]
+    write_jsonl(path, rows)
+    params = flywheel_files.params()
+    params.report.cases_per_kind = 6
+    OmegaConf.save(OmegaConf.structured(params), "params.yaml")
+    report.main(ARGUMENTS.split())
+    stored = read_json("metrics/evaluate/2.json")["sets"]
+    first = {name: f"{100 * s['first_query_recall']['3']:.1f}" for name, s in stored.items()}
+    hop = f"{100 * stored['indomain']['recall']['3']:.1f}"
+    text = text_of(flywheel)
+    *_, last = text.partition("First query @3")[2].split("Agent_2 + R_2", 1)
+    assert re.match(rf" indomain {hop} \S+ {first['indomain']} ", last)
+    assert re.search(rf" relations – – {first['relations']} ", last)
+    assert "relations: no recall@k, as this data" in text
+    assert "have no order (relations) are left out" in text
+    assert re.search(r"gold, hop \d", text) and re.search(r"gold +\d* ?Title", text)
+    with open(flywheel / "data/report/pairs.csv", newline="") as file:
+        cells = [row for row in csv.DictReader(file) if row["question_set"] == "relations"]
+    assert {row["recall_3"] for row in cells} == {""}
+    assert (
+        float(cells[-1]["first_query_recall_3"]) == stored["relations"]["first_query_recall"]["3"]
+    )
+
+
 def test_a_paired_difference_matches_questions_by_set_and_id():
     before = [{"set": s, "id": "1", "em": v} for s, v in (("a", 0), ("b", 1))]
     after = [{"set": s, "id": "1", "em": v} for s, v in (("b", 1), ("a", 1))]
@@ -234,6 +262,19 @@ def test_a_turn_that_got_worse_did_not_turn(flywheel):
     assert verdict(results(flywheel)) == "did not turn"
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+def test_a_run_that_nobody_compared_with_turn_0_says_so(flywheel, turns):
+    params = flywheel_files.params()
+    del params.compare["base"]
+    if turns == 1:
+        del params.iterations["2"], params.compare["agent2_r1"]
+    OmegaConf.save(OmegaConf.structured(params), "params.yaml")
+    report.main(ARGUMENTS.split())
+    assert read_json("metrics/report.json")["verdict"] == "was not compared with turn 0"
+    page = (flywheel / "data/report/index.html").read_text()
+    assert "<title>Agentic-R: the flywheel was not compared with turn 0</title>" in page
+
+
 def text_of(folder):
     tags = Tags()
     tags.feed((folder / "data/report/index.html").read_text())
@@ -255,11 +296,27 @@ def test_the_overview_says_in_three_sentences_what_came_of_it(flywheel):
     assert "this run need" in needed(run, steps) and "asks 80." in needed(run, steps)
 
 
+def test_a_half_turn_that_changed_nothing_does_not_say_how_many_questions_it_needs(flywheel):
+    for folder, kind in (("data/predictions", "jsonl"), ("metrics/evaluate", "json")):
+        same = flywheel / folder
+        shutil.copy(same / f"1.{kind}", same / f"agent1_r0.{kind}")
+    row = read_json("metrics/evaluate/agent1_r0.json")
+    write_json("metrics/evaluate/agent1_r0.json", row | {"retriever": "0"})
+    report.main(ARGUMENTS.split())
+    steps = read_json("metrics/report.json")["questions_needed"]
+    assert steps["1-0 to 1-1"] is None
+    rest = [steps[name] for name in ("0-0 to 1-0", "1-1 to 2-1", "2-1 to 2-2")]
+    assert f"need {min(rest):,} to {max(rest):,} questions" in text_of(flywheel)
+
+
 def test_the_json_holds_questions_needed_and_the_breakdown(flywheel):
     report.main(ARGUMENTS.split())
     headline = read_json("metrics/report.json")
     assert headline["questions_needed"].keys() == headline["steps"].keys()
     assert f"{headline['questions_needed']['0-0 to 2-2']:,}" in text_of(flywheel)
+    kinds = headline["labels"]["1"]
+    assert kinds["lower_grade"] == kinds["few_negatives"] == 1
+    assert sum(kinds.values()) == len(flywheel_files.LABELS)
     rows = [r for r in headline["breakdown"] if (r["pair"], r["by"]) == ("2", "namesakes")]
     stored = read_jsonl(flywheel / "data/predictions/2.jsonl")
     sixes = [row["em"] for row in stored if int(row["id"]) % 2]
@@ -299,8 +356,15 @@ def test_sections_are_there_only_with_their_files(flywheel):
         "agent,retriever,question_set,seeds,em,em_low,em_high,searches,unanswered\n"
         "scripted,bm25,all,3,0.625,0.6,0.65,2.0,\n",
     )
+    write_text(
+        studies / "turns_drift.csv",
+        "seed,variant,turn,words_per_query,equal_to_previous_turn,distance_to_question,"
+        "distance_to_previous_turn,em\n"
+        "0,full,0,4.5,,0.48,,0.59\n0,full,1,4.2,0.6,0.5,0.2,0.8\n1,full,1,4.4,0.7,0.6,0.3,0.9\n",
+    )
     report.main(ARGUMENTS.split())
     text = text_of(flywheel)
+    assert "full 0 1 4.50 – 0.480 – 59.0 full 1 2 4.30 65.0 0.550 0.250 85.0" in text
     assert "-8.8 points, clear -11.0 to -6.0" in text
     assert "+0.05 searches, not clear -0.01 to +0.11" in text
     assert "Pareto front" in text and "90,000" in text
@@ -357,6 +421,26 @@ def test_a_run_without_training_is_reported(flywheel):
     report.main(ARGUMENTS.split())
     assert read_json("metrics/report.json")["verdict"] == "was not asked to turn"
     assert "was not asked to turn" in (flywheel / "data/report/index.html").read_text()
+
+
+def test_a_run_without_a_flywheel_is_reported(flywheel):
+    params = flywheel_files.params()
+    params.iterations, params.compare = {}, {"bm25": Pair("0", "bm25")}
+    row = read_json("metrics/evaluate/agent1_bm25.json")
+    write_json("metrics/evaluate/bm25.json", row | {"agent": "0"})
+    shutil.copy("data/predictions/agent1_bm25.jsonl", "data/predictions/bm25.jsonl")
+    OmegaConf.save(OmegaConf.structured(params), "params.yaml")
+    report.main(ARGUMENTS.split())
+    assert (flywheel / "metrics/report.csv").read_text() == "turn,em,searches\n"
+
+
+@pytest.mark.parametrize("name", ["all", "mean"])
+def test_a_question_set_called_as_the_tables_call_them_all_is_an_error(flywheel, name):
+    row = read_json("metrics/evaluate/2.json")
+    row["sets"][name] = row["sets"].pop("relations")
+    write_json("metrics/evaluate/2.json", row)
+    with pytest.raises(InputError, match=rf"evaluate/2\.json: a question set is called '{name}'"):
+        report.main(ARGUMENTS.split())
 
 
 def test_figures_of_other_parameters_are_not_read(flywheel):

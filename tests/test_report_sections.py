@@ -2,6 +2,7 @@
 
 import csv
 import math
+import random
 import shlex
 from statistics import stdev
 from urllib.parse import parse_qs, unquote
@@ -15,11 +16,13 @@ from stages.records import write_json, write_text
 from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
 from stages.reporting.comparisons import Difference, difference
-from stages.reporting.drift import drift_table, read_drift
+from stages.reporting.drift import drift_means, drift_table, read_drift
 from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labels
 from stages.reporting.links import ask_command, trace_link
+from stages.reporting.predictions import unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
+from stages.scoring import bootstrap_interval
 
 BEFORE, AFTER = PairResult("before", "1", "0", {}), PairResult("after", "2", "2", {})
 
@@ -34,7 +37,7 @@ def row(name, em, *asked, set_name="a"):
 def test_the_questions_needed_are_those_of_a_paired_test():
     # Differences of +1, -1 in half of the questions: deviation 1 / sqrt(2), so 2.8^2 / 2 / 0.02^2.
     assert Difference(0, -1, 1, math.sqrt(0.5)).questions_needed == 9800
-    assert Difference(0, -1, 1, 0.0).questions_needed == 0
+    assert Difference(0, -1, 1, 0.0).questions_needed is None  # nobody knows
     old = [{"set": "a", "id": str(n), "em": n % 2} for n in range(10)]
     new = [{"set": "a", "id": str(n), "em": int(n > 4)} for n in range(10)]
     found = difference(old, new, "em", 0, 50)
@@ -85,10 +88,58 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
     assert len(rows) == 8  # each pair once: two groups of questions, two kinds of query
 
 
-def test_questions_that_tell_nothing_give_no_groups():
-    rows = [{"set": "a", "id": "1", "em": 1, "turns": []}]
+@pytest.mark.parametrize("label", [None, [2], {"a": 1}, "2", 2.5, True])
+def test_questions_that_tell_nothing_give_no_groups(label):
+    rows = [{"set": "a", "id": name, "em": 1, "turns": []} for name in "1234"]
+    both = {"before": rows, "after": rows}
+    assert breakdown((BEFORE, AFTER), both, {}, 0, 100).groups == []
+    told = {"1": label, "2": 10, "3": 9, "4": label}
+    metadata = {("a", name): {"hops": value} for name, value in told.items()}
+    found = breakdown((BEFORE, AFTER), both, metadata, 0, 100)
+    assert [(group.group, group.questions) for group in found.groups] == [("9", 1), ("10", 1)]
+    assert found.recalls == {}
+
+
+def test_a_hop_without_gold_passages_makes_nothing_ambiguous():
+    rows = [row("1", 1, ("where was kim born", ["x"], []), ("who wrote it", ["w"], ["w"]))]
+    assert gold_by_text(rows) == {"who wrote it": {frozenset({"w"})}}
     found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 100)
-    assert found.groups == [] and found.recalls == {}
+    assert (
+        list(found.recalls) == ["not ambiguous"] and found.recalls["not ambiguous"][0].queries == 1
+    )
+
+
+def test_the_interval_of_recall_draws_questions_with_all_of_their_queries():
+    def recall(rows):
+        found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 500)
+        return found.recalls["not ambiguous"][0]
+
+    draw = random.Random(0)
+    hits = [draw.random() < 0.6 for _ in range(60)]
+    asks = [(f"query {n}", ["g" if hit else "x"], ["g"]) for n, hit in enumerate(hits)]
+    single = recall([row(str(n), 1, ask) for n, ask in enumerate(asks)])
+    # one query a question: the bootstrap of a mean
+    assert (single.low, single.high) == bootstrap_interval([float(hit) for hit in hits], 0, 500)
+    # four queries that stand and fall together say no more than one
+    fourfold = recall([row(str(n), 1, *[ask] * 4) for n, ask in enumerate(asks)])
+    assert fourfold.queries == 4 * single.queries and fourfold.recall == single.recall
+    assert (fourfold.low, fourfold.high) == (single.low, single.high)
+
+
+def test_recall_is_named_by_the_depth_of_the_rankings():
+    rows = [row("1", 1, ("capital of z", ["x", "c"], ["c"]))]
+    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 100)
+    assert found.k == 2 and {r["k"] for r in breakdown_rows([found])} == {2}
+
+
+def test_sets_whose_gold_passages_have_no_order_are_left_out_of_recall():
+    kim = "where was kim born"
+    rows = [row("1", 1, (kim, ["k1"], ["k1"])), row("1", 1, (kim, ["x"], ["k2"]), set_name="b")]
+    metadata = {("a", "1"): {}, ("b", "1"): {"supporting_titles": ["Kim"]}}
+    assert unordered_sets(metadata) == ["b"]
+    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, metadata, 0, 100)
+    assert list(found.recalls) == ["not ambiguous"]  # b's reading of the text does not count
+    assert found.recalls["not ambiguous"][0].queries == 1
 
 
 @pytest.fixture
@@ -192,6 +243,35 @@ def test_studies_are_read_as_they_were_written(tmp_path):
 def test_a_bad_cell_of_a_study_is_named(tmp_path):
     table(tmp_path / "laptop_contrasts.csv", [CONTRAST, CONTRAST | {"low": "?"}])
     with pytest.raises(InputError, match=r"laptop_contrasts\.csv:3: no float in column 'low'"):
+        read_studies(tmp_path)
+
+
+DRIFT = {
+    "seed": 0,
+    "variant": "slow_ppo",
+    "turn": 1,
+    "queries": 100,
+    "words_per_query": 4.0,
+    "equal_to_previous_turn": 0.5,
+    "distance_to_question": 0.25,
+    "distance_to_previous_turn": 0.125,
+    "em": 0.75,
+}
+
+
+def test_drift_of_a_study_is_a_mean_over_seeds(tmp_path):
+    first = DRIFT | {"turn": 0, "equal_to_previous_turn": "", "distance_to_previous_turn": ""}
+    other = DRIFT | {"seed": 1, "words_per_query": 5.0, "equal_to_previous_turn": "", "em": 0.25}
+    table(tmp_path / "turns_drift.csv", [first, DRIFT, other])
+    (study,) = read_studies(tmp_path)
+    begin, turn = drift_means(study.drift)
+    assert (begin.variant, begin.turn, begin.seeds) == ("slow_ppo", "0", 1)
+    assert begin.figures["equal_to_previous_turn"] is None and begin.figures["em"] == 0.75
+    assert (turn.turn, turn.seeds) == ("1", 2)
+    assert (turn.figures["words_per_query"], turn.figures["em"]) == (4.5, 0.5)
+    assert turn.figures["equal_to_previous_turn"] == 0.5  # of the seed that has it
+    table(tmp_path / "turns_drift.csv", [first, DRIFT | {"em": "?"}])
+    with pytest.raises(InputError, match=r"turns_drift\.csv:3: no float in column 'em'"):
         read_studies(tmp_path)
 
 

@@ -4,7 +4,8 @@ A searched query text is ambiguous if several test questions asked it while no p
 them all: for such a query alone no ranking is right for everyone. What a question wants of a text
 is the gold passages of the hop at which it first asked it (hop h belongs to query h, as in
 stages/evaluation/recall.py), so a question that asks the same again makes nothing ambiguous. This
-reads gold passages only, so it holds for any corpus whose questions name them.
+reads gold passages only, so it holds for any corpus whose questions name them in the order of
+their hops; sets that name them without order are left out of it.
 """
 
 from __future__ import annotations
@@ -14,15 +15,13 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from stages.reporting.comparisons import Difference, difference
-from stages.reporting.predictions import Predictions
+from stages.reporting.predictions import Key, Predictions, unordered_sets
 from stages.reporting.results import PairResult
-from stages.scoring import bootstrap_interval
 
-SHOWN = 3  # the k of this recall@k
+SHOWN = 3  # the most that k of this recall@k is
 BY = {"hops": "Hops", "namesakes": "People of the same name"}  # keys of a question's metadata
 QUERIES = ("ambiguous", "not ambiguous")
 
-Key = tuple[str, str]  # question set, id
 Sides = tuple[PairResult, PairResult]
 
 
@@ -40,7 +39,8 @@ class Group:
 
 @dataclass(frozen=True)
 class Recall:
-    """Recall@3 of gold passages by one kind of query of a pair, with its 95 % interval."""
+    """Recall@k of gold passages by one kind of query of a pair, with the 95 % interval over the
+    questions that asked them."""
 
     queries: int
     recall: float
@@ -52,12 +52,15 @@ class Recall:
 class Breakdown:
     """Two pairs by group; `recalls`: kind of query -> before and after, None where none was asked.
 
-    Groups that the questions do not tell (no hops, namesakes or gold passages) are not there.
+    Groups that the questions do not tell (no hops, namesakes or gold passages) are not there;
+    neither are questions whose hops or namesakes are no integer. `k`: that of recall@k, SHOWN or
+    less where no ranking is as deep.
     """
 
     sides: Sides
     groups: list[Group]
     recalls: dict[str, tuple[Recall | None, Recall | None]]
+    k: int
 
     def by(self, key: str) -> list[Group]:
         """The groups by one key of the metadata."""
@@ -70,17 +73,24 @@ def breakdown(
     """Compare two pairs by group; what is ambiguous is said by the queries of all pairs."""
     rows = [predictions[pair.name] for pair in sides]
     groups = [group for by in BY for group in _groups(by, *rows, metadata, seed, samples)]
-    ambiguous = ambiguous_texts(row for part in predictions.values() for row in part)
-    each = [_recalls(part, ambiguous, seed, samples) for part in rows]
+    unordered = unordered_sets(metadata)
+    ordered = {
+        name: [row for row in part if row["set"] not in unordered]
+        for name, part in predictions.items()
+    }
+    ambiguous = ambiguous_texts(row for part in ordered.values() for row in part)
+    each = [_recalls(ordered[pair.name], ambiguous, seed, samples) for pair in sides]
     pairs = {kind: (each[0].get(kind), each[1].get(kind)) for kind in QUERIES}
-    return Breakdown(sides, groups, {k: pair for k, pair in pairs.items() if pair != (None, None)})
+    recalls = {kind: pair for kind, pair in pairs.items() if pair != (None, None)}
+    return Breakdown(sides, groups, recalls, min(SHOWN, _depth(rows)))
 
 
 def _groups(
     by: str, before: list[dict], after: list[dict], metadata: dict, seed: int, samples: int
 ) -> Iterator[Group]:
-    def label(row: dict) -> object:
-        return metadata.get((row["set"], row["id"]), {}).get(by)
+    def label(row: dict) -> int | None:
+        value = metadata.get((row["set"], row["id"]), {}).get(by)
+        return value if type(value) is int else None  # a data set may hold anything here
 
     for name in sorted({label(row) for row in before} - {None}):
         old, new = ([row for row in rows if label(row) == name] for rows in (before, after))
@@ -108,10 +118,12 @@ def gold_by_text(rows: Iterable[dict]) -> dict[str, set[frozenset[str]]]:
 
 
 def asked(row: dict) -> Iterator[tuple[str, list[str], list[str]]]:
-    """(query, ids of its ranking, ids of gold passages) of every hop for which one was asked."""
+    """(query, ids of its ranking, ids of gold passages) of every hop that has gold passages and for
+    which a query was asked."""
     asked = [turn for turn in row["turns"] if "ranked" in turn]
     for turn, gold in zip(asked, row.get("supporting_ids") or [], strict=False):
-        yield " ".join(turn["query"].casefold().split()), turn["ranked"], gold
+        if gold:
+            yield " ".join(turn["query"].casefold().split()), turn["ranked"], gold
 
 
 def hit(ranked: list[str], gold: list[str]) -> float:
@@ -119,16 +131,32 @@ def hit(ranked: list[str], gold: list[str]) -> float:
     return float(not set(gold).isdisjoint(ranked[:SHOWN]))
 
 
+def _depth(rows: Iterable[list[dict]]) -> int:
+    """Passages of the deepest ranking."""
+    return max((len(r) for part in rows for row in part for _, r, _ in asked(row)), default=0)
+
+
 def _recalls(rows: list[dict], ambiguous: set[str], seed: int, samples: int) -> dict[str, Recall]:
-    hits: dict[str, list[float]] = {}
+    hits: dict[str, dict[Key, list[float]]] = {}  # kind -> question -> 1 or 0 for each query
     for row in rows:
         for text, ranked, gold in asked(row):
-            kind = QUERIES[text not in ambiguous]
-            hits.setdefault(kind, []).append(hit(ranked, gold))
-    return {
-        kind: Recall(len(found), fmean(found), *bootstrap_interval(found, seed, samples))
-        for kind, found in hits.items()
-    }
+            kind = hits.setdefault(QUERIES[text not in ambiguous], {})
+            kind.setdefault((row["set"], row["id"]), []).append(hit(ranked, gold))
+    return {kind: _recall(list(found.values()), seed, samples) for kind, found in hits.items()}
+
+
+def _recall(questions: list[list[float]], seed: int, samples: int) -> Recall:
+    """The mean over queries; its interval draws questions again, each with all of its queries, as
+    the queries of one question stand or fall together."""
+    import numpy as np
+
+    sums = np.array([(sum(hits), len(hits)) for hits in questions])
+    draw = np.random.default_rng(seed)
+    drawn = [sums[draw.integers(len(sums), size=len(sums))].sum(axis=0) for _ in range(samples)]
+    hits, queries = np.transpose(drawn)
+    low, high = np.percentile(hits / queries, [2.5, 97.5])
+    found, asked_for = sums.sum(axis=0)
+    return Recall(int(asked_for), float(found / asked_for), float(low), float(high))
 
 
 def breakdown_rows(found: list[Breakdown]) -> list[dict]:
@@ -143,5 +171,5 @@ def breakdown_rows(found: list[Breakdown]) -> list[dict]:
             for pair, recall in zip(one.sides, recalls, strict=True):
                 if recall is not None:
                     row = {"pair": pair.name, "by": "query", "group": kind}
-                    rows[tuple(row.values())] = row | vars(recall)
+                    rows[tuple(row.values())] = row | {"k": one.k} | vars(recall)
     return list(rows.values())

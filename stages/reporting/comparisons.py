@@ -36,11 +36,14 @@ class Difference:
         return self.low > 0 or self.high < 0
 
     @property
-    def questions_needed(self) -> int:
+    def questions_needed(self) -> int | None:
         """Questions at which a mean difference of SEEN is clear in four of five runs.
 
-        The usual size of a paired test, ((1.96 + 0.84) * deviation / SEEN)^2.
+        The usual size of a paired test, ((1.96 + 0.84) * deviation / SEEN)^2; None where all
+        questions changed alike, or none did: they say nothing of the size.
         """
+        if not self.deviation:
+            return None
         return math.ceil(((LEVEL + POWER) * self.deviation / SEEN) ** 2)
 
 

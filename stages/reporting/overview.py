@@ -10,17 +10,21 @@ from stages.reporting.results import PairResult, Results
 
 TURNED, IN_PART, NOT_TURNED = "turned", "turned in part", "did not turn"
 NO_TURNS = "was not asked to turn"  # a run without training
+NOT_COMPARED = "was not compared with turn 0"  # the base agent with R_0 was not evaluated
 
 
 def verdict(results: Results) -> str:
     """`turned`: every turn has a higher mean EM and fewer searches a question than the one before;
-    `turned in part`: the last turn has a higher mean EM than turn 0; else `did not turn`."""
+    `turned in part`: the last turn has a higher mean EM than turn 0; else `did not turn`. Without
+    turns, or without figures of turn 0, it says that."""
     pairs = results.flywheel
     if not results.turns:
         return NO_TURNS
-    if len(pairs) > 1 and all(_better(a, b) for a, b in pairwise(pairs)):
+    if pairs[0].agent != "0":
+        return NOT_COMPARED
+    if all(_better(a, b) for a, b in pairwise(pairs)):
         return TURNED
-    if len(pairs) > 1 and pairs[-1].mean("em") > pairs[0].mean("em"):
+    if pairs[-1].mean("em") > pairs[0].mean("em"):
         return IN_PART
     return NOT_TURNED
 
@@ -56,7 +60,8 @@ def sentences(results: Results, steps: list[Step]) -> list[str]:
 
 def needed(results: Results, steps: list[Step]) -> str | None:
     """How many questions a half turn needs to show 2 EM points, against those that it has."""
-    numbers = [step.em.questions_needed for step in _halves(results, steps)]
+    each = (step.em.questions_needed for step in _halves(results, steps))
+    numbers = [number for number in each if number is not None]
     if not numbers:
         return None
     asked = sum(figures["questions"] for figures in results.pairs[0].sets.values())

@@ -17,7 +17,7 @@ from stages.reporting import links, plots
 from stages.reporting.breakdown import BY, Breakdown
 from stages.reporting.cases import KINDS, Case, gold_hops
 from stages.reporting.comparisons import Step
-from stages.reporting.drift import drift_table
+from stages.reporting.drift import drift_means, drift_table
 from stages.reporting.health import accounts, selection_rate, signatures, warnings
 from stages.reporting.labelled import KINDS as LABEL_KINDS
 from stages.reporting.labelled import Labelled
@@ -32,8 +32,9 @@ TEMPLATES = Path(__file__).parent / "templates"
 @dataclass(frozen=True)
 class Content:
     """All that the page shows. `cases` follow questions through the pairs `sides`; `traced` are
-    predictions that MLflow has traces of; `passages` are those that the page shows, by id. A
-    section without content is left out."""
+    predictions that MLflow has traces of; `passages` are those that the page shows, by id;
+    `unordered` names the sets whose gold passages have no order. A section without content is left
+    out."""
 
     results: Results
     steps: list[Step]
@@ -45,6 +46,7 @@ class Content:
     drift: dict[str, dict] = field(default_factory=dict)
     traced: list[dict] = field(default_factory=list)
     passages: dict[str, Passage] = field(default_factory=dict)
+    unordered: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -81,10 +83,11 @@ def render(content: Content) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"percent": percent, "signed": signed, "count": "{:,}".format}
+    environment.filters |= {"fixed": fixed}
     environment.filters["zipped"] = lambda values: [(value, value) for value in values]
     environment.globals |= {"cell": cell, "best": best, "matrix": matrix, "links": links}
     environment.globals |= {"agent_label": agent_label, "retriever_name": retriever_name}
-    environment.globals |= {"gold_hops": gold_hops}
+    environment.globals |= {"gold_hops": gold_hops, "drift_means": drift_means}
     results = content.results
     script = (TEMPLATES / "filter.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(
@@ -122,6 +125,11 @@ def _hash(script: str) -> str:
 def percent(value: float | None) -> str:
     """A share as per cent with one digit."""
     return "–" if value is None else f"{100 * value:.1f}"
+
+
+def fixed(value: float | None, digits: int) -> str:
+    """A figure with so many digits."""
+    return "–" if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float, digits: int = 1) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from stages.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
@@ -10,6 +10,7 @@ from stages.reporting.results import Results
 
 KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches", "stop")
 
+Key = tuple[str, str]  # question set, id
 Predictions = dict[str, list[dict]]  # pair name -> trajectories of all question sets
 
 
@@ -37,10 +38,16 @@ def passages_by_id(path: Path, wanted: Collection[str]) -> dict[str, Passage]:
     }
 
 
-def read_metadata(folder: Path) -> dict[tuple[str, str], dict]:
+def read_metadata(folder: Path) -> dict[Key, dict]:
     """What the question sets in `folder` say of each question, by (set, id)."""
     return {
         (file.stem, question.id): question.metadata
         for file in sorted(folder.glob("*.jsonl"))
         for question in read_questions(file)
     }
+
+
+def unordered_sets(metadata: Mapping[Key, dict]) -> list[str]:
+    """The sets that name supporting passages by title (stages/sources/questions.py), as HotpotQA
+    does: in no order, so that nobody knows which query should have found which."""
+    return sorted({name for (name, _), known in metadata.items() if "supporting_titles" in known})

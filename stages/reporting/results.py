@@ -25,6 +25,7 @@ TURN_STAGES = (
     "retriever",
     "health",
 )
+NAMES_OF_TABLES = ("all", "mean")  # what tables call all question sets together
 CURVE_STAGES = ("agent", "retriever")
 
 
@@ -126,6 +127,12 @@ def _pair_names(params: Params) -> list[str]:
 
 def _pair(path: Path, name: str) -> PairResult:
     row = read_json(path)
+    for taken in NAMES_OF_TABLES:
+        if taken in row["sets"]:
+            raise InputError(
+                f"{path}: a question set is called '{taken}', as tables call all sets together: "
+                "give its file in 'questions.source' another name"
+            )
     return PairResult(name, row["agent"], row["retriever"], row["sets"])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Collection, Mapping, Sequence
 
 from stages.reporting.breakdown import Breakdown, breakdown_rows
 from stages.reporting.comparisons import Difference, Step
@@ -27,14 +28,17 @@ PAIR_COLUMNS = (
 )
 
 
-def pair_rows(results: Results) -> list[dict]:
-    """Tidy: one row for each pair and question set."""
+def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
+    """Tidy: one row for each pair and question set; no recall by hop for `unordered` sets."""
     rows = []
     for pair in results.pairs:
         for name, figures in pair.sets.items():
             row = {"agent": pair.agent, "retriever": pair.retriever, "question_set": name}
             row |= {column: figures[column] for column in PAIR_COLUMNS}
-            row |= {f"recall_{k}": value for k, value in figures["recall"].items()}
+            by_hop = {} if name in unordered else figures["recall"]
+            row |= {f"recall_{k}": by_hop.get(k) for k in figures["recall"]}
+            first = figures["first_query_recall"]
+            row |= {f"first_query_recall_{k}": value for k, value in first.items()}
             rows.append(row)
     return rows
 
@@ -50,11 +54,18 @@ def turn_rows(results: Results) -> list[dict]:
     return rows
 
 
-def summary(results: Results, steps: list[Step], groups: list[Breakdown]) -> dict:
+def summary(
+    results: Results,
+    steps: list[Step],
+    groups: list[Breakdown],
+    labels: Mapping[str, Mapping[str, int]],
+) -> dict:
     """The few figures that tell runs apart, for `dvc metrics` and `dvc exp show`.
 
     EM and F1 from 0 to 1, means over question sets, by turn; half turns with their intervals, and
-    the questions it takes to see 2 EM points of each; `breakdown`, a list, is for other readers.
+    the questions it takes to see 2 EM points of each (None where no question changed); `labels`:
+    turn -> kind of query (stages/reporting/labelled.py) -> their number; `breakdown`, a list, is
+    for other readers.
     """
     pairs = {pair.agent: pair for pair in results.flywheel}
     return {
@@ -67,6 +78,7 @@ def summary(results: Results, steps: list[Step], groups: list[Breakdown]) -> dic
             _name(s): {"em": _interval(s.em), "searches": _interval(s.searches)} for s in steps
         },
         "questions_needed": {_name(s): s.em.questions_needed for s in steps},
+        "labels": {turn: dict(counts) for turn, counts in labels.items()},
         "breakdown": breakdown_rows(groups),
     }
 
@@ -80,10 +92,11 @@ def _interval(difference: Difference) -> dict:
     return {"mean": difference.mean, "low": difference.low, "high": difference.high}
 
 
-def as_csv(rows: list[dict]) -> str:
-    """Rows with the same keys as CSV text, one line a row; floats in full."""
+def as_csv(rows: list[dict], columns: Sequence[str] = ()) -> str:
+    """Rows with the same keys as CSV text, one line a row; floats in full. `columns` make the
+    header where there are no rows."""
     stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(stream, list(rows[0]) if rows else columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
