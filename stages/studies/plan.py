@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.errors import InputError
@@ -22,7 +22,7 @@ class Experiment:
     @property
     def name(self) -> str:
         """The experiment's name in DVC; studies that share a variant share its experiments."""
-        return f"{self.variant.replace('_', '-')}-seed{self.seed}"
+        return f"{_dashed(self.variant)}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,20 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments variant by variant; `price`, `transfer` and `accuracy` name the variants of those
-    tables, `groups` the contrasts that are also shown by group of questions."""
+    """Experiments variant by variant; `price`, `transfer`, `accuracy` and `drift` name the variants
+    of those tables, `groups` the contrasts that are also shown by group of questions."""
 
     name: str
     experiments: list[Experiment]
     contrasts: list[Contrast]
-    price: list[str] = field(default_factory=list)
-    transfer: list[str] = field(default_factory=list)
-    groups: list[str] = field(default_factory=list)
-    accuracy: list[str] = field(default_factory=list)
+    price: tuple[str, ...] = ()
+    transfer: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    accuracy: tuple[str, ...] = ()
+    drift: tuple[str, ...] = ()
+
+
+TABLES = ("price", "transfer", "accuracy", "drift")  # keys that list variants
 
 
 def read_study(path: Path) -> Study:
@@ -64,44 +68,90 @@ def read_study(path: Path) -> Study:
     two share its experiments.
     """
     row = read_yaml(path)
-    try:
-        variants = {name: tuple(overrides) for name, overrides in row["variants"].items()}
-        found = Study(
-            path.stem,
-            [
-                Experiment(variant, int(seed), overrides, tuple(row.get("targets", ())))
-                for variant, overrides in variants.items()
-                for seed in row["seeds"]
-            ],
-            [
-                Contrast(one["name"], Side(*one["after"]), Side(*one["before"]))
-                for one in row.get("contrasts", [])
-            ],
-            list(row.get("price", [])),
-            list(row.get("transfer", [])),
-            list(row.get("groups", [])),
-            list(row.get("accuracy", [])),
-        )
-    except (KeyError, TypeError, AttributeError, ValueError):
-        raise InputError(
-            f"{path}: expected 'seeds' (a list), 'variants' (lists of overrides by name) and "
-            "'contrasts' (a list of: name, after and before, each [variant, agent, retriever])"
-        ) from None
-    named = [side.variant for c in found.contrasts for side in (c.after, c.before)]
-    for variant in [*named, *found.price, *found.transfer, *found.accuracy]:
+    variants, targets = _variants(path, row), _texts(path, row, "targets")
+    contrasts = [_contrast(path, one) for one in _list(path, row, "contrasts")]
+    shown = {key: _texts(path, row, key) for key in (*TABLES, "groups")}
+    sides = [side.variant for c in contrasts for side in (c.after, c.before)]
+    for variant in [*sides, *(name for key in TABLES for name in shown[key])]:
         if variant not in variants:
             raise InputError(f"{path}: has no variant '{variant}'")
-    for name in found.groups:
-        if name not in [contrast.name for contrast in found.contrasts]:
+    names = [contrast.name for contrast in contrasts]
+    if len({*names}) < len(names):
+        raise InputError(f"{path}: two contrasts have the same name")
+    for name in shown["groups"]:
+        if name not in names:
             raise InputError(f"{path}: 'groups' names '{name}', which is no contrast")
-    _check_shared(path, variants)
+    _check_shared(path, variants, targets)
+    experiments = [
+        Experiment(variant, seed, overrides, targets)
+        for variant, overrides in variants.items()
+        for seed in _seeds(path, row)
+    ]
+    return Study(path.stem, experiments, contrasts, **shown)
+
+
+def _variants(path: Path, row: object) -> dict[str, tuple[str, ...]]:
+    variants = row.get("variants") if isinstance(row, dict) else None
+    if not isinstance(variants, dict) or not all(isinstance(name, str) for name in variants):
+        raise InputError(f"{path}: expected 'seeds' (a list) and 'variants' (by name)")
+    found, names = {name: _texts(path, variants, name) for name in variants}, {}
+    for name in found:
+        if names.setdefault(_dashed(name), name) != name:
+            other = names[_dashed(name)]
+            raise InputError(f"{path}: experiments of '{other}' and '{name}' have the same names")
     return found
 
 
-def _check_shared(path: Path, variants: dict[str, tuple[str, ...]]) -> None:
+def _seeds(path: Path, row: dict) -> list[int]:
+    seeds = _list(path, row, "seeds")
+    if not seeds or any(type(seed) is not int for seed in seeds) or len({*seeds}) < len(seeds):
+        raise InputError(f"{path}: 'seeds' must be a list of whole numbers, each of them once")
+    return seeds
+
+
+def _contrast(path: Path, row: object) -> Contrast:
+    """One contrast; turns may be written as numbers."""
+    sides = [row.get(key) for key in ("after", "before")] if isinstance(row, dict) else []
+    parts = [part for side in sides for part in (side if isinstance(side, list) else [])]
+    three = all(isinstance(side, list) and len(side) == 3 for side in sides)
+    if not sides or not three or not all(type(p) in (str, int) for p in [row.get("name"), *parts]):
+        raise InputError(
+            f"{path}: 'contrasts' must be a list of: name, after and before, the last two each "
+            f"[variant, agent, retriever]; found {row}"
+        )
+    return Contrast(str(row["name"]), *(Side(*map(str, side)) for side in sides))
+
+
+def _list(path: Path, row: dict, key: str) -> list:
+    found = row.get(key, [])
+    if not isinstance(found, list):
+        raise InputError(f"{path}: '{key}' must be a list")
+    return found
+
+
+def _texts(path: Path, row: dict, key: str) -> tuple[str, ...]:
+    found = _list(path, row, key)
+    if not all(isinstance(text, str) for text in found):
+        raise InputError(f"{path}: '{key}' must be a list of texts")
+    return tuple(found)
+
+
+def _check_shared(
+    path: Path, variants: dict[str, tuple[str, ...]], targets: tuple[str, ...]
+) -> None:
+    """InputError if an experiment of another study has the name of one here and is another."""
+    here = {_dashed(name): (overrides, {*targets}) for name, overrides in variants.items()}
     for other in sorted(path.parent.glob("*.yaml")):
         row = read_yaml(other)
-        theirs = row.get("variants") if isinstance(row, dict) else None
-        for name, overrides in (theirs or {}).items():
-            if name in variants and tuple(overrides) != variants[name]:
-                raise InputError(f"{path}: the variant '{name}' is another one in {other}")
+        if not isinstance(row, dict) or "variants" not in row:
+            continue  # no study
+        stages = {*_texts(other, row, "targets")}
+        for name, overrides in _variants(other, row).items():
+            if here.get(_dashed(name), (overrides, stages)) != (overrides, stages):
+                raise InputError(
+                    f"{path}: the variant '{name}' is another one in {other}, or has other targets"
+                )
+
+
+def _dashed(variant: str) -> str:
+    return variant.replace("_", "-")
