@@ -1,7 +1,8 @@
 """DVC experiments by name: run those that are missing, read what they left in git and the cache.
 
 An experiment belongs to the commit that it was started from, so a table never mixes code of two
-commits. `--temp` runs it in a copy of the checkout: the working tree stays as it is.
+commits. `--temp` runs it in a copy of the checkout: the working tree stays as it is. DVC takes
+uncommitted changes along into that copy, so none may be there when an experiment starts.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import yaml
 from stages.errors import InputError
 from stages.records import read_jsonl
 from stages.studies.plan import Experiment
+
+NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads
 
 
 def git(*arguments: str) -> str | None:
@@ -40,18 +43,23 @@ def revision(experiment: Experiment) -> str | None:
     return git("rev-parse", "--verify", "--quiet", reference)
 
 
-def run(experiment: Experiment) -> str:
-    """Run the experiment unless it is there; returns its commit. InputError if it fails."""
-    known = revision(experiment)
-    if known is not None:
-        return known
+def run(experiment: Experiment) -> None:
+    """Run the experiment unless it is there. InputError if it fails, or if tracked files other than
+    documents and studies differ from the commit."""
+    if revision(experiment) is not None:
+        return
+    changed = git("diff", "--name-only", "HEAD", "--", ".", *NO_CODE)
+    if changed:
+        raise InputError(
+            f"{', '.join(changed.splitlines())}: not as in the commit that {experiment.name} would "
+            "be filed under; commit or restore first"
+        )
     command = ["dvc", "exp", "run", "--temp", "--name", experiment.name]
     for override in (f"seed={experiment.seed}", *experiment.overrides):
         command += ["--set-param", override]
     command += experiment.targets
     if subprocess.run(command, check=False).returncode:
         raise InputError(f"the experiment {experiment.name} failed: see above")
-    return revision(experiment) or head()  # DVC keeps no experiment that changed nothing
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,14 @@ class Finished:
             for name, pair in self.params["compare"].items()
         }
         return compared | {(turn, turn): turn for turn in self.params["iterations"]}
+
+    def pair(self, agent: str, retriever: str) -> str:
+        """The name of an evaluated pair. InputError if it has none."""
+        if (agent, retriever) not in self.pairs:
+            raise InputError(
+                f"{self.experiment.name}: has no pair of agent {agent} and retriever {retriever}"
+            )
+        return self.pairs[agent, retriever]
 
     def metrics(self, path: str) -> dict:
         """A JSON file of figures."""
@@ -104,16 +120,19 @@ class Finished:
         """Where the cache has a file that is an output, or lies in one that is a folder."""
         for output in (path, *map(str, Path(path).parents)):
             digest = self._outputs.get(output)
-            if digest is None:
-                continue
-            place = _cache_path(digest)
-            if output != path:
-                inside = {entry["relpath"]: entry["md5"] for entry in json.loads(place.read_text())}
-                place = _cache_path(inside[str(Path(path).relative_to(output))])
-            if not place.exists():
-                raise InputError(f"{path} of {self.experiment.name}: not in DVC's cache; fetch it")
-            return place
+            if digest is not None and output != path:
+                manifest = json.loads(self._place(output, digest).read_text())
+                inside = {entry["relpath"]: entry["md5"] for entry in manifest}
+                digest = inside.get(str(Path(path).relative_to(output)))
+            if digest is not None:
+                return self._place(path, digest)
         raise InputError(f"{path}: no output of {self.experiment.name}")
+
+    def _place(self, path: str, digest: str) -> Path:
+        place = Path(_repository().cache.local.oid_to_path(digest))
+        if not place.exists():
+            raise InputError(f"{path} of {self.experiment.name}: not in DVC's cache; fetch it")
+        return place
 
 
 @functools.cache
@@ -121,7 +140,3 @@ def _repository():
     from dvc.repo import Repo
 
     return Repo()
-
-
-def _cache_path(digest: str) -> Path:
-    return Path(_repository().cache.local.oid_to_path(digest))
