@@ -9,14 +9,20 @@ seeds such an interval is too narrow rather than too wide: see the number of see
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
+from stages.errors import InputError
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
 
+if TYPE_CHECKING:
+    import numpy as np
+
 SAMPLES = 2000
+ALL = "all"  # the question set that stands for all
 MEASURES = ("em", "searches")
 Values = dict[str, list[float]]  # question set -> a value for each question
 
@@ -46,21 +52,35 @@ class Interval:
 
 def interval(seeds: list[list[float]]) -> Interval:
     """The interval of the mean over seeds of the mean over questions; one list a seed."""
+    each = [fmean(values) for values in seeds]
+    low, high = bounds([[values] for values in seeds], lambda values: values.mean(axis=-1))
+    return Interval(fmean(each), low, high, median(each), len(seeds))
+
+
+def bounds(
+    seeds: list[list[list[float]]], figure: Callable[..., np.ndarray]
+) -> tuple[float, float]:
+    """The central 95 % of the mean over seeds of a figure of their questions.
+
+    A seed is a list of columns with a number for each question; `figure` takes the columns as
+    arrays (resample, question) and gives one number a resample, NaN where it has none: such a
+    seed is left out of that resample.
+    """
     import numpy as np
 
     draw = np.random.default_rng(0)
     count = len(seeds)
-    means = np.empty((count, count, SAMPLES))  # seed, place in the resample, resample
-    for number, values in enumerate(seeds):
-        data = np.asarray(values, dtype=np.float64)
+    figures = np.empty((count, count, SAMPLES))  # seed, place in the resample, resample
+    for number, columns in enumerate(seeds):
+        data = [np.asarray(column, dtype=np.float64) for column in columns]
         for place in range(count):
-            chosen = draw.integers(len(data), size=(SAMPLES, len(data)))
-            means[number, place] = data[chosen].mean(axis=1)
+            chosen = draw.integers(len(data[0]), size=(SAMPLES, len(data[0])))
+            figures[number, place] = figure(*(column[chosen] for column in data))
     picked = draw.integers(count, size=(count, SAMPLES))
     places, resamples = np.arange(count)[:, None], np.arange(SAMPLES)
-    low, high = np.percentile(means[picked, places, resamples].mean(axis=0), [2.5, 97.5])
-    each = [fmean(values) for values in seeds]
-    return Interval(fmean(each), float(low), float(high), median(each), count)
+    found = np.ma.masked_invalid(figures[picked, places, resamples]).mean(axis=0)
+    low, high = np.percentile(found.compressed(), [2.5, 97.5])
+    return float(low), float(high)
 
 
 def contrast_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
@@ -117,23 +137,33 @@ def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Valu
 
 def measured(one: Finished, side: Side, measure: str) -> dict[tuple[str, str], float]:
     """(question set, id) -> `measure` of a pair's prediction."""
-    figures = _predicted(one, one.pairs[side.agent, side.retriever])
+    figures = _predicted(one, one.pair(side.agent, side.retriever))
     return {question: values[measure] for question, values in figures.items()}
 
 
 @functools.cache
 def _predicted(one: Finished, name: str) -> dict[tuple[str, str], dict[str, float]]:
-    """(question set, id) -> the measures of a pair's prediction; a file serves many contrasts."""
-    return {
+    """(question set, id) -> the measures of a pair's prediction; a file serves many contrasts.
+
+    InputError for a question set whose name stands for all sets in the tables.
+    """
+    path = f"data/predictions/{name}.jsonl"
+    found = {
         (row["set"], row["id"]): {measure: float(row[measure]) for measure in MEASURES}
-        for row in one.rows(f"data/predictions/{name}.jsonl")
+        for row in one.rows(path)
     }
+    if any(question_set == ALL for question_set, _ in found):
+        raise InputError(
+            f"{path} of {one.experiment.name}: a question set is called '{ALL}', which stands for "
+            "all sets in the tables; give it another name"
+        )
+    return found
 
 
 def _by_set(seeds: list[Values]) -> dict[str, list[list[float]]]:
     """Question set, or "all" -> the values of each seed."""
     sets: Iterable[str] = dict.fromkeys(name for values in seeds for name in values)
-    found = {"all": [[v for part in values.values() for v in part] for values in seeds]}
+    found = {ALL: [[v for part in values.values() for v in part] for values in seeds]}
     found |= {name: [values[name] for values in seeds if name in values] for name in sets}
     return found if seeds else {}
 

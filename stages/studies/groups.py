@@ -1,76 +1,120 @@
 """Which questions gain, over seeds: EM by hops and namesakes, recall by whether the query is
-ambiguous (see stages/reporting/breakdown.py for what that means)."""
+ambiguous (see stages/reporting/breakdown.py for what that means).
+
+The two pairs of a contrast ask different queries, so each side's queries count by their own kind.
+What is ambiguous is said by the queries of both pairs together. The queries of a question are not
+independent: intervals resample questions, each with all that both sides asked for it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from statistics import fmean, median
 
+from stages.errors import InputError
 from stages.reporting.breakdown import SHOWN, ambiguous_texts, asked, hit
-from stages.studies.contrasts import both_ran, experiments_by_seed, interval
+from stages.studies.contrasts import Interval, both_ran, bounds, experiments_by_seed
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
 
-Groups = dict[tuple[str, str], list[float]]  # (measure, group) -> a difference for each member
-OF = {"em": "questions", f"recall_{SHOWN}": "queries"}
+RECALL = f"recall_{SHOWN}"
+OF = {"em": "questions", RECALL: "queries"}
 NAMES = {"hops": ("{} hop", "{} hops"), "namesakes": ("{} namesake", "{} namesakes")}
+KINDS = ("ambiguous", "unambiguous")  # queries
+
+Group = tuple[str, str, int]  # measure, key of the metadata or kind of query, number of hops, ...
+Question = tuple[float, int, float, int]  # sum and number of `after`'s values, of `before`'s
 
 
 def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
-    """A row for each contrast and group that its questions tell; differences from -1 to 1."""
+    """A row for each contrast and group that its questions tell; differences from -1 to 1.
+
+    `count` is how many questions or queries `after` has, `count_before` how many `before`.
+    """
     seeds = experiments_by_seed(finished)
     return [row for contrast in contrasts for row in _rows(contrast, seeds)]
 
 
 def _rows(contrast: Contrast, seeds: list[dict[str, Finished]]) -> Iterable[dict]:
     each = [_groups(contrast, seed) for seed in seeds if both_ran(contrast, seed)]
-    for measure, group in sorted({key for groups in each for key in groups}):
-        values = [groups[measure, group] for groups in each if (measure, group) in groups]
-        yield {
-            "contrast": contrast.name,
-            "measure": measure,
-            "group": group,
-            "of": OF[measure],
-            "count": sum(map(len, values)),
-            **interval(values).row(),
-        }
+    for group in sorted({group for groups in each for group in groups}):
+        columns = [list(zip(*groups[group], strict=True)) for groups in each if group in groups]
+        columns = [seed for seed in columns if sum(seed[1]) and sum(seed[3])]
+        if columns:
+            measure, by, value = group
+            yield {
+                "contrast": contrast.name,
+                "measure": measure,
+                "group": NAMES[by][value != 1].format(value) if by in NAMES else f"{by} query",
+                "of": OF[measure],
+                "count": sum(sum(seed[1]) for seed in columns),
+                "count_before": sum(sum(seed[3]) for seed in columns),
+                **gap_interval(columns).row(),
+            }
 
 
-def _groups(contrast: Contrast, seed: dict[str, Finished]) -> Groups:
-    """What one seed's `after` has more of than its `before`, by group."""
+def gap_interval(seeds: list[list[list[float]]]) -> Interval:
+    """The interval of the mean over seeds of `after`'s mean less `before`'s.
+
+    A seed is four columns, one number a question: sum and number of `after`'s values, and of
+    `before`'s. Neither number may be 0 for all questions of a seed.
+    """
+    import numpy as np
+
+    def gap(*columns):
+        new, news, old, olds = (column.sum(axis=-1) for column in columns)
+        return new / news - old / olds
+
+    each = [float(gap(*map(np.asarray, columns))) for columns in seeds]
+    with np.errstate(invalid="ignore"):  # a resample may hold no value of one side
+        return Interval(fmean(each), *bounds(seeds, gap), median(each), len(seeds))
+
+
+def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[Group, list[Question]]:
+    """The questions that one seed's `after` and `before` were both asked, by group."""
     after, before = (_predictions(side, seed) for side in (contrast.after, contrast.before))
     both = [(after[key], before[key]) for key in after if key in before]
     metadata = _metadata(seed[contrast.after.variant], {name for name, _ in after})
-    found: Groups = {}
+    ambiguous = ambiguous_texts(row for rows in both for row in rows)
+    found: dict[Group, list[Question]] = {}
     for new, old in both:
-        known = metadata[new["set"], new["id"]]
-        for by, name in NAMES.items():
-            if by in known:
-                value = float(new["em"]) - float(old["em"])
-                group = name[known[by] != 1].format(known[by])
-                found.setdefault(("em", group), []).append(value)
-    for group, value in _recalls(both):
-        found.setdefault((f"recall_{SHOWN}", group), []).append(value)
+        for by, value in metadata[new["set"], new["id"]].items():
+            question = float(new["em"]), 1, float(old["em"]), 1
+            found.setdefault(("em", by, value), []).append(question)
+        hits = [_hits(row, ambiguous) for row in (new, old)]
+        for kind in KINDS:
+            question = tuple(figure(side[kind]) for side in hits for figure in (sum, len))
+            if question[1] or question[3]:
+                found.setdefault((RECALL, kind, 0), []).append(question)
     return found
 
 
-def _recalls(both: list[tuple[dict, dict]]) -> Iterable[tuple[str, float]]:
-    """(group, difference of recall) of every hop that both pairs asked for."""
-    ambiguous = ambiguous_texts(row for rows in both for row in rows)
-    for rows in both:
-        for (text, *new), (_, *old) in zip(*map(asked, rows), strict=False):
-            kind = "ambiguous" if text in ambiguous else "unambiguous"
-            yield f"{kind} query", hit(*new) - hit(*old)
+def _hits(row: dict, ambiguous: set[str]) -> dict[str, list[float]]:
+    """Kind of query -> whether each hop's query of that kind found its passage."""
+    hits: dict[str, list[float]] = {kind: [] for kind in KINDS}
+    for text, ranked, gold in asked(row):
+        hits[KINDS[text not in ambiguous]].append(hit(ranked, gold))
+    return hits
 
 
 def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], dict]:
     one = seed[side.variant]
-    name = one.pairs[side.agent, side.retriever]
+    name = one.pair(side.agent, side.retriever)
     return {(row["set"], row["id"]): row for row in one.rows(f"data/predictions/{name}.jsonl")}
 
 
-def _metadata(one: Finished, sets: set[str]) -> dict[tuple[str, str], dict]:
-    return {
-        (name, row["id"]): row.get("metadata") or {}
-        for name in sets
-        for row in one.rows(f"data/questions/test/{name}.jsonl")
-    }
+def _metadata(one: Finished, sets: set[str]) -> dict[tuple[str, str], dict[str, int]]:
+    """(question set, id) -> hops and namesakes, as far as the question tells them."""
+    found: dict[tuple[str, str], dict[str, int]] = {}
+    for name in sets:
+        path = f"data/questions/test/{name}.jsonl"
+        for row in one.rows(path):
+            known = row.get("metadata") or {}
+            found[name, row["id"]] = told = {by: known[by] for by in NAMES if by in known}
+            for by, value in told.items():
+                if type(value) is not int:
+                    raise InputError(
+                        f"{path} of {one.experiment.name}: 'metadata.{by}' of {row['id']} is no "
+                        f"whole number ({value!r}); a study of it cannot have 'groups'"
+                    )
+    return found
