@@ -2,8 +2,10 @@
 
 import csv
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,13 @@ from stages import study
 from stages.compose import compose
 from stages.errors import InputError
 from stages.params import load_params
-from stages.studies.contrasts import interval
+from stages.studies import experiments
+from stages.studies.contrasts import interval, measured
 from stages.studies.experiments import Finished, revision
+from stages.studies.groups import gap_interval, group_rows
 from stages.studies.markdown import accuracy, fill, medians, pairs
-from stages.studies.plan import read_study
-from stages.studies.tables import accuracy_rows
+from stages.studies.plan import Contrast, Experiment, Side, read_study
+from stages.studies.tables import _judge_accuracy, accuracy_rows
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
@@ -53,8 +57,13 @@ json.dump(costs, open("metrics/correctness/1.json", "w"))
 counts = {"in": 4, "positive_selection_rate": 0.5, "instances": 2}
 json.dump(counts, open("metrics/pairs/1.json", "w"))
 json.dump({"uniform_share": 0.0}, open("metrics/relevance/1.json", "w"))
+moved = {"queries": 10, "questions": 9, "words_per_query": 4 + params["seed"]}
+moved |= {"overlap_with_question": 0.5, "distance_to_question": 0.25, "queries_of_both_turns": 8}
+moved |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
+json.dump({"1": moved | {"distance_to_previous_turn": None}}, open("metrics/drift.json", "w"))
 """
 METRICS = [f"metrics/{name}/1.json" for name in ("evaluate", "correctness", "pairs", "relevance")]
+METRICS.append("metrics/drift.json")
 PIPELINE = {
     "stages": {
         "evaluate": {
@@ -82,6 +91,7 @@ contrasts:
 price: [full, no_gac]
 transfer: [full, no_gac]
 groups: [without GAC]
+drift: [full]
 """
 README = """# Title
 <!-- results laptop -->
@@ -95,6 +105,11 @@ old
 <!-- /results laptop transfer -->
 <!-- results laptop groups -->
 <!-- /results laptop groups -->
+<!-- results laptop drift -->
+<!-- /results laptop drift -->
+<!-- results laptop accuracy -->
+stale
+<!-- /results laptop accuracy -->
 end
 """
 
@@ -128,11 +143,24 @@ def table(folder, name="laptop"):
         return list(csv.DictReader(file))
 
 
-def test_a_study_is_run_once_and_collected_from_its_experiments(project):
+def test_a_study_is_run_once_and_collected_from_its_experiments(project, capsys):
+    former = project / "metrics/studies/laptop_contrasts.csv"
+    former.parent.mkdir(parents=True)
+    former.write_text("of a former state\n")
     study.main(["--study", "laptop.yaml", "--variants", "no_gac", "--seeds", "1"])
     assert [row["em"] for row in table(project)] == ["0.4", "0.4"]
-    assert not (project / "metrics/studies/laptop_contrasts.csv").exists(), "one side was run"
-    study.main(["--study", "laptop.yaml", "--seeds", "1", "--into", "README.md"])
+    assert not former.exists(), "one side was run"
+    into = ["README.md", "tmp/unmarked.md"]
+    with pytest.raises(InputError, match=r"tmp/unmarked\.md: cannot be read"):
+        study.main(["--study", "laptop.yaml", "--seeds", "1", "--into", *into])
+    assert all(row["variant"] == "no_gac" for row in table(project)), "told before anything ran"
+    (project / "tmp").mkdir(exist_ok=True)
+    (project / "tmp/unmarked.md").write_text("no marks")
+    capsys.readouterr()
+    study.main(["--study", "laptop.yaml", "--seeds", "1", "--into", *into])
+    said = capsys.readouterr().err
+    assert "README.md: filled laptop, laptop contrasts, laptop price" in said
+    assert "tmp/unmarked.md: filled nothing" in said
     rows = table(project)
     assert list(rows[0]) == [
         *("seed", "variant", "agent", "retriever", "question_set"),
@@ -146,7 +174,8 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project):
         ("no_gac", "1", "b"): 0.4,
     }
     readme = (project / "README.md").read_text()
-    assert "old" not in readme and readme.endswith("<!-- /results laptop groups -->\nend\n")
+    assert "old" not in readme and readme.endswith("<!-- /results laptop accuracy -->\nend\n")
+    assert "stale" not in readme and "No experiment of this commit has such figures." in readme
     assert "| no gac | Agent_1 + R_1 | 40.0 (40.0 to 40.0) | 3.00 | 1 |" in readme
     assert "| without GAC | -20.0 (" in readme and "never run" not in readme
     assert "| no gac | 40.0 (" in readme and "| 3 | 5 | 7 | 50 |" in readme, "price"
@@ -225,26 +254,200 @@ def test_an_interval_holds_both_kinds_of_chance():
     assert interval([[1.0, 1.0]]).clear and not interval([[1.0, -1.0] * 50]).clear
 
 
-def test_bad_studies_are_one_clear_line(project):
+def test_drift_stands_beside_em_of_the_turn(project):
+    study.main(["--study", "laptop.yaml", "--into", "README.md"])
+    rows = table(project, "laptop_drift")
+    assert [(r["seed"], r["variant"], r["turn"], r["em"]) for r in rows] == [
+        ("0", "full", "1", "0.5"),
+        ("1", "full", "1", "0.6"),
+    ]
+    assert list(rows[0])[3:] == [
+        *("queries", "questions", "words_per_query", "overlap_with_question"),
+        *("distance_to_question", "queries_of_both_turns", "equal_to_previous_turn"),
+        *("overlap_with_previous_turn", "distance_to_previous_turn", "em"),
+    ]
+    readme = (project / "README.md").read_text()
+    assert "| full | 1 | 4.50 | 40.0 | 0.250 | – | 55.0 | 2 |" in readme
+
+
+def test_no_experiment_takes_uncommitted_code_along(project):
+    code = project / "stage.py"
+    code.write_text(STAGE + "# changed\n")
+    (project / "tmp/more.yaml").write_text("seeds: [0]\nvariants: {more: [mode=cheap]}\n")
+    with pytest.raises(InputError, match=r"stage\.py: not as in the commit that more-seed0"):
+        study.main(["--study", "tmp/more.yaml"])
+    study.main(["--study", "laptop.yaml"])  # all is there, and nothing runs
+    code.write_text(STAGE)
+
+
+def test_an_experiment_that_changes_nothing_is_found_again(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(project, tmp_path / "copy"))
+    for command in ("dvc repro -q", "git add -A", "git commit -qm run"):
+        subprocess.run(command.split(), check=True)
+    same = Experiment("same", 0, (), ("evaluate",))
+    experiments.run(same)
+    assert revision(same)
+
+
+def test_a_file_that_dvc_lacks_is_named(project):
+    full = read_study(Path("laptop.yaml")).experiments[0]
+    one = Finished(full, revision(full))
+    assert one.rows("data/predictions/1.jsonl")
+    with pytest.raises(InputError, match=r"data/predictions/2\.jsonl: no output of full-seed0"):
+        one.rows("data/predictions/2.jsonl")
+    with pytest.raises(InputError, match="full-seed0: has no pair of agent 1 and retriever bm25"):
+        measured(one, Side("full", "1", "bm25"), "em")
+    digest = one._outputs["data/predictions"]
+    manifest = project / ".dvc/cache/files/md5" / digest[:2] / digest[2:]
+    manifest.rename(project / "tmp/manifest")
+    with pytest.raises(InputError, match="data/predictions of full-seed0: not in DVC's cache"):
+        one.rows("data/predictions/1.jsonl")
+    (project / "tmp/manifest").rename(manifest)
+
+
+@dataclass(frozen=True)
+class Given(Finished):
+    """An experiment of the files that a test gives."""
+
+    files: dict = field(default_factory=dict, hash=False)
+    threshold: int = 60
+
+    @property
+    def pairs(self):
+        return {("1", "1"): "1"}
+
+    @property
+    def params(self):
+        return {"corpus": {"source": "stages/world"}, "pairs": {"threshold": self.threshold}}
+
+    def rows(self, path):
+        return self.files[path]
+
+
+def given(variant, *predictions, **metadata):
+    """Its questions q0, q1, ... ask what `predictions` say: (query, whether it found p)."""
+    rows, questions = [], []
+    for number, queries in enumerate(predictions):
+        turns = [{"query": q, "ranked": ["p" if found else "x"]} for q, found in queries]
+        row = {"set": "s", "id": f"q{number}", "em": 1, "searches": 1, "turns": turns}
+        rows.append(row | {"supporting_ids": [["p"]] * len(turns)})
+        known = {key: values[number] for key, values in metadata.items()}
+        questions.append({"id": f"q{number}", "metadata": known})
+    files = {"data/predictions/1.jsonl": rows, "data/questions/test/s.jsonl": questions}
+    return Given(Experiment(variant, 0, ()), "", files)
+
+
+GAIN = Contrast("gain", Side("new", "1", "1"), Side("old", "1", "1"))
+
+
+def test_each_side_counts_its_own_queries():
+    new = given("new", [("a", 1)], [("b", 1), ("c", 0)])
+    old = given("old", [("d", 0), ("e", 1), ("f", 0)], [("b", 0)])
+    (found,) = group_rows([GAIN], [new, old])
+    assert (found["count"], found["count_before"]) == (3, 4)
+    assert found["mean"] == pytest.approx(2 / 3 - 1 / 4, abs=1e-6)
+
+
+def test_groups_are_ordered_by_their_number():
+    numbers = {"namesakes": [10, 9, 1], "hops": [2, 11, 3]}
+    sides = [given(name, [], [], [], **numbers) for name in ("new", "old")]
+    assert [row["group"] for row in group_rows([GAIN], sides)] == [
+        *("2 hops", "3 hops", "11 hops"),
+        *("1 namesake", "9 namesakes", "10 namesakes"),
+    ]
+    with pytest.raises(
+        InputError, match=r"s\.jsonl of new-seed0: 'metadata.hops' of q1 is no whole"
+    ):
+        group_rows([GAIN], [given(name, [], [], hops=[1, "two"]) for name in ("new", "old")])
+
+
+def test_the_queries_of_a_question_stand_or_fall_together():
+    values = [float(number % 3 == 0) for number in range(90)]
+    queries = [[4 * v for v in values], [4] * 90, [0] * 90, [1] * 90]
+    assert gap_interval([queries]) == interval([values])
+    sparse = gap_interval([[[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 1]]])
+    assert sparse.mean == 0 and -1 <= sparse.low < sparse.high <= 1
+
+
+def test_a_question_set_called_all_is_refused():
+    one = given("new", [("a", 1)])
+    one.rows("data/predictions/1.jsonl")[0]["set"] = "all"
+    with pytest.raises(InputError, match="of new-seed0: a question set is called 'all'"):
+        measured(one, GAIN.after, "em")
+
+
+@pytest.mark.parametrize(("threshold", "same"), [(60, 0.0), (80, 1.0)])
+def test_the_sides_of_a_judge_are_those_of_its_threshold(threshold, same):
+    files = {
+        "data/candidates/1.jsonl": [{"id": "q", "query": "nothing of this world"}],
+        "data/corpus/passages.jsonl": [{"id": "p", "contents": '"Title"\ntext'}],
+        "data/relevance/1.jsonl": [{"id": "q", "scores": {"p": 70}, "sub_answer": None}],
+    }
+    one = Given(Experiment("new", 0, ()), "", files, threshold)
+    assert _judge_accuracy(one, "1") == {"judge_exact": 0.0, "judge_same_side": same}
+
+
+NEEDS = "seeds: [0]\nvariants: {a: []}\n"
+ONE = "{name: x, after: %s, before: [a, 1, 1]}"
+CONTRAST = f"{NEEDS}contrasts: [{ONE}]\n"
+TWICE = f"{NEEDS}contrasts: [{ONE}, {ONE}]\n" % ("[a, 1, 1]", "[a, 1, 1]")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variants: 3\n", "expected 'seeds'"),
+        ("seeds: [0]\nvariants: {a: x=1}\n", "'a' must be a list"),
+        ("seeds: [0]\nvariants: {a: [1]}\n", "'a' must be a list of texts"),
+        ("seeds: [0]\nvariants: {a_b: [], a-b: []}\n", "'a_b' and 'a-b' have the same names"),
+        ("seeds: [0.9]\nvariants: {a: []}\n", "'seeds' must be a list of whole numbers"),
+        ("seeds: [0, 0]\nvariants: {a: []}\n", "each of them once"),
+        ("variants: {a: []}\n", "'seeds' must be"),
+        (NEEDS + "targets: evaluate\n", "'targets' must be a list"),
+        (NEEDS + "price: [b]\n", "has no variant 'b'"),
+        (NEEDS + "accuracy: [b]\n", "has no variant 'b'"),
+        (NEEDS + "drift: [b]\n", "has no variant 'b'"),
+        (NEEDS + "groups: [b]\n", "'groups' names 'b', which is no contrast"),
+        (CONTRAST % "[b, 1, 1]", "has no variant 'b'"),
+        (CONTRAST % "[a, 1.5, 1]", "'contrasts' must be a list of"),
+        (CONTRAST % "[a, 1]", "'contrasts' must be a list of"),
+        (TWICE, "two contrasts have the same name"),
+    ],
+)
+def test_a_bad_study_is_one_clear_line(tmp_path, text, message):
+    (tmp_path / "bad.yaml").write_text(text)
+    with pytest.raises(InputError, match=rf"bad\.yaml: .*{message}"):
+        read_study(tmp_path / "bad.yaml")
+
+
+def test_turns_may_be_written_as_numbers(tmp_path):
+    (tmp_path / "study.yaml").write_text(CONTRAST % "[a, 2, bm25]")
+    (found,) = read_study(tmp_path / "study.yaml").contrasts
+    assert (found.after, found.before) == (Side("a", "2", "bm25"), Side("a", "1", "1"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("variants: {a: [x=1]}\n", r"study\.yaml: the variant 'a' is another one in .*other\.yaml"),
+        ("variants: {a: []}\ntargets: [b]\n", r"in .*other\.yaml, or has other targets"),
+        ("variants: {a: }\n", r"other\.yaml: 'a' must be a list"),
+        ("variants: [a]\n", r"other\.yaml: expected 'seeds'"),
+    ],
+)
+def test_studies_of_one_folder_share_their_variants(tmp_path, text, message):
+    (tmp_path / "study.yaml").write_text(NEEDS)
+    (tmp_path / "other.yaml").write_text(text)
+    with pytest.raises(InputError, match=message):
+        read_study(tmp_path / "study.yaml")
+
+
+def test_what_the_command_line_names_must_be_there(project):
     with pytest.raises(InputError, match=r"nowhere\.yaml: cannot be read"):
         study.main(["--study", "nowhere.yaml"])
-    (project / "tmp").mkdir(exist_ok=True)
-    bad = project / "tmp/bad.yaml"
-    for text, message in (
-        ("variants: 3\n", r"bad\.yaml: expected 'seeds'"),
-        ("seeds: [0]\nvariants: {a: []}\nprice: [b]\n", r"bad\.yaml: has no variant 'b'"),
-        ("seeds: [0]\nvariants: {a: []}\naccuracy: [b]\n", r"bad\.yaml: has no variant 'b'"),
-        ("seeds: [0]\nvariants: {a: []}\ngroups: [b]\n", "'groups' names 'b', which is no"),
-    ):
-        bad.write_text(text)
-        with pytest.raises(InputError, match=message):
-            study.main(["--study", "tmp/bad.yaml"])
-    (project / "tmp/other.yaml").write_text("seeds: [0]\nvariants: {a: [x=1]}\n")
-    bad.write_text("seeds: [0]\nvariants: {a: []}\n")
-    with pytest.raises(InputError, match=r"the variant 'a' is another one in tmp/other\.yaml"):
-        study.main(["--study", "tmp/bad.yaml"])
-    with pytest.raises(InputError, match="has no experiment"):
-        study.main(["--study", "laptop.yaml", "--variants", "unheard"])
+    for option, known, unknown in (("variants", "full", "unheard"), ("seeds", "0", "7")):
+        with pytest.raises(InputError, match=rf"laptop\.yaml: has no {unknown} \(--{option}\)"):
+            study.main(["--study", "laptop.yaml", f"--{option}", known, unknown])
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "conf/study").glob("*.yaml")), ids=lambda p: p.stem)

@@ -9,6 +9,7 @@ from stages.reporting.results import agent_label, retriever_label
 from stages.reporting.studies import retriever_name
 
 Key = tuple[str, str, str]  # variant, agent, retriever
+NOTHING = "No experiment of this commit has such figures.\n"
 
 
 @dataclass(frozen=True)
@@ -47,29 +48,39 @@ def medians(rows: list[dict]) -> list[Entry]:
 
 def fragments(name: str, tables: dict[str, list[dict]]) -> dict[str, str]:
     """Markdown of a study's tables, by what documents call it: NAME, NAME contrasts, ..."""
+    made = {
+        "contrasts": contrasts,
+        "price": price,
+        "transfer": transfer,
+        "accuracy": accuracy,
+        "groups": groups,
+        "drift": drift,
+    }
     found = {name: pairs(tables[""])}
-    if tables["_contrasts"]:
-        found[f"{name} contrasts"] = contrasts(tables["_contrasts"])
-    if tables["_price"]:
-        found[f"{name} price"] = price(tables["_price"])
-    if tables["_transfer"]:
-        found[f"{name} transfer"] = transfer(tables["_transfer"])
-    if tables["_accuracy"]:
-        found[f"{name} accuracy"] = accuracy(tables["_accuracy"])
-    if tables["_groups"]:
-        found[f"{name} groups"] = groups(tables["_groups"])
+    for table, make in made.items():
+        rows = tables[f"_{table}"]
+        found[f"{name} {table}"] = make(rows) if rows else NOTHING
     return found
 
 
 def fill(text: str, parts: dict[str, str]) -> str:
     """`text` with each part between its marks, `results NAME` and `/results NAME` in comments."""
     for name, part in parts.items():
-        start, end = f"<!-- results {name} -->\n", f"<!-- /results {name} -->"
-        before, opened, rest = text.partition(start)
-        _, closed, after = rest.partition(end)
-        if opened and closed:
-            text = f"{before}{start}\n{part}\n{end}{after}"
+        if (around := _around(text, name)) is not None:
+            text = f"\n{part}\n".join(around)
     return text
+
+
+def marked(text: str, parts: dict[str, str]) -> list[str]:
+    """The names of the parts that `text` has marks for."""
+    return [name for name in parts if _around(text, name) is not None]
+
+
+def _around(text: str, name: str) -> tuple[str, str] | None:
+    """`text` up to the mark that opens the part `name`, and from the one that closes it."""
+    before, start, rest = text.partition(f"<!-- results {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /results {name} -->")
+    return (before + start, end + after) if start and end else None
 
 
 def pairs(rows: list[dict]) -> str:
@@ -176,6 +187,44 @@ def groups(rows: list[dict]) -> str:
         cells = (_difference(found.get((name, group))) for name in names)
         lines.append(f"| {what} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def drift(rows: list[dict]) -> str:
+    """How the queries change by turn, means over seeds, beside EM of the turn's own pair."""
+    lines = [
+        "Means over seeds. Equal: share of the turn's queries that are word for word those of the "
+        "turn before; distances from 0 to 2, in R_0's space.",
+        "",
+        "| variant | turn | words per query | equal (%) | distance to the question "
+        "| distance to the earlier query | EM (%), Agent_K + R_K | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    turns: dict[tuple[str, str], list[dict]] = {}
+    for row in rows:
+        turns.setdefault((row["variant"], row["turn"]), []).append(row)
+    for (variant, turn), found in turns.items():
+        cells = [
+            _mean([row["words_per_query"] for row in found], 2),
+            _mean([_equal(row) for row in found], 1),
+            _mean([row["distance_to_question"] for row in found], 3),
+            _mean([row["distance_to_previous_turn"] for row in found], 3),
+            _mean([100 * row["em"] for row in found], 1),
+        ]
+        name = variant.replace("_", " ")
+        lines.append(f"| {name} | {turn} | {' | '.join(cells)} | {len(found)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _equal(row: dict) -> float | None:
+    """Percentage of all the turn's queries; None for the first turn."""
+    if row["equal_to_previous_turn"] is None:
+        return None
+    return 100 * row["equal_to_previous_turn"] * row["queries_of_both_turns"] / row["queries"]
+
+
+def _mean(values: list[float | None], digits: int) -> str:
+    known = [value for value in values if value is not None]
+    return f"{fmean(known):.{digits}f}" if known else "–"
 
 
 def _difference(row: dict | None) -> str:

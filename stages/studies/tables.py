@@ -1,17 +1,16 @@
-"""The tidy tables of a study: pairs, labels, GAC's price, the judge's accuracy, transfer."""
+"""The tidy tables of a study: pairs, labels, GAC's price, the judge's accuracy, transfer, drift."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from statistics import fmean
 
-from stages.studies.contrasts import Interval, interval, measured
+from stages.studies.contrasts import ALL, Interval, interval, measured
 from stages.studies.experiments import Finished
 from stages.studies.plan import Side
 
 PAIR_FIGURES = ("questions", "em", "f1", "searches", "unanswered", "found")
 COSTS = ("rollouts", "written_tokens", "read_tokens")
-RELEVANT = 60  # LR from which a passage can be a positive
 
 
 def pair_rows(finished: list[Finished]) -> list[dict]:
@@ -77,14 +76,15 @@ def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
     ]
     if not pairs:
         return none
-    sides = [(given >= RELEVANT) == (right >= RELEVANT) for given, right in pairs]
+    threshold = one.params["pairs"]["threshold"]
+    sides = [(given >= threshold) == (right >= threshold) for given, right in pairs]
     return {
         "judge_exact": round(fmean(given == right for given, right in pairs), 4),
         "judge_same_side": round(fmean(sides), 4),
     }
 
 
-def price_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
+def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
     """GAC's price: EM of Agent_1 with R_1 against what the labels of turn 1 cost."""
     rows = []
     for variant in variants:
@@ -100,7 +100,9 @@ def price_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
     return rows
 
 
-def accuracy_rows(finished: list[Finished], labels: list[dict], variants: list[str]) -> list[dict]:
+def accuracy_rows(
+    finished: list[Finished], labels: list[dict], variants: Iterable[str]
+) -> list[dict]:
     """The judge's accuracy on turn 1 (see `label_rows`) beside EM of Agent_1 with R_1."""
     rows = []
     for variant in variants:
@@ -117,7 +119,7 @@ def accuracy_rows(finished: list[Finished], labels: list[dict], variants: list[s
     return rows
 
 
-def transfer_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
+def transfer_rows(finished: list[Finished], variants: tuple[str, ...]) -> list[dict]:
     """Every agent with every retriever: a row for each pair and question set, "all" for all.
 
     Of other variants than the first, the retrievers that they trained, named after the variant.
@@ -131,7 +133,7 @@ def transfer_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
                 continue
             short = variant.removeprefix(f"{variants[0]}_")
             name = retriever if first else f"{retriever}:{short}"
-            for question_set in [*_sets(mine[0], agent, retriever), "all"]:
+            for question_set in [*_sets(mine[0], agent, retriever), ALL]:
                 em, searches = (
                     _level(mine, agent, retriever, key, question_set) for key in ("em", "searches")
                 )
@@ -141,18 +143,38 @@ def transfer_rows(finished: list[Finished], variants: list[str]) -> list[dict]:
     return rows
 
 
+def drift_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
+    """What stages/drift.py measured, for each seed, variant and turn; `em`: of the turn's own agent
+    and retriever, a mean over question sets."""
+    return [
+        row
+        for variant in variants
+        for one in finished
+        if one.experiment.variant == variant
+        for row in _drift(one)
+    ]
+
+
+def _drift(one: Finished) -> Iterator[dict]:
+    for turn, figures in one.metrics("metrics/drift.json").items():
+        pair = one.metrics(f"metrics/evaluate/{one.pair(turn, turn)}.json")
+        em = round(fmean(values["em"] for values in pair["sets"].values()), 6)
+        own = {"seed": one.experiment.seed, "variant": one.experiment.variant, "turn": turn}
+        yield {**own, **figures, "em": em}
+
+
 def _sets(one: Finished, agent: str, retriever: str) -> list[str]:
-    return list(one.metrics(f"metrics/evaluate/{one.pairs[agent, retriever]}.json")["sets"])
+    return list(one.metrics(f"metrics/evaluate/{one.pair(agent, retriever)}.json")["sets"])
 
 
 def _level(
-    finished: list[Finished], agent: str, retriever: str, key: str, question_set: str = "all"
+    finished: list[Finished], agent: str, retriever: str, key: str, question_set: str = ALL
 ) -> Interval:
     """The mean of a figure over seeds and questions of a pair."""
     seeds = []
     for one in finished:
         values = measured(one, Side(one.experiment.variant, agent, retriever), key)
-        seeds.append([v for (name, _), v in values.items() if question_set in ("all", name)])
+        seeds.append([v for (name, _), v in values.items() if question_set in (ALL, name)])
     return interval(seeds)
 
 
@@ -160,10 +182,10 @@ def _means(finished: list[Finished], agent: str, retriever: str, question_set: s
     """Figures without intervals: means over seeds, and over sets for "all"."""
     found: dict[str, list[float]] = {"f1": [], "unanswered": [], "found": []}
     for one in finished:
-        sets = one.metrics(f"metrics/evaluate/{one.pairs[agent, retriever]}.json")["sets"]
+        sets = one.metrics(f"metrics/evaluate/{one.pair(agent, retriever)}.json")["sets"]
         for name, figures in sets.items():
             for key, values in found.items():
-                if question_set in ("all", name) and figures[key] is not None:
+                if question_set in (ALL, name) and figures[key] is not None:
                     values.append(figures[key])
     return {key: round(fmean(values), 4) if values else None for key, values in found.items()}
 
