@@ -16,6 +16,7 @@ from transformers import AutoConfig
 
 from stages.errors import InputError
 from stages.models import model_path
+from stages.reasons import reason
 from stages.records import write_json
 from stages.rollout.replies import before_end, distinct, end_ids, through_stop, window_of
 from stages.rollout.tokenizer import load_tokenizer
@@ -85,8 +86,8 @@ class VllmGenerator:
                 logits_processors=["stages.rollout.vllm_noise:KeyedNoise"],
             )
         except (RuntimeError, ValueError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise InputError(f"{folder}: vLLM cannot run this model here ({reason})") from error
+            why = f"{folder}: vLLM cannot run this model here ({reason(error)})"
+            raise InputError(why) from error
 
     def generate(
         self,
