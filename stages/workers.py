@@ -16,6 +16,7 @@ from pathlib import Path
 from stages.errors import InputError
 from stages.params import Compute
 from stages.progress import progress
+from stages.reasons import reason
 from stages.scratch import Scratch
 
 RETRIES = 3  # of a part whose worker was lost, and of workers that never came up
@@ -247,11 +248,10 @@ def connect(compute: Compute) -> None:
     try:
         ray.init(compute.ray, **options)
     except (ConnectionError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise InputError(f"compute.ray: no cluster at '{compute.ray}' ({reason})") from None
+        why = f"compute.ray: no cluster at '{compute.ray}' ({reason(error)})"
+        raise InputError(why) from None
 
 
 def _lost(name: str | None, times: int, error: Exception) -> str:
     what = f"the worker of shard '{name}' died" if name is not None else "a worker did not start,"
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    return f"compute.ray: {what} {times} times ({reason}): see the logs of Ray"
+    return f"compute.ray: {what} {times} times ({reason(error)}): see the logs of Ray"

@@ -1,6 +1,7 @@
 """Shards on Ray actors: the bytes of the local run, also where a worker dies on the way."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import label_world as world
@@ -23,7 +24,9 @@ def ray():
     """Started once, for all tests; with places for the workers of one while another's go."""
     import ray
 
-    connect(Compute(**RAY | {"workers": 4}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ray, "init", partial(ray.init, num_gpus=2))  # as many as Ray would give out
+        connect(Compute(**RAY | {"workers": 4}))
     yield ray
     ray.shutdown()
 
@@ -99,12 +102,39 @@ def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
         list(workers.map({"a": [1]}, lambda rows: None))
 
 
+def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
+    """Of `devices: 8`, one; as many are present for it as it sees, as with CUDA."""
+    compute = Compute(**RAY | {"device": "cuda", "devices": 8})
+
+    def build():
+        import torch
+
+        from stages.retrieval.encoding import devices
+
+        torch.cuda.device_count = lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
+        return lambda part, advance: [{"devices": devices(compute)} for _ in part]
+
+    with Workers(build, compute, scratch, devices=1) as workers:
+        assert list(workers.map({"a": [1]}, lambda rows: None)) == [[{"devices": ["cuda:0"]}]]
+
+
+def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):
+    import ray
+
+    def fails(*arguments, **options):
+        raise ConnectionError
+
+    monkeypatch.setattr(ray, "init", fails)
+    with pytest.raises(InputError, match=r"no cluster at 'auto' \(ConnectionError\)$"):
+        connect(Compute(ray="auto"))
+
+
 # the stages
 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
-    """The world of labels, searched by BM25, whose workers start fastest."""
+    """The world of labels, searched by BM25, whose workers start fastest, and by vectors."""
     path = tmp_path_factory.mktemp("workers")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)
@@ -121,6 +151,7 @@ def built(tmp_path_factory):
     ("stage", "shard", "changes", "dies"),
     [
         (trajectories, 2, {"index": "bm25"}, True),
+        (candidates, 5, {}, False),
         (relevance, 3, {}, False),
         (correctness, 40, {"index": "bm25"}, False),
     ],

@@ -8,6 +8,7 @@ filled up with copies), padded to the next of a few lengths by each text's own n
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Iterator
@@ -114,15 +115,18 @@ def load_model(folder: str | Path, device: str = "cpu"):
 
 
 def devices(compute: Compute) -> list[str]:
-    """The devices that `compute` names. InputError if this machine has fewer."""
+    """The devices that `compute` names, as far as CUDA_VISIBLE_DEVICES leaves them in sight: Ray
+    sets it for each of its workers. InputError if this machine has fewer.
+    """
     import torch
 
     if compute.device != "cuda":
         return [compute.device] * compute.devices
     present = torch.cuda.device_count()
-    if present < compute.devices:
+    narrowed = present > 0 and "CUDA_VISIBLE_DEVICES" in os.environ
+    if present < compute.devices and not narrowed:
         raise InputError(f"'compute.devices' is {compute.devices}: this machine has {present}")
-    return [f"cuda:{number}" for number in range(compute.devices)]
+    return [f"cuda:{number}" for number in range(min(compute.devices, present))]
 
 
 def _padded(length: int) -> int:
