@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import asdict
 from pathlib import Path
 
 from stages.errors import run
@@ -103,7 +104,10 @@ def _approximate(retriever: str, params: Params, passages, folder: Path) -> tupl
     queries = reader.encode_queries(passage_queries(passages, p.recall_queries, p.seed))
     found = approximate.recall(index, exact, queries, RECALL_AT)
     figures = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}
-    return {"kind": p.kind.value, "candidates": p.candidates}, figures
+    kind = p.kind.value
+    about = {"kind": kind, "candidates": p.candidates, "seed": p.seed, "sample": p.sample}
+    about |= {kind: asdict(getattr(p, kind)), "faiss": approximate.digest(folder)}
+    return about, figures
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The index stage and the searcher, held to faiss, bm25s and sentence-transformers."""
 
+import hashlib
 import json
 import multiprocessing
 import os
@@ -20,7 +21,7 @@ from stages import index
 from stages.errors import InputError
 from stages.params import Compute
 from stages.records import Passage, read_json
-from stages.retrieval import dense, devices, store, workers
+from stages.retrieval import approximate, dense, devices, encoding, store, workers
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.encoding import Retriever
 from stages.retrieval.folder import Asking
@@ -205,6 +206,10 @@ KINDS = {
 def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
     options = {"kind": kind, kind: KINDS[kind], "candidates": 30, "recall_queries": 40}
     build(large, kind, "--retriever", "retriever", **options)
+    about = read_json(large / kind / "index.json")
+    assert (about["kind"], about["candidates"], about[kind]) == (kind, 30, KINDS[kind])
+    faiss = (large / kind / approximate.FILE).read_bytes()
+    assert about["faiss"] == hashlib.sha256(faiss).hexdigest()
     figures = read_json(large / f"{kind}.json")
     assert figures["in"] == figures["out"] == 320 and figures["recall_queries"] == 40
     assert 0.6 < figures["recall_20"] < 1
@@ -317,6 +322,35 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(large, tmp_path, monkey
     expected = (large / "dense" / "vectors.npy").read_bytes()
     assert encode(large, folder, 1) == expected
     assert len(asked) == 320 - done
+
+
+def test_a_build_that_lost_its_file_begins_again(large, tmp_path):
+    """As one does that was killed when its folder was moved away."""
+    expected = encode(large, tmp_path / "work", 1)
+    (tmp_path / "work" / "vectors.npy").unlink()
+    assert encode(large, tmp_path / "work", 1) == expected
+
+
+@pytest.mark.parametrize(
+    ("visible", "present", "found"),
+    [
+        (None, 8, 4),
+        (None, 1, "'compute.devices' is 4: this machine has 1"),
+        ("3", 1, 1),  # a worker of Ray that was given one
+        ("", 0, "'compute.devices' is 4: this machine has 0"),
+    ],
+)
+def test_devices_are_those_in_sight(monkeypatch, visible, present, found):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: present)
+    compute = Compute(device="cuda", devices=4)
+    if isinstance(found, int):
+        assert encoding.devices(compute) == [f"cuda:{number}" for number in range(found)]
+        return
+    with pytest.raises(InputError, match=found):
+        encoding.devices(compute)
 
 
 def test_a_killed_process_ends_the_build(large, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ graph built by several threads differs a little from build to build; inverted li
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -119,6 +120,12 @@ def load(
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: cannot be read as a faiss index ({reason})") from None
     return ApproximateIndex(index, exact, candidates)
+
+
+def digest(folder: Path) -> str:
+    """SHA-256 of the faiss index in `folder`: threads make other graphs of the same settings."""
+    with open(folder / FILE, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def recall(index: ApproximateIndex, exact: Exact, queries: np.ndarray, k: int) -> float:

@@ -33,7 +33,9 @@ class Store:
         `chunk`: passages between two notes. A build that goes on keeps the size it began with.
         """
         self.note, self.passages = note, shape[0]
-        state = read_json(note) if note.exists() else {"chunk": chunk, "done": []}
+        # a build killed just after its folder was moved away has the note without the file
+        begun = note.exists() and file.exists()
+        state = read_json(note) if begun else {"chunk": chunk, "done": []}
         self.chunk, self.done = state["chunk"], set(state["done"])
         if not self.done:
             np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(dtype), shape=shape)
