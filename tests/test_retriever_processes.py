@@ -1,6 +1,8 @@
 """Retriever training by two processes, held to one process with the batch of both."""
 
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -58,3 +60,12 @@ def test_what_is_wrong_is_one_line_from_any_process():
         run_processes(2, "cpu", read_json, "nothing.json")
     with pytest.raises(InputError, match="is 999, and this machine has"):
         run_processes(999, "cuda", read_json, "nothing.json")
+
+
+def killed() -> None:
+    os.kill(os.getpid(), signal.SIGKILL if os.environ["RANK"] == "1" else 0)
+
+
+def test_a_killed_process_is_one_line():
+    with pytest.raises(InputError, match=r"^training process 1 of 2 ended early \(SIGKILL\)"):
+        run_processes(2, "cpu", killed)

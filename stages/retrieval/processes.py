@@ -14,7 +14,7 @@ def run_processes(count: int, device: str, work: Callable[..., None], *arguments
     """Call `work(*arguments)` in `count` processes that torch.distributed joins; wait for all.
 
     Each finds its rank in the environment, as under torchrun. They end with this process, however
-    that ends, and all end when one fails. InputError if there are fewer GPUs than processes.
+    that ends, and all end when one fails. InputError if one is killed, or there are fewer GPUs.
     """
     import torch
 
@@ -33,6 +33,12 @@ def run_processes(count: int, device: str, work: Callable[..., None], *arguments
         if found:
             raise InputError(reason) from None
         raise
+    except torch.multiprocessing.ProcessExitedException as error:
+        how = error.signal_name or f"exit code {error.exit_code}"
+        raise InputError(
+            f"training process {error.error_index} of {count} ended early ({how}): start the stage "
+            "again, it goes on from its last checkpoint"
+        ) from None
 
 
 def _process(rank: int, count: int, port: int, device: str, work: Callable, arguments: tuple):
