@@ -14,7 +14,7 @@ import shutil
 from pathlib import Path
 
 from stages.errors import run
-from stages.params import Params, load_params
+from stages.params import Params, Retriever, load_params
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -43,12 +43,13 @@ def main(argv: list[str] | None = None) -> None:
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(scratch.path / "model", args.output)
     write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
+    missed = left_out(params.retriever, len(instances))
     write_json(
         args.metrics,
         {
             "in": len(instances),
-            "out": len(instances),
-            "dropped": {},
+            "out": len(instances) - missed,
+            "dropped": {"incomplete_batch": missed} if missed else {},
             "queries": len({instance.query_id for instance in instances}),
             "loss": curve[-1][1],
         },
@@ -73,9 +74,7 @@ def train(params: Params, args: argparse.Namespace, asking, instances: list, wor
     if p.max_length is not None:
         model.max_seq_length = p.max_length
     seed = seed_of(params.seed, "retriever", args.turn)
-    rows = p.epochs * len(instances)
-    if p.steps is not None:
-        rows = p.steps * p.batch_size * p.processes
+    rows = rows_of(p, len(instances))
     curve = training.train(
         model,
         Dataset.from_dict(columns(instances)).select(training_order(len(instances), rows, seed)),
@@ -89,6 +88,16 @@ def train(params: Params, args: argparse.Namespace, asking, instances: list, wor
     if p.processes == 1 or os.environ["RANK"] == "0":
         save(model, work / "model", asking)
         write_json(work / "curve.json", curve)
+
+
+def rows_of(p: Retriever, instances: int) -> int:
+    """How many rows the training is given; one of an epoch is an instance."""
+    return p.epochs * instances if p.steps is None else p.steps * p.batch_size * p.processes
+
+
+def left_out(p: Retriever, instances: int) -> int:
+    """How many instances miss an epoch, as rows that do not fill the last step of all processes."""
+    return min(rows_of(p, instances) % (p.batch_size * p.processes), instances)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

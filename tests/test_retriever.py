@@ -160,6 +160,22 @@ def test_a_killed_run_goes_on_to_the_same_bytes(inside, monkeypatch):
     Path("kept").rename("R0")
 
 
+@pytest.mark.parametrize(
+    ("settings", "missed"),
+    [
+        ({"epochs": 1, "batch_size": 20}, 8),  # 48 rows
+        ({"epochs": 3, "batch_size": 12}, 0),
+        ({"steps": 3, "batch_size": 20}, 0),
+    ],
+)
+def test_instances_that_fill_no_step_are_counted(inside, settings, missed):
+    set_params(inside, retriever={"steps": None} | settings)
+    make_retriever(inside, "counted")
+    figures = read_json("counted.json")
+    assert (figures["in"], figures["out"]) == (48, 48 - missed)
+    assert figures["dropped"] == ({"incomplete_batch": missed} if missed else {})
+
+
 def curve(folder: Path) -> np.ndarray:
     return np.loadtxt(folder.with_suffix(".csv"), delimiter=",", skiprows=1)
 
