@@ -125,13 +125,18 @@ def test_what_cannot_be_shared_out_is_refused(block, changes, said):
         config.check(replace(PAPER, **{block: replace(getattr(PAPER, block), **changes)}))
 
 
-@pytest.mark.parametrize("scale", ["gpu", "paper"])
-def test_the_scales_that_use_verl_can_be_shared_out(scale, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "words", [["scale=gpu"], ["scale=paper"], ["scale=paper", "compute.nodes=4"]]
+)
+def test_the_scales_that_use_verl_can_be_shared_out(words, tmp_path, monkeypatch):
+    """Over the nodes of docs/scale.md too; one rollout a pass, for its logits take 10 GB."""
     monkeypatch.chdir(Path(__file__).parents[1])
-    compose(tmp_path / "params.yaml", [f"scale={scale}"])
+    addresses = ["compute.ray=auto", "compute.retriever_url=http://r"]
+    compose(tmp_path / "params.yaml", words + addresses)
     params = load_params(tmp_path / "params.yaml")
     assert params.agent.trainer is Trainer.verl
     config.check(params)
+    assert config.micro_batch(params) == 1
 
 
 def test_without_a_gpu_the_trainer_says_so(monkeypatch):

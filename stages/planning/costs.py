@@ -8,14 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.params import CorrectnessMode, Params, RelevanceMode
+from stages.params import CorrectnessMode, Params, RelevanceMode, Trainer
 from stages.planning.hardware import SHARES, Accelerator
 from stages.planning.sizes import Sizes
+from stages.verl_ppo.config import longest, micro_batch
 
 FORWARD, UPDATE = 2, 6
 PROMPT = 250  # tokens of instructions and the question
 GRADE = 8  # tokens a passage of the judge's reply
 TRAINED_BYTES = 18  # a parameter: 16-bit weights and gradients, 32-bit weights and two moments
+CHECKPOINT_BYTES = 12  # a parameter: 32-bit weights and two moments
+VOCABULARY = 152_064  # Qwen2.5's
+LOGIT_BYTES = 12  # verl's peak for each logit: its copies in 16 bits, softmax and gradient in 32
 TEXT_BYTES = 4.5  # a token
 
 
@@ -116,10 +120,21 @@ class Planner:
             stage,
             hours=self._generation(model, tokens["read"], tokens["written"])
             + self._hours("training", passes * model * every),
-            memory=2 * TRAINED_BYTES * model / 1e9 + _weights(model),
-            disk=2 * TRAINED_BYTES * model / 1e9 + _weights(model),
+            memory=self._training_memory(),
+            disk=2 * 2 * CHECKPOINT_BYTES * model / 1e9,  # two models; two while one is written
             **tokens,
         )
+
+    def _training_memory(self) -> float:
+        """Of policy, critic and reference; verl has one of them on the devices at a time, and the
+        logits of a micro-batch, padded to the longest rollout there may be, on each.
+        """
+        model, compute = self.sizes.agent, self.params.compute
+        if self.params.agent.trainer is not Trainer.verl:
+            return 2 * TRAINED_BYTES * model / 1e9 + _weights(model)
+        logits = micro_batch(self.params) * longest(self.params) * VOCABULARY
+        devices = compute.devices * compute.nodes
+        return (TRAINED_BYTES * model + LOGIT_BYTES * devices * logits) / 1e9
 
     def _trajectories(self, stage: str) -> Cost:
         return self._answering(stage, self._labelled, self.sizes.searches)
