@@ -10,7 +10,7 @@ import torch
 from rollout_models import make_model, make_tokenizer, save
 
 from stages.errors import InputError
-from stages.params import Agent, Params
+from stages.params import Agent, Compute, Params
 from stages.params import Protocol as ProtocolParams
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import FIGURES
@@ -112,18 +112,32 @@ def test_curves_as_verl_writes_them(tmp_path):
     assert curves.rows == [row]
 
 
+def write_checkpoint(files: Files, step: int, size: int = 1, without: str = "") -> None:
+    """The names of verl's checkpoint by `size` GPUs; a kill left those out that match `without`."""
+    parts = ("model", "optim", "extra_state")
+    names = [
+        f"{role}/{part}_world_size_{size}_rank_{rank}.pt"
+        for role in ("actor", "critic")
+        for part in parts
+        for rank in range(size)
+    ]
+    for name in [*names, "data.pt"]:
+        file = files.checkpoint(step) / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not without or not file.match(without):
+            file.touch()
+
+
 def test_a_resumed_training_has_the_rows_of_its_checkpoint_and_makes_the_others_again(tmp_path):
     files = Files(tmp_path)
     for step in (1, 2, 3):
         write_step(files, 0, step, [0, 0])
-    files.checkpoints.mkdir()
+    write_checkpoint(files, 1)
+    write_checkpoint(files, 2)
+    write_checkpoint(files, 3, without="critic/*")
     (files.checkpoints / LATEST).write_text("2")
-    for step in (1, 2, 3):  # the last one half written
-        files.checkpoint(step).mkdir()
     training.forget_after(files, files.done())
-    assert [folder.name for folder in files.checkpoints.iterdir() if folder.is_dir()] == [
-        "global_step_2"
-    ]
+    assert files.steps() == [2]
     curves = Curves(files, files.done(), rollouts=2)
     assert [row["step"] for row in curves.rows] == [1, 2]
     write_step(files, 2, 3, [1, 1])
@@ -131,6 +145,60 @@ def test_a_resumed_training_has_the_rows_of_its_checkpoint_and_makes_the_others_
     assert [(row["step"], row["em"]) for row in curves.rows] == [(1, 0), (2, 0), (3, 1)]
     training.forget_after(files, 3)
     assert Curves(files, 3, rollouts=2).rows == curves.rows
+
+
+@pytest.mark.parametrize(
+    ("note", "torn", "done"),  # torn: the part that each checkpoint lacks
+    [
+        ("10", {10: "", 20: "critic/*"}, 10),
+        ("10", {10: "", 20: ""}, 10),  # complete, but for the note
+        ("", {10: "", 20: ""}, 20),  # while the note was written
+        ("20", {20: "", 30: "data.pt"}, 20),
+        ("10", {10: "actor/*", 20: ""}, 20),
+        ("10", {10: "actor/optim*rank_1.pt", 20: ""}, 20),
+        ("10", {10: "actor/*", 20: "critic/*"}, None),
+        ("", {10: "data.pt"}, None),
+        (None, {10: "critic/*"}, 0),
+    ],
+)
+def test_a_training_goes_on_from_a_complete_checkpoint(tmp_path, note, torn, done):
+    files = Files(tmp_path)
+    for step, without in torn.items():
+        write_checkpoint(files, step, size=2, without=without)
+    if note is not None:
+        (files.checkpoints / LATEST).write_text(note)
+    if done is None:
+        with pytest.raises(InputError, match=r"holds no complete checkpoint.* remove .* anew"):
+            files.done()
+        assert files.steps() == list(torn)
+        return
+    assert files.done() == done
+    training.forget_after(files, files.done())
+    assert files.steps() == ([done] if done else [])
+    assert files.tracked() == done == files.done()
+
+
+def test_while_verl_writes_a_checkpoint_the_noted_one_stays(tmp_path):
+    files = Files(tmp_path)
+    for step in (10, 20, 30):
+        write_checkpoint(files, step, without="critic/*" if step == 30 else "")
+    for note, left in (("10", [10, 20, 30]), ("", [10, 20, 30]), ("20", [20, 30])):
+        (files.checkpoints / LATEST).write_text(note)
+        training.forget_before(files)
+        assert files.steps() == left
+
+
+@pytest.mark.parametrize(("devices", "nodes"), [(8, 1), (4, 2), (4, 1), (8, 2)])
+def test_a_checkpoint_wants_as_many_gpus_as_wrote_it(tmp_path, devices, nodes):
+    files, params = Files(tmp_path), Params(compute=Compute(devices=devices, nodes=nodes))
+    training.check_world_size(files, 0, params)
+    write_checkpoint(files, 10, size=8)
+    if devices * nodes == 8:
+        training.check_world_size(files, 10, params)
+    else:
+        said = f"global_step_10: was written by 8 GPUs .*nodes' is {devices * nodes}: make it 8"
+        with pytest.raises(InputError, match=said):
+            training.check_world_size(files, 10, params)
 
 
 def test_failed_rollouts_and_figures_that_are_no_numbers_stop_the_training(tmp_path):

@@ -16,7 +16,6 @@ from stages.verl_ppo.files import Files
 ROOT = Path(__file__).parents[2]  # of the checkout: Ray starts processes elsewhere
 LOOP = "stages.verl_ppo.agent_loop.SearchAgentLoop"
 MODULES = "stages.verl_ppo.value_model"  # imported by every process of verl
-STEPS_KEPT = 1  # checkpoints; the one before is removed when the next one is complete
 
 
 def check(params: Params) -> None:
@@ -189,8 +188,9 @@ def _trainer(params: Params, files: Files) -> dict:
         "n_gpus_per_node": compute.devices,
         "nnodes": compute.nodes,
         "save_freq": compute.checkpoint_steps,
-        "max_actor_ckpt_to_keep": STEPS_KEPT,
-        "max_critic_ckpt_to_keep": STEPS_KEPT,
+        # verl would remove the actor's last checkpoint before the critic has the next: we do.
+        "max_actor_ckpt_to_keep": None,
+        "max_critic_ckpt_to_keep": None,
         "default_local_dir": str(files.checkpoints),
         "resume_mode": "auto",
         "val_before_train": False,

@@ -3,31 +3,30 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import subprocess
 import sys
 import time
-from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 from stages.errors import InputError
 from stages.models import model_path
+from stages.params import Params
 from stages.ppo.task import Row, Task
 from stages.progress import progress
 from stages.records import write_text
 from stages.rollout.loop import Limits
-from stages.serving.process import running_server
 from stages.verl_ppo import config, counts, data
 from stages.verl_ppo.curves import Curves
 from stages.verl_ppo.export import export
-from stages.verl_ppo.files import Files
+from stages.verl_ppo.files import LATEST, Files
+from stages.verl_ppo.process import held, running
+from stages.verl_ppo.retriever import retriever_of
 from stages.verl_ppo.settings import Settings
 
 PACKAGES = ("verl", "vllm", "transfer_queue")
 POLL = 1.0  # seconds between two looks at what verl has written
-PATIENCE = 60.0  # seconds that verl is given to end by itself
 
 
 def train(task: Task) -> list[Row]:
@@ -35,16 +34,19 @@ def train(task: Task) -> list[Row]:
     check_machine()
     config.check(task.params)
     agent, files = task.params.agent, Files(task.folder.resolve())
-    done = files.done()
-    forget_after(files, done)
-    curves = Curves(files, done, agent.questions * agent.rollouts)
-    if done < agent.steps:
-        with retriever_of(task) as address:
-            settings = prepare(task, files, address)
-            run(settings, config.environment(task.params, files), curves, task)
-    if files.done() != agent.steps:
-        raise InputError(f"agent: verl ended after step {files.done()} of {agent.steps}")
-    export(files.checkpoint(agent.steps), task.base, task.model)
+    with held(files.lock) as lock:
+        done = files.done()
+        if done < agent.steps:
+            check_world_size(files, done, task.params)
+        forget_after(files, done)
+        curves = Curves(files, done, agent.questions * agent.rollouts)
+        if done < agent.steps:
+            with retriever_of(task) as address:
+                settings = prepare(task, files, address)
+                run(settings, config.environment(task.params, files), curves, task, lock)
+        if files.tracked() != agent.steps:
+            raise InputError(f"agent: verl ended after step {files.tracked()} of {agent.steps}")
+        export(files.checkpoint(agent.steps), task.base, task.model)
     return curves.rows
 
 
@@ -65,21 +67,33 @@ def check_machine() -> None:
         )
 
 
+def check_world_size(files: Files, done: int, params: Params) -> None:
+    """InputError where verl could not read its checkpoint: each GPU reads the shard of its rank."""
+    written, here = files.world_size(done), params.compute.devices * params.compute.nodes
+    if done and written != here:
+        raise InputError(
+            f"{files.checkpoint(done)}: was written by {written} GPUs and only as many can go on "
+            f"from it; 'compute.devices' x 'compute.nodes' is {here}: make it {written}, or remove "
+            f"{files.folder} to start the training anew"
+        )
+
+
 def forget_after(files: Files, done: int) -> None:
-    """Leave nothing of steps that will be made again, nor of checkpoints that are not the last."""
+    """Leave nothing of steps that will be made again, nor of checkpoints that are not of `done`."""
     counts.forget_after(files.counts, done)
-    for folder in files.checkpoints.glob("global_step_*"):
-        if folder != files.checkpoint(done):
-            shutil.rmtree(folder)
+    for step in files.steps():
+        if step != done:
+            shutil.rmtree(files.checkpoint(step))
+    if done:
+        write_text(files.checkpoints / LATEST, str(done))  # which a kill may have torn
     files.figures(done).unlink(missing_ok=True)
 
 
-def retriever_of(task: Task):
-    """A context: the address of the retriever server, of a new one where there is none."""
-    address = task.params.compute.retriever_url
-    if address is not None:
-        return nullcontext(address)
-    return running_server(task.index, task.passages, task.retriever)
+def forget_before(files: Files) -> None:
+    """Remove the checkpoints before the one that verl noted last: one stays, and one is written."""
+    for step in files.steps():
+        if step < files.tracked():
+            shutil.rmtree(files.checkpoint(step), ignore_errors=True)  # else a second later
 
 
 def prepare(task: Task, files: Files, retriever: str) -> dict:
@@ -114,13 +128,15 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     return config.overrides(params, model, window_of(about), task.seed, files)
 
 
-def run(settings: dict, environment: dict[str, str], curves: Curves, task: Task) -> None:
+def run(
+    settings: dict, environment: dict[str, str], curves: Curves, task: Task, lock: TextIO
+) -> None:
     """Run verl to its end, logging its rows as they come. InputError if it fails."""
     arguments = config.as_arguments(settings)
     command = [sys.executable, "-m", "verl.trainer.main_ppo", *arguments]
     bar = progress(total=task.params.agent.steps, desc="PPO", unit="step")
     bar.update(len(curves.rows))
-    with bar, running(command, environment) as process:
+    with bar, running(command, environment, lock) as process:
         ended = False
         while not ended:
             ended = process.poll() is not None  # and then once more, for its last lines
@@ -128,26 +144,11 @@ def run(settings: dict, environment: dict[str, str], curves: Curves, task: Task)
                 task.log(row["step"], row)
                 bar.set_postfix(em=f"{row['em']:.3f}", refresh=False)
                 bar.update()
+            forget_before(curves.files)
             if not ended:
                 time.sleep(POLL)
     if process.returncode:
         raise InputError(
             f"agent: verl failed (exit code {process.returncode}), its output above says why; "
-            "the same command goes on from the last checkpoint"
+            "the same command goes on from the last checkpoint, on as many GPUs"
         )
-
-
-@contextmanager
-def running(command: list[str], environment: dict[str, str]):
-    """The process of `command`, with more variables; it ends with the block."""
-    process = subprocess.Popen(command, env=os.environ | environment)
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()

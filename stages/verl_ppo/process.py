@@ -1,0 +1,67 @@
+"""verl's program as a process that does not outlive this one, and of which there is only one."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from stages.errors import InputError
+
+PATIENCE = 60.0  # seconds that verl is given to end by itself
+PR_SET_PDEATHSIG = 1  # of Linux's prctl
+LIBC = ctypes.CDLL(None)  # loaded before any fork
+
+
+@contextmanager
+def held(lock: Path) -> Iterator[TextIO]:
+    """The file `lock`, for this process and what it is passed on to. InputError if it is taken."""
+    with open(lock, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise InputError(
+                f"{lock}: verl of a training that was killed is still at work (process "
+                f"{file.read()}): wait until it has ended, or end it"
+            ) from None
+        yield file
+
+
+@contextmanager
+def running(
+    command: list[str], environment: dict[str, str], lock: TextIO
+) -> Iterator[subprocess.Popen]:
+    """The process of `command`, with more variables; it ends with the block.
+
+    If this process is killed, the system sends it the signal that the block's end would; Ray then
+    ends what it started. It holds `lock` until it is gone, so that no other joins it on its GPUs.
+    """
+    parent = os.getpid()
+
+    def tie() -> None:
+        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != parent:  # killed meanwhile
+            os._exit(1)
+
+    process = subprocess.Popen(
+        command, env=os.environ | environment, preexec_fn=tie, pass_fds=[lock.fileno()]
+    )
+    try:
+        lock.truncate(0)
+        print(process.pid, end="", file=lock, flush=True)
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(PATIENCE)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

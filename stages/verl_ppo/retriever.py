@@ -1,0 +1,67 @@
+"""The retriever server that a training by verl searches with: a new one, or one that runs."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+
+import httpx
+
+from stages.addresses import shown
+from stages.errors import InputError
+from stages.ppo.task import Task
+from stages.records import read_json
+from stages.serving.process import running_server
+
+DIGESTS = ("retriever", "corpus")  # a BM25 index has no retriever
+PATIENCE = 60.0  # seconds
+
+
+def retriever_of(task: Task):
+    """A context: the address of the retriever server, of a new one where there is none.
+
+    InputError if the one that runs serves another index than the task's.
+    """
+    address = task.params.compute.retriever_url
+    if address is None:
+        return running_server(task.index, task.passages, task.retriever)
+    check_served(address, task.index)
+    return nullcontext(address)
+
+
+def check_served(address: str, index: Path) -> None:
+    """InputError unless the server at `address` answers from an index as `index` is."""
+    served, about = _served(address), read_json(index / "index.json")
+    for name in DIGESTS:
+        if served.get(name) != about.get(name):
+            raise InputError(
+                f"{shown(address)}: serves an index of {name} {_short(served.get(name))}, and "
+                f"{index} is of {name} {_short(about.get(name))}: restart `python -m stages.serve` "
+                f"with --index {index}"
+            )
+
+
+def _served(address: str) -> dict:
+    """What the server at `address` says of itself."""
+    url = address.rstrip("/").removesuffix("/retrieve")
+    try:
+        answer = httpx.get(f"{url}/health", timeout=PATIENCE, trust_env=False)
+        served = answer.json()
+    except httpx.HTTPError as error:
+        reason = shown(str(error)) or type(error).__name__
+        raise InputError(
+            f"{shown(url)}: no retriever server answers ({reason}): start one with "
+            "`python -m stages.serve`"
+        ) from None
+    except ValueError:
+        served = None
+    if not isinstance(served, dict) or "corpus" not in served:
+        raise InputError(
+            f"{shown(url)}: does not say what index it serves: start it with this checkout's "
+            "`python -m stages.serve`"
+        )
+    return served
+
+
+def _short(digest: str | None) -> str:
+    return digest[:12] if digest else "none"

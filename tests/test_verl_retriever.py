@@ -1,0 +1,77 @@
+"""A retriever server that runs is asked what it serves before an agent is trained against it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import retrieval_world as world
+
+from stages import index
+from stages.errors import InputError
+from stages.params import Compute, Params
+from stages.retrieval.folder import Asking
+from stages.serving.process import running_server
+from stages.verl_ppo.retriever import retriever_of
+
+REPO = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """Indexes 0 and 1 of one corpus by two retrievers, `other` of another corpus, and BM25's."""
+    path = tmp_path_factory.mktemp("retriever")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(path)
+        patch.setenv("PYTHONPATH", str(REPO))
+        shutil.copy(REPO / "params.yaml", path)
+        world.write_corpus(path / "passages.jsonl", world.corpus())
+        world.write_corpus(path / "fewer.jsonl", world.corpus()[1:])
+        world.tiny_retriever(path / "r0", Asking("query"))
+        world.tiny_retriever(path / "r1", Asking("question_query"))
+        for name, passages, how in (
+            ("0", "passages.jsonl", ["--retriever", "r0"]),
+            ("1", "passages.jsonl", ["--retriever", "r1"]),
+            ("other", "fewer.jsonl", ["--retriever", "r0"]),
+            ("bm25", "passages.jsonl", ["--bm25"]),
+        ):
+            words = ["--passages", passages, "--output", name, "--metrics", "m.json"]
+            index.main([*words, *how])
+        with running_server("0", "passages.jsonl", "r0") as address:
+            yield path, address
+
+
+def task(place: Path, name: str, address: str):
+    params = Params(compute=Compute(retriever_url=address))
+    return SimpleNamespace(params=params, index=place / name)
+
+
+@pytest.mark.parametrize("suffix", ["", "/", "/retrieve"])
+def test_the_right_index_is_taken(place, suffix):
+    path, address = place
+    with retriever_of(task(path, "0", address + suffix)) as taken:
+        assert taken == address + suffix
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("1", "an index of retriever [0-9a-f]{12}, and .*/1 is of retriever [0-9a-f]{12}: restart"),
+        ("other", "an index of corpus [0-9a-f]{12}, and .*/other is of corpus [0-9a-f]{12}"),
+        ("bm25", "an index of retriever [0-9a-f]{12}, and .*/bm25 is of retriever none"),
+    ],
+)
+def test_another_index_is_refused(place, name, said):
+    path, address = place
+    with pytest.raises(InputError, match=f"^{address}: serves {said}"):
+        retriever_of(task(path, name, address))
+
+
+def test_another_server_is_named(place):
+    path, address = place
+    with pytest.raises(InputError, match="does not say what index it serves: start it with"):
+        retriever_of(task(path, "0", f"{address}/elsewhere"))
+    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9: no retriever server answers"):
+        retriever_of(task(path, "0", "http://me:secret@127.0.0.1:9"))
