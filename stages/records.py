@@ -6,6 +6,7 @@ Passages `{"id", "contents": "\\"Title\\"\\ntext"}` and questions `{"id", "quest
 
 from __future__ import annotations
 
+import glob
 import gzip
 import json
 import os
@@ -256,6 +257,8 @@ def check_new(identifier: str, seen: set[str], where: str) -> None:
 def _write(path: str | Path, parts: Iterable[str]) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
+        left.unlink(missing_ok=True)  # by a process that was killed here
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:

@@ -1,6 +1,8 @@
 """The exchange files: round trips, and one clear error for each kind of bad line."""
 
 import json
+import multiprocessing
+import os
 
 import pytest
 from hypothesis import given
@@ -65,6 +67,9 @@ def test_integer_ids_are_read_as_text(tmp_path):
         ({"metadata": {"a": ["\ud800"]}}, "'metadata' holds half a surrogate pair"),
         ({"metadata": {"supporting_ids": ["p1"]}}, "'metadata.supporting_ids' must be a list"),
         ({"metadata": {"supporting_ids": [[1]]}}, "'metadata.supporting_ids' must be a list"),
+        ({"metadata": {"supporting_ids": [["1"], []]}}, "'metadata.supporting_ids' must be a list"),
+        ({"metadata": {"hops": "2"}}, "'metadata.hops' must be an integer"),
+        ({"metadata": {"namesakes": True}}, "'metadata.namesakes' must be an integer"),
         ({"metadata": {"supporting_titles": "T"}}, "'metadata.supporting_titles' must be a list"),
         ({"id": None}, "'id' must be"),
         ({"id": True}, "'id' must be"),
@@ -136,3 +141,23 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     assert read_json(tmp_path / "m.json") == {"a": 1}
     assert [f.name for f in tmp_path.iterdir()] == ["m.json"]
     assert read_jsonl.__defaults__ == (("id",),)
+
+
+def killed_on_the_way(path):
+    def rows():
+        yield {"id": 1}
+        os._exit(9)
+
+    write_jsonl(path, rows())
+
+
+def test_what_a_killed_write_left_goes_with_the_next(tmp_path):
+    (tmp_path / ".m.json.of.others").touch()
+    write_json(tmp_path / "m.json", {"a": 1})
+    child = multiprocessing.Process(target=killed_on_the_way, args=(tmp_path / "m.json",))
+    child.start()
+    child.join()
+    assert child.exitcode == 9 and read_json(tmp_path / "m.json") == {"a": 1}
+    assert len(list(tmp_path.iterdir())) == 3
+    write_json(tmp_path / "m.json", {"a": 2})
+    assert sorted(f.name for f in tmp_path.iterdir()) == [".m.json.of.others", "m.json"]
