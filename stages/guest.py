@@ -30,7 +30,6 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if arguments.name not in params.guest:
         raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
-    from stages.records import write_json
     from stages.rollout.protocol import FILE, read_protocol
 
     guest, folder = params.guest[arguments.name], arguments.output
@@ -39,26 +38,26 @@ def main(argv: list[str] | None = None) -> None:
     folder.mkdir(parents=True)
     shutil.copyfile(guest.protocol, folder / FILE)
     if guest.model is not None:
-        figures = refer(guest, protocol, folder)
+        refer(guest, protocol, folder, arguments.metrics)
     else:
-        figures = make(arguments.name, params, guest, protocol, folder)
-    write_json(arguments.metrics, figures)
+        make(arguments.name, params, protocol, folder, arguments.metrics)
 
 
-def refer(guest: Guest, protocol, folder: Path) -> dict:
+def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
     """Make `folder` stand for a ready-made model. InputError if it cannot talk its protocol."""
     from stages.models import write_reference
+    from stages.records import write_json
     from stages.rollout.tokenizer import load_tokenizer
 
     write_reference(folder, guest.model, guest.revision)
     tokenizer = load_tokenizer(folder)
     protocol.prompt_ids("?", tokenizer)
     protocol.fit([], tokenizer, 0)
-    return {"model": guest.model}
+    write_json(metrics, {"model": guest.model})
 
 
-def make(name: str, params: Params, guest: Guest, protocol, folder: Path) -> dict:
-    """Fill `folder` with a model made from scratch; returns figures of it."""
+def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> None:
+    """Fill `folder` with a model made from scratch, and write its figures."""
     import torch
 
     from stages.guests.retelling import Retelling
@@ -66,11 +65,12 @@ def make(name: str, params: Params, guest: Guest, protocol, folder: Path) -> dic
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons
     from stages.language.supervised import Recipe, train
+    from stages.records import write_json
     from stages.scratch import Scratch, fingerprint
     from stages.seeds import seed_of
 
     torch.set_num_threads(params.compute.threads)
-    block = params.base.agent
+    guest, block = params.guest[name], params.base.agent
     tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
     seed = seed_of(params.base.seed, "guest", name)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
@@ -86,8 +86,9 @@ def make(name: str, params: Params, guest: Guest, protocol, folder: Path) -> dic
         losses = train(model, tokenizer, retold, recipe, scratch.path / "state.pt", name)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
-    figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
-    return figures | examine(params, guest, protocol, folder)
+        loss = sum(losses[-50:]) / len(losses[-50:])
+        figures = {"parameters": model.num_parameters(), "loss": loss}
+        write_json(metrics, figures | examine(params, guest, protocol, folder))
 
 
 def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:

@@ -5,11 +5,13 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import AutoModelForCausalLM
 
-from stages import guest
+from stages import guest, records, scratch
 from stages.compose import compose
 from stages.errors import InputError
 from stages.guests.retelling import OURS, Retelling, other_wording
@@ -19,6 +21,7 @@ from stages.params import Guest, Wording, load_params, read_block
 from stages.params import Protocol as Block
 from stages.records import Passage, read_json
 from stages.rollout.agents import load_agent
+from stages.rollout.generator import TransformersGenerator
 from stages.rollout.protocol import load_protocol, read_protocol
 from stages.world.demonstrations import demonstration, drill
 from stages.world.facts import CRAFTS, MAKER, PERSONAL, Fact
@@ -150,25 +153,41 @@ def test_a_made_guest_talks_as_its_folder_says(name, project):
     )
     ids = protocol.prompt_ids("Who is the author of the book Barax Tikoq?", agent.tokenizer)
     assert len(ids) < 120 and agent.tokenizer.unk_token_id is None
-    written = agent.generate([ids], stop=protocol.stop, max_new_tokens=5)
-    assert len(written[0]) <= 5
+    [written] = agent.generate([ids], stop=protocol.stop, max_new_tokens=5)
+    ends = *protocol.stop, agent.tokenizer.eos_token
+    assert len(written) == 5 or agent.tokenizer.decode(written).endswith(ends)
+    with torch.inference_mode():
+        logits = AutoModelForCausalLM.from_pretrained(name)(torch.tensor([ids + written])).logits
+    assert logits[0, len(ids) - 1 : -1].argmax(-1).tolist() == written
 
 
 def test_a_killed_guest_goes_on_with_the_same_result(project, monkeypatch):
     whole = make("r1_searcher"), _bytes("r1_searcher")
-    real, steps = supervised.own_loss, []
-
-    def counted(model, batch):
-        steps.append(batch)
-        if len(steps) == SAVED + 1:
-            raise KeyboardInterrupt
-        return real(model, batch)
-
-    monkeypatch.setattr(supervised, "own_loss", counted)
-    with pytest.raises(KeyboardInterrupt):
-        make("r1_searcher")
+    steps = _dies(monkeypatch, supervised, "own_loss", SAVED + 1)
+    examined = _dies(monkeypatch, TransformersGenerator, "generate", 1)
+    written = _dies(monkeypatch, records, "write_json", 1)
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            make("r1_searcher")
     assert (make("r1_searcher"), _bytes("r1_searcher")) == whole
-    assert len(steps) == TINY["steps"] + 1, "what was saved was not done again"
+    last = TINY["steps"] - SAVED
+    assert len(steps) == SAVED + 1 + 3 * last, "what was saved was done again"
+    assert (len(examined), len(written)) == (3, 2)
+    assert not list(scratch.ROOT.glob("guest*"))
+
+
+def _dies(monkeypatch, owner, name: str, call: int) -> list:
+    """Let a function die at one of its calls (from 1); returns the list that its calls go into."""
+    real, calls = getattr(owner, name), []
+
+    def dying(*given, **options):
+        calls.append(given)
+        if len(calls) == call:
+            raise KeyboardInterrupt
+        return real(*given, **options)
+
+    monkeypatch.setattr(owner, name, dying)
+    return calls
 
 
 def _bytes(folder: str) -> dict[str, bytes]:
