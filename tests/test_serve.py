@@ -129,9 +129,19 @@ def test_clients_at_the_same_time_share_searches(place):
     assert sum(searches) == 80 and len(searches) < 30
 
 
-def test_health(address):
-    answer = httpx.get(f"{address}/health")
-    assert answer.json() == {"status": "ok", "passages": 96}
+@pytest.mark.parametrize("name", ["dense", "bm25"])
+def test_health_tells_what_is_served(place, name):
+    """And goes on so when the index's folder is built anew under the server."""
+    about = json.loads((place / name / "index.json").read_text())
+    digests = {key: about[key] for key in ("corpus", "retriever") if key in about}
+    assert len(digests) == (2 if name == "dense" else 1)
+    copy = shutil.copytree(place / name, place / "built-anew", dirs_exist_ok=True)
+    retriever = place / "retriever" if name == "dense" else None
+    searcher = load_searcher(copy, place / "passages.jsonl", retriever, Compute(threads=1))
+    with served(searcher) as address:
+        (copy / "index.json").write_text("{}")
+        answer = httpx.get(f"{address}/health")
+    assert answer.json() == {"status": "ok", "passages": 96} | digests
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
@@ -19,6 +20,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from starlette.requests import ClientDisconnect
 
+from stages.records import read_json
 from stages.retrieval.searcher import Searcher, SearchRequest
 from stages.serving.batching import Batcher, Busy
 from stages.serving.connection import Connection
@@ -86,6 +88,7 @@ def server_of(searcher: Searcher, top_k: int) -> uvicorn.Server:
 def application(searcher: Searcher, top_k: int) -> FastAPI:
     """The server's application; `top_k` is what a client gets that does not say how many."""
     batcher = Batcher(lambda requests, k: _documents(searcher, requests, k))
+    digests = _digests(searcher)  # now: the folder may be built anew under a server that runs
 
     @asynccontextmanager
     async def lifespan(app: FastAPI):
@@ -103,7 +106,7 @@ def application(searcher: Searcher, top_k: int) -> FastAPI:
 
     @app.get("/health")
     async def health() -> dict:
-        return {"status": "ok", "passages": len(searcher.passages)}
+        return {"status": "ok", "passages": len(searcher.passages)} | digests
 
     schema = {"content": {"application/json": {"schema": Retrieve.model_json_schema()}}}
 
@@ -130,6 +133,15 @@ def parsed(body: bytes) -> Retrieve:
         where = ".".join(map(str, first["loc"]))
         status = 400 if first["type"] == "json_invalid" else 422
         raise Refused(status, f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+def _digests(searcher: Searcher) -> dict:
+    """What tells the index from another: digests of its corpus and, if it is dense, its retriever.
+
+    They stand in index.json, beside the line starts that the searcher has open.
+    """
+    about = read_json(Path(searcher.passages.starts.filename).with_name("index.json"))
+    return {name: about[name] for name in ("corpus", "retriever") if name in about}
 
 
 async def _body(request: Request) -> bytes:
