@@ -63,6 +63,11 @@ def test_one_class_teaches_nothing(gac):
         predict(rows, known, table)
 
 
+def test_without_a_query_there_is_nothing_to_predict():
+    assert sampled([], 0.5, 0) == set()
+    assert predict([], {}, {}) == {}
+
+
 def test_the_sample_is_a_share_that_the_seed_draws():
     queries = [f"q{number}" for number in range(40)]
     chosen = sampled(queries, 0.1, 0, "correctness", "1")

@@ -67,6 +67,8 @@ def predict(queries: list[dict], known: Scores, table: dict[str, list[list[float
     `table` has the features of each query. Logistic regression by liblinear, whose result depends
     on neither threads nor chance. InputError if what is known is of one class.
     """
+    if not queries:
+        return {}
     from sklearn.linear_model import LogisticRegression
 
     taught = [row for row in queries if row["id"] in known]
