@@ -24,6 +24,7 @@ from stages.workers import Advance, Work, Workers, rows_of, shards
 if TYPE_CHECKING:
     from stages.labels.correctness import Price, Start
     from stages.labels.likelihood import Asked
+    from stages.rollout.protocol import Protocol
 
 SHARD = 256  # rollouts, or readings, between two save points
 Scores = dict[str, dict[str, int]]  # GAC by query and passage
@@ -127,11 +128,14 @@ def _predicted(job: Job) -> tuple[list[dict], dict]:
     }
     scores = predict(job.queries, known, table)
     guessed = sum(len(row["candidates"]) for row in job.queries if row["id"] not in known)
-    return _rows(scores), _figures(job, scores, price) | {"predicted": guessed}
+    return _rows(scores), _figures(job, evaluated, price) | {"predicted": guessed}
 
 
 def _likeliest(job: Job) -> tuple[list[dict], dict]:
-    """1 for the passages of each query after which the gold answer is likeliest."""
+    """1 for the passages of each query after which the gold answer is likeliest.
+
+    Readings are no rollouts, so nothing says which share of these was saved.
+    """
     from stages.labels.correctness import Price
     from stages.labels.likelihood import likeliest
 
@@ -140,7 +144,8 @@ def _likeliest(job: Job) -> tuple[list[dict], dict]:
     rows = [row | {"likelihoods": likelihoods[row["id"]]} for row in _rows(scores)]
     every = [value for values in likelihoods.values() for value in values.values()]
     figures = _figures(job, scores, Price(read_tokens=read))
-    return rows, figures | {"too_long": every.count(None)}
+    unsaid = {"rollouts_saved": None, "saved_share": None}
+    return rows, figures | unsaid | {"too_long": every.count(None)}
 
 
 def _rows(scores: Scores) -> list[dict]:
@@ -187,11 +192,13 @@ def _rate(job: Job) -> tuple[dict[str, dict[str, float | None]], int]:
     from stages.labels.correctness import Start
     from stages.labels.likelihood import Wording
     from stages.labels.queries import find_passages, read_trajectories
+    from stages.rollout.protocol import load_protocol
 
     trajectories = {row["id"]: row for row in read_trajectories(job.args.trajectories)}
     passages = find_passages(job.args.passages, job.queries)
+    protocol = load_protocol(job.args.agent, job.params.protocol)
     try:
-        wording = Wording(list(trajectories.values()), job.params.protocol.answer_pattern)
+        wording = Wording(list(trajectories.values()), protocol)
     except InputError as error:
         raise InputError(f"{job.args.trajectories}: {error}") from None
     pairs, asked = [], []
@@ -201,7 +208,7 @@ def _rate(job: Job) -> tuple[dict[str, dict[str, float | None]], int]:
         for passage in chain.from_iterable(job.plans[row["id"]]):
             pairs.append((row["id"], passage))
             asked.append((Start(trajectory, row["turn"], passages[passage]), turns))
-    build, compute = partial(_build_reader, job.args, job.params), job.params.compute
+    build, compute = partial(_build_reader, job.args, job.params, protocol), job.params.compute
     options = {"devices": 1, "desc": "correctness", "unit": "passage"}
     rated = rows_of(asked, SHARD, build, compute, job.scratch, **options)
     likelihoods: dict = {query: {} for query in job.plans}
@@ -230,14 +237,13 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     return finish
 
 
-def _build_reader(args: argparse.Namespace, params: Params) -> Work:
+def _build_reader(args: argparse.Namespace, params: Params, protocol: Protocol) -> Work:
     """Load the model that rates answers."""
     from stages.labels.likelihood import load_reader, rate
     from stages.rollout.loop import Limits
-    from stages.rollout.protocol import load_protocol
 
     reader = load_reader(args.agent, params.generation, params.compute)
-    protocol, limits = load_protocol(args.agent, params.protocol), Limits.of(params.rollout)
+    limits = Limits.of(params.rollout)
 
     def rate_part(part: list[Asked], advance: Advance) -> list[dict]:
         return rate(part, reader, protocol, limits, advance)

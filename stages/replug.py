@@ -48,8 +48,9 @@ def main(argv: list[str] | None = None) -> None:
         model, asking, curve = _train(kept, args, params, scratch.path)
         shutil.rmtree(args.output, ignore_errors=True)
         save(model, args.output, asking)
-    write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
-    write_json(args.metrics, counts | {"loss": curve[-1][1]})
+        points = [("step", "loss"), *curve]
+        write_text(args.curves, "".join(f"{step},{loss}\n" for step, loss in points))
+        write_json(args.metrics, counts | {"loss": curve[-1][1]})
 
 
 def _questions(args: argparse.Namespace, params: Params) -> list:
@@ -68,10 +69,12 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     from stages.distillation.labels import Labeller
     from stages.labels.likelihood import load_reader
     from stages.retrieval.searcher import load_searcher
+    from stages.rollout.protocol import load_protocol
 
     reader = load_reader(args.agent, params.generation, params.compute)
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
-    return Labeller(reader, searcher, params).label
+    protocol = load_protocol(args.agent, params.protocol)
+    return Labeller(reader, searcher, protocol, params).label
 
 
 def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Path):

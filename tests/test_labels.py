@@ -2,10 +2,12 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import label_world as world
 import pytest
+import yaml
 from judge_server import Served, serving
 from label_world import arguments, set_params, write_relevance
 
@@ -301,6 +303,7 @@ def test_the_stage_labels_without_a_rollout(place, monkeypatch):
         assert row["scores"] == {p: int(v == best) for p, v in row["likelihoods"].items()}
         reads += len(wanted)
     assert (figures["rollouts"], figures["written_tokens"]) == (0, 0)
+    assert figures["rollouts_saved"] is figures["saved_share"] is None
     assert figures["evaluated"] == reads and figures["read_tokens"] > 40 * reads
     pairs.main(arguments("pairs", correctness="whole.jsonl"))
     assert balanced("pairs.json")["out"]
@@ -333,6 +336,29 @@ def test_trajectories_without_any_answer_are_named(place):
         correctness.main(arguments("correctness", trajectories="silent.jsonl"))
 
 
+def test_an_agent_with_a_protocol_of_its_own_is_rated_in_its_words(place):
+    write_relevance(0)
+    set_params(correctness={"mode": "likelihood"})
+    correctness.main(arguments("correctness", output="plain.jsonl", metrics="plain.json"))
+    first, second, *others = read_jsonl("trajectories.jsonl")
+    write_jsonl("told.jsonl", [first, second | {"answer": None}, *others])
+    files = {"trajectories": "told.jsonl", "output": "own.jsonl", "metrics": "own.json"}
+    shutil.copytree("agent", "own", dirs_exist_ok=True)
+    own = yaml.safe_load(Path("params.yaml").read_text())["protocol"]
+    Path("own/protocol.yaml").write_text(yaml.safe_dump(own))
+    foreign = {"answer_pattern": "<reply>(.*?)</reply>"}
+    set_params(correctness={"mode": "likelihood"}, protocol=foreign)
+    correctness.main(arguments("correctness", agent="own", **files))
+    plain, found = (
+        {row["id"]: row for row in read_jsonl(file) if not row["id"].startswith(second["id"])}
+        for file in ("plain.jsonl", "own.jsonl")
+    )
+    assert found == plain
+    Path("own/protocol.yaml").write_text(yaml.safe_dump(own | foreign))
+    with pytest.raises(InputError, match=r"^told\.jsonl: .* 'black' in the last turn of 'q0'"):
+        correctness.main(arguments("correctness", agent="own", **files))
+
+
 def test_the_stage_keeps_the_samples_own_gac(place):
     write_relevance(0)
     set_params(correctness={"mode": "exhaustive"})
@@ -348,8 +374,12 @@ def test_the_stage_keeps_the_samples_own_gac(place):
     assert all(found[query].keys() == truth[query].keys() for query in truth)
     assert {score for scores in found.values() for score in scores.values()} == {0, 1}
     every, some = balanced("all.json"), balanced("some.json")
+    assert some["in"] == every["in"]
     assert some["predicted"] == 20 * (len(truth) - len(chosen))
-    assert some["evaluated"] == every["evaluated"] and some["rollouts"] == 20 * len(chosen)
+    assert some["evaluated"] == some["rollouts"] == 20 * len(chosen)
+    right = sum(sum(truth[query].values()) for query in chosen)
+    assert some["correct"] == right
+    assert some["correct_rate"] == pytest.approx(right / some["evaluated"], abs=1e-4)
     assert 0 < some["written_tokens"] < every["written_tokens"]
 
 
@@ -391,6 +421,15 @@ def test_instances_hold_what_training_needs(place):
         assert not set(instance["siblings"]) & {positive["id"], *ids}
         assert negatives.setdefault(query, ids) == ids
         assert positive["text"] == world.NOTES[int(positive["id"][1:])].contents
+
+
+@pytest.mark.parametrize("mode", ["lazy", "exhaustive", "predicted"])
+def test_without_a_query_left_the_stage_writes_nothing(place, mode):
+    for file in ("none.jsonl", "relevance.jsonl"):
+        Path(file).write_text("")
+    set_params(correctness={"mode": mode})
+    correctness.main(arguments("correctness", candidates="none.jsonl"))
+    assert read_jsonl("correctness.jsonl") == [] and balanced("correctness.json")["in"] == 0
 
 
 @pytest.mark.parametrize(

@@ -9,14 +9,22 @@ import torch
 
 from stages.errors import InputError
 from stages.labels.correctness import Start
-from stages.labels.likelihood import Wording, answer_likelihood, likeliest, load_reader, rate
+from stages.labels.likelihood import (
+    Wording,
+    answer_likelihood,
+    likeliest,
+    load_reader,
+    rate,
+    reworded,
+)
 from stages.params import Compute, Generation, load_params
+from stages.params import Protocol as Block
 from stages.records import Passage
 from stages.rollout.loop import Limits
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import Protocol, read_protocol
 
 ROOT = Path(__file__).parents[1]
-PATTERN = "<answer>(.*?)</answer>"
+TAGS = Protocol(Block())
 SAID = "<think> architect Raruman lives in Davaton </think> <answer> Davaton </answer>"
 RIGHT = Passage("1", "Raruman", "The architect Raruman lives in Davaton.")
 WRONG = Passage("2", "Raruman", "The artist Raruman lives in Tamaton.")
@@ -45,9 +53,7 @@ def trajectory(reader, last: str = SAID, answer: str | None = "Davaton") -> dict
 
 def rated(reader, told: dict, passages: list[Passage]) -> list[dict]:
     params = load_params(ROOT / "params.yaml")
-    asked = [
-        (Start(told, 0, passage), Wording([told], PATTERN).turns(told)) for passage in passages
-    ]
+    asked = [(Start(told, 0, passage), Wording([told], TAGS).turns(told)) for passage in passages]
     done = []
     rows = rate(asked, reader, Protocol(params.protocol), Limits.of(params.rollout), done.append)
     assert sum(done) == len(rows)
@@ -62,15 +68,35 @@ def test_a_real_agent_prefers_the_passage_that_holds_the_answer(reader):
 
 def test_a_wrong_answer_is_replaced_in_the_thought_too(reader):
     told = trajectory(reader, SAID.replace("Davaton", "Tamaton"), "Tamaton")
-    assert Wording([told], PATTERN).turns(told) == [SAID]
+    assert Wording([told], TAGS).turns(told) == [SAID]
 
 
 def test_without_an_answer_another_trajectory_shows_the_form(reader):
     silent = {**trajectory(reader, answer=None), "golden_answers": ["Bo", " ", r"\1"]}
-    wording = Wording([silent, trajectory(reader)], PATTERN)
+    wording = Wording([silent, trajectory(reader)], TAGS)
     assert wording.turns(silent) == ["<answer> Bo </answer>", r"<answer> \1 </answer>"]
     with pytest.raises(InputError, match="no trajectory has an answer"):
-        Wording([silent], PATTERN)
+        Wording([silent], TAGS)
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "action"),
+    [
+        ("search_r1", SAID, "<answer> Bo </answer>"),
+        ("search_r1", "<answer> none <search> <answer> Davaton </answer>", "<answer> Bo </answer>"),
+        ("simple_deep_searcher", r"so \boxed{\text{Davaton}}.", r"\boxed{\text{Bo}}"),
+        ("simple_deep_searcher", r"Davaton: \boxed{Davaton} it is", r"\boxed{Bo}"),
+        ("simple_deep_searcher", SAID, None),
+    ],
+)
+def test_the_agents_protocol_finds_the_form(reader, file, said, action):
+    protocol = read_protocol(ROOT / f"conf/protocol/{file}.yaml")
+    silent = {**trajectory(reader, answer=None), "golden_answers": ["Bo"]}
+    if action:
+        assert Wording([trajectory(reader, said)], protocol).turns(silent) == [action]
+        return
+    with pytest.raises(InputError, match=r"does not read the answer 'Davaton' in .* turn of 'q'"):
+        Wording([silent, trajectory(reader, said)], protocol)
 
 
 def test_only_whole_words_are_replaced():
@@ -79,11 +105,9 @@ def test_only_whole_words_are_replaced():
         "turns": [{"text": "<think> Al of Altown </think> <answer> Al </answer>"}],
     }
     told["golden_answers"] = ["Bo"]
-    assert Wording([told], PATTERN).turns(told) == [
-        "<think> Bo of Altown </think> <answer> Bo </answer>"
-    ]
+    assert reworded(told) == ["<think> Bo of Altown </think> <answer> Bo </answer>"]
     unspaced = {"answer": "巴黎", "turns": [{"text": "答案是巴黎"}], "golden_answers": ["东京"]}
-    assert Wording([unspaced], "答案是(.*)").turns(unspaced) == ["答案是东京"]
+    assert reworded(unspaced) == ["答案是东京"]
 
 
 def plain(reader, context: list[int], answer: list[int]) -> float:

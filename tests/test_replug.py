@@ -9,8 +9,8 @@ import yaml
 from checkout import ROOT, command, compose_in, copy_of_checkout
 from test_retriever import hashes
 
-from stages import corpus, encoder, index, questions, replug
-from stages.distillation.labels import Labeller
+from stages import corpus, encoder, index, questions, records, replug
+from stages.distillation.labels import Labeller, figures
 from stages.distillation.loss import LikelihoodLoss, columns
 from stages.errors import InputError
 from stages.labels.likelihood import load_reader
@@ -19,6 +19,7 @@ from stages.records import read_json, read_questions
 from stages.retrieval.encoding import load_model
 from stages.retrieval.folder import Asking, read_asking
 from stages.retrieval.searcher import load_searcher
+from stages.rollout.protocol import load_protocol
 
 AGENT = ROOT / "models/agent/0"
 SMALL = {"layers": 1, "width": 32, "heads": 2, "steps": 150, "batch_size": 64}
@@ -78,7 +79,8 @@ def rows(built):
         reader = load_reader(AGENT, params.generation, params.compute)
         searcher = load_searcher("I0", "corpus/passages.jsonl", "R0", params.compute)
         asked = read_questions("questions/train.jsonl")
-        return asked, Labeller(reader, searcher, params).label(asked, lambda count: None)
+        labeller = Labeller(reader, searcher, load_protocol(AGENT, params.protocol), params)
+        return asked, labeller.label(asked, lambda count: None)
 
 
 def test_labels_favour_the_passage_that_holds_the_answer(rows):
@@ -123,17 +125,31 @@ def test_training_lowers_the_divergence(place, rows):
     temperatures = block.temperature, block.likelihood_temperature
     after, before = (divergence(f, labelled, *temperatures) for f in (made, "R0"))
     assert after < 0.8 * before
-    figures = read_json("learned.json")
-    assert figures["in"] == 40 == figures["out"] + sum(figures["dropped"].values())
-    assert figures["read_tokens"] > 0 and Path("learned.csv").read_text().startswith("step,loss\n")
+    counts = read_json("learned.json")
+    assert counts["in"] == 40 == counts["out"] + sum(counts["dropped"].values())
+    assert counts["read_tokens"] > 0 and Path("learned.csv").read_text().startswith("step,loss\n")
     assert read_asking(made) == Asking("query", "", "")
+
+
+def test_the_agent_talks_as_its_folder_says(place, rows):
+    """Its own protocol.yaml goes before the block, which reads no answer in what it writes."""
+    set_params(questions=60, steps=2)
+    shutil.copytree(AGENT, "own", dirs_exist_ok=True)
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    Path("own/protocol.yaml").write_text(yaml.safe_dump(params["protocol"]))
+    params["protocol"] |= {"name": "other", "answer_pattern": "<reply>(.*?)</reply>"}
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+    make("talks", agent="own")
+    talks = read_json("talks.json")
+    assert talks == figures(rows[1]) | {"loss": talks["loss"]}
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(place, monkeypatch):
     monkeypatch.setattr(replug, "SHARD", 16)
     whole = hashes(place / make("whole"))
-    labels, steps = [], []
+    labels, steps, written = [], [], []
     label, loss = Labeller.label, LikelihoodLoss.compute_loss_from_embeddings
+    write = records.write_json
 
     def dies_labelling(self, part, advance):
         labels.append(len(part))
@@ -147,13 +163,23 @@ def test_a_killed_run_goes_on_to_the_same_bytes(place, monkeypatch):
             raise KeyboardInterrupt
         return loss(self, *rest)
 
+    def dies_writing(path, value):
+        written.append(len(steps))
+        if len(written) == 1:
+            raise KeyboardInterrupt
+        write(path, value)
+
+    monkeypatch.setattr(records, "write_json", dies_writing)
     monkeypatch.setattr(Labeller, "label", dies_labelling)
     monkeypatch.setattr(LikelihoodLoss, "compute_loss_from_embeddings", dies_training)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
             make("third")
         assert not Path("third").exists()
+    with pytest.raises(KeyboardInterrupt):
+        make("third")
     assert hashes(place / make("third")) == whole
+    assert written == [len(steps)] * 2, "a finished training was done again"
     assert labels == [16, 16, 16, 8], "a finished shard was labelled again"
     assert len(steps) < 2 * 16, "training went on from a checkpoint"
     for ending in ("json", "csv"):

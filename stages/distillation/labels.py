@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.labels.correctness import Start
-from stages.labels.likelihood import Wording, rate
+from stages.labels.likelihood import rate, reworded
 from stages.params import Params
 from stages.records import Question
 from stages.retrieval.searcher import Hit, Searcher, SearchRequest
 from stages.rollout import loop
-from stages.rollout.protocol import Protocol
 
 if TYPE_CHECKING:
     from stages.rollout.generator import TransformersGenerator
+    from stages.rollout.protocol import Protocol
 
 FEW, NO_SEARCH, NO_ANSWER, TOO_LONG = "few_candidates", "no_search", "no_answer", "too_long"
 REASONS = (FEW, NO_SEARCH, NO_ANSWER, TOO_LONG)
@@ -33,6 +33,7 @@ class Labeller:
 
     reader: TransformersGenerator
     searcher: Searcher
+    protocol: Protocol
     params: Params
 
     def label(self, questions: list[Question], advance: Callable[[int], object]) -> list[dict]:
@@ -67,23 +68,22 @@ class Labeller:
 
     def _trajectories(self, questions: list[Question]) -> list[dict]:
         """The agent's greedy trajectories, which find with R_0 what they search."""
-        protocol, limits = Protocol(self.params.protocol), loop.Limits.of(self.params.rollout)
-        shown = self.params.rollout.top_k
+        shown, limits = self.params.rollout.top_k, loop.Limits.of(self.params.rollout)
 
         def search(requests: list[SearchRequest]) -> list[list[Hit]]:
             return self.searcher.search(requests, shown)
 
-        rollouts = [loop.start(q, protocol, self.reader.tokenizer) for q in questions]
-        loop.run(rollouts, self.reader, search, protocol, limits)
+        rollouts = [loop.start(q, self.protocol, self.reader.tokenizer) for q in questions]
+        loop.run(rollouts, self.reader, search, self.protocol, limits)
         return [loop.record(rollout) for rollout in rollouts]
 
     def _rate(self, kept: list[tuple[dict, dict, list[Hit]]]) -> list[dict]:
-        protocol, limits = Protocol(self.params.protocol), loop.Limits.of(self.params.rollout)
         asked = []
         for _, trajectory, hits in kept:
-            turns = Wording([trajectory], self.params.protocol.answer_pattern).turns(trajectory)
+            turns = reworded(trajectory)
             asked += [(Start(trajectory, 0, hit.passage), turns) for hit in hits]
-        return rate(asked, self.reader, protocol, limits, lambda count: None)
+        limits = loop.Limits.of(self.params.rollout)
+        return rate(asked, self.reader, self.protocol, limits, lambda count: None)
 
 
 def _unusable(trajectory: dict) -> str | None:

@@ -34,28 +34,56 @@ class Wording:
     """The turns that would give the gold answers of a question, in the agent's own words.
 
     Of a trajectory with an answer: its last turn, where the gold answer stands for the agent's
-    answer wherever that occurs as whole words, in the thought too. Of one without: what the
-    protocol's answer pattern finds in the last turn of the first trajectory that has an answer.
+    answer wherever that occurs as whole words, in the thought too. Of one without: the action alone
+    in the last turn of the first trajectory that has an answer.
     """
 
-    def __init__(self, trajectories: Sequence[dict], pattern: str):
-        """InputError if no trajectory has an answer."""
+    def __init__(self, trajectories: Sequence[dict], protocol: Protocol):
+        """InputError if no trajectory has an answer, or if `protocol` does not read the first."""
         first = next((row for row in trajectories if row["answer"] is not None), None)
         if first is None:
             raise InputError("no trajectory has an answer that could show how answers are worded")
-        found = re.search(pattern, first["turns"][-1]["text"], re.DOTALL)
-        self._example = found[0], first["answer"]
+        text, answer = first["turns"][-1]["text"], first["answer"]
+        action = _answering(text, answer, protocol)
+        if action is None:
+            raise InputError(
+                f"the agent's protocol does not read the answer '{answer}' in the last turn of "
+                f"'{first['id']}'"
+            )
+        self._example = action, answer
 
     def turns(self, trajectory: dict) -> list[str]:
         """One turn for each gold answer that is not blank."""
-        text, answer = self._example
         if trajectory["answer"] is not None:
-            text, answer = trajectory["turns"][-1]["text"], trajectory["answer"]
-        words = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
-        golden = (gold.strip() for gold in trajectory["golden_answers"])
-        if not words.search(text):  # in a script that leaves no space between words
-            words = re.compile(re.escape(answer))
-        return [words.sub(lambda _, gold=gold: gold, text) for gold in golden if gold]
+            return reworded(trajectory)
+        return _replaced(*self._example, trajectory["golden_answers"])
+
+
+def reworded(trajectory: dict) -> list[str]:
+    """The last turn of a trajectory with an answer, for each gold answer that is not blank."""
+    text = trajectory["turns"][-1]["text"]
+    return _replaced(text, trajectory["answer"], trajectory["golden_answers"])
+
+
+def _answering(text: str, answer: str, protocol: Protocol) -> str | None:
+    """The shortest part of a turn that `protocol` reads as this answer."""
+
+    def reads(start: int, end: int) -> bool:
+        action = protocol.parse(text[start:end])
+        return (action.kind, action.value) == ("answer", answer)
+
+    end = next((end for end in range(len(text) + 1) if reads(0, end)), None)
+    if end is None:
+        return None
+    return next(text[start:end] for start in range(end, -1, -1) if reads(start, end))
+
+
+def _replaced(text: str, answer: str, golden_answers: Sequence[str]) -> list[str]:
+    words = re.compile(rf"(?<!\w){re.escape(answer)}(?!\w)")
+    if not words.search(text):  # in a script that leaves no space between words
+        words = re.compile(re.escape(answer))
+    golden = (gold.strip() for gold in golden_answers)
+    return [words.sub(lambda _, gold=gold: gold, text) for gold in golden if gold]
 
 
 def load_reader(folder: str | Path, generation: Generation, compute: Compute):
