@@ -127,6 +127,17 @@ def test_siblings_do_not_push_each_other_away(tmp_path):
             assert touched.tolist() == [True, False, True, True]
 
 
+def test_a_query_that_was_asked_twice_does_not_push_its_own_positives_away(tmp_path):
+    again = instance("word0", "word14", ["word12", "word10"]) | {"id": "word0#1/0"}
+    other = instance("word0", "word15", ["word20", "word21"]) | {"question": "another"}
+    batch = batch_of([*ROWS, again, other], tmp_path)
+    labels = torch.tensor(batch["label"])
+    hidden = false_negatives(labels[:, :-3], labels[:, -3:], 0)
+    assert hidden[0, 4] and hidden[4, 0], "each other's positives"
+    assert hidden[4, 2 * 6 + 4] and not hidden[4, 6 + 4], "word10, drawn as a negative; word12"
+    assert not hidden[0, 5] and not hidden[5, 0], "another question asks the same"
+
+
 @given(data=st.data())
 def test_false_negatives_against_a_loop(data):
     world, batch, width = (data.draw(st.integers(1, 3)) for _ in range(3))
