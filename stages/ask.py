@@ -14,6 +14,7 @@ folder or a hub id. The last turn of the run is the default. A retriever that co
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from stages.errors import InputError, run
 from stages.params import Params, load_params
 
 SHOWN = 240  # characters of a passage
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but line breaks and tabs
 MADE = Path("tmp/ask")  # references and indexes made for a question
 
 
@@ -30,6 +32,8 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if not args.question.strip():
         raise InputError("the question is empty")
+    if args.compare and (args.retriever or args.index):
+        raise InputError("--compare names both retrievers: leave out --retriever and --index")
     last = list(params.iterations)[-1] if params.iterations else "0"
 
     from rich.console import Console
@@ -43,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     agent = load_agent(args.agent, params.generation, params.compute)
     if args.compare is None:
         for text in trajectory(agent, args.retriever or last, args, params):
-            console.print(text, markup=False, soft_wrap=True)
+            console.print(_plain(text), soft_wrap=True)
         return
     console.print(_side_by_side(agent, args, params))
 
@@ -64,8 +68,9 @@ def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
     from stages.retrieval import searcher
 
     folder = None if retriever == "bm25" else _place("models/retriever", retriever)
+    plain = Path(retriever).name == retriever  # and no path, which data/index would give way to
     index = args.index or Path("data/index", retriever)
-    if args.index is None and not index.is_dir():
+    if args.index is None and not (plain and index.is_dir()):
         index = _indexed(folder, args.passages)
     return searcher.load_searcher(index, args.passages, folder, params.compute)
 
@@ -168,7 +173,7 @@ def _side_by_side(agent, args: argparse.Namespace, params: Params):
     for retriever in args.compare:
         table.add_column(_name(retriever), ratio=1)
         columns.append("\n".join(trajectory(agent, retriever, args, params)))
-    table.add_row(*map(_escaped, columns))
+    table.add_row(*map(_plain, columns))
     return table
 
 
@@ -176,10 +181,11 @@ def _name(retriever: str) -> str:
     return f"R_{retriever}" if retriever.isdigit() else retriever
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
+def _plain(text: str):
+    """What a model or a passage says, with nothing in it that rich or a terminal would obey."""
+    from rich.text import Text
 
-    return escape(text)
+    return Text(CONTROL.sub("\ufffd", text))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,18 @@
 """One question, asked as a user would."""
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from label_world import build
+from label_world import NOTES, build
+from retrieval_world import vocabulary
 
 from stages import ask
 from stages.errors import InputError
+from stages.records import write_passages
+from stages.retrieval import folder
+from stages.retrieval.fresh import fresh_encoder
 
 PLACES = ["--agent", "agent", "--retriever", "retriever", "--index", "index"]
 CORPUS = ["--passages", "passages.jsonl"]
@@ -21,6 +27,15 @@ def world(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def other(world) -> str:
+    """A retriever beside the world's own, of other weights."""
+    tokens = vocabulary([note.contents for note in NOTES])
+    encoder = fresh_encoder(tokens, layers=1, width=32, heads=2, max_length=32, seed=1)
+    folder.save(encoder, world / "other", folder.Asking())
+    return "other"
+
+
 def test_the_trajectory_is_printed_as_it_happens(world, monkeypatch, capsys):
     monkeypatch.chdir(world)
     ask.main(["which color has the fern", *PLACES, *CORPUS])
@@ -30,17 +45,45 @@ def test_the_trajectory_is_printed_as_it_happens(world, monkeypatch, capsys):
     assert lines[-2].startswith(("answer", "no answer")) and lines[-1].endswith("searches")
 
 
-def test_two_retrievers_stand_side_by_side(world, monkeypatch, capsys):
+def test_two_retrievers_stand_side_by_side(world, other, monkeypatch, capsys):
     monkeypatch.chdir(world)
-    compared = ["--compare", "retriever", "retriever", "--agent", "agent", "--index", "index"]
-    ask.main(["which color has the fern", *compared, *CORPUS])
+    monkeypatch.setenv("COLUMNS", "300")
+    words = ["which color has the fern", "--agent", "agent", *CORPUS]
+    alone = []
+    for retriever in ("retriever", other):
+        ask.main([*words, "--retriever", retriever])
+        alone.append(capsys.readouterr().out.splitlines())
+    assert alone[0] != alone[1]
+    ask.main([*words, "--compare", "retriever", other])
+    rows = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    for side, lines in enumerate(alone):
+        column = [row[side].strip() for row in rows]
+        assert [text for text in column if text] == [line.strip() for line in lines]
+
+
+def test_a_folder_given_by_its_whole_path_is_no_index(world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    words = ["which color has the fern", *PLACES[:2], *CORPUS, "--retriever"]
+    ask.main([*words, "retriever"])
+    given = capsys.readouterr().out
+    ask.main([*words, str(world / "retriever")])
+    assert capsys.readouterr().out == given
+
+
+def test_nothing_that_is_said_reaches_the_terminal_as_a_command(world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    passages = [replace(note, text=f"\x1b[2J\x9b1m\r[b]{note.text}\tI") for note in NOTES]
+    write_passages("hostile.jsonl", passages)
+    words = ["which color has the fern", *PLACES[:4], "--passages", "hostile.jsonl"]
+    ask.main(words)
     printed = capsys.readouterr().out
-    both = [line.split("│")[1:3] for line in printed.splitlines() if "searches  fern" in line]
-    assert both and all(left == right for left, right in both)
+    assert "\ufffd[2J\ufffd1m\ufffd[b]N" in printed
+    assert not any(ord(sign) < 32 or 127 <= ord(sign) < 160 for sign in set(printed) - set("\n\t"))
 
 
 def test_a_retriever_without_an_index_gets_one(world, monkeypatch, capsys):
     monkeypatch.chdir(world)
+    shutil.rmtree("tmp/ask", ignore_errors=True)
     words = ["which color has the fern", "--agent", "agent", *CORPUS, "--retriever", "retriever"]
     ask.main([*words, "--index", "index"])
     given = capsys.readouterr().out
@@ -70,6 +113,7 @@ def test_a_hub_model_is_asked_with_the_prompts_it_brings(world, monkeypatch):
     ("words", "message"),
     [
         ([" ", *PLACES], "the question is empty"),
+        (["q", "--compare", "0", "1", "--index", "index"], "--compare names both retrievers"),
         (["q", "--agent", "9"], "9: neither models/agent/9 nor a folder"),
         (["q", "--agent", "agent", "--retriever", "9"], "9: neither models/retriever/9 nor a"),
         (["q", "--agent", "agent", "--retriever", "bm25"], "data/index/bm25: not there"),
