@@ -6,7 +6,8 @@ A line of the input: `id`, `question`, `golden_answers` and `response`, all that
 as one text: what the agent wrote and, between the protocol's marks of information, what it was
 shown. The agent's folder says how it talks (its protocol.yaml, else `protocol` in params.yaml).
 What was asked and answered is read from the agent's own words alone, as in our rollouts. A response
-without a search has nothing to label: it is left out and counted.
+without a search has nothing to label: it is left out and counted. So is information that follows no
+words of the agent, as before its first turn.
 """
 
 from __future__ import annotations
@@ -14,14 +15,13 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections import Counter
 from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.errors import InputError, run
 from stages.params import load_params
-from stages.records import Passage, Question, iter_jsonl, question_of, write_jsonl
+from stages.records import Passage, Question, check_new, iter_jsonl, question_of, write_jsonl
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -43,21 +43,24 @@ def main(argv: list[str] | None = None) -> None:
 
     protocol, tokenizer = load_protocol(args.agent, params.protocol), load_tokenizer(args.agent)
     shown = shown_pattern(protocol, tokenizer)
-    rows, dropped = [], Counter()
+    rows, seen, no_search, unasked = [], set(), 0, 0
     for where, row in iter_jsonl(args.responses, ("id", "question", "golden_answers", "response")):
         if not isinstance(row["response"], str):
             raise InputError(f"{where}: 'response' must be a text")
-        rollout = read_response(
-            question_of(row, where), row["response"], shown, protocol, tokenizer
-        )
+        question = question_of(row, where)
+        check_new(question.id, seen, where)
+        rollout, blocks = read_response(question, row["response"], shown, protocol, tokenizer)
+        unasked += blocks
         if rollout.queries:
             rows.append(record(rollout))
         else:
-            dropped[NO_SEARCH] += 1
+            no_search += 1
     if not rows:
         raise InputError(f"{args.responses}: no response searches in the form of this protocol")
     write_jsonl(args.output, rows)
-    left_out = f", left out for {NO_SEARCH}: {dropped[NO_SEARCH]}" if dropped else ""
+    left_out = f", left out for {NO_SEARCH}: {no_search}" if no_search else ""
+    if unasked:
+        left_out += f", information left out that follows no words of the agent: {unasked} times"
     print(f"{len(rows)} trajectories{left_out}", file=sys.stderr)
 
 
@@ -89,19 +92,25 @@ def read_response(
     shown: re.Pattern,
     protocol: Protocol,
     tokenizer: PreTrainedTokenizerBase,
-) -> Rollout:
-    """The rollout that a response tells, turn by turn; `stop` is "answer" or "invalid"."""
+) -> tuple[Rollout, int]:
+    """The rollout that a response tells, turn by turn; `stop` is "answer" or "invalid". And how
+    many blocks of information are left out, since they follow no words of the agent.
+    """
     from stages.rollout.loop import start
 
-    rollout, place = start(question, protocol, tokenizer), 0
+    rollout, place, unasked = start(question, protocol, tokenizer), 0, 0
     pieces = [(found.start(), found.end()) for found in shown.finditer(response)]
     for begin, end in [*pieces, (len(response), len(response))]:
         text, information = response[place:begin], response[begin:end]
         place = end
-        if text.strip() and rollout.stop is None:
+        if rollout.stop is not None:
+            break
+        if text.strip():
             _take(rollout, text, information, protocol, tokenizer)
+        else:
+            unasked += bool(information)
     rollout.stop = rollout.stop or "invalid"
-    return rollout
+    return rollout, unasked
 
 
 def _take(rollout: Rollout, text: str, information: str, protocol: Protocol, tokenizer) -> None:

@@ -58,12 +58,24 @@ def test_a_response_becomes_turns(place, capsys):
     assert capsys.readouterr().err == "2 trajectories, left out for no_search: 1\n"
 
 
+def test_information_that_nothing_asked_for_is_counted(place, capsys):
+    write_jsonl("logs.jsonl", [line(0, SHOWN + RESPONSE.replace(SHOWN, SHOWN * 2)), line(1, SHOWN)])
+    adopt.main(["logs.jsonl", "--agent", str(AGENT), "--output", "out.jsonl"])
+    [row] = read_jsonl("out.jsonl")
+    assert "".join(t["text"] + t["information"] for t in row["turns"]).count("<information>") == 2
+    assert capsys.readouterr().err == (
+        "1 trajectories, left out for no_search: 1, "
+        "information left out that follows no words of the agent: 4 times\n"
+    )
+
+
 def test_bad_lines_are_one_clear_error(place):
     words = ["logs.jsonl", "--agent", str(AGENT), "--output", "out.jsonl"]
     for rows, message in (
         ([line(0, 3)], r"logs\.jsonl:1: 'response' must be a text"),
         ([line(0, "nothing")], r"logs\.jsonl: no response searches"),
         ([{"id": "q"}], r"logs\.jsonl:1: .*question"),
+        ([line(0, RESPONSE), line(0, RESPONSE)], r"logs\.jsonl:2: the id 'q0' occurs twice"),
     ):
         Path("logs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
         with pytest.raises(InputError, match=message):
@@ -81,7 +93,7 @@ def test_real_responses_keep_their_queries_and_answers():
     rows = read_jsonl(REAL, ("id", "question", "golden_answers", "response"))
     for row in rows:
         question = adopt.question_of(row, "line")
-        rollout = adopt.read_response(question, row["response"], shown, plain, tokenizer)
+        rollout, _ = adopt.read_response(question, row["response"], shown, plain, tokenizer)
         assert len(rollout.queries) <= row["response"].count("<search>")
         assert "<information>" not in "".join(turn["text"] for turn in rollout.turns)
         agree += (rollout.answer or "").strip() == (row["prediction"] or "").strip()
