@@ -18,12 +18,15 @@ import threading
 
 from stages.errors import InputError, run
 from stages.params import load_params
+from stages.serving.limits import TOP_K
 
 
 def main(argv: list[str] | None = None) -> None:
     """Serve until stopped."""
     args = _arguments(argv)
     params = load_params()
+    if not 1 <= args.topk <= TOP_K:
+        raise InputError(f"--topk: from 1 to {TOP_K}, found {args.topk}")
     listener = bound(args.host, args.port)
 
     from stages.retrieval.searcher import load_searcher

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import httpx
@@ -57,10 +58,10 @@ def searcher_of(place, name="dense"):
 
 
 @contextmanager
-def served(searcher, listener=None):
+def served(searcher, listener=None, top_k=3):
     """The address of a server in a thread of this process."""
     listener = listener or serve.bound("127.0.0.1", 0)
-    server = app.server_of(searcher, 3)
+    server = app.server_of(searcher, top_k)
     listener.listen(2048)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
@@ -194,6 +195,21 @@ def test_empty_and_long_texts(place, name, body, status):
         assert ask(address, **body).status_code == status
 
 
+def test_the_server_s_own_topk_counts_towards_the_limits(place):
+    with served(searcher_of(place), top_k=1000) as address:
+        assert ask(address, queries=["q"] * 65).status_code == 200
+        assert ask(address, queries=["q"] * 66).status_code == 422
+        assert ask(address, queries=["q"] * 66, topk=1).status_code == 200
+
+
+@pytest.mark.parametrize("topk", ["0", "1001"])
+def test_a_topk_that_no_client_may_ask_is_refused(place, topk, monkeypatch):
+    monkeypatch.chdir(place)
+    words = ["--index", "bm25", "--passages", "passages.jsonl", "--topk", topk, "--port", "70000"]
+    with pytest.raises(InputError, match=f"--topk: from 1 to 1000, found {topk}"):
+        serve.main(words)
+
+
 def test_a_client_asks_no_more_than_an_answer_may_hold(address, monkeypatch):
     remote = HttpSearcher(address)
     expected = remote.search(ASKED, 4)
@@ -303,6 +319,40 @@ def test_a_server_that_is_away_is_waited_for_then_named(place, monkeypatch):
 def test_another_kind_of_server_is_named(place, address):
     with pytest.raises(InputError, match=r"refused a search \(Not Found\)"):
         HttpSearcher(f"{address}/elsewhere").search(ASKED, 1)
+
+
+@contextmanager
+def answering(body: dict):
+    """The address of another program's server, which answers `body` to all that is asked."""
+    written = json.dumps(body).encode()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["content-length"]))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(written)
+
+        def log_message(self, *args):
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "document", [{"id": "p", "text": "a"}, {"contents": "a\nb"}, "a\nb", ["a"], None]
+)
+def test_documents_of_another_form_are_named(document):
+    with (
+        answering({"result": [[{"document": document, "score": 1.0}]]}) as address,
+        pytest.raises(InputError, match="its answer is not that of a retriever server"),
+    ):
+        HttpSearcher(address).search(ASKED[:1], 1)
 
 
 def test_the_command_serves_until_it_is_closed(place, monkeypatch):

@@ -17,7 +17,14 @@ from pathlib import Path
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from starlette.requests import ClientDisconnect
 
 from stages.records import read_json
@@ -49,8 +56,9 @@ class Retrieve(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _within_limits(self) -> Retrieve:
-        if len(self.queries) * (self.topk or 1) > PASSAGES:
+    def _within_limits(self, info: ValidationInfo) -> Retrieve:
+        self.topk = self.topk or info.context["topk"]
+        if len(self.queries) * self.topk > PASSAGES:
             raise ValueError(f"queries times topk may be {PASSAGES} at most")
         for request in self.requests():
             texts = (request.question or "", request.query, *request.history)
@@ -112,9 +120,9 @@ def application(searcher: Searcher, top_k: int) -> FastAPI:
 
     @app.post("/retrieve", openapi_extra={"requestBody": schema})
     async def retrieve(request: Request) -> JSONResponse:
-        asked = parsed(await _body(request))
+        asked = parsed(await _body(request), top_k)
         try:
-            found = await batcher.search(asked.requests(), asked.topk or top_k)
+            found = await batcher.search(asked.requests(), asked.topk)
         except Busy:
             raise Refused(503, "too many queries wait: try again later") from None
         if not asked.return_scores:
@@ -124,10 +132,10 @@ def application(searcher: Searcher, top_k: int) -> FastAPI:
     return app
 
 
-def parsed(body: bytes) -> Retrieve:
-    """The request in `body`. Refused says what is wrong with it."""
+def parsed(body: bytes, top_k: int) -> Retrieve:
+    """The request in `body`, its topk `top_k` if it has none. Refused says what is wrong."""
     try:
-        return Retrieve.model_validate_json(body)
+        return Retrieve.model_validate_json(body, context={"topk": top_k})
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))

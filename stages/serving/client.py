@@ -85,16 +85,17 @@ class HttpSearcher:
             raise InputError(f"{self._shown}: refused a search ({_reason(response)})")
         try:
             result = response.json()["result"]
-            rows = [[(hit["document"], float(hit["score"])) for hit in row] for row in result]
+            rows = [[self._hit(hit) for hit in row] for row in result]
         except (ValueError, KeyError, TypeError):
             raise InputError(
                 f"{self._shown}: its answer is not that of a retriever server"
             ) from None
         if len(rows) != count:
             raise InputError(f"{self._shown}: answered {len(rows)} of {count} queries")
-        return [
-            [Hit(passage_of(document, self._shown), score) for document, score in r] for r in rows
-        ]
+        return rows
+
+    def _hit(self, row: dict) -> Hit:
+        return Hit(passage_of(row["document"], self._shown), float(row["score"]))
 
     def _away(self, reason: str) -> InputError:
         return InputError(
