@@ -28,7 +28,7 @@ def exact_match(prediction: str | None, golden_answers: Sequence[str]) -> int:
     """1 if the normalised prediction equals one of the gold answers, else 0. None is no answer."""
     if prediction is None:
         return 0
-    return int(normalise(prediction) in {normalise(answer) for answer in golden_answers})
+    return int(_read(prediction) in {_read(answer) for answer in golden_answers} - {""})
 
 
 def f1_score(prediction: str | None, golden_answers: Sequence[str]) -> float:
@@ -38,7 +38,15 @@ def f1_score(prediction: str | None, golden_answers: Sequence[str]) -> float:
     """
     if prediction is None:
         return 0.0
-    return max(_f1(normalise(prediction), normalise(answer)) for answer in golden_answers)
+    golds = {_read(answer) for answer in golden_answers} - {""}
+    return max((_f1(_read(prediction), gold) for gold in golds), default=0.0)
+
+
+def _read(answer: str) -> str:
+    """`answer` normalised, but as it stands (lower case) where nothing would be left of it: "The"
+    and "A" differ, and only a blank is blank, which no answer matches.
+    """
+    return normalise(answer) or " ".join(answer.lower().split())
 
 
 def _f1(prediction: str, gold: str) -> float:
