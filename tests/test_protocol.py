@@ -327,6 +327,18 @@ def test_tool_calls_are_framed_by_the_chat_template():
     assert message.endswith(tail)
 
 
+def test_a_call_may_have_two_forms():
+    block = params.Protocol(
+        **yaml.safe_load((ROOT / "conf/protocol/tool_calls.yaml").read_text(encoding="utf-8"))
+    )
+    block.search_pattern = rf"<call>(.*?)</call>|{block.search_pattern}"
+    two, one = Protocol(block), FORMS["tool_calls"]
+    passages = [Passage("1", "T", "Ana was born.")]
+    assert two.fit(passages, CHAT, 10_000) == one.fit(passages, CHAT, 10_000)
+    for text in (CALL % '{"query": "q"}', f"<call>{QUERY}</call>"):
+        assert two.parse(text).value == "q"
+
+
 def test_a_template_that_quotes_the_result_is_followed():
     quoting = CHAT_TEMPLATE.replace(
         "{{ message.content }}\n</tool", "{{ message.content|tojson }}\n</tool"

@@ -57,7 +57,8 @@ def after_call(
     calling = _message("assistant", "") | {"tool_calls": [call]}
     text = _render([_message("user", "?"), calling, _message("tool", content)], tool, tokenizer)
     for match in calls(text):
-        if read_query(match[1]) == _WRITTEN:
+        call = next((group for group in match.groups() if group is not None), "")
+        if read_query(call) == _WRITTEN:
             return text[match.end() :]
     raise InputError(
         "the model's chat template has no tools, or writes a call in another way than "
