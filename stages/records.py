@@ -191,14 +191,21 @@ def question_of(row: dict, where: str) -> Question:
 
 
 def _metadata(row: dict, where: str) -> dict:
-    """What the row says of its question; `supporting_ids` holds a list of passage ids a hop."""
+    """What the row says of its question: the numbers `hops` and `namesakes`, and `supporting_ids`,
+    a list of passage ids a hop, among others.
+    """
     metadata = row.get("metadata") or {}
     if not isinstance(metadata, dict):
         raise InputError(f"{where}: 'metadata' must be an object")
     check_encodable(json.dumps(metadata, ensure_ascii=False), "metadata", where)
+    for key in ("hops", "namesakes"):
+        if type(metadata.get(key)) not in (int, type(None)):  # bool is a kind of int
+            raise InputError(f"{where}: 'metadata.{key}' must be an integer")
     hops = metadata.get("supporting_ids") or []
-    if not isinstance(hops, list) or not all(map(_is_texts, hops)):
-        raise InputError(f"{where}: 'metadata.supporting_ids' must be a list of lists of ids")
+    if not isinstance(hops, list) or not all(hop and _is_texts(hop) for hop in hops):
+        raise InputError(
+            f"{where}: 'metadata.supporting_ids' must be a list with some ids, a list, for each hop"
+        )
     if not _is_texts(metadata.get("supporting_titles") or []):
         raise InputError(f"{where}: 'metadata.supporting_titles' must be a list of texts")
     return metadata
