@@ -4,8 +4,9 @@
     python -m stages.plan --accelerator h100 --price 2.5
 
 Prints each stage's rollouts (for relevance: prompts), tokens, hours, memory and disk, the
-assumptions behind them, and the hours and memory that DVC's runs of the stages have measured here
-(tmp/usage.jsonl). Estimates are good to a factor of three or so: enough to choose machines by.
+assumptions behind them (or what a run with these very parameters has measured: dvc.lock), and the
+hours and memory that DVC's runs of the stages have measured here (tmp/usage.jsonl). Estimates are
+good to a factor of three or so: enough to choose machines by.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from stages.errors import run
 from stages.params import Params, load_params
 from stages.planning.costs import Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
+from stages.planning.measured import with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.records import read_jsonl
 from stages.usage import FILE
@@ -30,10 +32,11 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--accelerator", choices=sorted(ACCELERATORS), help="default: by device")
     parser.add_argument("--price", type=float, help="of one accelerator and hour")
     parser.add_argument("--metrics-folder", type=Path, default=Path("metrics"))
+    parser.add_argument("--lock", type=Path, default=Path("dvc.lock"), help="of those metrics")
     args = parser.parse_args(argv)
     params = load_params(args.params)
     name = args.accelerator or ("cpu" if params.compute.device == "cpu" else "h100")
-    known = sizes(params, args.metrics_folder, Path("data/corpus"))
+    known = with_measured(sizes(params), args.params, args.metrics_folder, args.lock)
     costs = Planner(params, known, ACCELERATORS[name]).costs()
 
     from rich.console import Console

@@ -5,14 +5,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from stages import plan
 from stages.compose import compose
 from stages.errors import run
-from stages.params import CorrectnessMode, load_params
+from stages.params import CorrectnessMode, Questions, load_params
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
+from stages.planning.measured import FIGURES, with_measured
 from stages.planning.sizes import Sizes, language_model, sizes
+from stages.world.questions import TEST_SETS
 
 ROOT = Path(__file__).parents[1]
 SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
@@ -35,13 +38,15 @@ def planned(params, known: Sizes) -> dict:
 @pytest.mark.parametrize("scale", SCALES)
 def test_every_scale_can_be_planned(at_root, tmp_path, capsys, scale):
     compose(tmp_path / "params.yaml", [f"scale={scale}"])
-    plan.main(["--params", str(tmp_path / "params.yaml"), "--metrics-folder", str(tmp_path)])
+    plan.main(["--params", str(tmp_path / "params.yaml")])
     printed = capsys.readouterr().out
     assert "compare@" in printed and "In all" in printed and "nan" not in printed
+    if scale not in ("laptop", "smoke"):
+        assert "(measured)" not in printed, "the figures that git brings are the laptop's"
 
 
 def test_sizes_of_the_paper_are_read_from_its_parameters(at_root, tmp_path):
-    known = sizes(params_of("paper", tmp_path), tmp_path, tmp_path / "data/corpus")
+    known = sizes(params_of("paper", tmp_path))
     assert (known.agent, known.judge) == (7e9, 72e9)
     assert (known.passages, known.training, known.test) == (21_015_324, 169_232, 51_713)
     assert known.measured == ()
@@ -49,7 +54,7 @@ def test_sizes_of_the_paper_are_read_from_its_parameters(at_root, tmp_path):
 
 def test_costs_follow_the_method(at_root, tmp_path):
     params = params_of("paper", tmp_path)
-    known = sizes(params, tmp_path, tmp_path / "data/corpus")
+    known = sizes(params)
     lazy = planned(params, known)
     assert lazy["agent@1"].rollouts == 100 * 512
     assert lazy["trajectories@1"].rollouts == 10_000
@@ -76,18 +81,89 @@ def test_costs_follow_the_method(at_root, tmp_path):
     assert ratio == pytest.approx(72 / 7)
 
 
-def test_what_a_run_measured_replaces_assumptions(at_root, tmp_path):
-    for stage, figures in (
-        ("trajectories", {"searches": 1.5}),
-        ("correctness", {"saved_share": 0.9}),
-        ("pairs", {"positive_selection_rate": 0.25}),
+@pytest.mark.parametrize(
+    ("trainer", "memory"),
+    [("verl", 7 * 18 + 8 * (2 * (4896 + 800) * 152_064) * 12 / 1e9), ("loop", 7 * (36 + 2))],
+)
+def test_what_ppo_keeps(at_root, tmp_path, trainer, memory):
+    """On 8 devices with two rollouts a pass: policy and critic take turns there under verl, and
+    both are on disk twice, 12 bytes a parameter each.
+    """
+    words = ["scale=paper", f"agent.trainer={trainer}", "agent.micro_batch=16"]
+    compose(tmp_path / "params.yaml", words)
+    params = load_params(tmp_path / "params.yaml")
+    cost = planned(params, sizes(params))["agent@1"]
+    assert cost.memory == pytest.approx(memory)
+    assert cost.disk == pytest.approx(2 * 2 * 12 * 7)
+
+
+@pytest.mark.parametrize("sets", [None, ["indomain"], ["indomain", "threehop"]])
+def test_the_sets_that_are_asked_are_counted(at_root, tmp_path, sets):
+    params = params_of("laptop", tmp_path)
+    params.questions.sets = sets
+    assert sizes(params).test == 200 * len(sets or TEST_SETS)
+    folder = tmp_path / "test"
+    folder.mkdir()
+    (tmp_path / "train.jsonl").write_text("{}\n" * 9)
+    for name in TEST_SETS:
+        (folder / f"{name}.jsonl").write_text("{}\n" * 5)
+    params.questions = Questions(str(tmp_path), training=7, test=4, sets=sets)
+    assert (sizes(params).training, sizes(params).test) == (7, 4 * len(sets or TEST_SETS))
+
+
+@pytest.fixture()
+def measured(at_root, tmp_path) -> Path:
+    """A folder with params.yaml, metrics, and a lock that says they belong together."""
+    params_of("paper", tmp_path)
+    values = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    stages = {}
+    for stage, keys, name, figures in (
+        ("base", ["base", "protocol"], None, None),
+        ("corpus", ["corpus", "seed"], "index/0", {"in": 1234}),
+        ("trajectories@1", ["rollout", "seed"], "trajectories/1", {"searches": 1.5}),
+        ("correctness@1", ["correctness"], "correctness/1", {"saved_share": 0.9}),
+        ("pairs@1", ["pairs"], "pairs/1", {"positive_selection_rate": 0.25}),
     ):
-        (tmp_path / stage).mkdir()
-        (tmp_path / stage / "1.json").write_text(json.dumps(figures))
-    known = sizes(params_of("paper", tmp_path), tmp_path, tmp_path / "data/corpus")
-    assert (known.searches, known.selected) == (1.5, 0.25)
+        stages[stage] = {"params": {"params.yaml": {key: values[key] for key in keys}}}
+        if name:
+            (tmp_path / name).parent.mkdir()
+            (tmp_path / f"{name}.json").write_text(json.dumps(figures))
+    stages["correctness@1"]["params"]["params.yaml"]["pairs.threshold"] = 60
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
+    return tmp_path
+
+
+def known_with(folder: Path, *overrides: str) -> Sizes:
+    compose(folder / "params.yaml", ["scale=paper", *overrides])
+    params = load_params(folder / "params.yaml")
+    return with_measured(sizes(params), folder / "params.yaml", folder, folder / "dvc.lock")
+
+
+def test_what_a_run_measured_replaces_assumptions(measured):
+    known = known_with(measured)
+    assert (known.passages, known.searches, known.selected) == (1234, 1.5, 0.25)
     assert known.lazy_share == pytest.approx(0.1)
-    assert len(known.measured) == 3
+    assert set(known.measured) == set(FIGURES)
+
+
+@pytest.mark.parametrize(
+    ("override", "lost"),
+    [
+        ("corpus.source=conf/data/hotpotqa_contexts.yaml", {"passages"}),
+        ("rollout.max_searches=4", {"searches"}),
+        ("pairs.threshold=50", {"selected", "lazy_share"}),
+        ("pairs.negatives=7", {"selected"}),
+        ("base.agent.model=Qwen/Qwen2.5-3B", {"searches", "selected", "lazy_share"}),
+        ("retriever.epochs=1", set()),
+    ],
+)
+def test_what_another_run_measured_does_not(measured, override, lost):
+    assert set(known_with(measured, override).measured) == set(FIGURES) - lost
+
+
+def test_nothing_is_measured_without_a_lock(measured):
+    (measured / "dvc.lock").unlink()
+    assert known_with(measured).measured == ()
 
 
 def test_a_stage_that_dvc_runs_leaves_what_it_took(at_root, tmp_path, monkeypatch, capsys):

@@ -1,14 +1,14 @@
-"""Sizes that costs depend on: models, corpus, questions. Read from what is there, else assumed."""
+"""Sizes that costs depend on: models, corpus, questions. As the parameters say, else assumed."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from stages.params import WORLD, BaseModel, Encoder, Params
-from stages.records import read_json
 from stages.sources.description import is_description, read_description
+from stages.world.questions import TEST_SETS
 
 KNOWN = {"intfloat/e5-base-v2": 0.109e9, "liuwenhan/Agentic-R_e5": 0.109e9}
 SMALL = 1.0e6  # parameters of a model made from scratch
@@ -36,22 +36,21 @@ class Sizes:
     measured: tuple[str, ...] = ()  # which of these come from this run's metrics
 
 
-def sizes(params: Params, metrics: Path, corpus: Path) -> Sizes:
-    """The sizes of a run; where its stages have written metrics, those replace assumptions."""
+def sizes(params: Params) -> Sizes:
+    """The sizes of a run that has measured nothing yet."""
     training, test = _questions(params)
     small = params.base.agent.model is None
-    assumed = Sizes(
+    return Sizes(
         agent=language_model(params.base.agent),
         judge=language_model(params.base.judge),
         encoder=encoder_model(params.encoder),
         dimension=params.encoder.width if params.encoder.model is None else 768,
-        passages=_passages(params, corpus),
+        passages=_passages(params),
         training=training,
         test=test,
         turn_tokens=min(20.0 if small else 120.0, params.rollout.max_turn_tokens),
         passage_tokens=15.0 if small else 150.0,
     )
-    return _measured(assumed, metrics)
 
 
 def language_model(block: BaseModel) -> float:
@@ -68,10 +67,7 @@ def encoder_model(block: Encoder) -> float:
     return 0.3e6 if block.model is None else KNOWN.get(block.model, ENCODER)
 
 
-def _passages(params: Params, corpus: Path) -> int:
-    starts = sorted(corpus.parent.glob("index/*/index.json"))
-    if starts:
-        return read_json(starts[0])["passages"]
+def _passages(params: Params) -> int:
     source = params.corpus.source
     if source == WORLD:
         world = params.corpus.world
@@ -86,14 +82,18 @@ def _questions(params: Params) -> tuple[int, int]:
     """Training questions, and test questions of all sets."""
     block = params.questions
     if block.source == WORLD:
-        return block.training, 3 * block.test
-    if not is_description(block.source):
+        return block.training, block.test * len(block.sets or TEST_SETS)
+    if is_description(block.source):
+        blocks = read_description(block.source)
+        training = sum(entry.count or 0 for entry in blocks["train"].values())
+        sets = {name: entry.count or 0 for name, entry in blocks["test"].items()}
+    else:
         folder = Path(block.source)
-        return _lines(folder / "train.jsonl"), sum(_lines(f) for f in folder.glob("test/*.jsonl"))
-    blocks = read_description(block.source)
-    counts = {name: [e.count or 0 for e in blocks[name].values()] for name in ("train", "test")}
-    training = min(sum(counts["train"]), block.training or sum(counts["train"]))
-    return training, sum(min(count, block.test or count) for count in counts["test"])
+        training = _lines(folder / "train.jsonl")
+        sets = {file.stem: _lines(file) for file in folder.glob("test/*.jsonl")}
+    asked = [count for name, count in sets.items() if name in (block.sets or sets)]
+    test = sum(min(count, block.test or count) for count in asked)
+    return min(training, block.training or training), test
 
 
 def _lines(path: Path) -> int:
@@ -101,19 +101,3 @@ def _lines(path: Path) -> int:
         return 0
     with open(path, "rb") as file:
         return sum(1 for _ in file)
-
-
-def _measured(assumed: Sizes, metrics: Path) -> Sizes:
-    """`assumed`, with what turn 1 of the run measured."""
-    found = {}
-    for field, stage, key in (
-        ("searches", "trajectories", "searches"),
-        ("selected", "pairs", "positive_selection_rate"),
-    ):
-        path = metrics / stage / "1.json"
-        if path.exists() and read_json(path).get(key) is not None:
-            found[field] = read_json(path)[key]
-    path = metrics / "correctness" / "1.json"
-    if path.exists() and read_json(path).get("saved_share") is not None:
-        found["lazy_share"] = 1 - read_json(path)["saved_share"]
-    return replace(assumed, measured=tuple(sorted(found)), **found)
