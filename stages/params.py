@@ -7,8 +7,11 @@ batch sizes); it is no dependency of any stage, so changing it never reruns one.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,6 +23,26 @@ from stages.records import invalid_yaml
 Block = TypeVar("Block")
 
 WORLD = "stages/world"  # as a source: the code that it is made by, which DVC hashes
+
+COUNTS = (  # blocks whose integers are all at least 1
+    *("agent", "candidates", "compute", "correctness", "encoder", "index.hnsw", "index.ivfpq"),
+    *("questions", "replug", "retriever", "rollout", "trajectories"),
+)
+LEAST = {  # of other integers
+    "index.sample": 1,
+    "index.candidates": 1,
+    "index.recall_queries": 1,
+    "relevance.window": 1,
+    "relevance.retries": 0,
+    "relevance.max_reply_tokens": 1,
+    "pairs.max_positives": 1,
+    "pairs.negatives": 1,
+    "evaluate.bootstrap_samples": 2,
+    "report.cases_per_kind": 0,
+    "report.traces": 0,
+}
+PLAIN = re.compile(r"\w[\w.-]*")  # names that files and DVC's stages can bear
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 class Engine(Enum):
@@ -488,77 +511,101 @@ def _first_line(error: Exception) -> str:
 
 def _check(params: Params, path: str) -> None:
     """Rules that types cannot say."""
-    turns = list(params.iterations)
-    for number, name in enumerate(turns, 1):
-        previous = params.iterations[name].previous
-        if name != str(number) or previous != str(number - 1):
+    _check_turns(params, path)
+    _check_names(params, path)
+    _check_pairs(params, path)
+    _check_guests(params.guest, path)
+    for key, value, least in _integers(params):
+        if value < least:
+            raise InputError(f"{path}: '{key}' must be at least {least}, found {value}")
+    _check_retrievers(params, path)
+    for key, rule, holds in _rules(params):
+        if not holds:
+            raise InputError(f"{path}: '{key}' {rule}")
+
+
+def _check_turns(params: Params, path: str) -> None:
+    for number, (name, turn) in enumerate(params.iterations.items(), 1):
+        if name != str(number) or turn.previous != str(number - 1):
             raise InputError(
                 f"{path}: 'iterations' must run without a gap: turn {number} must be "
                 f'"{number}": {{previous: "{number - 1}"}}, '
-                f'found "{name}": {{previous: "{previous}"}}'
+                f'found "{name}": {{previous: "{turn.previous}"}}'
             )
+
+
+def _check_names(params: Params, path: str) -> None:
+    """Names become those of files and stages."""
+    for key in ("compare", "guest", "baseline", "replug.retrievers"):
+        for name in attrgetter(key)(params):
+            if not PLAIN.fullmatch(name):
+                raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-.' only")
+
+
+def _check_pairs(params: Params, path: str) -> None:
+    known = ["0", *params.iterations]
     for name, pair in params.compare.items():
-        known = ["0", *turns]
+        if name.isdigit():
+            raise InputError(f"{path}: 'compare.{name}': that is how a turn's own pair is called")
         if pair.agent not in [*known, "scripted", *params.guest]:
             raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
         if pair.retriever not in [*known, "bm25", *params.replug.retrievers, *params.baseline]:
             raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
-    _check_guests(params.guest, path)
-    for key, value in (
-        ("rollout.top_k", params.rollout.top_k),
-        ("rollout.max_searches", params.rollout.max_searches),
-        ("candidates.top_k", params.candidates.top_k),
-        ("relevance.window", params.relevance.window),
-        ("correctness.top", 1 if params.correctness.top is None else params.correctness.top),
-        ("pairs.max_positives", params.pairs.max_positives),
-        ("pairs.negatives", params.pairs.negatives),
-        ("trajectories.questions", params.trajectories.questions),
-        *((f"agent.{k}", v) for k, v in vars(params.agent).items() if isinstance(v, int)),
-        *((f"encoder.{k}", v) for k, v in vars(params.encoder).items() if isinstance(v, int)),
-        *((f"retriever.{k}", v) for k, v in vars(params.retriever).items() if isinstance(v, int)),
-        *((f"replug.{k}", v) for k, v in vars(params.replug).items() if isinstance(v, int)),
-        *((f"index.{k}", getattr(params.index, k)) for k in ("sample", "candidates")),
-        ("index.recall_queries", params.index.recall_queries),
-        *((f"index.ivfpq.{k}", v) for k, v in vars(params.index.ivfpq).items()),
-        *((f"index.hnsw.{k}", v) for k, v in vars(params.index.hnsw).items()),
-        *((f"compute.{k}", v) for k, v in vars(params.compute).items() if isinstance(v, int)),
-    ):
-        if value < 1:
-            raise InputError(f"{path}: '{key}' must be at least 1, found {value}")
-    _check_retrievers(params, path)
-    if params.replug.likelihood_temperature <= 0:
-        raise InputError(f"{path}: 'replug.likelihood_temperature' must be above 0")
+
+
+def _integers(params: Params) -> Iterator[tuple[str, int, int]]:
+    """(key, value, the least it may be); what is null or no integer has other rules."""
+    for block in COUNTS:
+        for name, value in vars(attrgetter(block)(params)).items():
+            if type(value) is int:
+                yield f"{block}.{name}", value, 1
+    for role in ("agent", "judge"):
+        block = getattr(params.base, role)
+        least = {"steps": 0 if block.model else 1, "easy_steps": 0}
+        for name, value in vars(block).items():
+            if type(value) is int:
+                yield f"base.{role}.{name}", value, least.get(name, 1)
+    for key, least in LEAST.items():
+        yield key, attrgetter(key)(params), least
+
+
+def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """(key, what must be true of it, whether it is)."""
     for name in ("encoder", "retriever", "replug"):
         block = getattr(params, name)
-        if block.temperature <= 0:
-            raise InputError(f"{path}: '{name}.temperature' must be above 0")
-        if not 0 <= block.warmup < 1:
-            raise InputError(f"{path}: '{name}.warmup' is a share of the steps, from 0 to 1")
-    if params.encoder.width % params.encoder.heads:
-        raise InputError(f"{path}: 'encoder.width' must be a multiple of 'encoder.heads'")
-    if params.generation.dtype not in ("float32", "bfloat16", "float16"):
-        raise InputError(f"{path}: 'generation.dtype' must be float32, bfloat16 or float16")
-    if params.compute.engine and params.generation.dtype != "float32":
-        raise InputError(
-            f"{path}: 'compute.engine' may stand in for 'generation.engine' in float32 only, where "
-            "engines give the same text; set 'generation.engine'"
-        )
-    if params.index.dtype not in ("float32", "float16"):
-        raise InputError(f"{path}: 'index.dtype' must be float32 or float16")
-    if params.retriever.dtype not in ("float32", "bfloat16", "float16"):
-        raise InputError(f"{path}: 'retriever.dtype' must be float32, bfloat16 or float16")
-    if not 0 <= params.relevance.noise <= 1:
-        raise InputError(f"{path}: 'relevance.noise' is a share of the grades, from 0 to 1")
-    if not 0 < params.correctness.sample <= 1:
-        raise InputError(f"{path}: 'correctness.sample' is a share of the queries, above 0, to 1")
-    if params.agent.temperature <= 0:
-        raise InputError(f"{path}: 'agent.temperature' must be above 0: PPO samples its rollouts")
-    off = (
-        params.relevance.mode is RelevanceMode.off,
-        params.correctness.mode is CorrectnessMode.off,
-    )
-    if all(off):
-        raise InputError(f"{path}: 'relevance.mode' and 'correctness.mode' cannot both be off")
+        yield f"{name}.temperature", "must be above 0", block.temperature > 0
+        share = "is a share of the steps, from 0 to 1"
+        yield f"{name}.warmup", share, 0 <= block.warmup < 1
+    likelihood = params.replug.likelihood_temperature
+    yield "replug.likelihood_temperature", "must be above 0", likelihood > 0
+    fits = params.encoder.width % params.encoder.heads == 0
+    yield "encoder.width", "must be a multiple of 'encoder.heads'", fits
+    for name in ("generation", "retriever"):
+        dtype = getattr(params, name).dtype
+        yield f"{name}.dtype", "must be float32, bfloat16 or float16", dtype in DTYPES
+    width = params.index.dtype
+    yield "index.dtype", "must be float32 or float16", width in ("float32", "float16")
+    stands_in = "may stand in for 'generation.engine' in float32 only, where engines give the same"
+    exact = not params.compute.engine or params.generation.dtype == "float32"
+    yield "compute.engine", f"{stands_in} text; set 'generation.engine'", exact
+    yield "compute.gpu_memory", "is a share, above 0, to 1", 0 < params.compute.gpu_memory <= 1
+    sampled = "must be above 0: PPO samples its rollouts"
+    yield "agent.temperature", sampled, params.agent.temperature > 0
+    judge, mode = params.relevance, params.correctness.mode
+    yield "relevance.temperature", "must be at least 0", judge.temperature >= 0
+    yield "relevance.noise", "is a share of the grades, from 0 to 1", 0 <= judge.noise <= 1
+    sample = params.correctness.sample
+    yield "correctness.sample", "is a share of the queries, above 0, to 1", 0 < sample <= 1
+    both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off
+    yield "relevance.mode", "and 'correctness.mode' cannot both be off", not both
+    yield "pairs.threshold", "is a grade, from 0 to 100", 0 <= params.pairs.threshold <= 100
+    depths = params.evaluate.recall_at
+    yield "evaluate.recall_at", "needs numbers of passages, from 1", min(depths, default=0) >= 1
+    asked = params.questions
+    made = asked.source != WORLD or None not in (asked.training, asked.test)
+    yield "questions.training", "and 'questions.test': a world needs numbers", made
+    free = not {"all", "mean"} & set(asked.sets or ())
+    yield "questions.sets", "cannot call a set 'all' or 'mean': tables call all of them so", free
 
 
 def _check_retrievers(params: Params, path: str) -> None:
@@ -568,7 +615,7 @@ def _check_retrievers(params: Params, path: str) -> None:
         for name in names:
             if name.isdigit() or name in taken:
                 raise InputError(f"{path}: '{key}': '{name}' is the name of another")
-        taken |= set(names)
+            taken.add(name)
 
 
 def _check_guests(guests: dict[str, Guest], path: str) -> None:

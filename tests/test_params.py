@@ -78,6 +78,38 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"correctness__top": 0}, "'correctness.top' must be at least 1"),
         ({"correctness__sample": 0.0}, "'correctness.sample' is a share of the queries"),
         ({"relevance__mode": "off", "correctness__mode": "off"}, "cannot both be off"),
+        ({"evaluate__bootstrap_samples": 1}, "'evaluate.bootstrap_samples' must be at least 2"),
+        ({"evaluate__recall_at": []}, "'evaluate.recall_at' needs numbers of passages"),
+        ({"evaluate__recall_at": [3, 0]}, "'evaluate.recall_at' needs numbers of passages"),
+        ({"rollout__max_turn_tokens": 0}, "'rollout.max_turn_tokens' must be at least 1"),
+        ({"rollout__max_context_tokens": 0}, "'rollout.max_context_tokens' must be at least 1"),
+        ({"rollout__max_information_tokens": 0}, "max_information_tokens' must be at least 1"),
+        ({"relevance__retries": -1}, "'relevance.retries' must be at least 0"),
+        ({"relevance__max_reply_tokens": 0}, "'relevance.max_reply_tokens' must be at least 1"),
+        ({"relevance__temperature": -0.1}, "'relevance.temperature' must be at least 0"),
+        ({"report__cases_per_kind": -1}, "'report.cases_per_kind' must be at least 0"),
+        ({"report__traces": -1}, "'report.traces' must be at least 0"),
+        ({"questions__test": 0}, "'questions.test' must be at least 1"),
+        ({"questions__training": 0}, "'questions.training' must be at least 1"),
+        ({"questions__test": None}, "'questions.test': a world needs numbers"),
+        ({"questions__training": None}, "'questions.test': a world needs numbers"),
+        ({"questions__sets": ["indomain", "mean"]}, "'questions.sets' cannot call a set"),
+        ({"questions__sets": ["all"]}, "'questions.sets' cannot call a set"),
+        ({"base__agent__steps": -1}, "'base.agent.steps' must be at least 1"),
+        ({"base__judge__steps": 0}, "'base.judge.steps' must be at least 1"),
+        ({"base__judge__model": "a", "base__judge__steps": -1}, "'base.judge.steps' .* least 0"),
+        ({"pairs__threshold": 101}, "'pairs.threshold' is a grade, from 0 to 100"),
+        ({"pairs__threshold": -1}, "'pairs.threshold' is a grade, from 0 to 100"),
+        ({"compute__gpu_memory": 0.0}, "'compute.gpu_memory' is a share"),
+        ({"compute__gpu_memory": 1.1}, "'compute.gpu_memory' is a share"),
+        ({"replug__retrievers": ["a", "a"]}, "'replug.retrievers': 'a' is the name of another"),
+        ({"replug__retrievers": ["../a"]}, "'replug.retrievers': '../a' is not of letters"),
+        ({"compare__1": {}}, "'compare.1': that is how a turn's own pair is called"),
+        ({"compare": {"a/b": {}}}, "'compare': 'a/b' is not of letters"),
+        ({"compare": {"a b": {}}}, "'compare': 'a b' is not of letters"),
+        ({"guest": {"2": {}}}, "'guest.2': that is the name of another agent"),
+        ({"guest": {"a/b": {}}}, "'guest': 'a/b' is not of letters"),
+        ({"baseline": {".": {"model": "a"}}}, "'baseline': '.' is not of letters"),
     ],
 )
 def test_a_bad_key_is_named(tmp_path, changes, message):
@@ -85,6 +117,11 @@ def test_a_bad_key_is_named(tmp_path, changes, message):
     with pytest.raises(InputError, match=message) as error:
         load_params(path)
     assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_a_model_that_is_not_made_needs_no_steps(tmp_path):
+    block = {"base__agent__model": "a/b", "base__agent__steps": 0, "base__agent__easy_steps": 0}
+    load_params(params_with(tmp_path, **block))
 
 
 def test_a_broken_file_is_named(tmp_path):
