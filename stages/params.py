@@ -41,6 +41,7 @@ LEAST = {  # of other integers
     "report.cases_per_kind": 0,
     "report.traces": 0,
 }
+POOLED = ("all", "mean")  # what tables call all question sets together
 PLAIN = re.compile(r"\w[\w.-]*")  # names that files and DVC's stages can bear
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -604,7 +605,7 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     asked = params.questions
     made = asked.source != WORLD or None not in (asked.training, asked.test)
     yield "questions.training", "and 'questions.test': a world needs numbers", made
-    free = not {"all", "mean"} & set(asked.sets or ())
+    free = not set(POOLED) & set(asked.sets or ())
     yield "questions.sets", "cannot call a set 'all' or 'mean': tables call all of them so", free
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from stages.errors import run
 from stages.params import Params, load_params
-from stages.planning.costs import Cost, Planner
+from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import with_measured
 from stages.planning.sizes import Sizes, sizes
@@ -129,7 +129,7 @@ def _assumptions(known: Sizes, accelerator: Accelerator) -> str:
     shares = ", ".join(f"{name} {share:.0%}" for name, share in SHARES.items())
     return (
         f"Assumed: {', '.join(values)}; {accelerator.tera:g} tera operations a second, of which "
-        f"{shares} are reached."
+        f"{shares} are reached; PPO has {LOGIT_BYTES} bytes for each of {VOCABULARY:,} logits."
     )
 
 

@@ -44,8 +44,6 @@ def _of_world(corpus: Path, params: Params) -> Sets | None:
     block = params.questions
     if block.source != WORLD:
         return None
-    if block.training is None or block.test is None:
-        raise errors.InputError("'questions.training' and 'questions.test': a world needs numbers")
     world = World.load(corpus / "world.json")
     return Sets(
         questions_for_training(world, block.training, params.seed),

@@ -150,6 +150,10 @@ def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
     drawn = read_sets(few, 0)
     assert drawn == read_sets(few, 0) != read_sets(few, 1)
     assert drawn == read_sets(Questions(source, 5, 3, ["nq"]), 0)
+    lines(tmp_path / "own/train.jsonl", [{"id": "0", "question": "q", "golden_answers": ["a"]}])
+    lines(tmp_path / "own/test/mean.jsonl", [{"id": "1", "question": "q", "golden_answers": ["a"]}])
+    with pytest.raises(InputError, match="own: a test set cannot be called 'mean'"):
+        read_sets(Questions(str(tmp_path / "own")), 0)
     with pytest.raises(InputError, match=r"d\.yaml: 'questions\.sets': no set 'popqa', nq"):
         read_sets(Questions(source, 5, 3, ["popqa"]), 0)
     assert len(drawn.train) == 5 and len(drawn.test["nq"]) == 3

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.errors import InputError
-from stages.params import Params
+from stages.params import POOLED, Params
 from stages.records import read_json
 
 TURN_STAGES = (
@@ -25,7 +25,6 @@ TURN_STAGES = (
     "retriever",
     "health",
 )
-NAMES_OF_TABLES = ("all", "mean")  # what tables call all question sets together
 CURVE_STAGES = ("agent", "retriever")
 
 
@@ -127,7 +126,7 @@ def _pair_names(params: Params) -> list[str]:
 
 def _pair(path: Path, name: str) -> PairResult:
     row = read_json(path)
-    for taken in NAMES_OF_TABLES:
+    for taken in POOLED:
         if taken in row["sets"]:
             raise InputError(
                 f"{path}: a question set is called '{taken}', as tables call all sets together: "

@@ -37,6 +37,9 @@ def read_sets(block: params.Questions, seed: int) -> Sets:
     for name in block.sets or ():
         if name not in sets.test:
             raise InputError(f"{source}: 'questions.sets': no set '{name}', {', '.join(sets.test)}")
+    for name in params.POOLED:
+        if name in (block.sets or sets.test):
+            raise InputError(f"{source}: a test set cannot be called '{name}': tables call all so")
     return Sets(
         draw(sets.train, block.training, seed_of(seed, "questions", "train")),
         {
