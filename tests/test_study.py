@@ -21,7 +21,7 @@ from stages.studies.experiments import Finished, revision
 from stages.studies.groups import gap_interval, group_rows
 from stages.studies.markdown import accuracy, fill, medians, pairs
 from stages.studies.plan import Contrast, Experiment, Side, read_study
-from stages.studies.tables import _judge_accuracy, accuracy_rows
+from stages.studies.tables import _judge_accuracy, accuracy_rows, costs
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
@@ -212,6 +212,11 @@ def test_price_transfer_and_labels_have_tables_of_their_own(project):
         *(("0", "full", "30"), ("1", "full", "30")),
         *(("0", "no_gac", "3"), ("1", "no_gac", "3")),
     ]
+
+
+def test_no_gac_costs_nothing_and_what_was_not_counted_is_not_nothing():
+    assert costs({"in": 3}) == {"rollouts": 0, "written_tokens": 0, "read_tokens": 0}
+    assert costs({"rollouts": 3}) == {"rollouts": 3, "written_tokens": None, "read_tokens": None}
 
 
 def test_groups_say_which_questions_and_queries_gain(project):

@@ -50,10 +50,16 @@ def _labels(one: Finished, turn: str) -> dict:
         "queries": pairs["in"],
         "selection_rate": pairs["positive_selection_rate"],
         "instances": pairs["instances"],
-        **{key: correctness.get(key, 0) for key in COSTS},
+        **costs(correctness),
         "uniform_share": relevance.get("uniform_share"),
         **_judge_accuracy(one, turn),
     }
+
+
+def costs(correctness: dict) -> dict[str, float | None]:
+    """What GAC took: nothing where it is off, None for what was not counted."""
+    off = "rollouts" not in correctness
+    return {key: 0 if off else correctness.get(key) for key in COSTS}
 
 
 def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
@@ -92,9 +98,9 @@ def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
         if not mine:
             continue
         em = _level(mine, "1", "1", "em")
-        costs = [one.metrics("metrics/correctness/1.json") for one in mine]
+        taken = [costs(one.metrics("metrics/correctness/1.json")) for one in mine]
         row = {"variant": variant, "seeds": em.seeds, **_figures("em", em)}
-        row |= {key: round(fmean(cost.get(key, 0) for cost in costs), 1) for key in COSTS}
+        row |= {key: round(fmean(cost[key] for cost in taken), 1) for key in COSTS}
         rates = [one.metrics("metrics/pairs/1.json")["positive_selection_rate"] for one in mine]
         rows.append(row | {"selection_rate": round(fmean(rates), 4)})
     return rows
