@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stages.errors import InputError
+from stages.reasons import reason
 
 
 @contextmanager
@@ -21,5 +22,5 @@ def reaching_hub(name: str, not_an_id: str) -> Iterator[None]:
     except HFValidationError:
         raise InputError(f"{name}: {not_an_id}") from None
     except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise InputError(f"{name}: not on this machine, and the hub failed ({reason})") from None
+        why = f"{name}: not on this machine, and the hub failed ({reason(error)})"
+        raise InputError(why) from None

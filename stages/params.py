@@ -18,6 +18,7 @@ from typing import TypeVar
 from omegaconf import MISSING
 
 from stages.errors import InputError
+from stages.reasons import reason
 from stages.records import invalid_yaml
 
 Block = TypeVar("Block")
@@ -506,8 +507,7 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
 
 def _first_line(error: Exception) -> str:
     key = getattr(error, "full_key", None)
-    reason = str(error).strip().splitlines()[0]
-    return f"'{key}': {reason}" if key else reason
+    return f"'{key}': {reason(error)}" if key else reason(error)
 
 
 def _check(params: Params, path: str) -> None:

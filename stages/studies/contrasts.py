@@ -15,6 +15,7 @@ from statistics import fmean, median
 from typing import TYPE_CHECKING
 
 from stages.errors import InputError
+from stages.reporting.studies import ALL
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 SAMPLES = 2000
-ALL = "all"  # the question set that stands for all
 MEASURES = ("em", "searches")
 Values = dict[str, list[float]]  # question set -> a value for each question
 

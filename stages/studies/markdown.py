@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from stages.reporting.results import agent_label, retriever_label
-from stages.reporting.studies import retriever_name
+from stages.reporting.studies import ALL, retriever_name
 
 Key = tuple[str, str, str]  # variant, agent, retriever
 NOTHING = "No experiment of this commit has such figures.\n"
@@ -112,7 +112,7 @@ def contrasts(rows: list[dict]) -> str:
         "| change | EM points | | searches | seeds |",
         "| --- | --- | --- | --- | --- |",
     ]
-    whole = {(r["contrast"], r["measure"]): r for r in rows if r["question_set"] == "all"}
+    whole = {(r["contrast"], r["measure"]): r for r in rows if r["question_set"] == ALL}
     for name in dict.fromkeys(row["contrast"] for row in rows):
         em, searches = whole[name, "em"], whole[name, "searches"]
         verdict = "clear" if em["clear"] else "no difference shown"
@@ -159,7 +159,7 @@ def accuracy(rows: list[dict]) -> str:
 
 def transfer(rows: list[dict]) -> str:
     """EM over all question sets: agents down, retrievers across."""
-    whole = {(row["agent"], row["retriever"]): row for row in rows if row["question_set"] == "all"}
+    whole = {(row["agent"], row["retriever"]): row for row in rows if row["question_set"] == ALL}
     agents = list(dict.fromkeys(agent for agent, _ in whole))
     retrievers = sorted({retriever for _, retriever in whole}, key=_place)
     lines = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from statistics import fmean
 
-from stages.studies.contrasts import ALL, Interval, interval, measured
+from stages.reporting.studies import ALL
+from stages.studies.contrasts import Interval, interval, measured
 from stages.studies.experiments import Finished
 from stages.studies.plan import Side
 
