@@ -358,13 +358,14 @@ def test_sections_are_there_only_with_their_files(flywheel):
     )
     write_text(
         studies / "turns_drift.csv",
-        "seed,variant,turn,words_per_query,equal_to_previous_turn,distance_to_question,"
-        "distance_to_previous_turn,em\n"
-        "0,full,0,4.5,,0.48,,0.59\n0,full,1,4.2,0.6,0.5,0.2,0.8\n1,full,1,4.4,0.7,0.6,0.3,0.9\n",
+        "seed,variant,turn,queries,queries_of_both_turns,words_per_query,equal_to_previous_turn,"
+        "distance_to_question,distance_to_previous_turn,em\n"
+        "0,full,0,9,0,4.5,,0.48,,0.59\n0,full,1,10,5,4.2,0.6,0.5,0.2,0.8\n"
+        "1,full,1,10,5,4.4,0.8,0.6,0.3,0.9\n",
     )
     report.main(ARGUMENTS.split())
     text = text_of(flywheel)
-    assert "full 0 1 4.50 – 0.480 – 59.0 full 1 2 4.30 65.0 0.550 0.250 85.0" in text
+    assert "full 0 1 4.50 – 0.480 – 59.0 full 1 2 4.30 35.0 0.550 0.250 85.0" in text
     assert "-8.8 points, clear -11.0 to -6.0" in text
     assert "+0.05 searches, not clear -0.01 to +0.11" in text
     assert "Pareto front" in text and "90,000" in text

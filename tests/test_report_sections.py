@@ -251,6 +251,7 @@ DRIFT = {
     "variant": "slow_ppo",
     "turn": 1,
     "queries": 100,
+    "queries_of_both_turns": 80,
     "words_per_query": 4.0,
     "equal_to_previous_turn": 0.5,
     "distance_to_question": 0.25,
@@ -266,10 +267,10 @@ def test_drift_of_a_study_is_a_mean_over_seeds(tmp_path):
     (study,) = read_studies(tmp_path)
     begin, turn = drift_means(study.drift)
     assert (begin.variant, begin.turn, begin.seeds) == ("slow_ppo", "0", 1)
-    assert begin.figures["equal_to_previous_turn"] is None and begin.figures["em"] == 0.75
+    assert begin.figures["same_query"] is None and begin.figures["em"] == 0.75
     assert (turn.turn, turn.seeds) == ("1", 2)
     assert (turn.figures["words_per_query"], turn.figures["em"]) == (4.5, 0.5)
-    assert turn.figures["equal_to_previous_turn"] == 0.5  # of the seed that has it
+    assert turn.figures["same_query"] == 0.4  # of 100, in the seed that has it
     table(tmp_path / "turns_drift.csv", [first, DRIFT | {"em": "?"}])
     with pytest.raises(InputError, match=r"turns_drift\.csv:3: no float in column 'em'"):
         read_studies(tmp_path)

@@ -22,9 +22,9 @@ FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)
     "distance_to_previous_turn": ("Distance to the earlier query", 3),
 }
 
-MEANS = (  # of the figures that a study's table has
+MEANS = (  # figures of `Drift`
     "words_per_query",
-    "equal_to_previous_turn",
+    "same_query",
     "distance_to_question",
     "distance_to_previous_turn",
     "em",

@@ -108,11 +108,20 @@ class Drift:
     seed: int
     variant: str
     turn: str
+    queries: int
+    queries_of_both_turns: int
     words_per_query: float | None
     equal_to_previous_turn: float | None
     distance_to_question: float | None
     distance_to_previous_turn: float | None
     em: float | None
+
+    @property
+    def same_query(self) -> float | None:
+        """Share of all the turn's queries that are word for word those of the turn before."""
+        if self.equal_to_previous_turn is None:
+            return None
+        return self.equal_to_previous_turn * self.queries_of_both_turns / self.queries
 
 
 TABLES = {

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean, median
 
+from stages.reporting.drift import drift_means
 from stages.reporting.results import agent_label, retriever_label
-from stages.reporting.studies import ALL, retriever_name
+from stages.reporting.studies import ALL, Drift, retriever_name
 
 Key = tuple[str, str, str]  # variant, agent, retriever
 NOTHING = "No experiment of this commit has such figures.\n"
@@ -199,32 +200,22 @@ def drift(rows: list[dict]) -> str:
         "| distance to the earlier query | EM (%), Agent_K + R_K | seeds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    turns: dict[tuple[str, str], list[dict]] = {}
-    for row in rows:
-        turns.setdefault((row["variant"], row["turn"]), []).append(row)
-    for (variant, turn), found in turns.items():
-        cells = [
-            _mean([row["words_per_query"] for row in found], 2),
-            _mean([_equal(row) for row in found], 1),
-            _mean([row["distance_to_question"] for row in found], 3),
-            _mean([row["distance_to_previous_turn"] for row in found], 3),
-            _mean([100 * row["em"] for row in found], 1),
-        ]
-        name = variant.replace("_", " ")
-        lines.append(f"| {name} | {turn} | {' | '.join(cells)} | {len(found)} |")
+    shown = {  # figure -> (its scale, digits)
+        "words_per_query": (1, 2),
+        "same_query": (100, 1),
+        "distance_to_question": (1, 3),
+        "distance_to_previous_turn": (1, 3),
+        "em": (100, 1),
+    }
+    read = [Drift(**{name: row[name] for name in Drift.__annotations__}) for row in rows]
+    for mean in drift_means(read):
+        values = {name: mean.figures[name] for name in shown}
+        cells = " | ".join(
+            "–" if value is None else f"{shown[name][0] * value:.{shown[name][1]}f}"
+            for name, value in values.items()
+        )
+        lines.append(f"| {mean.variant.replace('_', ' ')} | {mean.turn} | {cells} | {mean.seeds} |")
     return "\n".join(lines) + "\n"
-
-
-def _equal(row: dict) -> float | None:
-    """Percentage of all the turn's queries; None for the first turn."""
-    if row["equal_to_previous_turn"] is None:
-        return None
-    return 100 * row["equal_to_previous_turn"] * row["queries_of_both_turns"] / row["queries"]
-
-
-def _mean(values: list[float | None], digits: int) -> str:
-    known = [value for value in values if value is not None]
-    return f"{fmean(known):.{digits}f}" if known else "–"
 
 
 def _difference(row: dict | None) -> str:
