@@ -9,6 +9,7 @@ every seed. The agent stops short of what it could learn, so that PPO has someth
 
 import argparse
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
 from stages import errors
@@ -27,13 +28,15 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     from stages.records import write_json
 
-    agent = make("agent", params, params.base.agent, arguments.agent)
-    judge = make("judge", params, params.base.judge, arguments.judge)
-    write_json(arguments.metrics, {"agent": agent, "judge": judge})
+    with ExitStack() as scratches:  # kept until both models have their figures
+        agent = make("agent", params, params.base.agent, arguments.agent, scratches)
+        judge = make("judge", params, params.base.judge, arguments.judge, scratches)
+        write_json(arguments.metrics, {"agent": agent, "judge": judge})
 
 
-def make(role: str, params: Params, block: BaseModel, folder: Path) -> dict:
-    """Fill `folder` and return figures of its model."""
+def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack) -> dict:
+    """Fill `folder` and return figures of its model; what it leaves for a restart ends with
+    `scratches`."""
     import torch
 
     from stages.language.architecture import Architecture, make_model
@@ -56,16 +59,17 @@ def make(role: str, params: Params, block: BaseModel, folder: Path) -> dict:
     if role == "agent":
         lessons = agent_lessons(block.easy_steps, block.doubt)
     else:
-        lessons = judge_lessons(block.easy_steps)
+        lessons = judge_lessons(block.easy_steps, block.window)
     recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
 
     def seeded(step: int, name: str):
         return lessons(step, f"{seed}/{name}")
 
-    with Scratch(f"base-{role}", fingerprint([params.base.seed, block])) as scratch:
-        losses = train(model, tokenizer, seeded, recipe, scratch.path / "state.pt", role)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+    key = fingerprint([params.base.seed, block])
+    scratch = scratches.enter_context(Scratch(f"base-{role}", key))
+    losses = train(model, tokenizer, seeded, recipe, scratch.path / "state.pt", role)
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
     figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
     return figures | examine(role, params, folder)
 
@@ -97,7 +101,8 @@ def examine(role: str, params: Params, folder: Path) -> dict:
         written = replies(generator, told, protocol.stop, length)
         return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
     length = params.relevance.max_reply_tokens
-    graded = [relevance_demonstration(name) for name in names]
+    window = params.base.judge.window
+    graded = [relevance_demonstration(name, window) for name in names]
     answered = [sub_answer_demonstration(name) for name in names]
     return {
         "relevance": relevance_figures(

@@ -212,6 +212,13 @@ class BaseAgent(BaseModel):
 
 
 @dataclass
+class BaseJudge(BaseModel):
+    """The judge; made from scratch, it is taught to grade up to `window` passages at once."""
+
+    window: int = 10
+
+
+@dataclass
 class Guest:
     """A base agent that talks the protocol in the file `protocol`: see conf/guest/.
 
@@ -232,7 +239,7 @@ class Guest:
 class Base:
     seed: int = 0
     agent: BaseAgent = field(default_factory=BaseAgent)
-    judge: BaseModel = field(default_factory=BaseModel)
+    judge: BaseJudge = field(default_factory=BaseJudge)
 
 
 @dataclass
@@ -594,6 +601,13 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "agent.temperature", sampled, params.agent.temperature > 0
     judge, mode = params.relevance, params.correctness.mode
     yield "relevance.temperature", "must be at least 0", judge.temperature >= 0
+    taught = params.base.judge
+    free = taught.model is not None or judge.mode is RelevanceMode.off
+    yield (
+        "relevance.window",
+        "is more than the judge is taught: see 'base.judge.window'",
+        free or judge.window <= taught.window,
+    )
     yield "relevance.noise", "is a share of the grades, from 0 to 1", 0 <= judge.noise <= 1
     sample = params.correctness.sample
     yield "correctness.sample", "is a share of the queries, above 0, to 1", 0 < sample <= 1

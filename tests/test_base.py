@@ -108,6 +108,19 @@ def test_base_gives_the_same_models_again(experiment):
         assert Path(folder, "model.safetensors").read_bytes() == weights
 
 
+def test_both_trainings_are_kept_until_the_figures_are_written(experiment, monkeypatch):
+    def killed(role: str, params, folder: Path) -> dict:
+        if role == "judge":
+            raise KeyboardInterrupt
+        return {}
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(base, "examine", killed)
+        make_base()
+    left = sorted(path.name for path in Path("tmp/scratch").iterdir())
+    assert [name.rpartition("-")[0] for name in left] == ["base-agent", "base-judge"]
+
+
 def test_a_ready_made_model_is_a_reference(experiment):
     make_base()
     Path("agent").rename("mine")

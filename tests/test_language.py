@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 
 import pytest
 import torch
@@ -194,11 +195,18 @@ def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
 
 
 def test_lessons_begin_easy():
-    agent, judge = agent_lessons(10, 0.6), judge_lessons(10)
+    agent, judge = agent_lessons(10, 0.6), judge_lessons(10, 10)
     drills = [all("search>" not in s.text for s in agent(0, str(n))) for n in range(50)]
     later = [all("search>" not in s.text for s in agent(10, str(n))) for n in range(50)]
     assert all(drills) and sum(later) < 25
     assert judge(0, "a") == judge(0, "a") and judge(0, "a") != judge(0, "b")
+
+
+@pytest.mark.parametrize("window", [10, 20])
+def test_a_judge_is_taught_windows_of_up_to_so_many_passages(window):
+    make = judge_lessons(0, window)
+    told = ("".join(s.text for s in make(1, str(number))) for number in range(200))
+    assert max(int(label) for text in told for label in re.findall(r"\[(\d+)\]", text)) == window
 
 
 def test_figures_of_an_agent():

@@ -84,6 +84,7 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"rollout__max_turn_tokens": 0}, "'rollout.max_turn_tokens' must be at least 1"),
         ({"rollout__max_context_tokens": 0}, "'rollout.max_context_tokens' must be at least 1"),
         ({"rollout__max_information_tokens": 0}, "max_information_tokens' must be at least 1"),
+        ({"relevance__window": 11}, "'relevance.window' is more than the judge is taught"),
         ({"relevance__retries": -1}, "'relevance.retries' must be at least 0"),
         ({"relevance__max_reply_tokens": 0}, "'relevance.max_reply_tokens' must be at least 1"),
         ({"relevance__temperature": -0.1}, "'relevance.temperature' must be at least 0"),

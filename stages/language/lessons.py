@@ -30,8 +30,11 @@ def agent_lessons(easy_steps: int, doubt: float) -> Make:
     return make
 
 
-def judge_lessons(easy_steps: int) -> Make:
-    """Drills in comparing words for `easy_steps`, then mostly grades and sub-answers in full."""
+def judge_lessons(easy_steps: int, window: int) -> Make:
+    """Drills in comparing words for `easy_steps`, then mostly grades and sub-answers in full.
+
+    It is shown at most `window` passages at once, which is how far it can then count.
+    """
 
     def make(step: int, seed: str) -> list[Segment]:
         lot = random.Random(f"{seed} lesson").random()
@@ -40,7 +43,7 @@ def judge_lessons(easy_steps: int) -> Make:
         if lot < COMPARING + SUB_ANSWERS:
             return sub_answer_demonstration(seed)
         if lot < COMPARING + SUB_ANSWERS + GRADING:
-            return relevance_drill(seed)
-        return relevance_demonstration(seed)
+            return relevance_drill(seed, window)
+        return relevance_demonstration(seed, window)
 
     return make
