@@ -54,13 +54,13 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
         shutil.rmtree(arguments.output, ignore_errors=True)
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(task.model, arguments.output)
-    write_text(arguments.curves, as_csv(curves))
-    drawn = {
-        question.id
-        for step in range(params.agent.steps)
-        for question in questions_of_step(questions, step, params.agent.questions, seed)
-    }
-    write_json(arguments.metrics, summary(curves, len(questions), len(drawn)))
+        drawn = {
+            question.id
+            for step in range(params.agent.steps)
+            for question in questions_of_step(questions, step, params.agent.questions, seed)
+        }
+        write_text(arguments.curves, as_csv(curves))
+        write_json(arguments.metrics, summary(curves, len(questions), len(drawn)))
 
 
 def trainer_of(trainer: Trainer) -> Callable:

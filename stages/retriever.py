@@ -42,18 +42,18 @@ def main(argv: list[str] | None = None) -> None:
         shutil.rmtree(args.output, ignore_errors=True)
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(scratch.path / "model", args.output)
-    write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
-    missed = left_out(params.retriever, len(instances))
-    write_json(
-        args.metrics,
-        {
-            "in": len(instances),
-            "out": len(instances) - missed,
-            "dropped": {"incomplete_batch": missed} if missed else {},
-            "queries": len({instance.query_id for instance in instances}),
-            "loss": curve[-1][1],
-        },
-    )
+        write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
+        missed = left_out(params.retriever, len(instances))
+        write_json(
+            args.metrics,
+            {
+                "in": len(instances),
+                "out": len(instances) - missed,
+                "dropped": {"incomplete_batch": missed} if missed else {},
+                "queries": len({instance.query_id for instance in instances}),
+                "loss": curve[-1][1],
+            },
+        )
 
 
 def train(params: Params, args: argparse.Namespace, asking, instances: list, work: Path) -> None:

@@ -1,7 +1,7 @@
 """The demonstrations' searcher as a generator that reads its prompt: no model, no mistake.
 
 It bounds from above what an agent of this protocol can do with a retriever, and tests the loop
-without training. It is never the agent of a pipeline.
+without training. Pipelines evaluate it (`compare`); none trains with it.
 """
 
 from __future__ import annotations
