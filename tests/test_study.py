@@ -353,6 +353,11 @@ def test_each_side_counts_its_own_queries():
     assert found["mean"] == pytest.approx(2 / 3 - 1 / 4, abs=1e-6)
 
 
+def test_supports_without_an_order_say_nothing_of_queries():
+    sides = [given(n, [("a", 1)], hops=[2], supporting_titles=[["A"]]) for n in ("new", "old")]
+    assert [row["group"] for row in group_rows([GAIN], sides)] == ["2 hops"]
+
+
 def test_groups_are_ordered_by_their_number():
     numbers = {"namesakes": [10, 9, 1], "hops": [2, 11, 3]}
     sides = [given(name, [], [], [], **numbers) for name in ("new", "old")]

@@ -13,6 +13,7 @@ from statistics import fmean, median
 
 from stages.errors import InputError
 from stages.reporting.breakdown import SHOWN, ambiguous_texts, asked, hit
+from stages.reporting.predictions import unordered_sets
 from stages.studies.contrasts import Interval, both_ran, bounds, experiments_by_seed
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
@@ -75,12 +76,17 @@ def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[Group, list[Q
     after, before = (_predictions(side, seed) for side in (contrast.after, contrast.before))
     both = [(after[key], before[key]) for key in after if key in before]
     metadata = _metadata(seed[contrast.after.variant], {name for name, _ in after})
-    ambiguous = ambiguous_texts(row for rows in both for row in rows)
+    unordered = unordered_sets(metadata)
+    ambiguous = ambiguous_texts(row for rows in both for row in rows if row["set"] not in unordered)
     found: dict[Group, list[Question]] = {}
     for new, old in both:
-        for by, value in metadata[new["set"], new["id"]].items():
-            question = float(new["em"]), 1, float(old["em"]), 1
-            found.setdefault(("em", by, value), []).append(question)
+        known = metadata[new["set"], new["id"]]
+        for by in NAMES:
+            if by in known:
+                question = float(new["em"]), 1, float(old["em"]), 1
+                found.setdefault(("em", by, known[by]), []).append(question)
+        if new["set"] in unordered:
+            continue
         hits = [_hits(row, ambiguous) for row in (new, old)]
         for kind in KINDS:
             question = tuple(figure(side[kind]) for side in hits for figure in (sum, len))
@@ -103,16 +109,15 @@ def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str],
     return {(row["set"], row["id"]): row for row in one.rows(f"data/predictions/{name}.jsonl")}
 
 
-def _metadata(one: Finished, sets: set[str]) -> dict[tuple[str, str], dict[str, int]]:
-    """(question set, id) -> hops and namesakes, as far as the question tells them."""
-    found: dict[tuple[str, str], dict[str, int]] = {}
+def _metadata(one: Finished, sets: set[str]) -> dict[tuple[str, str], dict]:
+    """(question set, id) -> what the question tells; hops and namesakes, if any, are integers."""
+    found: dict[tuple[str, str], dict] = {}
     for name in sets:
         path = f"data/questions/test/{name}.jsonl"
         for row in one.rows(path):
-            known = row.get("metadata") or {}
-            found[name, row["id"]] = told = {by: known[by] for by in NAMES if by in known}
-            for by, value in told.items():
-                if type(value) is not int:
+            found[name, row["id"]] = known = row.get("metadata") or {}
+            for by in NAMES:
+                if type(value := known.get(by, 0)) is not int:
                     raise InputError(
                         f"{path} of {one.experiment.name}: 'metadata.{by}' of {row['id']} is no "
                         f"whole number ({value!r}); a study of it cannot have 'groups'"
