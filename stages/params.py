@@ -456,6 +456,11 @@ class Compute:
     judge_url: str | None = None
     retriever_url: str | None = None
 
+    @property
+    def all_devices(self) -> int:
+        """Accelerators on all nodes together."""
+        return self.devices * self.nodes
+
 
 @dataclass
 class Params:

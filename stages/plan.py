@@ -42,15 +42,10 @@ def main(argv: list[str] | None = None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, width=120)
-    console.print(_table(costs, _measured(), devices(params)))
+    console.print(_table(costs, _measured(), params.compute.all_devices))
     for line in _summary(costs, params, known, ACCELERATORS[name], args.price):
         console.print(line)
     console.print(_assumptions(known, ACCELERATORS[name]), soft_wrap=True)
-
-
-def devices(params: Params) -> int:
-    """Accelerators in all."""
-    return params.compute.devices * params.compute.nodes
 
 
 def _measured() -> dict[str, dict]:
@@ -100,7 +95,7 @@ def _summary(
     accelerator: Accelerator,
     price: float | None,
 ):
-    count, total = devices(params), sum(cost.hours for cost in costs)
+    count, total = params.compute.all_devices, sum(cost.hours for cost in costs)
     yield (
         f"In all {_hours(total / count)} on {count} x {accelerator.name} "
         f"({total:.3g} accelerator hours), {sum(cost.disk for cost in costs):.3g} GB on disk."

@@ -133,8 +133,7 @@ class Planner:
         if self.params.agent.trainer is not Trainer.verl:
             return 2 * TRAINED_BYTES * model / 1e9 + _weights(model)
         logits = micro_batch(self.params) * longest(self.params) * VOCABULARY
-        devices = compute.devices * compute.nodes
-        return (TRAINED_BYTES * model + LOGIT_BYTES * devices * logits) / 1e9
+        return (TRAINED_BYTES * model + LOGIT_BYTES * compute.all_devices * logits) / 1e9
 
     def _trajectories(self, stage: str) -> Cost:
         return self._answering(stage, self._labelled, self.sizes.searches)

@@ -21,7 +21,7 @@ MODULES = "stages.verl_ppo.value_model"  # imported by every process of verl
 def check(params: Params) -> None:
     """InputError if verl could not share the work out as `params` say."""
     agent, compute = params.agent, params.compute
-    devices, all_devices = compute.devices * compute.nodes, "compute.devices x compute.nodes"
+    devices, all_devices = compute.all_devices, "compute.devices x compute.nodes"
     batch, pass_ = agent.questions * agent.rollouts, devices * micro_batch(params)
     for name, value, divisor_name, divisor in (
         ("agent.questions x agent.rollouts", batch, "agent.mini_batch", agent.mini_batch),
@@ -45,7 +45,7 @@ def check(params: Params) -> None:
 
 def micro_batch(params: Params) -> int:
     """Rollouts in a forward pass of one device."""
-    return max(1, params.agent.micro_batch // (params.compute.devices * params.compute.nodes))
+    return max(1, params.agent.micro_batch // params.compute.all_devices)
 
 
 def longest(params: Params) -> int:

@@ -69,7 +69,7 @@ def check_machine() -> None:
 
 def check_world_size(files: Files, done: int, params: Params) -> None:
     """InputError where verl could not read its checkpoint: each GPU reads the shard of its rank."""
-    written, here = files.world_size(done), params.compute.devices * params.compute.nodes
+    written, here = files.world_size(done), params.compute.all_devices
     if done and written != here:
         raise InputError(
             f"{files.checkpoint(done)}: was written by {written} GPUs and only as many can go on "
