@@ -2,8 +2,9 @@
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.11
-REQUIREMENTS ?= requirements/laptop.txt
 INSTALLED := $(VENV)/.installed
+# Of an environment that is there: what was installed into it.
+REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
 .PHONY: repro test test-vllm test-verl install install-gpu params lint
 
@@ -35,13 +36,15 @@ install: $(INSTALLED)
 
 # On a machine with GPUs, first: make install-gpu
 install-gpu:
+	@test ! -e $(INSTALLED) || grep -qs gpu $(INSTALLED) || { echo "$(VENV) holds the laptop's \
+	packages: remove it first, or run make with VENV=.venv-gpu here and from now on"; exit 2; }
 	@$(MAKE) --no-print-directory install REQUIREMENTS=requirements/gpu.txt
 
 $(INSTALLED): $(REQUIREMENTS)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned packages into $(VENV): about three minutes"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
-	@touch $@
+	@echo $(REQUIREMENTS) > $@
 
 params: install
 	@$(BIN)/python -m stages.compose

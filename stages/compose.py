@@ -20,7 +20,7 @@ def compose(output: Path, overrides: list[str]) -> None:
     try:
         compose_and_dump(str(output), str(conf), None, "config", str(conf), overrides)
     except HydraException as error:
-        raise errors.InputError(f"conf: {str(error).splitlines()[0]}") from None
+        raise errors.InputError("conf: " + " ".join(str(error).split())) from None
 
 
 def main(argv: list[str] | None = None) -> None:

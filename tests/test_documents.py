@@ -32,6 +32,24 @@ def commands() -> list:
     return [pytest.param(list(c), id=f"{p}: {' '.join(c)}") for c, p in found.items() if c]
 
 
+def ablations() -> list[str]:
+    """The README's one-line ablations, but for those of the synthetic world's questions."""
+    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in lines if line.startswith("| ") and "dvc exp run -S" in line]
+    quoted = [words for row in rows for words in re.findall(r"`(?:dvc exp run -S )?([^`]+)`", row)]
+    found = [change for words in quoted for change in overrides(words)]
+    return [change for change in found if not change.startswith(("scale=", "questions."))]
+
+
+@pytest.mark.parametrize("scale", ["gpu", "paper", "real"])
+def test_the_ablations_are_there_at_every_scale(scale, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    changes = ablations()
+    assert len(changes) > 15
+    for change in changes:
+        compose(tmp_path / "params.yaml", [f"scale={scale}", change])
+
+
 @pytest.mark.parametrize("command", commands())
 def test_a_documented_command_composes(command, tmp_path, monkeypatch):
     if any("..." in word for word in command):

@@ -7,6 +7,8 @@ import random
 import pytest
 import yaml
 from checkout import ROOT, command, compose_in, copy_of_checkout, stages_run
+from dvc.dependency.param import ParamsDependency
+from dvc.repo import Repo
 from kill_stages import Flywheel
 
 SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
@@ -108,6 +110,11 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
         if source.startswith("data/"):  # what the user brings
             (clone / source).parent.mkdir(parents=True, exist_ok=True)
             (clone / source).touch()
+    with Repo(str(clone)) as repo:
+        for stage in repo.index.stages:
+            for dependency in stage.deps:
+                if isinstance(dependency, ParamsDependency):
+                    dependency.get_hash()  # raises where a parameter is missing
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     turns = len(params["iterations"])
     assert len(listed) == 9 + 10 * turns + len(params["compare"])

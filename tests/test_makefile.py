@@ -1,0 +1,47 @@
+"""Which list of packages `make` installs: an environment keeps to the one that it was made of."""
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Runs make in a folder whose environment was made of `installed`; says what it would do."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    shutil.copytree(ROOT / "requirements", tmp_path / "requirements")
+
+    def run(target: str, installed: str | None = None, *options: str) -> tuple[int, str]:
+        shutil.rmtree(tmp_path / ".venv", ignore_errors=True)
+        if installed is not None:
+            (tmp_path / ".venv").mkdir()
+            (tmp_path / ".venv/.installed").write_text(installed)
+        command = ["make", *options, target]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.returncode, done.stdout + done.stderr
+
+    return run
+
+
+def test_a_new_environment_is_made_of_the_list_that_is_asked_for(make):
+    assert "--requirement requirements/laptop.txt" in make("install", None, "-n")[1]
+    assert "--requirement requirements/gpu.txt" in make("install-gpu", None, "-n")[1]
+
+
+def test_an_old_environment_keeps_its_list(make):
+    for name in ("laptop", "gpu"):
+        assert "pip install" not in make("install", f"requirements/{name}.txt\n", "-n")[1]
+        newer = make(
+            "install", f"requirements/{name}.txt\n", "-n", "-W", f"requirements/{name}.txt"
+        )
+        assert f"--requirement requirements/{name}.txt" in newer[1]
+
+
+def test_gpu_packages_do_not_go_on_top_of_the_laptops(make):
+    code, said = make("install-gpu", "requirements/laptop.txt\n")
+    assert code == 2 and ".venv holds the laptop's packages: remove it first" in said
+    assert make("install-gpu", "requirements/gpu.txt\n")[0] == 0
