@@ -45,7 +45,7 @@ def make(name: str = "mine") -> dict:
 def test_it_refers_to_the_model_and_finds_passages(project):
     project(query_prompt="query: ")
     assert make()["parameters"] > 0
-    assert read_json("made/reference.json") == {"model": "ready", "revision": None}
+    assert read_json("made/reference.json")["model"] == "ready"
     asking = read_asking("made")
     assert (asking.input, asking.query_prompt, asking.passage_prompt) == ("query", "query: ", "")
     assert not list(Path("made").glob("*.safetensors")), "nothing is copied"

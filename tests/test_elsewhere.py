@@ -10,7 +10,7 @@ from stages import elsewhere
 from stages.compose import compose
 from stages.errors import InputError
 from stages.language.tokenizer import make_tokenizer, world_texts
-from stages.models import REFERENCE
+from stages.models import write_reference
 from stages.records import write_json
 from stages.retrieval.folder import Asking, write_asking
 
@@ -27,7 +27,7 @@ def run(tmp_path, monkeypatch):
     make_tokenizer(world_texts()).save_pretrained("tokenizer")
     write_json("models/agent/1/scripted.json", {"tokenizer": str(tmp_path / "tokenizer")})
     tiny_retriever(tmp_path / "mine")
-    write_json(f"models/retriever/0/{REFERENCE}", {"model": "mine", "revision": None})
+    write_reference("models/retriever/0", "mine", None)
     write_asking("models/retriever/0", Asking())
     tiny_retriever(tmp_path / "models/retriever/1", Asking("question_query"))
     return tmp_path

@@ -5,7 +5,7 @@ from judge_server import Served, serving
 from rollout_models import make_model, make_tokenizer, save
 
 from stages.errors import InputError
-from stages.records import write_json
+from stages.models import write_reference
 from stages.rollout import endpoint_generator
 from stages.rollout.endpoint_generator import EndpointGenerator
 from stages.rollout.generator import TransformersGenerator
@@ -100,8 +100,7 @@ def test_the_key_comes_from_the_environment(folder, here, monkeypatch):
 
 def test_the_endpoint_must_serve_the_judge(folder, tmp_path):
     reference = tmp_path / "referred"
-    reference.mkdir()
-    write_json(reference / "reference.json", {"model": str(folder), "revision": None})
+    write_reference(reference, str(folder), None)
     with serving(Served(folder, str(folder))) as url:
         assert EndpointGenerator(reference, url).generate([[5]], stop=[], max_new_tokens=2)
     with (

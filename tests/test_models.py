@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy
 import pytest
 import retrieval_world as world
 import torch
@@ -28,6 +29,20 @@ def test_a_reference_leads_to_a_local_folder(tmp_path):
     (tmp_path / "real").mkdir()
     save_file({}, tmp_path / "real" / "model.safetensors")
     write_reference(tmp_path / "m", str(tmp_path / "real"), None)
+    assert model_path(tmp_path / "m") == str(tmp_path / "real")
+
+
+def test_a_reference_is_to_the_weights_that_were_there(tmp_path):
+    """DVC hashes the reference, which must change with the files of a local folder."""
+    (tmp_path / "real").mkdir()
+    save_file({"w": numpy.zeros(2)}, tmp_path / "real" / "model.safetensors")
+    write_reference(tmp_path / "m", str(tmp_path / "real"), None)
+    before = (tmp_path / "m" / "reference.json").read_bytes()
+    save_file({"w": numpy.ones(2)}, tmp_path / "real" / "model.safetensors")
+    with pytest.raises(InputError, match=r"real: its files have changed since .*/m was made"):
+        model_path(tmp_path / "m")
+    write_reference(tmp_path / "m", str(tmp_path / "real"), None)
+    assert (tmp_path / "m" / "reference.json").read_bytes() != before
     assert model_path(tmp_path / "m") == str(tmp_path / "real")
 
 

@@ -1,6 +1,7 @@
 """Corpora and question sets from files and from the hub."""
 
 import gzip
+import hashlib
 import json
 import subprocess
 import sys
@@ -29,6 +30,11 @@ def lines(path: Path, rows: list[dict]) -> str:
     return str(path)
 
 
+def local(path: str) -> dict:
+    """The entry of a local file."""
+    return {"path": path, "sha256": hashlib.sha256(Path(path).read_bytes()).hexdigest()}
+
+
 def described(path: Path, blocks: dict) -> str:
     path.write_text(yaml.safe_dump(blocks))
     return str(path)
@@ -51,7 +57,7 @@ def question(number: int, titles: list[str]) -> dict:
 def test_a_gzipped_corpus_is_copied_as_it_is(tmp_path):
     rows = [{"id": str(i), "contents": f'"T{i}"\ntext {i}'} for i in range(20)]
     parts = [lines(tmp_path / "a.jsonl.gz", rows[:15]), lines(tmp_path / "b.jsonl", rows[15:])]
-    source = described(tmp_path / "d.yaml", {"passages": [{"path": part} for part in parts]})
+    source = described(tmp_path / "d.yaml", {"passages": [local(part) for part in parts]})
     assert copy_passages(source, tmp_path / "out.jsonl") == 20
     assert [vars(p) for p in read_passages(tmp_path / "out.jsonl")] == [
         {"id": str(i), "title": f"T{i}", "text": f"text {i}"} for i in range(20)
@@ -101,7 +107,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
 def test_contexts_make_a_corpus_that_holds_what_supports(tmp_path):
     rows = [question(0, ["A", "B"]), question(1, ["C", "A"])]
     source = described(
-        tmp_path / "c.yaml", {"contexts": [{"path": lines(tmp_path / "q.jsonl", rows)}]}
+        tmp_path / "c.yaml", {"contexts": [local(lines(tmp_path / "q.jsonl", rows))]}
     )
     assert copy_passages(source, tmp_path / "out.jsonl") == 3
     passages = read_passages(tmp_path / "out.jsonl")
@@ -123,7 +129,7 @@ def test_contexts_make_a_corpus_that_holds_what_supports(tmp_path):
 def test_a_bad_context_names_its_line(tmp_path, context, message):
     rows = [question(0, ["A"]), {"id": "1", "metadata": {"context": context}}]
     file = lines(tmp_path / "q.jsonl", rows)
-    source = described(tmp_path / "c.yaml", {"contexts": [{"path": file}]})
+    source = described(tmp_path / "c.yaml", {"contexts": [local(file)]})
     with pytest.raises(InputError, match=rf"q\.jsonl:2: .*{message}"):
         copy_passages(source, tmp_path / "out.jsonl")
     assert not (tmp_path / "out.jsonl").exists()
@@ -132,14 +138,14 @@ def test_a_bad_context_names_its_line(tmp_path, context, message):
 def test_titles_of_facts_that_are_no_texts_are_left_out(tmp_path):
     row = question(0, ["A"])
     row["metadata"]["supporting_facts"]["title"] = ["A", ["B"], None, "A"]
-    file = {"hotpotqa": {"path": lines(tmp_path / "q.jsonl", [row])}}
+    file = {"hotpotqa": local(lines(tmp_path / "q.jsonl", [row]))}
     sets = read_sets(Questions(described(tmp_path / "d.yaml", {"train": file, "test": file})), 0)
     assert sets.train[0].metadata["supporting_titles"] == ["A"]
 
 
 def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
     files = {
-        name: {"path": lines(tmp_path / name / "x.jsonl", [question(i, ["A"]) for i in range(9)])}
+        name: local(lines(tmp_path / name / "x.jsonl", [question(i, ["A"]) for i in range(9)]))
         for name in ("hotpotqa", "triviaqa")
     }
     source = described(tmp_path / "d.yaml", {"train": files, "test": {"nq": files["hotpotqa"]}})
@@ -167,7 +173,7 @@ def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
         ("passages: [", "not valid YAML"),
         ("sets: {}", "expected an object with some of"),
         ("passages: []", "'passages': expected a list of files"),
-        ("train: {a: {hub: x/y}}", "'train', 'a': a file has 'path', or"),
+        ("train: {a: {hub: x/y}}", "'train', 'a': a file has 'path' and 'sha256', or"),
         ("passages: [{path: 3}]", "'path' must be a text"),
     ],
 )
@@ -175,6 +181,22 @@ def test_a_bad_description_is_one_line(tmp_path, text, message):
     (tmp_path / "d.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
         read_description(tmp_path / "d.yaml")
+
+
+def test_a_local_file_is_the_one_that_is_described(tmp_path):
+    """DVC hashes the description: without the file's digest, another file would go unnoticed."""
+    file = lines(tmp_path / "p.jsonl", [{"id": "0", "contents": '"T"\ntext'}])
+    source = described(tmp_path / "d.yaml", {"passages": [local(file)]})
+    assert len(list(passages_of(source))) == 1
+    lines(tmp_path / "p.jsonl", [{"id": "0", "contents": '"T"\nother'}])
+    with pytest.raises(InputError, match=r"p\.jsonl: 'sha256' of this file is \w+: its descr"):
+        list(passages_of(source))
+    described(tmp_path / "d.yaml", {"passages": [{"path": file}]})
+    with pytest.raises(InputError, match=rf"{local(file)['sha256']}: the description lacks it"):
+        list(passages_of(source))
+    described(tmp_path / "d.yaml", {"passages": [{"path": "none.jsonl"}]})
+    with pytest.raises(InputError, match=r"none\.jsonl: cannot be read"):
+        list(passages_of(source))
 
 
 def test_an_unreachable_hub_is_one_line(tmp_path, monkeypatch):
@@ -193,10 +215,12 @@ def test_every_description_in_conf_is_pinned(path):
     assert entries and all(len(entry.revision) == 40 for entry in entries)
 
 
-REAL = REPO.parent / "shared" / "real"
+REAL = REPO / "data/real"
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="no ../shared/real beside the repo")
+@pytest.mark.skipif(not (REAL / "hotpotqa.jsonl").exists(), reason=f"no real files in {REAL}")
 def test_real_files_are_read(tmp_path):
-    assert copy_passages(str(REAL / "passages.jsonl"), tmp_path / "p.jsonl") == 7112
-    assert len(read_questions(REAL / "hotpotqa.jsonl")) == 100
+    with open(REAL / "passages.jsonl", encoding="utf-8") as file:
+        count = sum(1 for _ in file)
+    assert copy_passages(str(REAL / "passages.jsonl"), tmp_path / "p.jsonl") == count > 0
+    assert read_questions(REAL / "hotpotqa.jsonl")

@@ -7,15 +7,17 @@
     train:                   # or question sets; a set's name is put before its questions' ids
       hotpotqa: {hub: owner/name, revision: 0a1b..., file: hotpotqa/train.jsonl}
     test:
-      hotpotqa: {path: /my/own/dev.jsonl}
+      hotpotqa: {path: /my/own/dev.jsonl, sha256: 0a1b...}
 
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
-description, and its pinned revisions with it; a file is downloaded once. `count` may say how many
+description alone, and with it the pinned revisions and the SHA-256 of local files, so that another
+file is another description; a file is downloaded once. `count` may say how many
 passages or questions a file gives, for `python -m stages.plan` before the download.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,17 +26,19 @@ from stages.hub import reaching_hub
 from stages.records import read_yaml
 
 BLOCKS = ("passages", "contexts", "train", "test")
+HUB = ("hub", "revision", "file")  # keys of a file of the hub
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One file: local (`path`), or `file` of the data set `hub` at `revision`.
+    """One file: local (`path` and its `sha256`), or `file` of the data set `hub` at `revision`.
 
     `count`: how many passages or questions it gives, for the plan of a run.
     """
 
     count: int | None = None
     path: str | None = None
+    sha256: str | None = None
     hub: str | None = None
     revision: str | None = None
     file: str | None = None
@@ -69,18 +73,21 @@ def _entry(entry: object, where: str) -> Entry:
             raise InputError(
                 f"{where}: '{key}' must be {'a number' if key == 'count' else 'a text'}"
             )
-    if set(entry) - {"count"} not in ({"path"}, {"hub", "revision", "file"}):
-        raise InputError(f"{where}: a file has 'path', or 'hub', 'revision' and 'file'")
+    if set(entry) - {"count", "sha256"} != {"path"} and set(entry) - {"count"} != set(HUB):
+        raise InputError(
+            f"{where}: a file has 'path' and 'sha256', or 'hub', 'revision' and 'file'"
+        )
     return Entry(**entry)
 
 
 def local_path(entry: Entry) -> Path:
     """Where the file lies on this machine, after its download if it needs one.
 
-    InputError if it is not there and the hub cannot be reached or does not have it.
+    InputError if it is not there and the hub cannot be reached or does not have it, and for a local
+    file that is not the one described.
     """
     if entry.path is not None:
-        return Path(entry.path)
+        return _checked(entry)
     from huggingface_hub import hf_hub_download
 
     name = f"{entry.hub}@{entry.revision}/{entry.file}"
@@ -88,3 +95,18 @@ def local_path(entry: Entry) -> Path:
         return Path(
             hf_hub_download(entry.hub, entry.file, repo_type="dataset", revision=entry.revision)
         )
+
+
+def _checked(entry: Entry) -> Path:
+    """The local file of an entry, if it holds what the description says."""
+    try:
+        with open(entry.path, "rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise InputError(f"{entry.path}: cannot be read ({error.strerror})") from None
+    if entry.sha256 != found:
+        said = (
+            f"its description says {entry.sha256}" if entry.sha256 else "the description lacks it"
+        )
+        raise InputError(f"{entry.path}: 'sha256' of this file is {found}: {said}")
+    return Path(entry.path)
