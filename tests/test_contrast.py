@@ -51,9 +51,9 @@ ROWS = [
 ]
 
 
-def batch_of(rows, tmp_path):
+def batch_of(rows, tmp_path, reads="query"):
     write_jsonl(tmp_path / "pairs.jsonl", rows)
-    return columns(read_instances(tmp_path / "pairs.jsonl", Asking("query")))
+    return columns(read_instances(tmp_path / "pairs.jsonl", Asking(reads)))
 
 
 def model_of_words():
@@ -130,7 +130,7 @@ def test_siblings_do_not_push_each_other_away(tmp_path):
 def test_a_query_that_was_asked_twice_does_not_push_its_own_positives_away(tmp_path):
     again = instance("word0", "word14", ["word12", "word10"]) | {"id": "word0#1/0"}
     other = instance("word0", "word15", ["word20", "word21"]) | {"question": "another"}
-    batch = batch_of([*ROWS, again, other], tmp_path)
+    batch = batch_of([*ROWS, again, other], tmp_path, "question_query")
     labels = torch.tensor(batch["label"])
     hidden = false_negatives(labels[:, :-3], labels[:, -3:], 0)
     assert hidden[0, 4] and hidden[4, 0], "each other's positives"
@@ -214,6 +214,18 @@ def test_rows_hold_texts_as_the_model_reads_them(tmp_path):
     assert batch["negative_2"] == ("passage: c", "passage: d")
     a, d, b, c = 0, 1, 2, 3
     assert batch["label"] == [[a, d, a, b, c], [b, NONE, b, a, d]]
+
+
+def test_equal_queries_of_two_questions_are_one_to_a_model_that_reads_no_question(tmp_path):
+    other = instance("x", "b", ["a"]) | {"question": "another"}
+    write_jsonl(tmp_path / "pairs.jsonl", [instance("x", "a", ["b"]), other])
+    labels = {
+        reads: columns(read_instances(tmp_path / "pairs.jsonl", Asking(reads)))["label"]
+        for reads in ("query", "question_query")
+    }
+    a, b = 0, 1
+    assert labels["question_query"] == [[a, a, b], [b, b, a]]
+    assert labels["query"] == [[a, b, a, b], [a, b, b, a]]
 
 
 @pytest.mark.parametrize(

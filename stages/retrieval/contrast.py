@@ -126,11 +126,13 @@ def read_instances(path: str | Path, asking: Asking) -> list[Instance]:
     """Training instances as the stage `pairs` writes them. InputError for a malformed line.
 
     An agent may ask the same twice for a question: the positives of equal queries are put together,
-    so that none of one is a negative of the other.
+    so that none of one is a negative of the other. Where the model reads the query alone, the equal
+    queries of all questions are one.
     """
     keys = ("id", "question", "query", "history", "positive", "negatives", "siblings")
     instances = []
     asked: dict[tuple[str, str], list[str]] = {}  # (question, query) -> its positives
+    alone = asking.input == "query"
     for where, row in iter_jsonl(path, keys):
         try:
             passages = [row["positive"], *row["negatives"]]
@@ -140,7 +142,7 @@ def read_instances(path: str | Path, asking: Asking) -> list[Instance]:
         except (KeyError, TypeError) as error:
             raise InputError(f"{where}: not a training instance ({error!r})") from None
         query_id = str(row["id"]).rpartition("/")[0]
-        positives = asked.setdefault((row["question"], row["query"]), [])
+        positives = asked.setdefault(("" if alone else row["question"], row["query"]), [])
         positives += [one for one in (ids[0], *row["siblings"]) if one not in positives]
         instances.append(Instance(query_id, asking.query_prompt + query, texts, ids, positives))
         if len(ids) != len(instances[0].passage_ids):
