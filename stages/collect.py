@@ -1,6 +1,7 @@
 """Every figure of one run as a tidy table: `python -m stages.collect metrics/studies/real.csv`.
 
-In: the metrics of a run, and its predictions. Out: CSV, one number a row: stage, name (the turn or
+In: params.yaml, the metrics of the turns and pairs that it lists (another run's may lie beside
+them) and their predictions. Out: CSV, one number a row: stage, name (the turn or
 the pair), agent and retriever of a pair, question set, measure, value. A nested figure's measure is
 its path, as in `dropped.few_candidates` or `first_query_recall.20`.
 
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from stages import errors
 from stages.errors import InputError
+from stages.params import Params, load_params
 from stages.records import read_json, read_jsonl, write_text
 
 STAGES = (
@@ -28,17 +30,26 @@ STAGES = (
 COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "value")
 
 
-def rows(metrics: Path, predictions: Path) -> Iterator[dict]:
-    """The rows of all stages, in the method's order. InputError if there is no figure at all."""
-    if not any((metrics / stage).is_dir() for stage in STAGES):
-        raise InputError(f"{metrics}: holds no figures of any stage")
-    for stage in STAGES:
-        for path in sorted((metrics / stage).glob("*.json")):
-            figures = read_json(path)
-            if stage == "evaluate":
-                yield from _pair(path.stem, figures, predictions)
-            else:
-                yield from _rows({"stage": stage, "name": path.stem}, figures)
+def rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
+    """The rows of STAGES, in the method's order. InputError if there is no figure at all."""
+    found = [(stage, path) for stage in STAGES for path in _files(metrics, stage, params)]
+    if not found:
+        raise InputError(f"{metrics}: holds no figures of any stage of this run")
+    for stage, path in found:
+        figures = read_json(path)
+        if stage == "evaluate":
+            yield from _pair(path.stem, figures, predictions)
+        else:
+            yield from _rows({"stage": stage, "name": path.stem}, figures)
+
+
+def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
+    """The stage's figures of this run, as far as they are there."""
+    turns = list(params.iterations)
+    retrievers = ["0", "bm25", *params.baseline, *params.replug.retrievers, *turns]
+    names = {"index": retrievers, "first_query": retrievers, "evaluate": [*params.compare, *turns]}
+    paths = (metrics / stage / f"{name}.json" for name in names.get(stage, turns))
+    return sorted(path for path in paths if path.exists())
 
 
 def _pair(name: str, figures: dict, predictions: Path) -> Iterator[dict]:
@@ -102,7 +113,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, default=Path("metrics"))
     parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
     args = parser.parse_args(argv)
-    write_text(args.output, as_csv(list(rows(args.metrics, args.predictions))))
+    write_text(args.output, as_csv(list(rows(args.metrics, args.predictions, load_params()))))
 
 
 if __name__ == "__main__":

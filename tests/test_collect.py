@@ -1,11 +1,13 @@
 """The tidy table of a run, from metrics and predictions of known content."""
 
 import csv
+import json
 
 import pytest
 
 from stages import collect
 from stages.errors import InputError
+from stages.params import Params
 from stages.records import write_json, write_jsonl
 
 
@@ -15,7 +17,7 @@ def prediction(identifier, *queries):
 
 
 @pytest.fixture
-def run(tmp_path):
+def run(tmp_path, monkeypatch):
     """A run with figures of one stage and two pairs of Agent_1."""
     write_json(
         tmp_path / "metrics/pairs/1.json",
@@ -28,6 +30,13 @@ def run(tmp_path):
     same = prediction("a", "where was X born", "X")
     write_jsonl(tmp_path / "predictions/1.jsonl", [same, prediction("b", "Y")])
     write_jsonl(tmp_path / "predictions/agent1_bm25.jsonl", [same, prediction("b", "Z")])
+    write_json(tmp_path / "metrics/pairs/2.json", {"in": 1})  # of another run
+    params = {
+        "iterations": {"1": {}},
+        "compare": {"agent1_bm25": {"agent": "1", "retriever": "bm25"}},
+    }
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
@@ -52,4 +61,4 @@ def test_every_number_is_a_row(run):
 
 def test_a_folder_without_figures_is_named(tmp_path):
     with pytest.raises(InputError, match="no figures"):
-        list(collect.rows(tmp_path / "nothing", tmp_path))
+        list(collect.rows(tmp_path / "nothing", tmp_path, Params()))
