@@ -14,6 +14,7 @@ from enum import Enum
 from operator import attrgetter
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
@@ -26,7 +27,16 @@ Block = TypeVar("Block")
 WORLD = "stages/world"  # as a source: the code that it is made by, which DVC hashes
 
 COUNTS = (  # blocks whose integers are all at least 1
-    *("agent", "candidates", "compute", "correctness", "encoder", "index.hnsw", "index.ivfpq"),
+    *(
+        "agent",
+        "candidates",
+        "compute",
+        "corpus.world",
+        "correctness",
+        "encoder",
+        "index.hnsw",
+        "index.ivfpq",
+    ),
     *("questions", "replug", "retriever", "rollout", "trajectories"),
 )
 LEAST = {  # of other integers
@@ -43,7 +53,8 @@ LEAST = {  # of other integers
     "report.traces": 0,
 }
 POOLED = ("all", "mean")  # what tables call all question sets together
-PLAIN = re.compile(r"\w[\w.-]*")  # names that files and DVC's stages can bear
+HEADS = 4  # of the language models made from scratch
+PLAIN = re.compile(r"\w[\w-]*")  # names that files and DVC's stages can bear
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -552,7 +563,7 @@ def _check_names(params: Params, path: str) -> None:
     for key in ("compare", "guest", "baseline", "replug.retrievers"):
         for name in attrgetter(key)(params):
             if not PLAIN.fullmatch(name):
-                raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-.' only")
+                raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-' only")
 
 
 def _check_pairs(params: Params, path: str) -> None:
@@ -593,9 +604,21 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "replug.likelihood_temperature", "must be above 0", likelihood > 0
     fits = params.encoder.width % params.encoder.heads == 0
     yield "encoder.width", "must be a multiple of 'encoder.heads'", fits
+    for name in ("judge_url", "retriever_url"):
+        form = "must be an address as http://host:8000"
+        yield f"compute.{name}", form, _address(getattr(params.compute, name))
     for name in ("generation", "retriever"):
         dtype = getattr(params, name).dtype
         yield f"{name}.dtype", "must be float32, bfloat16 or float16", dtype in DTYPES
+    for role in ("agent", "judge"):
+        block = getattr(params.base, role)
+        made = block.model is None
+        yield f"base.{role}.layers", "must be even", not made or block.layers % 2 == 0
+        yield (
+            f"base.{role}.width",
+            f"must be a multiple of {HEADS}",
+            not made or block.width % HEADS == 0,
+        )
     width = params.index.dtype
     yield "index.dtype", "must be float32 or float16", width in ("float32", "float16")
     stands_in = "may stand in for 'generation.engine' in float32 only, where engines give the same"
@@ -626,6 +649,17 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "questions.training", "and 'questions.test': a world needs numbers", made
     free = not set(POOLED) & set(asked.sets or ())
     yield "questions.sets", "cannot call a set 'all' or 'mean': tables call all of them so", free
+
+
+def _address(url: str | None) -> bool:
+    """Whether a server can be asked at `url`; null is one that a stage starts itself."""
+    if url is None:
+        return True
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # of the port
+        return False
 
 
 def _check_retrievers(params: Params, path: str) -> None:

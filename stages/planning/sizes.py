@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
+from stages.errors import InputError
 from stages.params import WORLD, BaseModel, Encoder, Params
 from stages.sources.description import is_description, read_description
 from stages.world.questions import TEST_SETS
@@ -74,7 +76,8 @@ def _passages(params: Params) -> int:
         return round(world.names * (world.namesakes_min + world.namesakes_max) / 2 * 5)
     if is_description(source):
         blocks = read_description(source)
-        return sum(entry.count or 0 for entry in blocks.get("passages", blocks.get("contexts")))
+        files = blocks.get("passages") or blocks.get("contexts") or _wrong("corpus.source", source)
+        return sum(entry.count or 0 for entry in files)
     return _lines(Path(source))
 
 
@@ -85,6 +88,8 @@ def _questions(params: Params) -> tuple[int, int]:
         return block.training, block.test * len(block.sets or TEST_SETS)
     if is_description(block.source):
         blocks = read_description(block.source)
+        if set(blocks) != {"train", "test"}:
+            _wrong("questions.source", block.source)
         training = sum(entry.count or 0 for entry in blocks["train"].values())
         sets = {name: entry.count or 0 for name, entry in blocks["test"].items()}
     else:
@@ -94,6 +99,10 @@ def _questions(params: Params) -> tuple[int, int]:
     asked = [count for name, count in sets.items() if name in (block.sets or sets)]
     test = sum(min(count, block.test or count) for count in asked)
     return min(training, block.training or training), test
+
+
+def _wrong(key: str, source: str) -> NoReturn:
+    raise InputError(f"params.yaml: '{key}': {source} does not describe such files")
 
 
 def _lines(path: Path) -> int:

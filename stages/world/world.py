@@ -93,8 +93,10 @@ def _parts(sizes: params.World) -> dict[str, dict[str, list[str]]]:
             "params.yaml: 'corpus.world': needs "
             f"2 <= namesakes_min <= namesakes_max <= {len(CRAFTS)}"
         )
-    if min(test["name"], sizes.names - test["name"], test["country"]) < 1:
-        raise InputError("params.yaml: 'corpus.world': test_share leaves a part without names")
+    if any(min(test[kind], counts[kind] - test[kind]) < 1 for kind in ("name", "country")):
+        raise InputError(
+            "params.yaml: 'corpus.world': test_share leaves a part without names or countries"
+        )
     known = {kind: words(kind, count) for kind, count in counts.items()}
     return {
         TRAIN: {kind: known[kind][test[kind] :] for kind in counts},
