@@ -45,6 +45,9 @@ def main(argv: list[str] | None = None) -> None:
         if not counts["out"]:
             raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")
         kept = [row for row in rows if row["dropped"] is None]
+        if unused := max(0, len(kept) - params.replug.steps * params.replug.batch_size):
+            counts["out"] -= unused
+            counts["dropped"]["not_drawn"] = unused
         model, asking, curve = _train(kept, args, params, scratch.path)
         shutil.rmtree(args.output, ignore_errors=True)
         save(model, args.output, asking)

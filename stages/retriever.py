@@ -43,13 +43,13 @@ def main(argv: list[str] | None = None) -> None:
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(scratch.path / "model", args.output)
         write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
-        missed = left_out(params.retriever, len(instances))
+        dropped = left_out(params.retriever, len(instances))
         write_json(
             args.metrics,
             {
                 "in": len(instances),
-                "out": len(instances) - missed,
-                "dropped": {"incomplete_batch": missed} if missed else {},
+                "out": len(instances) - sum(dropped.values()),
+                "dropped": dropped,
                 "queries": len({instance.query_id for instance in instances}),
                 "loss": curve[-1][1],
             },
@@ -95,9 +95,14 @@ def rows_of(p: Retriever, instances: int) -> int:
     return p.epochs * instances if p.steps is None else p.steps * p.batch_size * p.processes
 
 
-def left_out(p: Retriever, instances: int) -> int:
-    """How many instances miss an epoch, as rows that do not fill the last step of all processes."""
-    return min(rows_of(p, instances) % (p.batch_size * p.processes), instances)
+def left_out(p: Retriever, instances: int) -> dict[str, int]:
+    """Instances that training does not use, by reason: `steps` end before the first epoch does, or
+    the last rows of the last epoch do not fill a step of all processes."""
+    rows = rows_of(p, instances)
+    if rows < instances:
+        return {"not_drawn": instances - rows}
+    missed = min(rows % (p.batch_size * p.processes), instances)
+    return {"incomplete_batch": missed} if missed else {}
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
