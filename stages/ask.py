@@ -71,7 +71,7 @@ def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
     plain = Path(retriever).name == retriever  # and no path, which data/index would give way to
     index = args.index or Path("data/index", retriever)
     if args.index is None and not (plain and index.is_dir()):
-        index = _indexed(folder, args.passages)
+        index = _indexed(folder, args.passages, params)
     return searcher.load_searcher(index, args.passages, folder, params.compute)
 
 
@@ -102,14 +102,14 @@ def _of_hub(name: str, *, retriever: bool) -> Path:
     return folder
 
 
-def _indexed(folder: Path | None, passages: Path) -> Path:
+def _indexed(folder: Path | None, passages: Path, params: Params) -> Path:
     """The index of the corpus by a retriever that has none, built once in tmp/ask."""
     from stages import index
     from stages.scratch import fingerprint
 
     if folder is None:
         raise InputError("data/index/bm25: not there; has `dvc repro index-bm25` been run?")
-    output = MADE / f"index-{fingerprint([], folder, passages)}"
+    output = MADE / f"index-{fingerprint(params.index, folder, passages)}"
     if not (output / "index.json").exists():
         words = ["--passages", passages, "--retriever", folder, "--output", output]
         index.main([str(word) for word in [*words, "--metrics", f"{output}.json"]])

@@ -29,10 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
     if params.encoder.model:
-        figures = refer(params.encoder, output)
+        write_json(args.metrics, refer(params.encoder, output))
     else:
-        figures = _make(params, args.passages, output)
-    write_json(args.metrics, figures)
+        _make(params, args.passages, output, args.metrics)
 
 
 def refer(block: Encoder | Baseline, output: Path) -> dict:
@@ -53,11 +52,11 @@ def _asking(block: Encoder | Baseline):
     return Asking(block.input.value, block.query_prompt, block.passage_prompt)
 
 
-def _make(params: Params, passages: str, output: Path) -> dict:
+def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     import torch
     from datasets import Dataset
 
-    from stages.records import read_passages
+    from stages.records import read_passages, write_json
     from stages.retrieval.cloze import Noise, cloze_pairs
     from stages.retrieval.contrast import symmetric_loss
     from stages.retrieval.folder import save
@@ -100,12 +99,13 @@ def _make(params: Params, passages: str, output: Path) -> dict:
             desc="encoder",
         )
         save(model, output, asking)
-    return {
-        "passages": len(contents),
-        "vocabulary": len(tokens),
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "loss": curve[-1][1],
-    }
+        figures = {
+            "passages": len(contents),
+            "vocabulary": len(tokens),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "loss": curve[-1][1],
+        }
+        write_json(metrics, figures)
 
 
 if __name__ == "__main__":

@@ -55,10 +55,10 @@ def main(argv: list[str] | None = None) -> None:
                 extra, recall = _approximate(args.retriever, params, passages, folder)
                 about, figures = about | extra, figures | recall
         write_json(folder / "index.json", about)
+        write_json(args.metrics, figures)
         shutil.rmtree(output, ignore_errors=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, output)
-    write_json(args.metrics, figures)
 
 
 def _bm25(passages, folder: Path) -> dict:

@@ -32,9 +32,12 @@ class Usage:
             "memory_gib": round(_peak_kib() / 2**20, 3),
             "gpu_memory_gib": _peak_gpu_gib(),
         }
-        FILE.parent.mkdir(parents=True, exist_ok=True)
-        with open(FILE, "a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
+        try:
+            FILE.parent.mkdir(parents=True, exist_ok=True)
+            with open(FILE, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:  # the stage's own outputs are complete
+            print(f"{FILE}: not written ({error.strerror})", file=sys.stderr)
 
 
 def _peak_kib() -> int:

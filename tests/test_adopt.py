@@ -15,7 +15,7 @@ from stages.rollout.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).parents[1]
 AGENT = ROOT / "models/agent/0"
-REAL = ROOT.parent / "shared/real/search_r1_bamboogle.jsonl"
+REAL = ROOT / "data/real/search_r1_bamboogle.jsonl"
 SHOWN = "\n<information>\nThe film X is by Soman.\n</information>\n"
 RESPONSE = (
     "<think> find the director </think> <search> who directed X </search>"
@@ -83,7 +83,7 @@ def test_bad_lines_are_one_clear_error(place):
     assert not Path("out.jsonl").exists()
 
 
-@pytest.mark.skipif(not REAL.exists(), reason="the real outputs are not here")
+@pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")
 def test_real_responses_keep_their_queries_and_answers():
     protocol = read_protocol(ROOT / "conf/protocol/search_r1.yaml")
     tokenizer = load_tokenizer(AGENT)

@@ -16,7 +16,7 @@ from stages.language.architecture import Architecture, make_model
 from stages.language.batches import batches, encode, pad
 from stages.language.examination import Reply, agent_figures, relevance_figures
 from stages.language.lessons import agent_lessons, judge_lessons
-from stages.language.supervised import Recipe, learning_rate, own_loss, train, whole_actions
+from stages.language.supervised import Recipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
 from stages.rollout.generator import TransformersGenerator
@@ -28,6 +28,19 @@ from stages.world.world import World
 
 TOKENIZER = make_tokenizer(world_texts(samples=60))
 TINY = Architecture(width=32, layers=2, heads=2)
+
+
+@torch.no_grad()
+def whole_actions(model, held_out: list) -> list[list[bool]]:
+    """For each demonstration, for each action: would every token be written, greedily?"""
+    model.eval()
+    rows = []
+    for batch in held_out:
+        right = model(input_ids=batch.ids).logits[:, :-1].argmax(-1) == batch.ids[:, 1:]
+        for row, actions in zip(right, batch.actions[:, 1:], strict=True):
+            rows.append([bool(row[actions == n].all()) for n in range(1, int(actions.max()) + 1)])
+    model.train()
+    return rows
 
 
 def lesson(step: int, seed: str) -> list[Segment]:
@@ -157,12 +170,13 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
     def run(path, steps=None):
         model = make_model(TINY, TOKENIZER, seed=1)
 
-        def stop(step, loss):
+        def killed(step, seed):
             if step == steps:
                 raise KeyboardInterrupt
+            return lesson(step, seed)
 
         try:
-            losses = train(model, TOKENIZER, lesson, recipe, path, "test", stop)
+            losses = train(model, TOKENIZER, killed, recipe, path, "test")
         except KeyboardInterrupt:
             return model, None
         return model, losses

@@ -23,7 +23,7 @@ from stages.rollout.protocol import (
 from stages.scoring import exact_match
 
 ROOT = Path(__file__).parents[1]
-REAL = ROOT.parent / "shared" / "real" / "search_r1_bamboogle.jsonl"
+REAL = ROOT / "data/real/search_r1_bamboogle.jsonl"
 TINY = Protocol(params.Protocol())
 NAMES = ("search_r1", "r1_searcher", "simple_deep_searcher", "tool_calls")
 FORMS = {name: read_protocol(ROOT / "conf" / "protocol" / f"{name}.yaml") for name in NAMES}

@@ -14,7 +14,7 @@ from scipy import stats
 
 from stages.scoring import bootstrap_interval, exact_match, f1_score
 
-REAL = Path(__file__).parents[2] / "shared" / "real" / "search_r1_bamboogle.jsonl"
+REAL = Path(__file__).parents[1] / "data/real/search_r1_bamboogle.jsonl"
 
 
 def plain(text):

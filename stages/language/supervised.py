@@ -2,7 +2,6 @@
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,12 +47,10 @@ def train(
     recipe: Recipe,
     checkpoint: Path,
     desc: str,
-    watch: Callable[[int, float], None] | None = None,
 ) -> list[float]:
     """Train `model` in place; returns the loss of each step.
 
     A run that was killed goes on from `checkpoint`, with the result it would have had.
-    `watch` is called with the step and the mean loss of the last steps before each save.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
@@ -79,9 +76,6 @@ def train(
         bar.update(1)
         if len(losses) % recipe.save_every == 0:
             _save(model, optimizer, losses, checkpoint)
-            if watch:
-                recent = losses[-recipe.save_every :]
-                watch(len(losses), sum(recent) / len(recent))
     bar.close()
     model.eval()
     return losses
@@ -102,16 +96,3 @@ def _resume(model, optimizer, checkpoint: Path) -> list[float]:
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["losses"]
-
-
-@torch.no_grad()
-def whole_actions(model: PreTrainedModel, held_out: list[Batch]) -> list[list[bool]]:
-    """For each demonstration, for each action: would every token be written, greedily?"""
-    model.eval()
-    rows = []
-    for batch in held_out:
-        right = model(input_ids=batch.ids).logits[:, :-1].argmax(-1) == batch.ids[:, 1:]
-        for row, actions in zip(right, batch.actions[:, 1:], strict=True):
-            rows.append([bool(row[actions == n].all()) for n in range(1, int(actions.max()) + 1)])
-    model.train()
-    return rows
