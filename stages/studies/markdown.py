@@ -108,7 +108,7 @@ def contrasts(rows: list[dict]) -> str:
     """Means over seeds with 95 % intervals; a difference that is not clear is called none."""
     lines = [
         "Differences over all questions: means over seeds with 95 % intervals (seeds and questions "
-        "resampled). A difference is called one where its interval leaves out zero.",
+        "resampled). Clear: the interval leaves out zero.",
         "",
         "| change | EM points | | searches | seeds |",
         "| --- | --- | --- | --- | --- |",
