@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
 
-from stages.errors import InputError
 from stages.params import WORLD, BaseModel, Encoder, Params
-from stages.sources.description import is_description, read_description
+from stages.sources.description import corpus_files, is_description, question_files
 from stages.world.questions import TEST_SETS
 
 KNOWN = {"intfloat/e5-base-v2": 0.109e9, "liuwenhan/Agentic-R_e5": 0.109e9}
@@ -75,9 +73,7 @@ def _passages(params: Params) -> int:
         world = params.corpus.world
         return round(world.names * (world.namesakes_min + world.namesakes_max) / 2 * 5)
     if is_description(source):
-        blocks = read_description(source)
-        files = blocks.get("passages") or blocks.get("contexts") or _wrong("corpus.source", source)
-        return sum(entry.count or 0 for entry in files)
+        return sum(entry.count or 0 for entry in corpus_files(source)[1])
     return _lines(Path(source))
 
 
@@ -87,9 +83,7 @@ def _questions(params: Params) -> tuple[int, int]:
     if block.source == WORLD:
         return block.training, block.test * len(block.sets or TEST_SETS)
     if is_description(block.source):
-        blocks = read_description(block.source)
-        if set(blocks) != {"train", "test"}:
-            _wrong("questions.source", block.source)
+        blocks = question_files(block.source)
         training = sum(entry.count or 0 for entry in blocks["train"].values())
         sets = {name: entry.count or 0 for name, entry in blocks["test"].items()}
     else:
@@ -99,10 +93,6 @@ def _questions(params: Params) -> tuple[int, int]:
     asked = [count for name, count in sets.items() if name in (block.sets or sets)]
     test = sum(min(count, block.test or count) for count in asked)
     return min(training, block.training or training), test
-
-
-def _wrong(key: str, source: str) -> NoReturn:
-    raise InputError(f"params.yaml: '{key}': {source} does not describe such files")
 
 
 def _lines(path: Path) -> int:

@@ -57,6 +57,23 @@ def read_description(path: str | Path) -> dict[str, list[Entry] | dict[str, Entr
     return {name: _block(block, f"{path}: '{name}'") for name, block in blocks.items()}
 
 
+def corpus_files(path: str | Path) -> tuple[str, list[Entry]]:
+    """How a description gives a corpus, as "passages" or "contexts", and its files."""
+    blocks = read_description(path)
+    if set(blocks) not in ({"passages"}, {"contexts"}):
+        raise InputError(f"{path}: a corpus is described by either 'passages' or 'contexts'")
+    ((kind, files),) = blocks.items()
+    return kind, files
+
+
+def question_files(path: str | Path) -> dict[str, dict[str, Entry]]:
+    """The files of question sets, by "train" and "test" and by name."""
+    blocks = read_description(path)
+    if set(blocks) != {"train", "test"} or not all(isinstance(b, dict) for b in blocks.values()):
+        raise InputError(f"{path}: questions are described by 'train' and 'test', files by name")
+    return blocks
+
+
 def _block(block: object, where: str) -> list[Entry] | dict[str, Entry]:
     if isinstance(block, list) and block:
         return [_entry(entry, where) for entry in block]

@@ -12,7 +12,7 @@ import numpy as np
 from stages.errors import InputError
 from stages.progress import progress
 from stages.records import Passage, check_encodable, iter_jsonl, passage_of, write_jsonl
-from stages.sources.description import is_description, local_path, read_description
+from stages.sources.description import corpus_files, is_description, local_path
 
 Named = tuple[str, Passage]  # with where it stands, for messages
 
@@ -52,14 +52,12 @@ def passages_of(source: str | Path) -> Iterator[Named]:
     if not is_description(source):
         yield from _of_file(Path(source))
         return
-    blocks = read_description(source)
-    if set(blocks) not in ({"passages"}, {"contexts"}):
-        raise InputError(f"{source}: a corpus is described by either 'passages' or 'contexts'")
-    if "passages" in blocks:
-        for entry in blocks["passages"]:
+    kind, files = corpus_files(source)
+    if kind == "passages":
+        for entry in files:
             yield from _of_file(local_path(entry))
     else:
-        yield from of_contexts(local_path(entry) for entry in blocks["contexts"])
+        yield from of_contexts(local_path(entry) for entry in files)
 
 
 def _of_file(path: Path) -> Iterator[Named]:

@@ -12,7 +12,7 @@ from stages import params
 from stages.errors import InputError
 from stages.records import Passage, Question, read_questions
 from stages.seeds import seed_of
-from stages.sources.description import is_description, local_path, read_description
+from stages.sources.description import is_description, local_path, question_files
 
 BULKY = ("context", "supporting_facts", "question_decomposition", "evidences")
 
@@ -65,9 +65,7 @@ def _of_folder(folder: Path) -> Sets:
 
 
 def _described(source: str) -> Sets:
-    blocks = read_description(source)
-    if set(blocks) != {"train", "test"} or not all(isinstance(b, dict) for b in blocks.values()):
-        raise InputError(f"{source}: questions are described by 'train' and 'test', files by name")
+    blocks = question_files(source)
     read = {
         block: {
             name: [_named(name, question) for question in read_questions(local_path(entry))]
