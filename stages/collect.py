@@ -46,8 +46,8 @@ def rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
 def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
     """The stage's figures of this run, as far as they are there."""
     turns = list(params.iterations)
-    retrievers = ["0", "bm25", *params.baseline, *params.replug.retrievers, *turns]
-    names = {"index": retrievers, "first_query": retrievers, "evaluate": [*params.compare, *turns]}
+    names = dict.fromkeys(("index", "first_query"), params.all_retrievers)
+    names["evaluate"] = [*params.compare, *turns]
     paths = (metrics / stage / f"{name}.json" for name in names.get(stage, turns))
     return sorted(path for path in paths if path.exists())
 

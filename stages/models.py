@@ -18,13 +18,8 @@ from stages.records import read_json, write_json
 
 REFERENCE = "reference.json"
 PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
-FILES = (
-    "*.json",
-    "*.safetensors",
-    "*.txt",
-    "*.model",
-    "*.jinja",
-)  # of a model, all it is read from
+# All that a model is read from:
+FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 MODULES = "sentence_transformers."  # where the modules of a retriever come from
 
 

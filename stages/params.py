@@ -27,17 +27,8 @@ Block = TypeVar("Block")
 WORLD = "stages/world"  # as a source: the code that it is made by, which DVC hashes
 
 COUNTS = (  # blocks whose integers are all at least 1
-    *(
-        "agent",
-        "candidates",
-        "compute",
-        "corpus.world",
-        "correctness",
-        "encoder",
-        "index.hnsw",
-        "index.ivfpq",
-    ),
-    *("questions", "replug", "retriever", "rollout", "trajectories"),
+    *("agent", "candidates", "compute", "corpus.world", "correctness", "encoder", "index.hnsw"),
+    *("index.ivfpq", "questions", "replug", "retriever", "rollout", "trajectories"),
 )
 LEAST = {  # of other integers
     "index.sample": 1,
@@ -501,6 +492,11 @@ class Params:
     report: Report = field(default_factory=Report)
     compute: Compute = field(default_factory=Compute)
 
+    @property
+    def all_retrievers(self) -> list[str]:
+        """Names of the run's retrievers: those to compare with, then R_0, R_1, ..."""
+        return ["bm25", *self.baseline, *self.replug.retrievers, "0", *self.iterations]
+
 
 def load_params(path: str | Path = "params.yaml") -> Params:
     """The checked parameters in `path`. InputError names the file and the key that is wrong."""
@@ -573,7 +569,7 @@ def _check_pairs(params: Params, path: str) -> None:
             raise InputError(f"{path}: 'compare.{name}': that is how a turn's own pair is called")
         if pair.agent not in [*known, "scripted", *params.guest]:
             raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
-        if pair.retriever not in [*known, "bm25", *params.replug.retrievers, *params.baseline]:
+        if pair.retriever not in params.all_retrievers:
             raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
 
 
@@ -612,13 +608,9 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
         yield f"{name}.dtype", "must be float32, bfloat16 or float16", dtype in DTYPES
     for role in ("agent", "judge"):
         block = getattr(params.base, role)
-        made = block.model is None
-        yield f"base.{role}.layers", "must be even", not made or block.layers % 2 == 0
-        yield (
-            f"base.{role}.width",
-            f"must be a multiple of {HEADS}",
-            not made or block.width % HEADS == 0,
-        )
+        if block.model is None:
+            yield f"base.{role}.layers", "must be even", block.layers % 2 == 0
+            yield f"base.{role}.width", f"must be a multiple of {HEADS}", block.width % HEADS == 0
     width = params.index.dtype
     yield "index.dtype", "must be float32 or float16", width in ("float32", "float16")
     stands_in = "may stand in for 'generation.engine' in float32 only, where engines give the same"
@@ -630,12 +622,9 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     judge, mode = params.relevance, params.correctness.mode
     yield "relevance.temperature", "must be at least 0", judge.temperature >= 0
     taught = params.base.judge
-    free = taught.model is not None or judge.mode is RelevanceMode.off
-    yield (
-        "relevance.window",
-        "is more than the judge is taught: see 'base.judge.window'",
-        free or judge.window <= taught.window,
-    )
+    if taught.model is None and judge.mode is not RelevanceMode.off:
+        most = "is more than the judge is taught: see 'base.judge.window'"
+        yield "relevance.window", most, judge.window <= taught.window
     yield "relevance.noise", "is a share of the grades, from 0 to 1", 0 <= judge.noise <= 1
     sample = params.correctness.sample
     yield "correctness.sample", "is a share of the queries, above 0, to 1", 0 < sample <= 1

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
 
+from stages.params import HEADS
+
 EMBEDDING = 0.15  # standard deviation
 CONSTANT = 3.0  # of one channel of all embeddings, in standard deviations
 GATE = 0.35  # weight of that channel in the convolutions' gates: they start open
@@ -27,7 +29,7 @@ class Architecture:
 
     width: int = 128
     layers: int = 4
-    heads: int = 4
+    heads: int = HEADS
     convolution: int = 7
     context: int = 1024
 

@@ -114,7 +114,7 @@ def _pair_names(params: Params) -> list[str]:
     pairs = {name: (pair.agent, pair.retriever) for name, pair in params.compare.items()}
     pairs |= {turn: (turn, turn) for turn in params.iterations}
     agents = ["0", *params.iterations]
-    retrievers = ["bm25", *params.baseline, *params.replug.retrievers, *agents]
+    retrievers = params.all_retrievers
 
     def place(name: str) -> tuple[int, int]:
         agent, retriever = pairs[name]
