@@ -10,6 +10,7 @@ from checkout import command, compose_in, copy_of_checkout
 from stages import baseline, index
 from stages.compose import compose
 from stages.errors import InputError
+from stages.models import digest
 from stages.params import load_params
 from stages.records import read_json, write_jsonl
 from stages.retrieval.folder import read_asking
@@ -45,7 +46,8 @@ def make(name: str = "mine") -> dict:
 def test_it_refers_to_the_model_and_finds_passages(project):
     project(query_prompt="query: ")
     assert make()["parameters"] > 0
-    assert read_json("made/reference.json")["model"] == "ready"
+    known = {"revision": None, "digest": digest(Path("ready"))}
+    assert read_json("made/reference.json") == {"model": "ready", **known}
     asking = read_asking("made")
     assert (asking.input, asking.query_prompt, asking.passage_prompt) == ("query", "query: ", "")
     assert not list(Path("made").glob("*.safetensors")), "nothing is copied"

@@ -17,6 +17,7 @@ from stages.errors import InputError
 from stages.guests.retelling import OURS, Retelling, other_wording
 from stages.guests.tokenizer import guest_tokenizer
 from stages.language import supervised
+from stages.models import digest
 from stages.params import Guest, Wording, load_params, read_block
 from stages.params import Protocol as Block
 from stages.records import Passage, read_json
@@ -198,7 +199,8 @@ def test_a_ready_made_guest_is_a_reference(project):
     model = str(REPO / "models/agent/0")
     project("mine", model=model, protocol=str(REPO / "conf/protocol/tiny.yaml"))
     assert make("mine") == {"model": model}
-    assert read_json("mine/reference.json")["model"] == model
+    known = {"revision": None, "digest": digest(Path(model))}
+    assert read_json("mine/reference.json") == {"model": model, **known}
     assert {file.name for file in Path("mine").iterdir()} == {"reference.json", "protocol.yaml"}
     project("mine", model=model, protocol=str(REPO / "conf/protocol/tiny_tool_calls.yaml"))
     with pytest.raises(InputError, match="no chat template"):

@@ -122,3 +122,4 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
     assert would_run <= listed
     if scale not in ("smoke", "laptop"):  # a dry run changes nothing: later stages may look done
         assert {"corpus", "questions", "base", "encoder"} <= would_run
+        assert scale == "real" or "index-0" in would_run  # real's block `index` is the laptop's

@@ -220,7 +220,10 @@ REAL = REPO / "data/real"
 
 @pytest.mark.skipif(not (REAL / "hotpotqa.jsonl").exists(), reason=f"no real files in {REAL}")
 def test_real_files_are_read(tmp_path):
-    with open(REAL / "passages.jsonl", encoding="utf-8") as file:
-        count = sum(1 for _ in file)
-    assert copy_passages(str(REAL / "passages.jsonl"), tmp_path / "p.jsonl") == count > 0
-    assert read_questions(REAL / "hotpotqa.jsonl")
+    counts = {}
+    for name in ("passages", "hotpotqa"):
+        with open(REAL / f"{name}.jsonl", encoding="utf-8") as file:
+            counts[name] = sum(1 for _ in file)
+    found = copy_passages(str(REAL / "passages.jsonl"), tmp_path / "p.jsonl")
+    assert found == counts["passages"] > 0
+    assert len(read_questions(REAL / "hotpotqa.jsonl")) == counts["hotpotqa"] > 0
