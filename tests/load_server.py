@@ -118,7 +118,7 @@ def measured(folder: Path, seconds: float) -> dict:
     from stages.serving.process import running_server
 
     with chdir(folder), running_server("index", "passages.jsonl", "retriever") as address:
-        [server] = [p for p in psutil.Process().children() if "stages.serve" in p.cmdline()]
+        [server] = [p for p in psutil.Process().children() if "stages.tools.serve" in p.cmdline()]
         figures = asyncio.run(load(address, server, seconds)).figures()
         figures["still_answers"] = asyncio.run(good(Client(address, 0))) == "200"
     clients = {"good": GOOD, "hostile": BAD, "slow": SLOW}

@@ -9,8 +9,8 @@ import retrieval_world as world
 from rollout_models import make_tokenizer
 
 from stages import corpus, index, params
+from stages.common.records import read_json, read_passages
 from stages.params import Compute
-from stages.records import read_json, read_passages
 from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.rollout.protocol import Protocol

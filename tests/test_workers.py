@@ -9,11 +9,11 @@ import pytest
 from label_world import arguments, set_params, write_relevance
 
 from stages import candidates, correctness, index, relevance, trajectories
-from stages.errors import InputError
+from stages.common.records import read_json, write_questions
 from stages.params import Compute
-from stages.records import read_json, write_questions
-from stages.scratch import Scratch
-from stages.workers import Workers, connect, shards
+from stages.plumbing.errors import InputError
+from stages.plumbing.scratch import Scratch
+from stages.plumbing.workers import Workers, connect, shards
 
 BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
 RAY = {"ray": "local", "workers": 2, "threads": 1}

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
-from stages.models import model_path
+from stages.common.models import model_path
 from stages.params import Compute
+from stages.plumbing.errors import InputError
 from stages.retrieval.folder import Asking, read_asking
 
 

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.records import read_json, write_json, write_text
+from stages.common.records import read_json, write_json, write_text
+from stages.plumbing.errors import InputError
 
 DESCRIPTION = "retriever.json"
 SEPARATOR = " [SEP] "

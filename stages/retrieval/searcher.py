@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
+from stages.common.records import Passage, read_json
 from stages.params import Compute, IndexKind
-from stages.records import Passage, read_json
+from stages.plumbing.errors import InputError
 from stages.retrieval.corpus import PassageFile, sample_digest
 from stages.retrieval.identity import digest
 

@@ -8,7 +8,15 @@ passage fits it asks once more in other words, then gives up.
 import random
 from dataclasses import dataclass
 
-from stages.world.facts import COUNTRY, CRAFT_OF_KIND, MAKER, PERSONAL, UNKNOWN, Fact, question_text
+from stages.scripted.facts import (
+    COUNTRY,
+    CRAFT_OF_KIND,
+    MAKER,
+    PERSONAL,
+    UNKNOWN,
+    Fact,
+    question_text,
+)
 from stages.world.scene import Scene
 
 FOUND, ALONE, BACKWARD = 0.65, 0.25, 0.15

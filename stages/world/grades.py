@@ -4,7 +4,7 @@ Local relevance sees one query and one passage, so the passages of all namesakes
 "where was Soman born"; only the answer's correctness tells them apart (step B5).
 """
 
-from stages.world.facts import read_fact, read_query
+from stages.scripted.facts import read_fact, read_query
 
 HOLDS_REFERENCE, ANSWERS, OTHER_VALUE, SAME_SUBJECT, UNRELATED = 100, 90, 80, 40, 0
 

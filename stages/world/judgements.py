@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from stages.scripted.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
 from stages.world.demonstrations import Segment, demonstration, draw_question
-from stages.world.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
 from stages.world.grades import comparison
 from stages.world.scene import WORDS, Scene
 

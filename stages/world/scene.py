@@ -6,7 +6,7 @@ can only learn to read. Values of one relation differ between namesakes, as in t
 
 import random
 
-from stages.world.facts import (
+from stages.scripted.facts import (
     COUNTRY,
     CRAFT_OF_KIND,
     CRAFT_OF_PROFESSION,
