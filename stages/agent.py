@@ -32,7 +32,7 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     from stages.plumbing.scratch import Scratch, fingerprint
     from stages.ppo.questions import questions_of_step
     from stages.ppo.task import Task
-    from stages.tracking import live
+    from stages.tracking.curves import live
 
     questions = read_questions(arguments.questions)
     if len(questions) < params.agent.questions:

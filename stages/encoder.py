@@ -11,7 +11,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages.params import Baseline, Encoder, Params, load_params
+from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 
@@ -25,6 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import write_json
+    from stages.retrieval.reference import refer
 
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
@@ -32,24 +33,6 @@ def main(argv: list[str] | None = None) -> None:
         write_json(args.metrics, refer(params.encoder, output))
     else:
         _make(params, args.passages, output, args.metrics)
-
-
-def refer(block: Encoder | Baseline, output: Path) -> dict:
-    """Make the folder `output` stand for a ready-made model; returns figures of it."""
-    from stages.common.models import write_reference
-    from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import write_asking
-
-    write_reference(output, block.model, block.revision)
-    write_asking(output, _asking(block))
-    model = load_model(output)
-    return {"parameters": sum(p.numel() for p in model.parameters())}
-
-
-def _asking(block: Encoder | Baseline):
-    from stages.retrieval.folder import Asking
-
-    return Asking(block.input.value, block.query_prompt, block.passage_prompt)
 
 
 def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
@@ -64,9 +47,10 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.contrastive.training import Recipe, train
     from stages.plumbing.scratch import Scratch, fingerprint
     from stages.retrieval.folder import save
+    from stages.retrieval.reference import asking as asking_of
 
     torch.set_num_threads(params.compute.threads)
-    p, asking = params.encoder, _asking(params.encoder)
+    p, asking = params.encoder, asking_of(params.encoder)
     contents = [passage.contents for passage in read_passages(passages)]
     tokens = vocabulary([*contents, p.words, p.fillers, *p.families])
     model = fresh_encoder(

@@ -34,9 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from stages.common.records import write_json
-    from stages.indexing.store import STARTS
     from stages.plumbing.scratch import Scratch, fingerprint
-    from stages.retrieval.corpus import PassageFile, line_starts, sample_digest
+    from stages.retrieval.corpus import STARTS, PassageFile, line_starts, sample_digest
 
     output = Path(args.output)
     key = fingerprint(params.index, args.passages, *([] if args.bm25 else [args.retriever]))

@@ -75,8 +75,6 @@ class CorrectnessMode(Enum):
 
     lazy = "lazy"
     exhaustive = "exhaustive"
-    likelihood = "likelihood"
-    predicted = "predicted"
     off = "off"
 
 
@@ -363,12 +361,11 @@ class Relevance:
 
 @dataclass
 class Correctness:
-    """`top`, `whole_levels`: of lazy (`top` of likelihood too); `sample`: of predicted."""
+    """`top` and `whole_levels` are of lazy."""
 
     mode: CorrectnessMode = CorrectnessMode.lazy
     top: int | None = None
     whole_levels: bool = True
-    sample: float = 0.1  # share of the queries
 
 
 @dataclass
@@ -626,8 +623,6 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
         most = "is more than the judge is taught: see 'base.judge.window'"
         yield "relevance.window", most, judge.window <= taught.window
     yield "relevance.noise", "is a share of the grades, from 0 to 1", 0 <= judge.noise <= 1
-    sample = params.correctness.sample
-    yield "correctness.sample", "is a share of the queries, above 0, to 1", 0 < sample <= 1
     both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off
     yield "relevance.mode", "and 'correctness.mode' cannot both be off", not both
     yield "pairs.threshold", "is a grade, from 0 to 100", 0 <= params.pairs.threshold <= 100

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.reporting.predictions import read_predictions
     from stages.reporting.results import read_results
     from stages.reporting.tables import as_csv, pair_rows, summary, turn_rows
-    from stages.tracking import rebuild
+    from stages.tracking.rebuilding import rebuild
 
     results = read_results(args.metrics_folder, params)
     check_accounts(results)

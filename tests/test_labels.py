@@ -2,21 +2,17 @@
 
 import json
 import re
-import shutil
 from pathlib import Path
 
 import label_world as world
 import pytest
-import yaml
 from judge_server import Served, serving
 from label_world import arguments, set_params, write_relevance
 
 from stages import candidates, correctness, pairs, relevance
 from stages.common.records import read_json, read_jsonl, write_jsonl
-from stages.distillation import likelihood
 from stages.engines.generator import TransformersGenerator
 from stages.gac import rollouts as gac
-from stages.gac.prediction import sampled
 from stages.judge.judging import with_noise
 from stages.params import Compute
 from stages.plumbing import scratch
@@ -289,101 +285,6 @@ def test_a_cheaper_lazy_evaluation_gives_fewer_positives(place, cheaper):
         assert 0 < figures[key] < exact[key]
 
 
-def test_the_stage_labels_without_a_rollout(place, monkeypatch):
-    write_relevance(0)
-    set_params(correctness={"mode": "likelihood"})
-    correctness.main(arguments("correctness", output="whole.jsonl", metrics="whole.json"))
-    figures = balanced("whole.json")
-    rows = {row["id"]: row for row in read_jsonl("whole.jsonl")}
-    reads = 0
-    for graded in read_jsonl("relevance.jsonl"):
-        row = rows[graded["id"]]
-        wanted = {passage for passage, grade in graded["scores"].items() if grade >= 60}
-        assert set(row["scores"]) == set(row["likelihoods"]) == wanted
-        best = max(row["likelihoods"].values())
-        assert row["scores"] == {p: int(v == best) for p, v in row["likelihoods"].items()}
-        reads += len(wanted)
-    assert (figures["rollouts"], figures["written_tokens"]) == (0, 0)
-    assert figures["rollouts_saved"] is figures["saved_share"] is None
-    assert figures["evaluated"] == reads and figures["read_tokens"] > 40 * reads
-    pairs.main(arguments("pairs", correctness="whole.jsonl"))
-    assert balanced("pairs.json")["out"]
-
-    monkeypatch.setattr(correctness, "SHARD", 16)
-    set_params(correctness={"mode": "likelihood"})
-    calls, real = [], likelihood.answer_likelihood
-
-    def dies(contexts, *rest):
-        calls.append(len(contexts))
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(contexts, *rest)
-
-    monkeypatch.setattr(likelihood, "answer_likelihood", dies)
-    with pytest.raises(KeyboardInterrupt):
-        correctness.main(arguments("correctness"))
-    correctness.main(arguments("correctness"))
-    assert sum(calls) - calls[2] == reads, "a finished shard was computed again"
-    assert Path("correctness.jsonl").read_bytes() == Path("whole.jsonl").read_bytes()
-    assert read_json("correctness.json") == figures
-
-
-def test_trajectories_without_any_answer_are_named(place):
-    write_relevance(0)
-    silent = [row | {"answer": None} for row in read_jsonl("trajectories.jsonl")]
-    write_jsonl("silent.jsonl", silent)
-    set_params(correctness={"mode": "likelihood"})
-    with pytest.raises(InputError, match=r"^silent\.jsonl: no trajectory has an answer"):
-        correctness.main(arguments("correctness", trajectories="silent.jsonl"))
-
-
-def test_an_agent_with_a_protocol_of_its_own_is_rated_in_its_words(place):
-    write_relevance(0)
-    set_params(correctness={"mode": "likelihood"})
-    correctness.main(arguments("correctness", output="plain.jsonl", metrics="plain.json"))
-    first, second, *others = read_jsonl("trajectories.jsonl")
-    write_jsonl("told.jsonl", [first, second | {"answer": None}, *others])
-    files = {"trajectories": "told.jsonl", "output": "own.jsonl", "metrics": "own.json"}
-    shutil.copytree("agent", "own", dirs_exist_ok=True)
-    own = yaml.safe_load(Path("params.yaml").read_text())["protocol"]
-    Path("own/protocol.yaml").write_text(yaml.safe_dump(own))
-    foreign = {"answer_pattern": "<reply>(.*?)</reply>"}
-    set_params(correctness={"mode": "likelihood"}, protocol=foreign)
-    correctness.main(arguments("correctness", agent="own", **files))
-    plain, found = (
-        {row["id"]: row for row in read_jsonl(file) if not row["id"].startswith(second["id"])}
-        for file in ("plain.jsonl", "own.jsonl")
-    )
-    assert found == plain
-    Path("own/protocol.yaml").write_text(yaml.safe_dump(own | foreign))
-    with pytest.raises(InputError, match=r"^told\.jsonl: .* 'black' in the last turn of 'q0'"):
-        correctness.main(arguments("correctness", agent="own", **files))
-
-
-def test_the_stage_keeps_the_samples_own_gac(place):
-    write_relevance(0)
-    set_params(correctness={"mode": "exhaustive"})
-    correctness.main(arguments("correctness", output="all.jsonl", metrics="all.json"))
-    set_params(correctness={"mode": "predicted", "sample": 0.5})
-    correctness.main(arguments("correctness", output="some.jsonl", metrics="some.json"))
-    truth, found = (
-        {row["id"]: row["scores"] for row in read_jsonl(file)}
-        for file in ("all.jsonl", "some.jsonl")
-    )
-    chosen = sampled(truth, 0.5, 0, "correctness", "1")
-    assert all(found[query] == truth[query] for query in chosen)
-    assert all(found[query].keys() == truth[query].keys() for query in truth)
-    assert {score for scores in found.values() for score in scores.values()} == {0, 1}
-    every, some = balanced("all.json"), balanced("some.json")
-    assert some["in"] == every["in"]
-    assert some["predicted"] == 20 * (len(truth) - len(chosen))
-    assert some["evaluated"] == some["rollouts"] == 20 * len(chosen)
-    right = sum(sum(truth[query].values()) for query in chosen)
-    assert some["correct"] == right
-    assert some["correct_rate"] == pytest.approx(right / some["evaluated"], abs=1e-4)
-    assert 0 < some["written_tokens"] < every["written_tokens"]
-
-
 def test_equal_contexts_share_a_rollout(place):
     write_relevance(2)
     rows = read_jsonl("trajectories.jsonl")
@@ -424,7 +325,7 @@ def test_instances_hold_what_training_needs(place):
         assert positive["text"] == world.NOTES[int(positive["id"][1:])].contents
 
 
-@pytest.mark.parametrize("mode", ["lazy", "exhaustive", "predicted"])
+@pytest.mark.parametrize("mode", ["lazy", "exhaustive"])
 def test_without_a_query_left_the_stage_writes_nothing(place, mode):
     for file in ("none.jsonl", "relevance.jsonl"):
         Path(file).write_text("")

@@ -1,4 +1,4 @@
-"""Likelihood in place of GAC: what the agent that git keeps says of passages, and its wording."""
+"""REPLUG's label: what the agent that git keeps says of passages, and how an answer is worded."""
 
 import functools
 import math
@@ -9,19 +9,15 @@ import torch
 
 from stages.common.records import Passage
 from stages.distillation.likelihood import (
-    Wording,
     answer_likelihood,
-    likeliest,
     load_reader,
     rate,
     reworded,
 )
-from stages.gac.rollouts import Start
 from stages.params import Compute, Generation, load_params
 from stages.params import Protocol as Block
-from stages.plumbing.errors import InputError
 from stages.rollout.loop import Limits
-from stages.rollout.protocol import Protocol, read_protocol
+from stages.rollout.protocol import Protocol
 
 ROOT = Path(__file__).parents[1]
 TAGS = Protocol(Block())
@@ -53,7 +49,7 @@ def trajectory(reader, last: str = SAID, answer: str | None = "Davaton") -> dict
 
 def rated(reader, told: dict, passages: list[Passage]) -> list[dict]:
     params = load_params(ROOT / "params.yaml")
-    asked = [(Start(told, 0, passage), Wording([told], TAGS).turns(told)) for passage in passages]
+    asked = [(told, passage, reworded(told)) for passage in passages]
     done = []
     rows = rate(asked, reader, Protocol(params.protocol), Limits.of(params.rollout), done.append)
     assert sum(done) == len(rows)
@@ -68,35 +64,7 @@ def test_a_real_agent_prefers_the_passage_that_holds_the_answer(reader):
 
 def test_a_wrong_answer_is_replaced_in_the_thought_too(reader):
     told = trajectory(reader, SAID.replace("Davaton", "Tamaton"), "Tamaton")
-    assert Wording([told], TAGS).turns(told) == [SAID]
-
-
-def test_without_an_answer_another_trajectory_shows_the_form(reader):
-    silent = {**trajectory(reader, answer=None), "golden_answers": ["Bo", " ", r"\1"]}
-    wording = Wording([silent, trajectory(reader)], TAGS)
-    assert wording.turns(silent) == ["<answer> Bo </answer>", r"<answer> \1 </answer>"]
-    with pytest.raises(InputError, match="no trajectory has an answer"):
-        Wording([silent], TAGS)
-
-
-@pytest.mark.parametrize(
-    ("file", "said", "action"),
-    [
-        ("search_r1", SAID, "<answer> Bo </answer>"),
-        ("search_r1", "<answer> none <search> <answer> Davaton </answer>", "<answer> Bo </answer>"),
-        ("simple_deep_searcher", r"so \boxed{\text{Davaton}}.", r"\boxed{\text{Bo}}"),
-        ("simple_deep_searcher", r"Davaton: \boxed{Davaton} it is", r"\boxed{Bo}"),
-        ("simple_deep_searcher", SAID, None),
-    ],
-)
-def test_the_agents_protocol_finds_the_form(reader, file, said, action):
-    protocol = read_protocol(ROOT / f"conf/protocol/{file}.yaml")
-    silent = {**trajectory(reader, answer=None), "golden_answers": ["Bo"]}
-    if action:
-        assert Wording([trajectory(reader, said)], protocol).turns(silent) == [action]
-        return
-    with pytest.raises(InputError, match=r"does not read the answer 'Davaton' in .* turn of 'q'"):
-        Wording([silent, trajectory(reader, said)], protocol)
+    assert reworded(told) == [SAID]
 
 
 def test_only_whole_words_are_replaced():
@@ -140,10 +108,3 @@ def test_likelihood_is_the_mean_over_the_tokens_of_the_best_answer(reader):
 def test_what_does_not_fit_has_no_likelihood(reader):
     found = answer_likelihood([[5, 6, 7], [5]], [[[8, 9]], [[8], [8, 9]]], reader, 4)
     assert found[0] is None and math.isfinite(found[1])
-    assert likeliest({"a": None, "b": -2.0, "c": -2.0, "d": -3.0}) == {
-        "a": 0,
-        "b": 1,
-        "c": 1,
-        "d": 0,
-    }
-    assert likeliest({"a": None}) == {"a": 0} and likeliest({}) == {}

@@ -76,7 +76,6 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"baseline": {"e5": {}}}, "baseline.e5.model"),
         ({"replug__likelihood_temperature": 0.0}, "'replug.likelihood_temperature' must be above"),
         ({"correctness__top": 0}, "'correctness.top' must be at least 1"),
-        ({"correctness__sample": 0.0}, "'correctness.sample' is a share of the queries"),
         ({"relevance__mode": "off", "correctness__mode": "off"}, "cannot both be off"),
         ({"evaluate__bootstrap_samples": 1}, "'evaluate.bootstrap_samples' must be at least 2"),
         ({"evaluate__recall_at": []}, "'evaluate.recall_at' needs numbers of passages"),

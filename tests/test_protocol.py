@@ -12,11 +12,11 @@ from rollout_models import CHAT_TEMPLATE, make_chat_tokenizer, make_tokenizer
 
 from stages import params
 from stages.common.records import Passage
+from stages.engines.tokenizer import encode_text
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import (
     Action,
     Protocol,
-    encode_text,
     load_protocol,
     read_protocol,
 )

@@ -39,7 +39,8 @@ ARGUMENTS = (
 def flywheel(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    monkeypatch.setattr("stages.tracking.rebuild", lambda *given: None)  # test_tracking.py has it
+    # test_tracking.py has it
+    monkeypatch.setattr("stages.tracking.rebuilding.rebuild", lambda *given: None)
     flywheel_files.write_flywheel(tmp_path)
     OmegaConf.save(OmegaConf.structured(flywheel_files.params()), "params.yaml")
     return tmp_path

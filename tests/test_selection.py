@@ -108,10 +108,6 @@ def test_cheaper_levels_are_cut_by_grade_then_rank():
     assert levels(list("abcde"), lr, lazy, 60, whole_levels=False) == [["b"], ["d"], ["a"], ["e"]]
     assert levels(list("abcde"), lr, lazy, 60, top=1, whole_levels=False) == [["b"]]
     assert levels(list("abcde"), None, lazy, 60, top=2) == [["a", "b"]]
-    likelihood, predicted = CorrectnessMode.likelihood, CorrectnessMode.predicted
-    assert levels(list("abcde"), lr, likelihood, 60) == [["b", "d", "a", "e"]]
-    assert levels(list("ab"), {"a": 1, "b": 2}, likelihood, 60) == []
-    assert levels(list("abcde"), lr, predicted, 60) == [list("abcde")]
 
 
 @given(LABELS)

@@ -13,7 +13,8 @@ from stages.reporting.comparisons import half_turns
 from stages.reporting.predictions import read_predictions
 from stages.reporting.results import read_results
 from stages.tracking import __main__ as command
-from stages.tracking import live, rebuild
+from stages.tracking.curves import live
+from stages.tracking.rebuilding import rebuild
 from stages.tracking.runs import Runs
 from stages.tracking.store import connect, root, uri
 

@@ -1,0 +1,1 @@
+"""Contrastive training of an encoder: its loss, its data and its processes (step C)."""

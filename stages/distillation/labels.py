@@ -2,7 +2,7 @@
 
 For each question: the passages that R_0 finds for the question itself, and how likely the gold
 answer is after the agent's own first search turn and each passage alone. The turn that holds the
-answer is worded as the agent worded its last turn on this question (stages/distillation/likelihood.py).
+answer is worded as the agent worded its last turn on this question (likelihood.py).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 
 from stages.common.records import Question
 from stages.distillation.likelihood import rate, reworded
-from stages.gac.rollouts import Start
 from stages.params import Params
 from stages.retrieval.searcher import Hit, Searcher, SearchRequest
 from stages.rollout import loop
@@ -81,7 +80,7 @@ class Labeller:
         asked = []
         for _, trajectory, hits in kept:
             turns = reworded(trajectory)
-            asked += [(Start(trajectory, 0, hit.passage), turns) for hit in hits]
+            asked += [(trajectory, hit.passage, turns) for hit in hits]
         limits = loop.Limits.of(self.params.rollout)
         return rate(asked, self.reader, self.protocol, limits, lambda count: None)
 

@@ -1,8 +1,5 @@
-"""How likely an agent is to write the gold answer right after a passage: no rollout, one reading.
-
-A cheap stand-in for GAC, which asks what the agent finds in the end; here a passage that only
-leads to the next search is told from others by what little it says of the answer. It is also the
-label of the REPLUG baseline (arXiv 2301.12652).
+"""How likely an agent is to write the gold answer right after a passage: the label of REPLUG
+(arXiv 2301.12652). No rollout, one reading a passage.
 """
 
 from __future__ import annotations
@@ -15,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.gac.rollouts import Start
+from stages.common.records import Passage
 from stages.params import Compute, Engine, Generation
-from stages.plumbing.errors import InputError
 from stages.rollout import loop
 
 if TYPE_CHECKING:
@@ -27,55 +23,13 @@ if TYPE_CHECKING:
 DECIMALS = 4
 ROWS = 8  # sequences in a forward pass
 STEP = 16  # tokens, to whose multiples sequences are padded
-Asked = tuple[Start, list[str]]  # where the turn is written, and the turns to rate
-
-
-class Wording:
-    """The turns that would give the gold answers of a question, in the agent's own words.
-
-    Of a trajectory with an answer: its last turn, where the gold answer stands for the agent's
-    answer wherever that occurs as whole words, in the thought too. Of one without: the action alone
-    in the last turn of the first trajectory that has an answer.
-    """
-
-    def __init__(self, trajectories: Sequence[dict], protocol: Protocol):
-        """InputError if no trajectory has an answer, or if `protocol` does not read the first."""
-        first = next((row for row in trajectories if row["answer"] is not None), None)
-        if first is None:
-            raise InputError("no trajectory has an answer that could show how answers are worded")
-        text, answer = first["turns"][-1]["text"], first["answer"]
-        action = _answering(text, answer, protocol)
-        if action is None:
-            raise InputError(
-                f"the agent's protocol does not read the answer '{answer}' in the last turn of "
-                f"'{first['id']}'"
-            )
-        self._example = action, answer
-
-    def turns(self, trajectory: dict) -> list[str]:
-        """One turn for each gold answer that is not blank."""
-        if trajectory["answer"] is not None:
-            return reworded(trajectory)
-        return _replaced(*self._example, trajectory["golden_answers"])
+Asked = tuple[dict, Passage, list[str]]  # trajectory, passage of its first turn, turns to rate
 
 
 def reworded(trajectory: dict) -> list[str]:
     """The last turn of a trajectory with an answer, for each gold answer that is not blank."""
     text = trajectory["turns"][-1]["text"]
     return _replaced(text, trajectory["answer"], trajectory["golden_answers"])
-
-
-def _answering(text: str, answer: str, protocol: Protocol) -> str | None:
-    """The shortest part of a turn that `protocol` reads as this answer."""
-
-    def reads(start: int, end: int) -> bool:
-        action = protocol.parse(text[start:end])
-        return (action.kind, action.value) == ("answer", answer)
-
-    end = next((end for end in range(len(text) + 1) if reads(0, end)), None)
-    if end is None:
-        return None
-    return next(text[start:end] for start in range(end, -1, -1) if reads(start, end))
 
 
 def _replaced(text: str, answer: str, golden_answers: Sequence[str]) -> list[str]:
@@ -104,11 +58,11 @@ def rate(
     """A row {likelihood, read} for each of `asked`: see answer_likelihood, and tokens read."""
     words = reader.tokenizer
     contexts = [
-        loop.prefix(s.trajectory, s.turn, [s.passage], protocol, words, limits).token_ids
-        for s, _ in asked
+        loop.prefix(trajectory, 0, [passage], protocol, words, limits).token_ids
+        for trajectory, passage, _ in asked
     ]
     answers = [
-        [words.encode(text, add_special_tokens=False) for text in texts] for _, texts in asked
+        [words.encode(text, add_special_tokens=False) for text in texts] for _, _, texts in asked
     ]
     window = min(limits.max_context_tokens, reader.window)
     likelihoods = answer_likelihood(contexts, answers, reader, window)
@@ -182,11 +136,3 @@ def _read(batch: list[tuple], width: int, tail: int, reader: TransformersGenerat
         round(told[row, start : start + len(answer)].mean().item(), DECIMALS)
         for row, (start, (_, answer)) in enumerate(zip(starts, batch, strict=True))
     ]
-
-
-def likeliest(likelihoods: dict[str, float | None]) -> dict[str, int]:
-    """GAC in place of likelihood: 1 for the likeliest passages of a query, 0 for the others."""
-    best = max((value for value in likelihoods.values() if value is not None), default=None)
-    return {
-        passage: int(value is not None and value == best) for passage, value in likelihoods.items()
-    }

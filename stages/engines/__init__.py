@@ -1,0 +1,1 @@
+"""Language models that write: transformers, vLLM or an endpoint, one interface."""

@@ -18,10 +18,9 @@ from transformers import AutoConfig
 from stages.common.models import REFERENCE, model_path
 from stages.common.records import read_json
 from stages.engines.replies import Item, before_end, distinct, end_ids, through_stop, window_of
-from stages.engines.tokenizer import load_tokenizer
+from stages.engines.tokenizer import encode_text, load_tokenizer
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import encode_text
 
 TRIES = 7
 PAUSE = 1.0  # seconds after the first failure; each later pause is twice as long: a minute in all

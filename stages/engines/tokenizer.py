@@ -20,3 +20,8 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     if (path / "tokenizer.json").exists():
         return PreTrainedTokenizerFast.from_pretrained(path)
     return AutoTokenizer.from_pretrained(path)
+
+
+def encode_text(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
+    """Token ids of text from outside: what looks like a special token is encoded as letters."""
+    return tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)

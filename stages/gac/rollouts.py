@@ -46,18 +46,16 @@ def levels(
     """The passages to evaluate, in the levels after which evaluation may stop.
 
     Lazy: levels of equal LR, descending, down to `threshold`; of the first `top` passages, and one
-    passage a level without `whole_levels`. Likelihood: the same passages in one level. Exhaustive,
-    and for the sample of predicted: one level of all candidates. Without LR all are of equal LR.
+    passage a level without `whole_levels`. Exhaustive: one level of all candidates. Without LR all
+    are of equal LR.
     """
     if mode is CorrectnessMode.off:
         return []
-    if mode in (CorrectnessMode.exhaustive, CorrectnessMode.predicted):
+    if mode is CorrectnessMode.exhaustive:
         return [candidates]
     grades = dict.fromkeys(candidates, threshold) if relevance is None else relevance
     wanted = [c for c in candidates if grades[c] >= threshold]
     wanted = sorted(wanted, key=lambda c: -grades[c])[:top]
-    if mode is CorrectnessMode.likelihood:
-        return [wanted] if wanted else []
     if not whole_levels:
         return [[c] for c in wanted]
     return [list(level) for _, level in itertools.groupby(wanted, key=grades.__getitem__)]

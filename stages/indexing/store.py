@@ -17,10 +17,10 @@ from stages.common.records import read_json, write_json
 from stages.indexing.processes import Chunk, Job, encode, in_processes
 from stages.params import Compute
 from stages.plumbing.progress import progress
-from stages.retrieval.corpus import PassageFile
+from stages.retrieval.corpus import STARTS, PassageFile
+from stages.retrieval.dense import VECTORS
 from stages.retrieval.encoding import Retriever, devices
 
-VECTORS, STARTS = "vectors.npy", "starts.npy"
 CHUNK = 512, 32_768  # batches and passages in a chunk, at most: their tokens are in memory at once
 
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.common.seeds import seed_of
+from stages.engines.tokenizer import encode_text
 from stages.judge.prompts import MalformedReply, Prompt
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import encode_text
 
 if TYPE_CHECKING:
     from stages.engines.generator import Generator

@@ -163,22 +163,9 @@ class Planner:
         mode = self.params.correctness.mode
         if mode is CorrectnessMode.off:
             return Cost(stage)
-        if mode is CorrectnessMode.likelihood:
-            return self._likelihood(stage)
-        share = {
-            CorrectnessMode.lazy: self.sizes.lazy_share,
-            CorrectnessMode.predicted: self.params.correctness.sample,
-        }.get(mode, 1.0)
+        share = self.sizes.lazy_share if mode is CorrectnessMode.lazy else 1.0
         rollouts = self._queries * self.params.candidates.top_k * share
         return self._answering(stage, rollouts, self.sizes.searches / 2)
-
-    def _likelihood(self, stage: str) -> Cost:
-        """Every candidate read once with the answer, as if the judge let all of them through."""
-        half = self.sizes.searches / 2 * (self._information + self.sizes.turn_tokens)
-        context = PROMPT + half + self.sizes.passage_tokens + self.sizes.turn_tokens
-        read = self._queries * self.params.candidates.top_k * context
-        hours = self._generation(self.sizes.agent, read, 0)
-        return Cost(stage, read=read, hours=hours, memory=_weights(self.sizes.agent))
 
     def _retriever(self, stage: str) -> Cost:
         block, model = self.params.retriever, self.sizes.encoder

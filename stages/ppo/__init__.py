@@ -1,1 +1,1 @@
-"""Proximal policy optimisation of an agent that searches: a small loop around verl's maths."""
+"""What both PPO trainers share: the task and its questions."""

@@ -1,1 +1,1 @@
-"""Retrievers: how they read, are trained, and search a corpus."""
+"""Retrievers: how they read a query, and search an index."""

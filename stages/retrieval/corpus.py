@@ -18,6 +18,7 @@ import numpy as np
 from stages.common.records import Passage, passage_of
 from stages.plumbing.errors import InputError
 
+STARTS = "starts.npy"  # in an index folder
 SAMPLE = 1024  # lines that tell one corpus from another
 
 

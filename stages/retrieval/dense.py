@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.indexing.store import VECTORS
 from stages.plumbing.errors import InputError
 from stages.retrieval.ranking import near_best, rescored
 
+VECTORS = "vectors.npy"  # in an index folder
 BLOCK = 65_536  # vectors compared with the queries at once
 QUERIES = 256  # queries compared with a block at once
 MARGIN = 1e-4  # above any rounding error of a float32 product of unit vectors

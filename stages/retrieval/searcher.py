@@ -16,7 +16,7 @@ import numpy as np
 from stages.common.records import Passage, read_json
 from stages.params import Compute, IndexKind
 from stages.plumbing.errors import InputError
-from stages.retrieval.corpus import PassageFile, sample_digest
+from stages.retrieval.corpus import STARTS, PassageFile, sample_digest
 from stages.retrieval.identity import digest
 
 Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
@@ -137,7 +137,7 @@ def _dense(
 
 
 def _open_corpus(folder: Path, path: Path, about: dict) -> PassageFile:
-    starts = np.load(folder / "starts.npy", mmap_mode="r")
+    starts = np.load(folder / STARTS, mmap_mode="r")
     passages = PassageFile(path, starts)
     if sample_digest(passages) != about["corpus"]:
         raise InputError(f"{folder}: was built from another corpus than {path}: build it again")

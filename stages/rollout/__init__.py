@@ -1,1 +1,1 @@
-"""How an agent searches: the protocol it talks, the generator that writes, the loop of both."""
+"""How an agent searches: the protocol that it talks and the loop of its turns."""

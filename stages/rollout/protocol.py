@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Literal
 
 from stages import params
 from stages.common.records import Passage
+from stages.engines.tokenizer import encode_text
 from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
 
@@ -200,11 +201,6 @@ def load_protocol(folder: str | Path, block: params.Protocol) -> Protocol:
 def read_protocol(file: str | Path) -> Protocol:
     """The protocol in a file of conf/protocol/'s form. InputError names the file and the key."""
     return Protocol(params.read_block(file, params.Protocol), file)
-
-
-def encode_text(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
-    """Token ids of text from outside: what looks like a special token is encoded as letters."""
-    return tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
 
 
 def _cut(text: str, tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from stages.scripted.actions import answer_text, first_thought, search_text
 from stages.scripted.facts import (
     COUNTRY,
     CRAFT_OF_ROLE,
@@ -21,7 +22,6 @@ from stages.scripted.facts import (
     question_text,
     read_fact,
 )
-from stages.world.demonstrations import answer_text, first_thought, search_text
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

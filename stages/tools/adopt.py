@@ -1,6 +1,7 @@
 """Take over trajectories that another program wrote, so that they can be labelled here.
 
-    python -m stages.tools.adopt logs.jsonl --agent models/agent/1 --output data/trajectories/1.jsonl
+    python -m stages.tools.adopt logs.jsonl --agent models/agent/1 \\
+        --output data/trajectories/1.jsonl
 
 A line of the input: `id`, `question`, `golden_answers` and `response`, all that followed the prompt
 as one text: what the agent wrote and, between the protocol's marks of information, what it was

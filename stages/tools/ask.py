@@ -2,7 +2,7 @@
 
     python -m stages.tools.ask "Where was the director of the film Zufex Hecuq born?"
     python -m stages.tools.ask "..." --agent 1 --retriever bm25
-    python -m stages.tools.ask "..." --compare 0 2       # the same agent with R_0 and R_2, side by side
+    python -m stages.tools.ask "..." --compare 0 2       # the same agent with R_0 and R_2
     python -m stages.tools.ask "..." --compare 2 intfloat/e5-base-v2
 
 Prints the trajectory as it happens: thoughts, queries, passages with their scores, the answer.

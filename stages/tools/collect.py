@@ -1,4 +1,6 @@
-"""Every figure of one run as a tidy table: `python -m stages.tools.collect metrics/studies/real.csv`.
+"""Every figure of one run as a tidy table.
+
+    python -m stages.tools.collect metrics/studies/real.csv
 
 In: params.yaml, the metrics of the turns and pairs that it lists (another run's may lie beside
 them) and their predictions. Out: CSV, one number a row: stage, name (the turn or

@@ -1,4 +1,6 @@
-"""Compose `conf/` into `params.yaml`, as `dvc exp run` does: `python -m stages.tools.compose scale=real`.
+"""Compose `conf/` into `params.yaml`, as `dvc exp run` does.
+
+    python -m stages.tools.compose scale=real
 
 `dvc repro` reads params.yaml as it stands; run this after an edit in `conf/`.
 """

@@ -1,4 +1,6 @@
-"""Convert a GGUF language model once to a safetensors folder: `python -m stages.tools.convert FILE OUT`.
+"""Convert a GGUF language model once to a safetensors folder.
+
+    python -m stages.tools.convert FILE OUT
 
 The weights are dequantised to float32, and the tokenizer and chat template come from the same
 file. Needs the package `gguf` (requirements/real.txt).

@@ -1,4 +1,4 @@
-"""Score predictions: `python -m stages.tools.score FILE [--each]` prints EM and F1 of a JSON Lines file.
+"""EM and F1 of predictions in a JSON Lines file: `python -m stages.tools.score FILE [--each]`.
 
 Each line is an object with `id`, `golden_answers` (a list of texts) and `prediction` (a text; null
 or absent: no answer, which scores 0). With --each, standard output has one line

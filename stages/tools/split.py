@@ -1,7 +1,7 @@
 """Make question sets for `questions.source` out of one file of questions.
 
-`python -m stages.tools.split QUESTIONS OUTPUT --training 60 --name hotpotqa` draws training questions and
-puts the others into OUTPUT/test/NAME.jsonl.
+`python -m stages.tools.split QUESTIONS OUTPUT --training 60 --name hotpotqa` draws training
+questions and puts the others into OUTPUT/test/NAME.jsonl.
 """
 
 from __future__ import annotations

@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.reporting.comparisons import half_turns
     from stages.reporting.predictions import read_predictions
-    from stages.tracking import rebuild
+    from stages.tracking.rebuilding import rebuild
 
     there = args.predictions.is_dir() and args.passages.is_file()
     predictions = read_predictions(args.predictions, results) if there else {}

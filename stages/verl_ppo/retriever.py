@@ -36,8 +36,8 @@ def check_served(address: str, index: Path) -> None:
         if served.get(name) != about.get(name):
             raise InputError(
                 f"{shown(address)}: serves an index of {name} {_short(served.get(name))}, and "
-                f"{index} is of {name} {_short(about.get(name))}: restart `python -m stages.tools.serve` "
-                f"with --index {index}"
+                f"{index} is of {name} {_short(about.get(name))}: restart "
+                f"`python -m stages.tools.serve` with --index {index}"
             )
 
 

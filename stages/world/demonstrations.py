@@ -8,6 +8,7 @@ passage fits it asks once more in other words, then gives up.
 import random
 from dataclasses import dataclass
 
+from stages.scripted.actions import answer_text, first_thought, search_text
 from stages.scripted.facts import (
     COUNTRY,
     CRAFT_OF_KIND,
@@ -42,21 +43,6 @@ def information_segment(facts: list[Fact]) -> Segment:
     """What a search returns in the laptop protocol."""
     lines = "".join(f"{fact.text}\n" for fact in facts)
     return Segment(f"\n<information>\n{lines}</information>\n", False)
-
-
-def search_text(thought: str, query: str) -> str:
-    """A turn that searches."""
-    return f"<think> {thought} </think> <search> {query} </search>"
-
-
-def answer_text(thought: str, answer: str) -> str:
-    """A turn that answers."""
-    return f"<think> {thought} </think> <answer> {answer} </answer>"
-
-
-def first_thought(role: str) -> str:
-    """The thought before anything is known."""
-    return f"find the {role}"
 
 
 def draw_question(scene: Scene) -> tuple[str, list[Fact]]:

@@ -29,8 +29,6 @@ MODES = {
     "lazy": [],
     "top 5 by LR": ["correctness.top=5"],
     "one at a time": ["correctness.whole_levels=false"],
-    "likelihood": ["correctness.mode=likelihood"],
-    "predicted": ["correctness.mode=predicted"],
 }
 COMMAND = (
     "-m stages.correctness --turn 1 --candidates data/candidates/1.jsonl "

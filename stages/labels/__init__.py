@@ -1,1 +1,0 @@
-"""What the judge and the agent say of candidates, and which become training pairs (B3 to B6)."""

@@ -1,0 +1,30 @@
+"""A retriever folder that stands for a ready-made model: R_0 of the paper, or a baseline."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.common.models import write_reference
+from stages.retrieval.folder import Asking, write_asking
+
+if TYPE_CHECKING:
+    from stages.params import Baseline, Encoder
+
+
+def asking(block: Encoder | Baseline) -> Asking:
+    """How the retriever that `block` describes is asked."""
+    return Asking(block.input.value, block.query_prompt, block.passage_prompt)
+
+
+def refer(block: Encoder | Baseline, output: Path) -> dict:
+    """Make the folder `output` stand for the model that `block` names; returns metrics of it.
+
+    InputError if the model cannot be had or loaded.
+    """
+    from stages.retrieval.encoding import load_model
+
+    write_reference(output, block.model, block.revision)
+    write_asking(output, asking(block))
+    model = load_model(output)
+    return {"parameters": sum(p.numel() for p in model.parameters())}
