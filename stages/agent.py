@@ -29,9 +29,9 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     from stages.common.models import model_path
     from stages.common.records import read_questions, write_json, write_text
     from stages.common.seeds import seed_of
-    from stages.plumbing.scratch import Scratch, fingerprint
     from stages.ppo.questions import questions_of_step
     from stages.ppo.task import Task
+    from stages.running.scratch import Scratch, fingerprint
     from stages.tracking.curves import live
 
     questions = read_questions(arguments.questions)
@@ -43,10 +43,9 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     model_path(arguments.base)
     train, seed = trainer_of(params.agent.trainer), seed_of(params.seed, "agent", arguments.turn)
     inputs = [arguments.base, arguments.retriever, arguments.index, arguments.passages]
-    blocks = [params.seed, params.agent, params.generation, params.protocol, params.rollout]
-    key = fingerprint([*blocks, arguments.turn], *inputs, arguments.questions)
+    stage = f"agent@{arguments.turn}"
     with (
-        Scratch(f"agent@{arguments.turn}", key) as scratch,
+        Scratch(stage, fingerprint(stage, params, *inputs, arguments.questions)) as scratch,
         live("agent", arguments.turn) as tracked,
     ):
         task = Task(*inputs, questions, params, seed, scratch.path, tracked.log)

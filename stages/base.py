@@ -45,7 +45,7 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     from stages.language.lessons import agent_lessons, judge_lessons
     from stages.language.supervised import Recipe, train
     from stages.language.tokenizer import make_tokenizer, world_texts
-    from stages.plumbing.scratch import Scratch, fingerprint
+    from stages.running.scratch import Scratch, fingerprint
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -65,8 +65,7 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     def seeded(step: int, name: str):
         return lessons(step, f"{seed}/{name}")
 
-    key = fingerprint([params.base.seed, block])
-    scratch = scratches.enter_context(Scratch(f"base-{role}", key))
+    scratch = scratches.enter_context(Scratch(f"base-{role}", fingerprint("base", params)))
     losses = train(model, tokenizer, seeded, recipe, scratch.path / "state.pt", role)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
@@ -85,8 +84,8 @@ def examine(role: str, params: Params, folder: Path) -> dict:
         sub_answer_figures,
     )
     from stages.rollout.protocol import Protocol
-    from stages.world.demonstrations import demonstration
-    from stages.world.judgements import (
+    from stages.teaching.demonstrations import demonstration
+    from stages.teaching.judgements import (
         RELEVANCE_PROMPT,
         SUB_ANSWERS_PROMPT,
         relevance_demonstration,

@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.name not in params.baseline:
         raise InputError(f"params.yaml: 'baseline' has no '{arguments.name}'")
     from stages.common.records import write_json
-    from stages.retrieval.reference import refer
+    from stages.encoders.reference import refer
 
     shutil.rmtree(arguments.output, ignore_errors=True)
     figures = refer(params.baseline[arguments.name], arguments.output)

@@ -11,8 +11,8 @@ from functools import partial
 
 from stages.params import Params, load_params
 from stages.plumbing.errors import run
-from stages.plumbing.scratch import Scratch, fingerprint
-from stages.plumbing.workers import Advance, Work, rows_of
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 1024  # queries between two save points
 
@@ -28,8 +28,8 @@ def main(argv: list[str] | None = None) -> None:
     trajectories = read_trajectories(args.trajectories)
     asked = [query for trajectory in trajectories for query in queries(trajectory)]
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
-    key = fingerprint(params.candidates, args.trajectories, index)
-    with Scratch(f"candidates@{args.turn}", key) as scratch:
+    stage = f"candidates@{args.turn}"
+    with Scratch(stage, fingerprint(stage, params, args.trajectories, index)) as scratch:
         rows = rows_of(
             asked,
             SHARD,

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 from stages.params import CorrectnessMode, Params, load_params
 from stages.plumbing.errors import run
-from stages.plumbing.scratch import Scratch, fingerprint
-from stages.plumbing.workers import Advance, Work, Workers, shards
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
     from stages.gac.rollouts import Price, Start
@@ -58,9 +58,8 @@ def main(argv: list[str] | None = None) -> None:
     plans = _plans(queries, relevance, params)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
-    settings = [params.correctness, params.pairs.threshold, params.seed, args.turn]
-    settings += [params.protocol, params.generation, params.rollout]
-    with Scratch(f"correctness@{args.turn}", fingerprint(settings, *files)) as scratch:
+    stage = f"correctness@{args.turn}"
+    with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
         job = Job(args, params, queries, plans, scratch)
         scores, price = _evaluate(job)
         rows = ({"id": query, "scores": values} for query, values in scores.items())

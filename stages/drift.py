@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import torch
 
-    from stages.retrieval.encoding import Retriever
+    from stages.encoders.encoding import Retriever
 
     torch.set_num_threads(params.compute.threads)
     turns = {

@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import write_json
-    from stages.retrieval.reference import refer
+    from stages.encoders.reference import refer
 
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
@@ -45,9 +45,9 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.contrastive.contrast import symmetric_loss
     from stages.contrastive.fresh import fresh_encoder, vocabulary
     from stages.contrastive.training import Recipe, train
-    from stages.plumbing.scratch import Scratch, fingerprint
-    from stages.retrieval.folder import save
-    from stages.retrieval.reference import asking as asking_of
+    from stages.encoders.folder import save
+    from stages.encoders.reference import asking as asking_of
+    from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
     p, asking = params.encoder, asking_of(params.encoder)
@@ -71,7 +71,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
             "positive": [asking.passage_prompt + passage for _, passage in pairs],
         }
     )
-    with Scratch("encoder", fingerprint([p, params.seed], passages)) as scratch:
+    with Scratch("encoder", fingerprint("encoder", params, passages)) as scratch:
         curve = train(
             model,
             rows,

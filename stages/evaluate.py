@@ -18,8 +18,8 @@ from pathlib import Path
 from stages.common.records import Question, read_questions, write_json, write_jsonl
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
-from stages.plumbing.scratch import Scratch, fingerprint
-from stages.plumbing.workers import Advance, Work, rows_of
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 512  # questions between two save points
 
@@ -34,9 +34,8 @@ def main(argv: list[str] | None = None) -> None:
     inputs = [args.agent, args.index, args.passages, args.questions]
     if args.retriever and args.retriever.exists():
         inputs.append(args.retriever)
-    settings = [params.protocol, params.generation, params.rollout, params.evaluate]
-    key = fingerprint(settings, *inputs)
-    with Scratch(f"evaluate@{args.name}", key) as scratch:
+    stage = f"evaluate@{args.name}"
+    with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
         rows = rows_of(
             questions,
             SHARD,

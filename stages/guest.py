@@ -67,7 +67,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons
     from stages.language.supervised import Recipe, train
-    from stages.plumbing.scratch import Scratch, fingerprint
+    from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
     guest, block = params.guest[name], params.base.agent
@@ -81,8 +81,8 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     def retold(step: int, lesson: str):
         return retell(lessons(step, f"{seed}/{lesson}"))
 
-    key = fingerprint([params.base.seed, block, guest, name], guest.protocol)
-    with Scratch(f"guest@{name}", key) as scratch:
+    stage = f"guest@{name}"
+    with Scratch(stage, fingerprint(stage, params, guest.protocol)) as scratch:
         losses = train(model, tokenizer, retold, recipe, scratch.path / "state.pt", name)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
@@ -96,7 +96,7 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling
     from stages.language.examination import agent_figures, replies
-    from stages.world.demonstrations import demonstration
+    from stages.teaching.demonstrations import demonstration
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
     retell = Retelling(guest, protocol, generator.tokenizer)

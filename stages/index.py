@@ -34,11 +34,12 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from stages.common.records import write_json
-    from stages.plumbing.scratch import Scratch, fingerprint
     from stages.retrieval.corpus import STARTS, PassageFile, line_starts, sample_digest
+    from stages.running.scratch import Scratch, fingerprint
 
     output = Path(args.output)
-    key = fingerprint(params.index, args.passages, *([] if args.bm25 else [args.retriever]))
+    inputs = [args.passages] if args.bm25 else [args.passages, args.retriever]
+    key = fingerprint("index", params, *inputs)
     with Scratch(f"index-{output.name}", key) as scratch:
         folder = scratch.path / "index"
         folder.mkdir(exist_ok=True)
@@ -89,9 +90,9 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
 def _approximate(retriever: str, params: Params, passages, folder: Path) -> tuple[dict, dict]:
     """Put a faiss index beside the vectors; what index.json says of it, and its recall."""
     from stages.contrastive.cloze import passage_queries
+    from stages.encoders.encoding import Retriever
     from stages.retrieval import approximate
     from stages.retrieval.dense import open_vectors
-    from stages.retrieval.encoding import Retriever
     from stages.retrieval.searcher import exact_index
 
     p, compute = params.index, params.compute

@@ -394,9 +394,9 @@ class Retriever:
 
 @dataclass
 class Replug:
-    """The single-turn baseline; `retrievers` are the names under which it is trained."""
+    """The single-turn baseline; the keys of `retrievers` name what is trained so."""
 
-    retrievers: list[str] = field(default_factory=list)
+    retrievers: dict[str, dict] = field(default_factory=dict)
     questions: int = 300
     top_k: int = 20
     temperature: float = 0.05

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from stages.params import Params, RelevanceMode, load_params
 from stages.plumbing.errors import run
-from stages.plumbing.scratch import Scratch, fingerprint
-from stages.plumbing.workers import Advance, Work, rows_of
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
     from stages.judge.judging import Asked, Prompts
@@ -42,9 +42,9 @@ def main(argv: list[str] | None = None) -> None:
     block = params.relevance
     prompts = Prompts.load(block)
     inputs = (args.candidates, args.trajectories, args.passages, args.judge)
-    settings = [params.seed, params.generation, block]
-    key = fingerprint(settings, *inputs, block.prompt, block.sub_answer_prompt)
-    with Scratch(f"relevance@{args.turn}", key) as scratch:
+    stage = f"relevance@{args.turn}"
+    files = (*inputs, block.prompt, block.sub_answer_prompt)
+    with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
         rows = _judged(candidates, prompts, args, params, scratch)
         rows = [with_noise(row, block.noise, params.seed) for row in rows]
         kept = [row for row in rows if row["scores"] is not None]

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
-from stages.plumbing.scratch import Scratch, fingerprint
-from stages.plumbing.workers import Work, rows_of
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Work, rows_of
 
 SHARD = 64  # questions between two save points
 
@@ -30,14 +30,13 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import write_json, write_text
     from stages.distillation.labels import figures
-    from stages.retrieval.folder import save
+    from stages.encoders.folder import save
 
     questions = _questions(args, params)
-    settings = [params.replug, params.seed, args.name]
-    settings += [params.protocol, params.generation, params.rollout]
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
-    key = fingerprint(settings, args.agent, args.retriever, index, args.questions)
-    with Scratch(f"replug@{args.name}", key) as scratch:
+    stage = f"replug@{args.name}"
+    inputs = (args.agent, args.retriever, index, args.questions)
+    with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
         build = partial(_build, args, params)
         options = {"devices": 1, "desc": "replug", "unit": "question"}
         rows = rows_of(questions, SHARD, build, params.compute, scratch, **options)
@@ -89,8 +88,8 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     from stages.contrastive.contrast import training_order
     from stages.contrastive.training import Recipe, train
     from stages.distillation.loss import LikelihoodLoss, columns
-    from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import Asking, read_asking
+    from stages.encoders.encoding import load_model
+    from stages.encoders.folder import Asking, read_asking
 
     torch.set_num_threads(params.compute.threads)
     p = params.replug

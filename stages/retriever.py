@@ -25,14 +25,14 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.records import read_json, write_json, write_text
     from stages.contrastive.contrast import read_instances
     from stages.contrastive.processes import run_processes
-    from stages.plumbing.scratch import Scratch, fingerprint
-    from stages.retrieval.folder import Asking, read_asking
+    from stages.encoders.folder import Asking, read_asking
+    from stages.running.scratch import Scratch, fingerprint
 
     prompts = read_asking(args.encoder)
     asking = Asking(params.retriever.input.value, prompts.query_prompt, prompts.passage_prompt)
     instances = read_instances(args.pairs, asking)
-    key = fingerprint([params.retriever, params.seed], args.pairs, args.encoder)
-    with Scratch(f"retriever@{args.turn}", key) as scratch:
+    stage = f"retriever@{args.turn}"
+    with Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder)) as scratch:
         task = params, args, asking, instances, scratch.path
         if params.retriever.processes == 1:
             train(*task)
@@ -65,8 +65,8 @@ def train(params: Params, args: argparse.Namespace, asking, instances: list, wor
     from stages.common.seeds import seed_of
     from stages.contrastive import training
     from stages.contrastive.contrast import columns, instance_loss, training_order
-    from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import save
+    from stages.encoders.encoding import load_model
+    from stages.encoders.folder import save
 
     torch.set_num_threads(params.compute.threads)
     p = params.retriever

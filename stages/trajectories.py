@@ -17,8 +17,8 @@ from stages.common.records import Question, read_questions, write_json, write_js
 from stages.params import Params, load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
-from stages.plumbing.scratch import Scratch, fingerprint
-from stages.plumbing.workers import Advance, Work, rows_of
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 256  # questions between two save points
 
@@ -33,11 +33,9 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
         questions = draw_questions(available, block.questions, params.seed, "trajectories", draw)
     except InputError as error:
         raise InputError(f"{arguments.questions}: 'trajectories.questions': {error}") from None
-    settings = [params.seed, params.protocol, params.generation, params.rollout]
-    settings += [block, arguments.turn]
     inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
-    key = fingerprint(settings, *inputs, arguments.questions)
-    with Scratch(f"trajectories@{arguments.turn}", key) as scratch:
+    stage = f"trajectories@{arguments.turn}"
+    with Scratch(stage, fingerprint(stage, params, *inputs, arguments.questions)) as scratch:
         rows = rows_of(
             questions,
             SHARD,

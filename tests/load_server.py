@@ -70,7 +70,7 @@ class Load:
 def write_index(folder: Path) -> None:
     """A corpus, a retriever of random weights and its index, in `folder`."""
     from stages import index
-    from stages.retrieval.folder import Asking
+    from stages.encoders.folder import Asking
 
     world.write_corpus(folder / "passages.jsonl", world.corpus(NAMES))
     world.tiny_retriever(folder / "retriever", Asking("question_query"))

@@ -18,7 +18,7 @@ from stages import candidates, corpus, correctness, index, questions, trajectori
 from stages.common.records import read_jsonl, write_json
 from stages.engines.tokenizer import load_tokenizer
 from stages.language.supervised import Recipe, train
-from stages.world.demonstrations import Segment, question_segment
+from stages.teaching.demonstrations import Segment, question_segment
 
 SEARCHER = {"agent": "agent", "retriever": "agent", "index": "index"}  # BM25 asks no encoder
 SEARCHER |= {"passages": "data/passages.jsonl"}

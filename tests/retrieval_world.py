@@ -5,8 +5,8 @@ from pathlib import Path
 
 from stages.common.records import Passage, write_passages
 from stages.contrastive.fresh import fresh_encoder, vocabulary
-from stages.retrieval import folder
-from stages.retrieval.folder import Asking
+from stages.encoders import folder
+from stages.encoders.folder import Asking
 
 PROFESSIONS = ("filmmaker", "novelist", "vocalist", "architect")
 

@@ -10,8 +10,8 @@ from retrieval_world import vocabulary
 
 from stages.common.records import write_passages
 from stages.contrastive.fresh import fresh_encoder
+from stages.encoders import folder
 from stages.plumbing.errors import InputError
-from stages.retrieval import folder
 from stages.tools import ask
 
 PLACES = ["--agent", "agent", "--retriever", "retriever", "--index", "index"]
@@ -99,7 +99,7 @@ def test_a_hub_model_is_asked_with_the_prompts_it_brings(world, monkeypatch):
     """A local folder stands in for the hub: only the download differs."""
     monkeypatch.chdir(world)
     from stages.common import models
-    from stages.retrieval.folder import read_asking
+    from stages.encoders.folder import read_asking
 
     source = world / "retriever"
     monkeypatch.setattr(models, "_download", lambda name, revision: str(source))

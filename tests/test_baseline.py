@@ -11,9 +11,9 @@ from stages import baseline, index
 from stages.common.models import digest
 from stages.common.records import read_json, write_jsonl
 from stages.contrastive.fresh import fresh_encoder, vocabulary
+from stages.encoders.folder import read_asking
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.retrieval.folder import read_asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.tools.compose import compose
 

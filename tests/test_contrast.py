@@ -21,8 +21,8 @@ from stages.contrastive.contrast import (
     training_order,
 )
 from stages.contrastive.fresh import fresh_encoder, vocabulary
+from stages.encoders.folder import Asking
 from stages.plumbing.errors import InputError
-from stages.retrieval.folder import Asking
 
 TEMPERATURE = 0.05
 WORDS = [f"word{n}" for n in range(40)]

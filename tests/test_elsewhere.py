@@ -8,9 +8,9 @@ from retrieval_world import tiny_retriever
 
 from stages.common.models import write_reference
 from stages.common.records import write_json
+from stages.encoders.folder import Asking, write_asking
 from stages.language.tokenizer import make_tokenizer, world_texts
 from stages.plumbing.errors import InputError
-from stages.retrieval.folder import Asking, write_asking
 from stages.tools import elsewhere
 from stages.tools.compose import compose
 

@@ -22,12 +22,12 @@ from stages.guests.tokenizer import guest_tokenizer
 from stages.language import supervised
 from stages.params import Guest, Wording, load_params, read_block
 from stages.params import Protocol as Block
-from stages.plumbing import scratch
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import load_protocol, read_protocol
+from stages.running import scratch
 from stages.scripted.facts import CRAFTS, MAKER, PERSONAL, Fact
+from stages.teaching.demonstrations import demonstration, drill
 from stages.tools.compose import compose
-from stages.world.demonstrations import demonstration, drill
 
 REPO = Path(__file__).parents[1]
 NAMES = ("r1_searcher", "simple_deep_searcher", "tool_calls")

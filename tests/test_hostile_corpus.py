@@ -10,8 +10,8 @@ from rollout_models import make_tokenizer
 
 from stages import corpus, index, params
 from stages.common.records import read_json, read_passages
+from stages.encoders.folder import Asking
 from stages.params import Compute
-from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.rollout.protocol import Protocol
 

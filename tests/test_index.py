@@ -19,14 +19,15 @@ import yaml
 
 from stages import index
 from stages.common.records import Passage, read_json
+from stages.encoders import encoding
+from stages.encoders.encoding import Retriever
+from stages.encoders.folder import Asking
 from stages.indexing import processes, store
 from stages.indexing.processes import Job
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.retrieval import approximate, dense, devices, encoding
+from stages.retrieval import approximate, dense, devices
 from stages.retrieval.corpus import PassageFile, line_starts
-from stages.retrieval.encoding import Retriever
-from stages.retrieval.folder import Asking
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import SearchRequest, load_searcher
 
@@ -270,7 +271,7 @@ def test_metrics_and_description(place):
 
 def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
     from stages.common.models import write_reference
-    from stages.retrieval.folder import write_asking
+    from stages.encoders.folder import write_asking
 
     write_reference(tmp_path / "reference", str(place / "retriever"), None)
     write_asking(tmp_path / "reference", Asking("query", "q: ", "p: "))

@@ -15,9 +15,9 @@ from stages.engines.generator import TransformersGenerator
 from stages.gac import rollouts as gac
 from stages.judge.judging import with_noise
 from stages.params import Compute
-from stages.plumbing import scratch
 from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.running import scratch
 from stages.scoring import exact_match
 
 

@@ -21,8 +21,8 @@ from stages.language.supervised import Recipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
 from stages.rollout.protocol import Protocol
-from stages.world.demonstrations import Segment, demonstration
-from stages.world.judgements import RELEVANCE_PROMPT, relevance_demonstration
+from stages.teaching.demonstrations import Segment, demonstration
+from stages.teaching.judgements import RELEVANCE_PROMPT, relevance_demonstration
 from stages.world.vocabulary import KNOWN, words
 from stages.world.world import World
 

@@ -14,10 +14,10 @@ from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
 from stages.common.models import model_path, write_reference
+from stages.encoders.encoding import load_model
 from stages.engines.loading import load_agent, load_judge
 from stages.params import Compute, Generation
 from stages.plumbing.errors import InputError
-from stages.retrieval.encoding import load_model
 
 
 def test_a_folder_stands_for_itself(tmp_path):

@@ -63,7 +63,7 @@ def test_costs_follow_the_method(at_root, tmp_path):
     assert everything["correctness@1"].rollouts == 10_000 * known.searches * 20
     assert everything["correctness@1"].hours > lazy["correctness@1"].hours
     assert lazy["index@1"].disk == pytest.approx(21_015_324 * 768 * 2 / 1e9)
-    params.replug.retrievers = ["replug"]
+    params.replug.retrievers = {"replug": {}}
     baseline = planned(params, known)
     assert baseline["replug@replug"].rollouts == 10_000
     assert baseline["replug@replug"].read > 10_000 * 20 * known.passage_tokens

@@ -15,10 +15,10 @@ from stages.common.records import read_json, read_questions
 from stages.distillation.labels import Labeller, figures
 from stages.distillation.likelihood import load_reader
 from stages.distillation.loss import LikelihoodLoss, columns
+from stages.encoders.encoding import load_model
+from stages.encoders.folder import Asking, read_asking
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.retrieval.encoding import load_model
-from stages.retrieval.folder import Asking, read_asking
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import load_protocol
 
@@ -208,7 +208,7 @@ def test_the_pipeline_has_the_baseline_where_it_is_named(tmp_path):
     without = command(clone, "dvc", "stage", "list", "--name-only").split()
     assert not [name for name in without if "replug" in name]
     pair = "+compare.replug={agent: '1', retriever: replug}"
-    compose_in(clone, "scale=smoke", "replug.retrievers=[replug]", pair)
+    compose_in(clone, "scale=smoke", "+replug.retrievers.replug={}", pair)
     listed = command(clone, "dvc", "stage", "list", "--name-only").split()
     added = {"replug@replug", "index-replug@replug", "compare@replug"}
     assert set(listed) - set(without) == added

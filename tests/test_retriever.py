@@ -18,9 +18,9 @@ from stages.contrastive import training
 from stages.contrastive.cloze import Noise, cloze_pairs
 from stages.contrastive.contrast import InstanceLoss
 from stages.contrastive.fresh import vocabulary
+from stages.encoders.encoding import Retriever
+from stages.encoders.folder import Asking, read_asking
 from stages.plumbing.errors import InputError
-from stages.retrieval.encoding import Retriever
-from stages.retrieval.folder import Asking, read_asking
 
 REPO = Path(__file__).parents[1]
 SMALL = {"layers": 1, "width": 32, "heads": 2, "max_length": 48}

@@ -13,7 +13,7 @@ from test_retriever import curve, hashes, make_retriever, set_params, write_pair
 from stages.common.records import read_json
 from stages.contrastive.processes import run_processes
 from stages.plumbing.errors import InputError
-from stages.plumbing.scratch import Scratch
+from stages.running.scratch import Scratch
 
 
 @pytest.fixture

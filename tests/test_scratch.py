@@ -1,13 +1,19 @@
 """Scratch folders: kept after a failure, gone after success, one for each fingerprint."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from stages.common.seeds import seed_of
-from stages.params import Params
-from stages.plumbing import scratch as module
+from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.plumbing.scratch import Scratch, fingerprint
+from stages.running import dependencies
+from stages.running import scratch as module
+from stages.running.scratch import Scratch, fingerprint
 from stages.tools import clean
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -34,14 +40,50 @@ def test_another_fingerprint_sees_nothing():
         assert not scratch.has("a")
 
 
-def test_fingerprint_follows_params_and_bytes(tmp_path):
+def test_fingerprint_follows_inputs_and_the_stages_own_params_and_code(tmp_path, monkeypatch):
     file = tmp_path / "input"
     file.write_text("one")
-    first = fingerprint(Params(), file)
-    assert fingerprint(Params(), file) == first
-    assert fingerprint(Params(seed=1), file) != first
+    params = load_params(ROOT / "params.yaml")
+    first = fingerprint("agent@1", params, file)
+    assert fingerprint("agent@1", params, file) == first
+    assert fingerprint("agent@2", params, file) != first
+    params.evaluate.bootstrap_samples += 1  # of another stage
+    assert fingerprint("agent@1", params, file) == first
+    params.agent.clip += 0.1
+    assert fingerprint("agent@1", params, file) != first
+    params.agent.clip -= 0.1
     file.write_text("two")
-    assert fingerprint(Params(), file) != first
+    assert fingerprint("agent@1", params, file) != first
+
+
+def edited(path: str, tmp_path, monkeypatch, stage: str) -> bool:
+    """Whether a comment in the file `path` changes the fingerprint of `stage`."""
+    copy = tmp_path / "copy"
+    shutil.copytree(ROOT / "stages", copy / "stages", dirs_exist_ok=True)
+    shutil.copy(ROOT / "dvc.yaml", copy)
+    params = load_params(ROOT / "params.yaml")
+    monkeypatch.setattr(dependencies, "ROOT", copy)
+    before = fingerprint(stage, params)
+    (copy / path).write_text((copy / path).read_text() + "\n# a comment\n")
+    return fingerprint(stage, params) != before
+
+
+@pytest.mark.parametrize(
+    ("path", "stage", "changes"),
+    [
+        ("stages/reporting/page.py", "agent@1", False),
+        ("stages/contrastive/contrast.py", "agent@1", False),
+        ("stages/contrastive/contrast.py", "retriever@1", True),
+        ("stages/common/seeds.py", "agent@1", True),
+        ("stages/loop_ppo/losses.py", "agent@1", True),
+        ("stages/verl_ppo/config.py", "agent@1", False),
+        ("stages/plumbing/progress.py", "agent@1", False),
+    ],
+)
+def test_an_edit_changes_the_fingerprints_of_what_depends_on_it(
+    tmp_path, monkeypatch, path, stage, changes
+):
+    assert edited(path, tmp_path, monkeypatch, stage) is changes
 
 
 def test_seeds_depend_on_names_alone():

@@ -19,9 +19,9 @@ from load_clients import HOLDING, Client, head
 
 from stages import index
 from stages.common.records import read_jsonl, write_jsonl
+from stages.encoders.folder import Asking
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.serving import app, batching, client, limits
 from stages.serving.client import HttpSearcher

@@ -12,8 +12,8 @@ from stages import candidates, correctness, index, relevance, trajectories
 from stages.common.records import read_json, write_questions
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.plumbing.scratch import Scratch
-from stages.plumbing.workers import Workers, connect, shards
+from stages.running.scratch import Scratch
+from stages.running.workers import Workers, connect, shards
 
 BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
 RAY = {"ray": "local", "workers": 2, "threads": 1}
@@ -109,7 +109,7 @@ def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
     def build():
         import torch
 
-        from stages.retrieval.encoding import devices
+        from stages.encoders.encoding import devices
 
         torch.cuda.device_count = lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
         return lambda part, advance: [{"devices": devices(compute)} for _ in part]

@@ -21,9 +21,9 @@ from stages.scripted.facts import (
     read_query,
 )
 from stages.scripted.generator import next_action
-from stages.world.demonstrations import demonstration, drill, information_segment
-from stages.world.grades import grade
-from stages.world.judgements import (
+from stages.teaching.demonstrations import demonstration, drill, information_segment
+from stages.teaching.grades import grade
+from stages.teaching.judgements import (
     NO_REFERENCE,
     relevance_demonstration,
     relevance_drill,

@@ -11,8 +11,11 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from stages.retrieval.corpus import PassageFile
+if TYPE_CHECKING:
+    from stages.retrieval.corpus import PassageFile
+
 
 _WORD = re.compile(r"\w+")
 

@@ -21,8 +21,8 @@ from sentence_transformers.util import all_gather, cos_sim, get_rank
 from torch import Tensor
 
 from stages.common.records import iter_jsonl
+from stages.encoders.folder import Asking
 from stages.plumbing.errors import InputError
-from stages.retrieval.folder import Asking
 
 NONE = -1  # fills up the list of a query's positives
 

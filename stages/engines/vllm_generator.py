@@ -38,7 +38,7 @@ class VllmGenerator:
 
     Weights come from safetensors, as `dtype`; on GPUs the engine takes `gpu_memory` of each, for
     weights and cache. Prompts that begin alike are computed once. Several copies are several
-    workers (stages/plumbing/workers.py). InputError if vLLM is missing or cannot run the model.
+    workers (stages/running/workers.py). InputError if vLLM is missing or cannot run the model.
     """
 
     def __init__(

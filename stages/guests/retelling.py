@@ -16,7 +16,7 @@ from stages import params
 from stages.common.records import Passage
 from stages.rollout.protocol import Protocol
 from stages.scripted.facts import CRAFTS, Fact, read_query
-from stages.world.demonstrations import Segment
+from stages.teaching.demonstrations import Segment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

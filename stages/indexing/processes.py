@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.encoders.encoding import Retriever
 from stages.plumbing.errors import InputError
 from stages.retrieval.corpus import PassageFile
-from stages.retrieval.encoding import Retriever
 
 Chunk = tuple[int, int]  # its first passage, and the one after its last
 

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.records import read_json, write_json
+from stages.encoders.encoding import Retriever, devices
 from stages.indexing.processes import Chunk, Job, encode, in_processes
 from stages.params import Compute
 from stages.plumbing.progress import progress
 from stages.retrieval.corpus import STARTS, PassageFile
 from stages.retrieval.dense import VECTORS
-from stages.retrieval.encoding import Retriever, devices
 
 CHUNK = 512, 32_768  # batches and passages in a chunk, at most: their tokens are in memory at once
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.world.demonstrations import Segment
+from stages.teaching.demonstrations import Segment
 
 if TYPE_CHECKING:
     from stages.engines.generator import Generator

@@ -1,1 +1,1 @@
-"""What carries a run and changes no result: errors, progress, scratch, workers, usage."""
+"""What carries a run and changes no result: errors, progress, usage, addresses."""

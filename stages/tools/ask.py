@@ -93,8 +93,8 @@ def _of_hub(name: str, *, retriever: bool) -> Path:
     folder = MADE / name.replace("/", "--")
     write_reference(folder, name, None)
     if retriever:
-        from stages.retrieval.encoding import load_model
-        from stages.retrieval.folder import Asking, write_asking
+        from stages.encoders.encoding import load_model
+        from stages.encoders.folder import Asking, write_asking
 
         prompts = load_model(folder).prompts
         passage = prompts.get("document") or prompts.get("passage") or ""
@@ -105,11 +105,11 @@ def _of_hub(name: str, *, retriever: bool) -> Path:
 def _indexed(folder: Path | None, passages: Path, params: Params) -> Path:
     """The index of the corpus by a retriever that has none, built once in tmp/ask."""
     from stages import index
-    from stages.plumbing.scratch import fingerprint
+    from stages.running.scratch import fingerprint
 
     if folder is None:
         raise InputError("data/index/bm25: not there; has `dvc repro index-bm25` been run?")
-    output = MADE / f"index-{fingerprint(params.index, folder, passages)}"
+    output = MADE / f"index-{fingerprint('index', params, folder, passages)}"
     if not (output / "index.json").exists():
         words = ["--passages", passages, "--retriever", folder, "--output", output]
         index.main([str(word) for word in [*words, "--metrics", f"{output}.json"]])

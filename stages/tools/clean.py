@@ -14,9 +14,9 @@ import argparse
 import shutil
 import time
 
-from stages.plumbing import scratch
 from stages.plumbing.errors import run
-from stages.plumbing.scratch import Leftover
+from stages.running import scratch
+from stages.running.scratch import Leftover
 
 DAY = 86_400  # seconds
 

@@ -22,8 +22,8 @@ INPUTS = ("query", "question_query")
 
 def figures(rows: list[dict], searcher, recall_at: list[int]) -> dict:
     """Recall by input and k. A question that was answered without a search is a miss."""
+    from stages.encoders.folder import Asking
     from stages.evaluation.recall import first_query_recall
-    from stages.retrieval.folder import Asking
     from stages.retrieval.searcher import SearchRequest
 
     queries = [

@@ -11,10 +11,13 @@ import json
 import os
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.params import Params
 from stages.provenance.origin import git
-from stages.reporting.results import Results
+
+if TYPE_CHECKING:
+    from stages.reporting.results import Results
 
 
 def key(params: Params) -> str:

@@ -181,10 +181,10 @@ def searches(folder: Path) -> dict:
     import torch
 
     from stages.contrastive.cloze import passage_queries
+    from stages.encoders.encoding import Retriever
     from stages.retrieval import approximate
     from stages.retrieval.corpus import PassageFile
     from stages.retrieval.dense import DenseIndex, open_vectors
-    from stages.retrieval.encoding import Retriever
 
     torch.set_num_threads(1)
     passages = PassageFile(folder / "passages.jsonl", np.load(folder / "exact/starts.npy"))

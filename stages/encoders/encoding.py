@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.models import model_path
+from stages.encoders.folder import Asking, read_asking
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.retrieval.folder import Asking, read_asking
 
 
 class Retriever:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.models import write_reference
-from stages.retrieval.folder import Asking, write_asking
+from stages.encoders.folder import Asking, write_asking
 
 if TYPE_CHECKING:
     from stages.params import Baseline, Encoder
@@ -22,7 +22,7 @@ def refer(block: Encoder | Baseline, output: Path) -> dict:
 
     InputError if the model cannot be had or loaded.
     """
-    from stages.retrieval.encoding import load_model
+    from stages.encoders.encoding import load_model
 
     write_reference(output, block.model, block.revision)
     write_asking(output, asking(block))

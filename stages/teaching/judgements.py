@@ -11,9 +11,9 @@ from pathlib import Path
 import yaml
 
 from stages.scripted.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
-from stages.world.demonstrations import Segment, demonstration, draw_question
-from stages.world.grades import comparison
-from stages.world.scene import WORDS, Scene
+from stages.teaching.demonstrations import Segment, demonstration, draw_question
+from stages.teaching.grades import comparison
+from stages.teaching.scene import WORDS, Scene
 
 NOT_SURE = "Not Sure"
 NO_REFERENCE = "none"

@@ -13,14 +13,20 @@ import fcntl
 import hashlib
 import json
 import shutil
+from importlib import metadata
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.common.records import read_jsonl, write_jsonl
 from stages.plumbing.errors import InputError
+from stages.running import dependencies as declared
+
+if TYPE_CHECKING:
+    from stages.params import Params
 
 ROOT = Path("tmp/scratch")
 LOCK = "running.lock"
-CODE = Path(__file__).parent
+FORMAT = 2  # of what is kept in a folder: another one is not gone on with
 
 
 class Scratch:
@@ -95,21 +101,34 @@ def _running(folder: Path) -> bool:
         return False
 
 
-def fingerprint(params: object, *paths: str | Path) -> str:
-    """SHA-256 over parameters (dataclasses or plain data), files or folders, and our code.
+def fingerprint(stage: str, params: Params, *inputs: str | Path) -> str:
+    """SHA-256 over what `stage` (agent@1) depends on: the parameters and the code that dvc.yaml
+    lists for it, the files or folders `inputs`, and the versions of what writes scratch folders.
 
     InputError names a file that cannot be read.
     """
-    digest = hashlib.sha256(json.dumps(_plain(params), sort_keys=True, default=str).encode())
-    for path in (*paths, CODE):
+    known = declared.dependencies(stage, params)
+    values = {key: declared.value(params, key) for key in known.params}
+    return digest([stage, values], *inputs, *(declared.ROOT / path for path in known.code))
+
+
+def digest(values: object, *paths: str | Path) -> str:
+    """SHA-256 over plain values (dataclasses too), files or folders, and versions."""
+    written = json.dumps([_versions(), _plain(values)], sort_keys=True, default=str)
+    hashed = hashlib.sha256(written.encode())
+    for path in paths:
         for file in _files(Path(path)):
-            digest.update(str(file).encode() + b"\0")
+            hashed.update(str(file).encode() + b"\0")
             try:
                 with open(file, "rb") as stream:
-                    digest.update(hashlib.file_digest(stream, "sha256").digest())
+                    hashed.update(hashlib.file_digest(stream, "sha256").digest())
             except OSError as error:
                 raise InputError(f"{file}: cannot be read ({error.strerror})") from None
-    return digest.hexdigest()
+    return hashed.hexdigest()
+
+
+def _versions() -> list:
+    return [FORMAT, *(metadata.version(name) for name in ("torch", "transformers"))]
 
 
 def _files(path: Path) -> list[Path]:
@@ -122,6 +141,8 @@ def _files(path: Path) -> list[Path]:
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value):
         return dataclasses.asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value

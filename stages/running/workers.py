@@ -17,7 +17,7 @@ from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.plumbing.reasons import reason
-from stages.plumbing.scratch import Scratch
+from stages.running.scratch import Scratch
 
 RETRIES = 3  # of a part whose worker was lost, and of workers that never came up
 

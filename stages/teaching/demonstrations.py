@@ -18,7 +18,7 @@ from stages.scripted.facts import (
     Fact,
     question_text,
 )
-from stages.world.scene import Scene
+from stages.teaching.scene import Scene
 
 FOUND, ALONE, BACKWARD = 0.65, 0.25, 0.15
 FOUND_AGAIN = 0.8
