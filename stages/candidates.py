@@ -8,11 +8,16 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from typing import TYPE_CHECKING
 
 from stages.params import Params, load_params
 from stages.plumbing.errors import run
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
+
+if TYPE_CHECKING:
+    from stages.common.candidates import Query
+    from stages.common.trajectories import Trajectory
 
 SHARD = 1024  # queries between two save points
 
@@ -22,11 +27,12 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.queries import queries, read_trajectories
+    from stages.common.candidates import queries_of
     from stages.common.records import write_json, write_jsonl
+    from stages.common.trajectories import read_trajectories
 
     trajectories = read_trajectories(args.trajectories)
-    asked = [query for trajectory in trajectories for query in queries(trajectory)]
+    asked = [query for trajectory in trajectories for query in queries_of(trajectory)]
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     stage = f"candidates@{args.turn}"
     with Scratch(stage, fingerprint(stage, params, args.trajectories, index)) as scratch:
@@ -59,23 +65,24 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _build(args: argparse.Namespace, params: Params) -> Work:
     """Load the retriever."""
-    from stages.retrieval.searcher import SearchRequest, load_searcher
+    from stages.common.candidates import Candidates
+    from stages.common.trajectories import Shown
+    from stages.retrieval.searcher import load_searcher
 
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
 
-    def find(part: list[dict], advance: Advance) -> list[dict]:
-        requests = [SearchRequest(q["question"], tuple(q["history"]), q["query"]) for q in part]
-        found = searcher.search(requests, params.candidates.top_k)
+    def find(part: list[Query], advance: Advance) -> list[dict]:
+        found = searcher.search([query.request for query in part], params.candidates.top_k)
         advance(len(part))
         return [
-            {**query, "candidates": [{"id": hit.passage.id, "score": hit.score} for hit in hits]}
+            Candidates(query, [Shown(hit.passage.id, hit.score) for hit in hits]).row()
             for query, hits in zip(part, found, strict=True)
         ]
 
     return find
 
 
-def _figures(trajectories: list[dict], rows: list[dict], kept: list[dict]) -> dict:
+def _figures(trajectories: list[Trajectory], rows: list[dict], kept: list[dict]) -> dict:
     with_queries = {row["question_id"] for row in rows}
     return {
         "in": len(rows),

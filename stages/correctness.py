@@ -20,6 +20,7 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
+    from stages.common.candidates import Candidates
     from stages.gac.rollouts import Price, Start
 
 SHARD = 256  # rollouts between two save points
@@ -32,7 +33,7 @@ class Job:
 
     args: argparse.Namespace
     params: Params
-    queries: list[dict]  # rows of candidates
+    queries: list[Candidates]
     plans: dict[str, list[list[str]]]
     scratch: Scratch
 
@@ -42,19 +43,19 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.queries import match_rows, read_candidates
-    from stages.common.records import read_jsonl, write_json, write_jsonl
+    from stages.common.candidates import match, read_candidates, read_labels
+    from stages.common.records import write_json, write_jsonl
     from stages.gac.rollouts import figures
 
-    graded = read_jsonl(args.relevance, ("id", "scores"))
-    matched = match_rows(read_candidates(args.candidates), graded, args.relevance)
-    queries = [row for row, _ in matched]
+    graded = read_labels(args.relevance, 0, 100)
+    matched = match(read_candidates(args.candidates), graded, args.relevance)
+    queries = [each for each, _ in matched]
     mode = params.correctness.mode
     if mode is CorrectnessMode.off:
-        write_jsonl(args.output, ({"id": row["id"], "scores": None} for row in queries))
+        write_jsonl(args.output, ({"id": each.id, "scores": None} for each in queries))
         write_json(args.metrics, {"in": len(queries), "out": len(queries), "dropped": {}})
         return
-    relevance = {row["id"]: grades["scores"] for row, grades in matched}
+    relevance = {each.id: grades.scores for each, grades in matched}
     plans = _plans(queries, relevance, params)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
@@ -64,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         scores, price = _evaluate(job)
         rows = ({"id": query, "scores": values} for query, values in scores.items())
         write_jsonl(args.output, rows)
-        candidates = sum(len(row["candidates"]) for row in queries)
+        candidates = sum(len(each.candidates) for each in queries)
         write_json(args.metrics, figures(scores, plans, price, candidates))
 
 
@@ -83,22 +84,22 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _plans(queries: list[dict], relevance: dict, params: Params) -> dict:
+def _plans(queries: list[Candidates], relevance: dict, params: Params) -> dict:
     """The levels of each query."""
-    from stages.common.queries import ranked_ids
     from stages.gac.rollouts import levels
 
     block, threshold = params.correctness, params.pairs.threshold
     options = {"top": block.top, "whole_levels": block.whole_levels}
     return {
-        row["id"]: levels(ranked_ids(row), relevance[row["id"]], block.mode, threshold, **options)
-        for row in queries
+        each.id: levels(each.ids, relevance[each.id], block.mode, threshold, **options)
+        for each in queries
     }
 
 
 def _evaluate(job: Job) -> tuple[Scores, Price]:
     """GAC of what is planned, and what it took."""
-    from stages.common.queries import find_passages, read_trajectories
+    from stages.common.candidates import find_passages
+    from stages.common.trajectories import read_trajectories
     from stages.gac.rollouts import Finisher, by_levels
     from stages.plumbing.progress import progress
 
@@ -116,8 +117,8 @@ def _evaluate(job: Job) -> tuple[Scores, Price]:
             return chain.from_iterable(workers.map(shards(starts, SHARD, first), bar.update))
 
         finisher = Finisher(
-            queries={row["id"]: row for row in job.queries},
-            trajectories={row["id"]: row for row in read_trajectories(job.args.trajectories)},
+            queries={each.id: each.query for each in job.queries},
+            trajectories={each.id: each for each in read_trajectories(job.args.trajectories)},
             passages=find_passages(job.args.passages, job.queries),
             finish=finish,
             advance=bar.update,

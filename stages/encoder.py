@@ -46,11 +46,11 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.contrastive.fresh import fresh_encoder, vocabulary
     from stages.contrastive.training import Recipe, train
     from stages.encoders.folder import save
-    from stages.encoders.reference import asking as asking_of
+    from stages.encoders.reference import format_of
     from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
-    p, asking = params.encoder, asking_of(params.encoder)
+    p, query_format = params.encoder, format_of(params.encoder)
     contents = [passage.contents for passage in read_passages(passages)]
     tokens = vocabulary([*contents, p.words, p.fillers, *p.families])
     model = fresh_encoder(
@@ -67,8 +67,8 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     pairs = list(cloze_pairs(contents, p.steps * batch_size, batch_size, noise, seed))
     rows = Dataset.from_dict(
         {
-            "anchor": [asking.query_prompt + query for query, _ in pairs],
-            "positive": [asking.passage_prompt + passage for _, passage in pairs],
+            "anchor": [query_format.query_prompt + query for query, _ in pairs],
+            "positive": [query_format.passage_prompt + passage for _, passage in pairs],
         }
     )
     with Scratch("encoder", fingerprint("encoder", params, passages)) as scratch:
@@ -82,7 +82,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
             device=params.compute.device,
             desc="encoder",
         )
-        save(model, output, asking)
+        save(model, output, query_format)
         figures = {
             "passages": len(contents),
             "vocabulary": len(tokens),

@@ -12,6 +12,7 @@ out: trajectories with their set, and for each turn the `ranked` passage ids; th
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -89,34 +90,21 @@ def _rollouts(
 
     depth = max([params.rollout.top_k, *params.evaluate.recall_at])
     rollouts = [start(question, protocol, agent.tokenizer) for _, question in part]
-    ranked: dict = {}  # request -> passage ids, to the depth that recall needs
-
-    def search(requests):
-        hits = searcher.search(requests, depth)
-        ranked.update(
-            (request, [hit.passage.id for hit in found])
-            for request, found in zip(requests, hits, strict=True)
-        )
-        return [found[: params.rollout.top_k] for found in hits]
-
-    run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
-    return [
-        _row(set_name, rollout.question, record(rollout), ranked)
-        for (set_name, _), rollout in zip(part, rollouts, strict=True)
-    ]
-
-
-def _row(set_name: str, question: Question, row: dict, ranked: dict) -> dict:
-    from stages.retrieval.searcher import SearchRequest
-
-    history: list[str] = []
-    for turn in row["turns"]:
-        if turn["query"] is not None:
-            request = SearchRequest(question.question, tuple(history), turn["query"])
-            turn["ranked"] = ranked.get(request, [])
-            history.append(turn["query"])
-    support = question.metadata.get("supporting_ids") or []
-    return {"set": set_name, **row, "hops": len(support), "supporting_ids": support}
+    run(
+        rollouts,
+        agent,
+        partial(searcher.search, top_k=depth),
+        protocol,
+        Limits.of(params.rollout),
+        shown=params.rollout.top_k,
+        advance=advance,
+    )
+    rows = []
+    for (set_name, question), rollout in zip(part, rollouts, strict=True):
+        support = question.metadata.get("supporting_ids") or []
+        about = {"set": set_name, "hops": len(support), "supporting_ids": support}
+        rows.append(replace(record(rollout), **about).row())
+    return rows
 
 
 def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:

@@ -20,24 +20,23 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.queries import find_passages, match_rows, read_candidates
-    from stages.common.records import read_jsonl, write_json, write_jsonl
+    from stages.common.candidates import find_passages, match, read_candidates, read_labels
+    from stages.common.records import write_json, write_jsonl
     from stages.selection.instances import check_not_empty, figures, instances, select_all
 
     candidates = read_candidates(args.candidates)
-    graded = read_jsonl(args.relevance, ("id", "scores"))
-    correct = read_jsonl(args.correctness, ("id", "scores"))
-    queries = [row for row, _ in match_rows(candidates, correct, args.correctness)]
-    relevance = [row["scores"] for row, _ in match_rows(graded, correct, args.correctness)]
-    correctness = [row["scores"] for row in correct]
+    graded = read_labels(args.relevance, 0, 100)
+    correct = read_labels(args.correctness, 0, 1)
+    queries = [each for each, _ in match(candidates, correct, args.correctness)]
+    relevance = [labels.scores for labels, _ in match(graded, correct, args.correctness)]
+    correctness = [labels.scores for labels in correct]
     selections = select_all(queries, relevance, correctness, params, args.turn)
     counts = figures(selections)
     check_not_empty(counts, args.turn)
     passages = find_passages(args.passages, queries)
     labelled = zip(queries, relevance, correctness, selections, strict=True)
-    write_jsonl(
-        args.output, (instance for query in labelled for instance in instances(*query, passages))
-    )
+    made = (instance for query in labelled for instance in instances(*query, passages))
+    write_jsonl(args.output, (instance.row() for instance in made))
     write_json(args.metrics, counts)
 
 

@@ -93,14 +93,6 @@ class IndexKind(Enum):
     hnsw = "hnsw"
 
 
-class RetrieverInput(Enum):
-    """What the trained retriever reads."""
-
-    question_query = "question_query"
-    query = "query"
-    question_history_query = "question_history_query"
-
-
 @dataclass
 class Iteration:
     previous: str = "0"
@@ -248,7 +240,7 @@ class Encoder:
 
     model: str | None = None
     revision: str | None = None
-    input: RetrieverInput = RetrieverInput.query
+    input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""
     layers: int = 2
@@ -271,7 +263,7 @@ class Baseline:
 
     model: str = MISSING
     revision: str | None = None
-    input: RetrieverInput = RetrieverInput.query
+    input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""
 
@@ -379,7 +371,7 @@ class Pairs:
 class Retriever:
     """Contrastive training; `processes` is the paper's G: each brings `batch_size` queries."""
 
-    input: RetrieverInput = RetrieverInput.question_query
+    input: str = "question_query"
     dtype: str = "float32"
     steps: int | None = None
     epochs: int = 2

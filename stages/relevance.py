@@ -91,7 +91,7 @@ def _judged(
 def _build(folder: str, prompts: Prompts, params: Params) -> Work:
     """Load the judge."""
     from stages.engines.loading import load_judge
-    from stages.judge.asking import Judge
+    from stages.judge.query_format import Judge
     from stages.judge.judging import judge_trajectories
 
     block = params.relevance

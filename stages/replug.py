@@ -47,9 +47,9 @@ def main(argv: list[str] | None = None) -> None:
         if unused := max(0, len(kept) - params.replug.steps * params.replug.batch_size):
             counts["out"] -= unused
             counts["dropped"]["not_drawn"] = unused
-        model, asking, curve = _train(kept, args, params, scratch.path)
+        model, query_format, curve = _train(kept, args, params, scratch.path)
         shutil.rmtree(args.output, ignore_errors=True)
-        save(model, args.output, asking)
+        save(model, args.output, query_format)
         points = [("step", "loss"), *curve]
         write_text(args.curves, "".join(f"{step},{loss}\n" for step, loss in points))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})
@@ -89,18 +89,19 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     from stages.contrastive.training import Recipe, train
     from stages.distillation.loss import LikelihoodLoss, columns
     from stages.encoders.encoding import load_model
-    from stages.encoders.folder import Asking, read_asking
+    from stages.encoders.folder import read_format
+    from stages.encoders.query_format import QueryFormat
 
     torch.set_num_threads(params.compute.threads)
     p = params.replug
-    prompts = read_asking(args.retriever)
-    asking = Asking("query", prompts.query_prompt, prompts.passage_prompt)
+    prompts = read_format(args.retriever)
+    query_format = QueryFormat("query", prompts.query_prompt, prompts.passage_prompt)
     seed = seed_of(params.seed, "replug", args.name)
     order = training_order(len(rows), p.steps * p.batch_size, seed)
     model = load_model(args.retriever)
     curve = train(
         model,
-        Dataset.from_dict(columns(rows, asking)).select(order),
+        Dataset.from_dict(columns(rows, query_format)).select(order),
         lambda model: LikelihoodLoss(model, p.temperature, p.likelihood_temperature),
         Recipe(p.batch_size, p.learning_rate, p.warmup),
         work,
@@ -108,7 +109,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
         device=params.compute.device,
         desc=f"replug@{args.name}",
     )
-    return model, asking, curve
+    return model, query_format, curve
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

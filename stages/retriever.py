@@ -23,17 +23,18 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import read_json, write_json, write_text
-    from stages.contrastive.contrast import read_instances
+    from stages.contrastive.contrast import read_rows
     from stages.contrastive.processes import run_processes
-    from stages.encoders.folder import Asking, read_asking
+    from stages.encoders.folder import read_format
+    from stages.encoders.query_format import QueryFormat
     from stages.running.scratch import Scratch, fingerprint
 
-    prompts = read_asking(args.encoder)
-    asking = Asking(params.retriever.input.value, prompts.query_prompt, prompts.passage_prompt)
-    instances = read_instances(args.pairs, asking)
+    prompts = read_format(args.encoder)
+    query_format = QueryFormat(params.retriever.input, prompts.query_prompt, prompts.passage_prompt)
+    instances = read_rows(args.pairs, query_format)
     stage = f"retriever@{args.turn}"
     with Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder)) as scratch:
-        task = params, args, asking, instances, scratch.path
+        task = params, args, query_format, instances, scratch.path
         if params.retriever.processes == 1:
             train(*task)
         else:
@@ -56,7 +57,9 @@ def main(argv: list[str] | None = None) -> None:
         )
 
 
-def train(params: Params, args: argparse.Namespace, asking, instances: list, work: Path) -> None:
+def train(
+    params: Params, args: argparse.Namespace, query_format, instances: list, work: Path
+) -> None:
     """Train, as one of `retriever.processes`; the first writes `work`/model and curve.json."""
     import torch
     from datasets import Dataset
@@ -86,7 +89,7 @@ def train(params: Params, args: argparse.Namespace, asking, instances: list, wor
         desc=f"retriever@{args.turn}",
     )
     if p.processes == 1 or os.environ["RANK"] == "0":
-        save(model, work / "model", asking)
+        save(model, work / "model", query_format)
         write_json(work / "curve.json", curve)
 
 

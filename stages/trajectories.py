@@ -67,7 +67,7 @@ def _build(arguments: argparse.Namespace, params: Params) -> Work:
     def answer(part: list[Question], advance: Advance) -> list[dict]:
         rollouts = [start(question, protocol, agent.tokenizer) for question in part]
         run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
-        return [record(rollout) for rollout in rollouts]
+        return [record(rollout).row() for rollout in rollouts]
 
     return answer
 

@@ -23,7 +23,8 @@ from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.tokenizer import make_tokenizer
 from stages.params import Compute, load_params
-from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.common.search import SearchRequest
+from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import Protocol
 
 REPO = Path(__file__).parents[1]
@@ -140,7 +141,7 @@ def build(path: Path) -> None:
     write_passages("passages.jsonl", NOTES)
     tokens = vocabulary([note.contents for note in NOTES])
     encoder = fresh_encoder(tokens, layers=1, width=32, heads=2, max_length=32, seed=0)
-    folder.save(encoder, Path("retriever"), folder.Asking())
+    folder.save(encoder, Path("retriever"), folder.QueryFormat())
     files = {"passages": "passages.jsonl", "retriever": "retriever"}
     files |= {"output": "index", "metrics": "index.json"}
     index.main([part for name, value in files.items() for part in (f"--{name}", value)])

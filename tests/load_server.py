@@ -70,10 +70,10 @@ class Load:
 def write_index(folder: Path) -> None:
     """A corpus, a retriever of random weights and its index, in `folder`."""
     from stages import index
-    from stages.encoders.folder import Asking
+    from stages.encoders.query_format import QueryFormat
 
     world.write_corpus(folder / "passages.jsonl", world.corpus(NAMES))
-    world.tiny_retriever(folder / "retriever", Asking("question_query"))
+    world.tiny_retriever(folder / "retriever", QueryFormat("question_query"))
     shutil.copy(ROOT / "params.yaml", folder)
     with chdir(folder):
         files = ["--passages", "passages.jsonl", "--retriever", "retriever"]

@@ -6,7 +6,7 @@ from pathlib import Path
 from stages.common.records import Passage, write_passages
 from stages.contrastive.fresh import fresh_encoder, vocabulary
 from stages.encoders import folder
-from stages.encoders.folder import Asking
+from stages.encoders.query_format import QueryFormat
 
 PROFESSIONS = ("filmmaker", "novelist", "vocalist", "architect")
 
@@ -29,11 +29,13 @@ def write_corpus(path: Path, passages: list[Passage]) -> Path:
     return path
 
 
-def tiny_retriever(path: Path, asking: Asking | None = None, seed: int = 0, **sizes) -> Path:
+def tiny_retriever(
+    path: Path, query_format: QueryFormat | None = None, seed: int = 0, **sizes
+) -> Path:
     """A retriever folder of random weights."""
     tokens = vocabulary(["where was who study did film director of the", *_texts()])
     sizes = {"layers": 1, "width": 32, "heads": 2, "max_length": 48} | sizes
-    folder.save(fresh_encoder(tokens, seed=seed, **sizes), path, asking or Asking())
+    folder.save(fresh_encoder(tokens, seed=seed, **sizes), path, query_format or QueryFormat())
     return path
 
 

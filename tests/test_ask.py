@@ -32,7 +32,7 @@ def other(world) -> str:
     """A retriever beside the world's own, of other weights."""
     tokens = vocabulary([note.contents for note in NOTES])
     encoder = fresh_encoder(tokens, layers=1, width=32, heads=2, max_length=32, seed=1)
-    folder.save(encoder, world / "other", folder.Asking())
+    folder.save(encoder, world / "other", folder.QueryFormat())
     return "other"
 
 
@@ -99,13 +99,13 @@ def test_a_hub_model_is_asked_with_the_prompts_it_brings(world, monkeypatch):
     """A local folder stands in for the hub: only the download differs."""
     monkeypatch.chdir(world)
     from stages.common import models
-    from stages.encoders.folder import read_asking
+    from stages.encoders.folder import read_format
 
     source = world / "retriever"
     monkeypatch.setattr(models, "_download", lambda name, revision: str(source))
     folder = ask._place("models/retriever", "some/encoder")
     assert folder == Path("tmp/ask/some--encoder")
-    assert read_asking(folder).input == "query"
+    assert read_format(folder).input == "query"
     assert models.read_json(folder / "reference.json")["model"] == "some/encoder"
 
 

@@ -11,10 +11,11 @@ from stages import baseline, index
 from stages.common.models import digest
 from stages.common.records import read_json, write_jsonl
 from stages.contrastive.fresh import fresh_encoder, vocabulary
-from stages.encoders.folder import read_asking
+from stages.encoders.folder import read_format
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.common.search import SearchRequest
+from stages.retrieval.searcher import load_searcher
 from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
@@ -48,8 +49,12 @@ def test_it_refers_to_the_model_and_finds_passages(project):
     assert make()["parameters"] > 0
     known = {"revision": None, "digest": digest(Path("ready"))}
     assert read_json("made/reference.json") == {"model": "ready", **known}
-    asking = read_asking("made")
-    assert (asking.input, asking.query_prompt, asking.passage_prompt) == ("query", "query: ", "")
+    query_format = read_format("made")
+    assert (query_format.input, query_format.query_prompt, query_format.passage_prompt) == (
+        "query",
+        "query: ",
+        "",
+    )
     assert not list(Path("made").glob("*.safetensors")), "nothing is copied"
     rows = [{"id": str(number), "contents": text} for number, text in enumerate(TEXTS)]
     write_jsonl("passages.jsonl", rows)

@@ -11,7 +11,8 @@ import retrieval_world as world
 import yaml
 from sentence_transformers import SentenceTransformer
 
-from stages.encoders.folder import Asking, read_asking
+from stages.encoders.folder import read_format
+from stages.encoders.query_format import QueryFormat
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import hash_of
 from stages.tools import card
@@ -26,7 +27,9 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     shutil.copytree(ROOT / "metrics", "metrics")
     shutil.copytree(ROOT / "requirements", "requirements")
-    world.tiny_retriever(tmp_path / RETRIEVER, Asking("question_query", "query: ", "passage: "))
+    world.tiny_retriever(
+        tmp_path / RETRIEVER, QueryFormat("question_query", "query: ", "passage: ")
+    )
     change_lock(lambda lock: None, ROOT / "dvc.lock")
     return tmp_path
 
@@ -99,8 +102,8 @@ def test_equal_runs_give_equal_cards_without_dates_or_paths(checkout):
 
 def test_the_copy_is_the_same_retriever(checkout):
     text = written()
-    asking = read_asking("out")
-    assert asking == read_asking(RETRIEVER)
+    query_format = read_format("out")
+    assert query_format == read_format(RETRIEVER)
     models = [SentenceTransformer(name, device="cpu") for name in (RETRIEVER, "out")]
     vectors = [model.encode_query(["who? [SEP] where was N1man born"]) for model in models]
     assert np.array_equal(*vectors)

@@ -21,7 +21,7 @@ from stages.contrastive.contrast import (
     training_order,
 )
 from stages.contrastive.fresh import fresh_encoder, vocabulary
-from stages.encoders.folder import Asking
+from stages.encoders.query_format import QueryFormat
 from stages.plumbing.errors import InputError
 
 TEMPERATURE = 0.05
@@ -53,7 +53,7 @@ ROWS = [
 
 def batch_of(rows, tmp_path, reads="query"):
     write_jsonl(tmp_path / "pairs.jsonl", rows)
-    return columns(read_instances(tmp_path / "pairs.jsonl", Asking(reads)))
+    return columns(read_instances(tmp_path / "pairs.jsonl", QueryFormat(reads)))
 
 
 def model_of_words():
@@ -207,8 +207,8 @@ def test_two_processes_give_the_loss_and_gradient_of_one(tmp_path):
 def test_rows_hold_texts_as_the_model_reads_them(tmp_path):
     row = instance("second?", "a", ["b", "c"], siblings=["d"]) | {"history": ["first?"]}
     write_jsonl(tmp_path / "pairs.jsonl", [row, instance("x", "b", ["a", "d"])])
-    asking = Asking("question_history_query", "query: ", "passage: ")
-    batch = columns(read_instances(tmp_path / "pairs.jsonl", asking))
+    query_format = QueryFormat("question_history_query", "query: ", "passage: ")
+    batch = columns(read_instances(tmp_path / "pairs.jsonl", query_format))
     assert batch["anchor"] == ["query: q [SEP] first? [SEP] second?", "query: q [SEP] x"]
     assert list(batch) == ["anchor", "positive", "negative_1", "negative_2", "label"]
     assert batch["negative_2"] == ("passage: c", "passage: d")
@@ -220,7 +220,7 @@ def test_equal_queries_of_two_questions_are_one_to_a_model_that_reads_no_questio
     other = instance("x", "b", ["a"]) | {"question": "another"}
     write_jsonl(tmp_path / "pairs.jsonl", [instance("x", "a", ["b"]), other])
     labels = {
-        reads: columns(read_instances(tmp_path / "pairs.jsonl", Asking(reads)))["label"]
+        reads: columns(read_instances(tmp_path / "pairs.jsonl", QueryFormat(reads)))["label"]
         for reads in ("query", "question_query")
     }
     a, b = 0, 1
@@ -241,7 +241,7 @@ def test_bad_pairs_are_named(tmp_path, text, message):
     path = tmp_path / "pairs.jsonl"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        read_instances(path, Asking())
+        read_instances(path, QueryFormat())
 
 
 def test_every_instance_is_used_before_one_is_used_again():

@@ -8,7 +8,8 @@ from retrieval_world import tiny_retriever
 
 from stages.common.models import write_reference
 from stages.common.records import write_json
-from stages.encoders.folder import Asking, write_asking
+from stages.encoders.folder import write_format
+from stages.encoders.query_format import QueryFormat
 from stages.language.tokenizer import make_tokenizer, world_texts
 from stages.plumbing.errors import InputError
 from stages.tools import elsewhere
@@ -28,8 +29,8 @@ def run(tmp_path, monkeypatch):
     write_json("models/agent/1/scripted.json", {"tokenizer": str(tmp_path / "tokenizer")})
     tiny_retriever(tmp_path / "mine")
     write_reference("models/retriever/0", "mine", None)
-    write_asking("models/retriever/0", Asking())
-    tiny_retriever(tmp_path / "models/retriever/1", Asking("question_query"))
+    write_format("models/retriever/0", QueryFormat())
+    tiny_retriever(tmp_path / "models/retriever/1", QueryFormat("question_query"))
     return tmp_path
 
 

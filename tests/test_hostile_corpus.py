@@ -10,9 +10,10 @@ from rollout_models import make_tokenizer
 
 from stages import corpus, index, params
 from stages.common.records import read_json, read_passages
-from stages.encoders.folder import Asking
+from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
-from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.common.search import SearchRequest
+from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import Protocol
 
 REPO = Path(__file__).parents[1]
@@ -39,7 +40,7 @@ def place(tmp_path_factory):
     rows = [{"id": p.id, "contents": p.contents} for p in world.corpus()]
     rows += [{"id": name, "contents": contents} for name, contents in ODD.items()]
     (path / "mine.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    world.tiny_retriever(path / "retriever", Asking("question_query"))
+    world.tiny_retriever(path / "retriever", QueryFormat("question_query"))
     shutil.copy(REPO / "params.yaml", path)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)

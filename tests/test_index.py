@@ -21,7 +21,7 @@ from stages import index
 from stages.common.records import Passage, read_json
 from stages.encoders import encoding
 from stages.encoders.encoding import Retriever
-from stages.encoders.folder import Asking
+from stages.encoders.query_format import QueryFormat
 from stages.indexing import processes, store
 from stages.indexing.processes import Job
 from stages.params import Compute
@@ -29,7 +29,8 @@ from stages.plumbing.errors import InputError
 from stages.retrieval import approximate, dense, devices
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.ranking import best
-from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.common.search import SearchRequest
+from stages.retrieval.searcher import load_searcher
 
 REPO = Path(__file__).parents[1]
 
@@ -41,7 +42,7 @@ def place(tmp_path_factory):
     passages = world.corpus()
     passages.append(Passage("again", passages[0].title, passages[0].text))
     world.write_corpus(path / "passages.jsonl", passages)
-    world.tiny_retriever(path / "retriever", Asking("question_query", "query: ", "passage: "))
+    world.tiny_retriever(path / "retriever", QueryFormat("question_query", "query: ", "passage: "))
     build(path, "dense", "--retriever", "retriever")
     build(path, "bm25", "--bm25")
     return path
@@ -271,13 +272,13 @@ def test_metrics_and_description(place):
 
 def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
     from stages.common.models import write_reference
-    from stages.encoders.folder import write_asking
+    from stages.encoders.folder import write_format
 
     write_reference(tmp_path / "reference", str(place / "retriever"), None)
-    write_asking(tmp_path / "reference", Asking("query", "q: ", "p: "))
+    write_format(tmp_path / "reference", QueryFormat("query", "q: ", "p: "))
     direct = Retriever.load(place / "retriever")
     pointed = Retriever.load(tmp_path / "reference")
-    assert pointed.asking.query_prompt == "q: "
+    assert pointed.query_format.query_prompt == "q: "
     same = pointed.encode_queries(["N3man"]) == direct.model.encode("q: N3man")
     assert same.all() or np.allclose(
         pointed.encode_queries(["N3man"]), direct.model.encode("q: N3man")

@@ -16,7 +16,8 @@ from stages.gac import rollouts as gac
 from stages.judge.judging import with_noise
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.common.search import SearchRequest
+from stages.retrieval.searcher import load_searcher
 from stages.running import scratch
 from stages.scoring import exact_match
 

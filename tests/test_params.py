@@ -108,7 +108,10 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"pairs__threshold": -1}, "'pairs.threshold' is a grade, from 0 to 100"),
         ({"compute__gpu_memory": 0.0}, "'compute.gpu_memory' is a share"),
         ({"compute__gpu_memory": 1.1}, "'compute.gpu_memory' is a share"),
-        ({"replug__retrievers": {"bm25": {}}}, "'replug.retrievers': 'bm25' is the name of another"),
+        (
+            {"replug__retrievers": {"bm25": {}}},
+            "'replug.retrievers': 'bm25' is the name of another",
+        ),
         ({"replug__retrievers": {"../a": {}}}, "'replug.retrievers': '../a' is not of letters"),
         ({"compare__1": {}}, "'compare.1': that is how a turn's own pair is called"),
         ({"compare": {"a/b": {}}}, "'compare': 'a/b' is not of letters"),

@@ -17,7 +17,7 @@ from stages.loop_ppo.steps import sample, to_batch, train
 from stages.params import Agent
 from stages.params import Protocol as ProtocolParams
 from stages.ppo.questions import questions_of_step
-from stages.retrieval.searcher import Hit
+from stages.common.search import Hit
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol
 

@@ -16,7 +16,8 @@ from stages.distillation.labels import Labeller, figures
 from stages.distillation.likelihood import load_reader
 from stages.distillation.loss import LikelihoodLoss, columns
 from stages.encoders.encoding import load_model
-from stages.encoders.folder import Asking, read_asking
+from stages.encoders.folder import read_format
+from stages.encoders.query_format import QueryFormat
 from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import load_searcher
@@ -111,7 +112,7 @@ def divergence(folder: str, labelled: list[dict], temperature: float, likelihood
 def test_the_loss_is_the_divergence_as_written(place, rows):
     labelled = [row for row in rows[1] if row["dropped"] is None][:4]
     model = load_model("R0")
-    table = columns(labelled, Asking())
+    table = columns(labelled, QueryFormat())
     names = [name for name in table if name != "label"]
     vectors = [model.encode(table[name], convert_to_tensor=True) for name in names]
     labels = vectors[0].new_tensor(table["label"])
@@ -129,7 +130,7 @@ def test_training_lowers_the_divergence(place, rows):
     counts = read_json("learned.json")
     assert counts["in"] == 40 == counts["out"] + sum(counts["dropped"].values())
     assert counts["read_tokens"] > 0 and Path("learned.csv").read_text().startswith("step,loss\n")
-    assert read_asking(made) == Asking("query", "", "")
+    assert read_format(made) == QueryFormat("query", "", "")
 
 
 def test_the_agent_talks_as_its_folder_says(place, rows):

@@ -19,7 +19,8 @@ from stages.contrastive.cloze import Noise, cloze_pairs
 from stages.contrastive.contrast import InstanceLoss
 from stages.contrastive.fresh import vocabulary
 from stages.encoders.encoding import Retriever
-from stages.encoders.folder import Asking, read_asking
+from stages.encoders.folder import read_format
+from stages.encoders.query_format import QueryFormat
 from stages.plumbing.errors import InputError
 
 REPO = Path(__file__).parents[1]
@@ -104,7 +105,7 @@ def ranks(folder: Path, rows: list[dict]) -> np.ndarray:
     model = Retriever.load(folder)
     passages = world.corpus()
     vectors = model.encode_passages([p.contents for p in passages])
-    texts = [model.asking.text(row["question"], row["history"], row["query"]) for row in rows]
+    texts = [model.query_format.text(row["question"], row["history"], row["query"]) for row in rows]
     scores = model.encode_queries(texts) @ vectors.T
     places = [[p.id for p in passages].index(row["positive"]["id"]) for row in rows]
     return (scores > scores[np.arange(len(rows)), places][:, None]).sum(axis=1)
@@ -125,7 +126,7 @@ def test_the_retriever_learns_what_the_question_says(inside):
     assert curve[0] == "step,loss" and curve[-1].startswith("60,")
     figures = read_json(inside / "learned.json")
     assert (figures["in"], figures["queries"], figures["dropped"]) == (48, 48, {})
-    assert read_asking("learned").input == "question_query"
+    assert read_format("learned").input == "question_query"
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(inside, monkeypatch):
@@ -224,7 +225,7 @@ def test_a_folder_asks_as_it_was_trained(inside):
     make_encoder(inside)
     assert hashes(inside / "R0") == hashes(make_encoder(inside, "again"))
     made = make_retriever(inside, "asks")
-    assert read_asking(made) == Asking("query", "query: ", "passage: ")
+    assert read_format(made) == QueryFormat("query", "query: ", "passage: ")
     model = SentenceTransformer(str(made), device="cpu")
     assert model.prompts == {"query": "query: ", "document": "passage: "}
     assert model.max_seq_length == 24
@@ -239,7 +240,7 @@ def test_a_ready_made_encoder_is_referred_to(inside, monkeypatch):
     set_params(inside, encoder={"model": str(inside / "R0"), "query_prompt": "query: "})
     folder = make_encoder(inside, "reference")
     assert sorted(hashes(folder)) == ["reference.json", "retriever.json"]
-    assert read_asking(folder) == Asking("query", "query: ", "")
+    assert read_format(folder) == QueryFormat("query", "query: ", "")
     assert Retriever.load(folder).encode_queries(["N3man"]).shape == (1, 32)
 
 

@@ -18,7 +18,7 @@ from stages.engines import endpoint_generator
 from stages.engines.endpoint_generator import EndpointGenerator
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
-from stages.retrieval.searcher import SearchRequest
+from stages.common.search import SearchRequest
 from stages.serving import client
 
 ROOT = Path(__file__).parents[1]

@@ -19,10 +19,11 @@ from load_clients import HOLDING, Client, head
 
 from stages import index
 from stages.common.records import read_jsonl, write_jsonl
-from stages.encoders.folder import Asking
+from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.common.search import SearchRequest
+from stages.retrieval.searcher import load_searcher
 from stages.serving import app, batching, client, limits
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
@@ -43,7 +44,7 @@ def place(tmp_path_factory):
     world.write_corpus(path / "passages.jsonl", world.corpus())
     rows = read_jsonl(path / "passages.jsonl")
     write_jsonl(path / "passages.jsonl", [row | {"year": 2018} for row in rows])
-    world.tiny_retriever(path / "retriever", Asking("question_query"))
+    world.tiny_retriever(path / "retriever", QueryFormat("question_query"))
     shutil.copy(REPO / "params.yaml", path)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(path)

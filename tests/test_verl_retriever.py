@@ -10,7 +10,7 @@ import pytest
 import retrieval_world as world
 
 from stages import index
-from stages.encoders.folder import Asking
+from stages.encoders.query_format import QueryFormat
 from stages.params import Compute, Params
 from stages.plumbing.errors import InputError
 from stages.serving.process import running_server
@@ -29,8 +29,8 @@ def place(tmp_path_factory):
         shutil.copy(REPO / "params.yaml", path)
         world.write_corpus(path / "passages.jsonl", world.corpus())
         world.write_corpus(path / "fewer.jsonl", world.corpus()[1:])
-        world.tiny_retriever(path / "r0", Asking("query"))
-        world.tiny_retriever(path / "r1", Asking("question_query"))
+        world.tiny_retriever(path / "r0", QueryFormat("query"))
+        world.tiny_retriever(path / "r1", QueryFormat("question_query"))
         for name, passages, how in (
             ("0", "passages.jsonl", ["--retriever", "r0"]),
             ("1", "passages.jsonl", ["--retriever", "r1"]),

@@ -20,8 +20,8 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from sentence_transformers.util import all_gather, cos_sim, get_rank
 from torch import Tensor
 
-from stages.common.records import iter_jsonl
-from stages.encoders.folder import Asking
+from stages.common.instances import iter_instances
+from stages.encoders.query_format import QueryFormat
 from stages.plumbing.errors import InputError
 
 NONE = -1  # fills up the list of a query's positives
@@ -112,8 +112,8 @@ def symmetric_loss(model, temperature: float) -> MultipleNegativesRankingLoss:
 
 
 @dataclass(frozen=True)
-class Instance:
-    """One training instance: texts as the model reads them, and passages by id."""
+class Row:
+    """One row of the training: texts as the model reads them, and passages by id."""
 
     query_id: str
     anchor: str
@@ -122,50 +122,43 @@ class Instance:
     positive_ids: list[str]  # the query's positives, this instance's among them
 
 
-def read_instances(path: str | Path, asking: Asking) -> list[Instance]:
+def read_rows(path: str | Path, query_format: QueryFormat) -> list[Row]:
     """Training instances as the stage `pairs` writes them. InputError for a malformed line.
 
     An agent may ask the same twice for a question: the positives of equal queries are put together,
-    so that none of one is a negative of the other. Where the model reads the query alone, the equal
-    queries of all questions are one.
+    so that none of one is a negative of the other. Where the model does not read the question, the
+    equal queries of all questions are one.
     """
-    keys = ("id", "question", "query", "history", "positive", "negatives", "siblings")
-    instances = []
+    rows: list[Row] = []
     asked: dict[tuple[str, str], list[str]] = {}  # (question, query) -> its positives
-    alone = asking.input == "query"
-    for where, row in iter_jsonl(path, keys):
-        try:
-            passages = [row["positive"], *row["negatives"]]
-            texts = [asking.passage_prompt + passage["text"] for passage in passages]
-            ids = [passage["id"] for passage in passages]
-            query = asking.text(row["question"], row["history"], row["query"])
-        except (KeyError, TypeError) as error:
-            raise InputError(f"{where}: not a training instance ({error!r})") from None
-        query_id = str(row["id"]).rpartition("/")[0]
-        positives = asked.setdefault(("" if alone else row["question"], row["query"]), [])
-        positives += [one for one in (ids[0], *row["siblings"]) if one not in positives]
-        instances.append(Instance(query_id, asking.query_prompt + query, texts, ids, positives))
-        if len(ids) != len(instances[0].passage_ids):
+    for where, instance in iter_instances(path):
+        passages = [instance.positive, *instance.negatives]
+        texts = [query_format.passage_prompt + passage.text for passage in passages]
+        ids = [passage.id for passage in passages]
+        request, text = instance.request, query_format.text(instance.request)
+        same = (request.question, request.query) if query_format.reads("question") else ("", text)
+        positives = asked.setdefault(same, [])
+        positives += [one for one in (ids[0], *instance.siblings) if one not in positives]
+        rows.append(Row(instance.query_id, query_format.query_prompt + text, texts, ids, positives))
+        if len(ids) != len(rows[0].passage_ids):
             raise InputError(f"{where}: every instance must have as many negatives as the first")
-    if not instances:
-        raise InputError(f"{path}: holds no training instance: see the counts in metrics/pairs")
-    return instances
+    return rows
 
 
-def columns(instances: Iterable[Instance]) -> dict[str, list]:
-    """The instances as columns: anchor, positive, negative_1, ..., label (see InstanceLoss)."""
-    instances = list(instances)
+def columns(rows: Iterable[Row]) -> dict[str, list]:
+    """The rows as columns: anchor, positive, negative_1, ..., label (see InstanceLoss)."""
+    rows = list(rows)
     numbers: dict[str, int] = {}
-    most = max(len(instance.positive_ids) for instance in instances)
-    rows = []
-    for instance in instances:
-        filled = [NONE] * (most - len(instance.positive_ids))
-        ids = instance.positive_ids, instance.passage_ids
+    most = max(len(row.positive_ids) for row in rows)
+    labels = []
+    for row in rows:
+        filled = [NONE] * (most - len(row.positive_ids))
+        ids = row.positive_ids, row.passage_ids
         known, own = ([numbers.setdefault(i, len(numbers)) for i in part] for part in ids)
-        rows.append(known + filled + own)
-    names = ["positive", *(f"negative_{n}" for n in range(1, len(instances[0].passages)))]
-    texts = zip(names, zip(*(instance.passages for instance in instances)))
-    return {"anchor": [i.anchor for i in instances], **dict(texts), "label": rows}
+        labels.append(known + filled + own)
+    names = ["positive", *(f"negative_{n}" for n in range(1, len(rows[0].passages)))]
+    texts = zip(names, zip(*(row.passages for row in rows)))
+    return {"anchor": [row.anchor for row in rows], **dict(texts), "label": labels}
 
 
 def training_order(count: int, total: int, seed: int) -> list[int]:

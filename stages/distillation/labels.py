@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from stages.common.records import Question
 from stages.distillation.likelihood import rate, reworded
 from stages.params import Params
-from stages.retrieval.searcher import Hit, Searcher, SearchRequest
+from stages.common.search import Hit, SearchRequest
+from stages.retrieval.searcher import Searcher
 from stages.rollout import loop
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor
 
-from stages.encoders.folder import Asking
+from stages.encoders.query_format import QueryFormat
 
 
 class LikelihoodLoss(DistillKLDivLoss):
@@ -31,13 +31,13 @@ class LikelihoodLoss(DistillKLDivLoss):
         return loss / self.student_temperature**2
 
 
-def columns(rows: list[dict], asking: Asking) -> dict[str, list]:
+def columns(rows: list[dict], query_format: QueryFormat) -> dict[str, list]:
     """Labelled rows as columns: anchor, passage_1, ..., label (the likelihoods)."""
     texts = zip(*(row["passages"] for row in rows), strict=True)
     return {
-        "anchor": [asking.query_prompt + row["question"] for row in rows],
+        "anchor": [query_format.query_prompt + row["question"] for row in rows],
         **{
-            f"passage_{rank}": [asking.passage_prompt + text for text in column]
+            f"passage_{rank}": [query_format.passage_prompt + text for text in column]
             for rank, column in enumerate(texts, 1)
         },
         "label": [row["likelihoods"] for row in rows],

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.models import model_path
-from stages.encoders.folder import Asking, read_asking
+from stages.encoders.folder import read_format
+from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 
@@ -25,10 +26,10 @@ from stages.plumbing.errors import InputError
 class Retriever:
     """A sentence-transformers model that knows how it is asked."""
 
-    def __init__(self, model, asking: Asking, *, rows: int = 8, half: bool = False):
+    def __init__(self, model, query_format: QueryFormat, *, rows: int = 8, half: bool = False):
         """`rows`: texts in a forward pass; `half`: compute in float16 (weights stay float32)."""
         self.model = model.eval()
-        self.asking = asking
+        self.query_format = query_format
         self.rows = rows
         self.half = half
 
@@ -37,12 +38,12 @@ class Retriever:
         cls, folder: str | Path, *, device: str = "cpu", rows: int = 8, half: bool = False
     ) -> Retriever:
         """The retriever in `folder`, or where its reference points to."""
-        asking = read_asking(folder)
-        return cls(load_model(folder, device), asking, rows=rows, half=half)
+        query_format = read_format(folder)
+        return cls(load_model(folder, device), query_format, rows=rows, half=half)
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors of finished query texts (see Asking.text). (texts, dimension), float32"""
-        return self._encode([self.asking.query_prompt + text for text in texts])
+        """Unit vectors of finished query texts (see QueryFormat.text). (texts, dimension), float32"""
+        return self._encode([self.query_format.query_prompt + text for text in texts])
 
     def encode_passages(
         self, contents: list[str], advance: Callable[[int], object] = lambda count: None
@@ -51,7 +52,7 @@ class Retriever:
 
         `advance` is told how many more are done, batch by batch.
         """
-        return self._encode([self.asking.passage_prompt + text for text in contents], advance)
+        return self._encode([self.query_format.passage_prompt + text for text in contents], advance)
 
     @property
     def dimension(self) -> int:

@@ -7,70 +7,51 @@ section 3.3). Reading earlier queries too is the paper's history ablation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from stages.common.records import read_json, write_json, write_text
+from stages.common.search import SearchRequest
+from stages.encoders.query_format import QueryFormat, check_input
 from stages.plumbing.errors import InputError
 
 DESCRIPTION = "retriever.json"
-SEPARATOR = " [SEP] "
-INPUTS = ("query", "question_query", "question_history_query")
 
 
-@dataclass(frozen=True)
-class Asking:
-    """How a retriever is asked: which texts make its query, and the prompts before texts."""
-
-    input: str = "query"
-    query_prompt: str = ""
-    passage_prompt: str = ""
-
-    def text(self, question: str, history: Sequence[str], query: str) -> str:
-        """What the retriever reads for `query`, without the prompt.
-
-        >>> Asking("question_query").text("Who?", ["first"], "second")
-        'Who? [SEP] second'
-        """
-        parts = {
-            "query": [query],
-            "question_query": [question, query],
-            "question_history_query": [question, *history, query],
-        }
-        return SEPARATOR.join(parts[self.input])
-
-
-def read_asking(folder: str | Path) -> Asking:
+def read_format(folder: str | Path) -> QueryFormat:
     """The folder's `retriever.json`. InputError if it is missing or says something unknown."""
     path = Path(folder) / DESCRIPTION
     row = read_json(path)
-    keys = set(asdict(Asking()))
+    keys = set(asdict(QueryFormat()))
     if not isinstance(row, dict) or set(row) != keys:
         raise InputError(f"{path}: expected an object with the keys {', '.join(sorted(keys))}")
-    if row["input"] not in INPUTS:
-        raise InputError(f"{path}: 'input' must be one of {', '.join(INPUTS)}")
-    return Asking(**row)
+    for key, value in row.items():
+        if not isinstance(value, str):
+            raise InputError(f"{path}: '{key}' must be a text, found {type(value).__name__}")
+    if why := check_input(row["input"]):
+        raise InputError(f"{path}: 'input' {why}")
+    return QueryFormat(**row)
 
 
-def write_asking(folder: str | Path, asking: Asking) -> None:
+def write_format(folder: str | Path, query_format: QueryFormat) -> None:
     """Write the folder's `retriever.json`."""
-    write_json(Path(folder) / DESCRIPTION, asdict(asking))
+    write_json(Path(folder) / DESCRIPTION, asdict(query_format))
 
 
-def save(model, folder: str | Path, asking: Asking) -> None:
+def save(model, folder: str | Path, query_format: QueryFormat) -> None:
     """Save a SentenceTransformer whole: weights, prompts, how to ask it, and a model card.
 
     Two equal models give equal bytes: the card holds no date, path or training log.
     """
-    model.prompts = {"query": asking.query_prompt, "document": asking.passage_prompt}
+    model.prompts = {"query": query_format.query_prompt, "document": query_format.passage_prompt}
     model.save(str(folder), create_model_card=False, safe_serialization=True)
-    write_asking(folder, asking)
-    write_text(Path(folder) / "README.md", _card(asking))
+    write_format(folder, query_format)
+    write_text(Path(folder) / "README.md", _card(query_format))
 
 
-def _card(asking: Asking) -> str:
-    query = asking.text("{question}", ["{earlier queries}"], "{query}")
+def _card(query_format: QueryFormat) -> str:
+    places = SearchRequest("{question}", ("{earlier queries}",), "{query}", "{thought}")
+    query = query_format.text(places)
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
@@ -83,5 +64,5 @@ from sentence_transformers import SentenceTransformer
 retriever = SentenceTransformer("path/of/this/folder")
 scores = retriever.encode_query(["{query}"]) @ retriever.encode_document(["{{passage}}"]).T
 ```
-The prompts, `{asking.query_prompt}` and `{asking.passage_prompt}`, are added by these two methods.
+The prompts, `{query_format.query_prompt}` and `{query_format.passage_prompt}`, are added by these two methods.
 """

@@ -6,15 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.models import write_reference
-from stages.encoders.folder import Asking, write_asking
+from stages.encoders.folder import write_format
+from stages.encoders.query_format import QueryFormat
 
 if TYPE_CHECKING:
     from stages.params import Baseline, Encoder
 
 
-def asking(block: Encoder | Baseline) -> Asking:
+def format_of(block: Encoder | Baseline) -> QueryFormat:
     """How the retriever that `block` describes is asked."""
-    return Asking(block.input.value, block.query_prompt, block.passage_prompt)
+    return QueryFormat(block.input, block.query_prompt, block.passage_prompt)
 
 
 def refer(block: Encoder | Baseline, output: Path) -> dict:
@@ -25,6 +26,6 @@ def refer(block: Encoder | Baseline, output: Path) -> dict:
     from stages.encoders.encoding import load_model
 
     write_reference(output, block.model, block.revision)
-    write_asking(output, asking(block))
+    write_format(output, format_of(block))
     model = load_model(output)
     return {"parameters": sum(p.numel() for p in model.parameters())}

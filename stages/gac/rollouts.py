@@ -23,7 +23,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from stages.common.candidates import Query
 from stages.common.records import Passage
+from stages.common.trajectories import Trajectory
 from stages.params import CorrectnessMode
 from stages.rollout import loop
 
@@ -87,19 +89,19 @@ def by_levels(
 class Start:
     """Where a rollout starts: a trajectory up to the query of `turn`, answered by one passage."""
 
-    trajectory: dict
+    trajectory: Trajectory
     turn: int
     passage: Passage
 
     def context(self) -> str:
         """A digest of all that the rollout depends on: what was said, and what is right."""
-        turns = self.trajectory["turns"][: self.turn + 1]
-        said = [(turn["text"], turn["information"]) for turn in turns[:-1]]
+        turns = self.trajectory.turns[: self.turn + 1]
+        said = [(turn.text, turn.information) for turn in turns[:-1]]
         context = [
-            self.trajectory["question"],
-            self.trajectory["golden_answers"],
+            self.trajectory.question,
+            self.trajectory.golden_answers,
             said,
-            turns[-1]["text"],
+            turns[-1].text,
             self.passage.contents,
         ]
         return hashlib.sha256(json.dumps(context).encode()).hexdigest()
@@ -126,7 +128,7 @@ def finish(
     loop.run(rollouts, agent, search, protocol, limits, advance=advance)
     written = [sum(r.mask[length:]) for r, length in zip(rollouts, before, strict=True)]
     return [
-        {"em": loop.record(r)["em"], "written": new, "read": len(r.token_ids) - new}
+        {"em": loop.record(r).em, "written": new, "read": len(r.token_ids) - new}
         for r, new in zip(rollouts, written, strict=True)
     ]
 
@@ -148,8 +150,8 @@ class Finisher:
     before these. `advance` is told of pairs that need no rollout of their own.
     """
 
-    queries: dict[str, dict]  # rows of candidates by id
-    trajectories: dict[str, dict]  # rows of trajectories by question id
+    queries: dict[str, Query]  # by id
+    trajectories: dict[str, Trajectory]  # by question id
     passages: dict[str, Passage]
     finish: Callable[[list[Start], int], Iterable[dict]]
     advance: Callable[[int], object]
@@ -171,9 +173,9 @@ class Finisher:
         return [self.known[context] for context in contexts]
 
     def _start(self, query: str, passage: str) -> Start:
-        row = self.queries[query]
-        trajectory = self.trajectories[row["question_id"]]
-        return Start(trajectory, row["turn"], self.passages[passage])
+        asked = self.queries[query]
+        trajectory = self.trajectories[asked.question_id]
+        return Start(trajectory, asked.turn, self.passages[passage])
 
 
 def figures(

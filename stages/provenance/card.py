@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from stages.common.records import read_json
-from stages.encoders.folder import read_asking
+from stages.encoders.folder import read_format
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import check
 from stages.provenance.lineage import Step, lineage, read_lock
@@ -85,16 +85,22 @@ def render(sources: Sources) -> str:
         keep_trailing_newline=True,
     )
     environment.filters |= {"name": shown_name, "cell": cell}
-    asking = read_asking(sources.path)
+    query_format = read_format(sources.path)
     front = yaml.safe_dump(front_matter(sources), sort_keys=False, allow_unicode=True)
     stages = (*COUNTED, "encoder", "base", "corpus", "questions")
     return environment.get_template(TEMPLATE).render(
         front=front.rstrip(),
         turn=sources.turn,
         previous=str(int(sources.turn) - 1),
-        asking=asking,
-        reads=asking.text("{question}", ["{earlier queries}"], "{query}"),
-        example=asking.text("Where was the director born?", ["who directed it"], "director of it"),
+        query_format=query_format,
+        reads=query_format.text(
+            SearchRequest("{question}", ("{earlier queries}",), "{query}", "{thought}")
+        ),
+        example=query_format.text(
+            SearchRequest(
+                "Where was the director born?", ("who directed it",), "director of it", "find it"
+            )
+        ),
         dimension=read_json(Path(sources.path) / "config.json").get("hidden_size"),
         set={name: sources.params(name) for name in stages},
         seen={name: sources.figures(name) for name in COUNTED},

@@ -8,38 +8,18 @@ beside it, or a bm25s index.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from stages.common.records import Passage, read_json
+from stages.common.records import read_json
+from stages.common.search import Hit, SearchRequest
 from stages.params import Compute, IndexKind
 from stages.plumbing.errors import InputError
 from stages.retrieval.corpus import STARTS, PassageFile, sample_digest
 from stages.retrieval.identity import digest
 
 Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
-
-
-@dataclass(frozen=True)
-class SearchRequest:
-    """One query of an agent with what a retriever may read beside it.
-
-    `question` None: `query` is already the text that the retriever reads.
-    """
-
-    question: str | None
-    history: tuple[str, ...]
-    query: str
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A retrieved passage; `score` is a cosine or a BM25 score, to 6 decimals."""
-
-    passage: Passage
-    score: float
 
 
 class Searcher:
@@ -67,7 +47,7 @@ class Searcher:
 
     def places(self, requests: list[SearchRequest], top_k: int) -> list[list[tuple[int, float]]]:
         """What `search` finds, as positions in the corpus and scores to 6 decimals."""
-        texts = [r.query if r.question is None else self.text(r) for r in requests]
+        texts = [self.text(request) for request in requests]
         distinct = list(dict.fromkeys(texts))
         found = {
             text: [(int(place), round(float(score), 6)) for place, score in zip(places, scores)]
@@ -131,7 +111,7 @@ def _dense(
         index = exact_index(vectors, compute)
     return Searcher(
         passages,
-        lambda r: retriever.asking.text(r.question, r.history, r.query),
+        retriever.query_format.text,
         lambda texts, k: index.search(retriever.encode_queries(texts), k),
     )
 

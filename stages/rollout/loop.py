@@ -8,12 +8,13 @@ an answer or a limit. It works on token ids and keeps which of them the model wr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal
 
 from stages import params
 from stages.common.records import Passage, Question
-from stages.retrieval.searcher import Hit, SearchRequest
+from stages.common.search import Hit, SearchRequest
+from stages.common.trajectories import Shown, Trajectory, Turn
 from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match, f1_score
 
@@ -53,15 +54,14 @@ class Rollout:
     """A conversation so far. `stop` is None while it goes on.
 
     `mask` is 1 where the model wrote the token, 0 in the prompt and in what was put in (PPO leaves
-    those out); it is as long as `token_ids`. `turns` are those of a trajectory line: text,
-    token_ids, thought, query (None unless it was searched), passages, information.
+    those out); it is as long as `token_ids`.
     """
 
     question: Question
     token_ids: list[int]
     mask: list[int]
     prompt_length: int
-    turns: list[dict] = field(default_factory=list)
+    turns: list[Turn] = field(default_factory=list)
     answer: str | None = None
     stop: Stop | None = None
 
@@ -73,7 +73,7 @@ class Rollout:
     @property
     def queries(self) -> tuple[str, ...]:
         """The queries searched so far, in order."""
-        return tuple(turn["query"] for turn in self.turns if turn["query"] is not None)
+        return tuple(turn.query for turn in self.turns if turn.query is not None)
 
 
 def start(question: Question, protocol: Protocol, tokenizer: PreTrainedTokenizerBase) -> Rollout:
@@ -83,7 +83,7 @@ def start(question: Question, protocol: Protocol, tokenizer: PreTrainedTokenizer
 
 
 def prefix(
-    trajectory: dict,
+    trajectory: Trajectory,
     turn: int,
     passages: Sequence[Passage],
     protocol: Protocol,
@@ -95,18 +95,18 @@ def prefix(
     Agentic-R, step B5: with one passage this is where the rollout that decides GAC starts. The
     stored token ids are used, so what the model wrote is what it reads.
     """
-    question = Question(trajectory["id"], trajectory["question"], trajectory["golden_answers"])
+    question = Question(trajectory.id, trajectory.question, trajectory.golden_answers)
     rollout = start(question, protocol, tokenizer)
-    for earlier in trajectory["turns"][:turn]:
-        rollout.add(earlier["token_ids"], written=True)
-        rollout.add(protocol.encode(earlier["information"], tokenizer), written=False)
-        rollout.turns.append(dict(earlier))
-    last = trajectory["turns"][turn]
-    rollout.add(last["token_ids"], written=True)
+    for earlier in trajectory.turns[:turn]:
+        rollout.add(earlier.token_ids, written=True)
+        rollout.add(protocol.encode(earlier.information, tokenizer), written=False)
+        rollout.turns.append(earlier)
+    last = trajectory.turns[turn]
+    rollout.add(last.token_ids, written=True)
     text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
     rollout.add(ids, written=False)
-    shown = [{"id": passage.id, "score": None} for passage in passages]
-    rollout.turns.append({**last, "passages": shown, "information": text})
+    shown = [Shown(passage.id, None) for passage in passages]
+    rollout.turns.append(replace(last, passages=shown, information=text))
     return rollout
 
 
@@ -119,9 +119,13 @@ def run(
     *,
     temperature: float = 0.0,
     keys: Sequence[int] | None = None,
+    shown: int | None = None,
     advance: Callable[[int], object] = lambda finished: None,
 ) -> None:
     """Finish `rollouts` in place, wave by wave; `advance` is told how many each wave finished.
+
+    `shown`: the model sees so many of the passages that `search` gives, and each turn keeps the ids
+    of all as `ranked`; None: it sees all.
 
     At most `max_searches` turns may go without an answer; one that searches beyond them stops with
     "searches". A turn without an action is told so and counts as one of them, or stops the rollout
@@ -137,7 +141,7 @@ def run(
             temperature,
             [keys[i] for i in live] if keys is not None else None,
         )
-        _inform(waiting, search, protocol, generator.tokenizer, limits)
+        _inform(waiting, search, protocol, generator.tokenizer, limits, shown)
         before = len(live)
         live = [i for i in live if rollouts[i].stop is None]
         advance(before - len(live))
@@ -169,7 +173,7 @@ def fits(rollout: Rollout, limits: Limits, window: int) -> bool:
 
 def waits(rollout: Rollout) -> bool:
     """Whether the rollout goes on once it is shown what its last query finds."""
-    return rollout.stop is None and rollout.turns[-1]["query"] is not None
+    return rollout.stop is None and rollout.turns[-1].query is not None
 
 
 def take_turn(
@@ -184,14 +188,7 @@ def take_turn(
     action = protocol.parse(text)
     spent = len(rollout.turns) >= limits.max_searches
     searched = action.kind == "search" and not spent
-    turn = {
-        "text": text,
-        "token_ids": list(ids),
-        "thought": action.thought,
-        "query": action.value if searched else None,
-        "passages": [],
-        "information": "",
-    }
+    turn = Turn(text, list(ids), action.thought, action.value if searched else None)
     rollout.add(ids, written=True)
     rollout.turns.append(turn)
     if action.kind == "answer":
@@ -203,22 +200,25 @@ def take_turn(
         if message is None:
             rollout.stop = "invalid"
         else:
-            turn["information"] = message
+            turn.information = message
             rollout.add(protocol.encode(message, tokenizer), written=False)
 
 
-def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits) -> None:
+def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits, shown) -> None:
     """Search the last query of every waiting rollout and append what was found."""
     if not waiting:
         return
     requests = [request_of(rollout) for rollout in waiting]
     for rollout, hits in zip(waiting, search(requests), strict=True):
-        take_passages(rollout, hits, protocol, tokenizer, limits)
+        if shown is not None:
+            rollout.turns[-1].ranked = [hit.passage.id for hit in hits]
+        take_passages(rollout, hits[:shown], protocol, tokenizer, limits)
 
 
 def request_of(rollout: Rollout) -> SearchRequest:
     """The last query, with what a retriever may read beside it."""
-    return SearchRequest(rollout.question.question, rollout.queries[:-1], rollout.queries[-1])
+    question, turn = rollout.question.question, rollout.turns[-1]
+    return SearchRequest(question, rollout.queries[:-1], turn.query, turn.thought)
 
 
 def take_passages(
@@ -231,22 +231,23 @@ def take_passages(
     """Append what the last query found."""
     passages = [hit.passage for hit in hits]
     text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
-    shown = [{"id": hit.passage.id, "score": round(float(hit.score), 6)} for hit in hits]
-    rollout.turns[-1].update(passages=shown, information=text)
+    turn = rollout.turns[-1]
+    turn.passages = [Shown(hit.passage.id, round(float(hit.score), 6)) for hit in hits]
+    turn.information = text
     rollout.add(ids, written=False)
 
 
-def record(rollout: Rollout) -> dict:
-    """The trajectory line of a finished rollout, scored against its gold answers."""
+def record(rollout: Rollout) -> Trajectory:
+    """The trajectory of a finished rollout, scored against its gold answers."""
     question = rollout.question
-    return {
-        "id": question.id,
-        "question": question.question,
-        "golden_answers": list(question.golden_answers),
-        "turns": rollout.turns,
-        "answer": rollout.answer,
-        "em": exact_match(rollout.answer, question.golden_answers),
-        "f1": f1_score(rollout.answer, question.golden_answers),
-        "searches": len(rollout.queries),
-        "stop": rollout.stop,
-    }
+    return Trajectory(
+        id=question.id,
+        question=question.question,
+        golden_answers=list(question.golden_answers),
+        turns=rollout.turns,
+        answer=rollout.answer,
+        em=exact_match(rollout.answer, question.golden_answers),
+        f1=f1_score(rollout.answer, question.golden_answers),
+        searches=len(rollout.queries),
+        stop=rollout.stop,
+    )

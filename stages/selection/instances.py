@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from stages.common.queries import ranked_ids
+from stages.common.candidates import Candidates, Scores
+from stages.common.instances import Instance, Labelled
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
 from stages.params import Params
@@ -12,7 +13,6 @@ from stages.selection.rule import (
     NO_CORRECT,
     NO_RELEVANT,
     REASONS,
-    Rule,
     Selection,
     select,
 )
@@ -24,50 +24,45 @@ ADVICE = {
     FEW_NEGATIVES: "too many candidates are tied with the top: see pairs.negatives, "
     "candidates.top_k",
 }
-Scores = dict[str, int] | None
 
 
 def select_all(
-    queries: list[dict],
+    queries: list[Candidates],
     relevance: list[Scores],
     correctness: list[Scores],
     params: Params,
     turn: str,
 ) -> list[Selection]:
-    """The selection of each candidates row, its draw seeded by (seed, "pairs", turn, query id)."""
-    block = params.pairs
-    rule = Rule(block.threshold, block.max_positives, block.negatives)
+    """The selection of each query, its draw seeded by (seed, "pairs", turn, query id)."""
     return [
-        select(ranked_ids(row), lr, gac, rule, seed_of(params.seed, "pairs", turn, row["id"]))
-        for row, lr, gac in zip(queries, relevance, correctness, strict=True)
+        select(each.ids, lr, gac, params.pairs, seed_of(params.seed, "pairs", turn, each.id))
+        for each, lr, gac in zip(queries, relevance, correctness, strict=True)
     ]
 
 
 def instances(
-    row: dict, relevance: Scores, correctness: Scores, selection: Selection, passages: dict
-) -> list[dict]:
-    """One training instance for each positive of a query; LR or GAC is null where it was off."""
-    negatives = [_passage(passages[n]) for n in selection.negatives]
+    candidates: Candidates,
+    relevance: Scores,
+    correctness: Scores,
+    selection: Selection,
+    passages: dict[str, Passage],
+) -> list[Instance]:
+    """One training instance for each positive of a query; LR or GAC is None where it was off."""
+    negatives = [Labelled.of(passages[n]) for n in selection.negatives]
     return [
-        {
-            "id": f"{row['id']}/{number}",
-            "question": row["question"],
-            "query": row["query"],
-            "history": row["history"],
-            "positive": {
-                **_passage(passages[positive]),
-                "lr": relevance and relevance[positive],
-                "gac": correctness and correctness[positive],
-            },
-            "negatives": negatives,
-            "siblings": [tied for tied in selection.tied if tied != positive],
-        }
+        Instance(
+            id=f"{candidates.id}/{number}",
+            request=candidates.query.request,
+            positive=Labelled.of(
+                passages[positive],
+                lr=relevance and relevance[positive],
+                gac=correctness and correctness[positive],
+            ),
+            negatives=negatives,
+            siblings=[tied for tied in selection.tied if tied != positive],
+        )
         for number, positive in enumerate(selection.positives)
     ]
-
-
-def _passage(passage: Passage) -> dict[str, str]:
-    return {"id": passage.id, "text": passage.contents}
 
 
 def figures(selections: list[Selection]) -> dict:

@@ -5,19 +5,12 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from stages.params import Pairs
+
 NO_RELEVANT = "no_candidate_reaches_threshold"
 NO_CORRECT = "no_correct_candidate_reaches_threshold"
 FEW_NEGATIVES = "few_negatives"
 REASONS = (NO_RELEVANT, NO_CORRECT, FEW_NEGATIVES)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Sizes of an instance and the lowest LR of a positive."""
-
-    threshold: int
-    max_positives: int
-    negatives: int
 
 
 @dataclass(frozen=True)
@@ -35,7 +28,7 @@ def select(
     candidates: list[str],
     relevance: dict[str, int] | None,
     correctness: dict[str, int] | None,
-    rule: Rule,
+    rule: Pairs,
     seed: int,
 ) -> Selection:
     """Positives and negatives of one query.

@@ -28,7 +28,8 @@ from pydantic import (
 from starlette.requests import ClientDisconnect
 
 from stages.common.records import read_json
-from stages.retrieval.searcher import Searcher, SearchRequest
+from stages.common.search import SearchRequest
+from stages.retrieval.searcher import Searcher
 from stages.serving.batching import Batcher, Busy
 from stages.serving.connection import Connection
 from stages.serving.limits import BODY, CLOSING, CONNECTIONS, PASSAGES, QUERIES, TEXT, TOP_K

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from stages.retrieval.searcher import SearchRequest
+from stages.common.search import SearchRequest
 
 BATCH = 256  # queries of a search, but for one client that asks more
 WAITING = 4096  # queries that may wait

@@ -11,7 +11,7 @@ import httpx
 from stages.common.records import passage_of
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
-from stages.retrieval.searcher import Hit, SearchRequest
+from stages.common.search import Hit, SearchRequest
 from stages.serving.limits import PASSAGES
 
 QUERIES = 256  # of a request

@@ -94,11 +94,12 @@ def _of_hub(name: str, *, retriever: bool) -> Path:
     write_reference(folder, name, None)
     if retriever:
         from stages.encoders.encoding import load_model
-        from stages.encoders.folder import Asking, write_asking
+        from stages.encoders.folder import write_format
+        from stages.encoders.query_format import QueryFormat
 
         prompts = load_model(folder).prompts
         passage = prompts.get("document") or prompts.get("passage") or ""
-        write_asking(folder, Asking("query", prompts.get("query") or "", passage))
+        write_format(folder, QueryFormat("query", prompts.get("query") or "", passage))
     return folder
 
 

@@ -22,9 +22,9 @@ INPUTS = ("query", "question_query")
 
 def figures(rows: list[dict], searcher, recall_at: list[int]) -> dict:
     """Recall by input and k. A question that was answered without a search is a miss."""
-    from stages.encoders.folder import Asking
+    from stages.encoders.query_format import QueryFormat
     from stages.evaluation.recall import first_query_recall
-    from stages.retrieval.searcher import SearchRequest
+    from stages.common.search import SearchRequest
 
     queries = [
         [turn["query"] for turn in row["turns"] if turn["query"] is not None][:1] for row in rows
@@ -32,9 +32,9 @@ def figures(rows: list[dict], searcher, recall_at: list[int]) -> dict:
     support = [row["supporting_ids"] for row in rows]
     found: dict = {"questions": len(rows), "queries": sum(map(len, queries))}
     for name in INPUTS:
-        asking = Asking(name)
+        query_format = QueryFormat(name)
         requests = [
-            SearchRequest(asking.text(row["question"], (), query), (), query)
+            SearchRequest(query_format.text(row["question"], (), query), (), query)
             for row, first in zip(rows, queries, strict=True)
             for query in first
         ]

@@ -1,0 +1,158 @@
+"""Trajectories, as every stage reads and writes them: a question, its turns, its answer.
+
+The stage `trajectories` writes them, and `evaluate` as predictions: with their question set and,
+for each query, the whole ranking that recall needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stages.common.fields import Fields
+from stages.common.records import check_new, iter_jsonl
+from stages.common.search import SearchRequest
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A passage that a query found; `score` None where it was put in for the retriever's (GAC)."""
+
+    id: str
+    score: float | None
+
+    def row(self) -> dict:
+        """As a file has it."""
+        return {"id": self.id, "score": self.score}
+
+
+@dataclass
+class Turn:
+    """What the model wrote in one turn and what it was shown after it.
+
+    `query` is None unless it was searched; `information` is the text that was shown, `passages`
+    those in it. `ranked`, in predictions alone: ids of all passages that the query found, best
+    first.
+    """
+
+    text: str
+    token_ids: list[int]
+    thought: str
+    query: str | None
+    passages: list[Shown] = field(default_factory=list)
+    information: str = ""
+    ranked: list[str] | None = None
+
+    def row(self) -> dict:
+        """As a file has it."""
+        row = vars(self) | {"passages": [passage.row() for passage in self.passages]}
+        if self.ranked is None:
+            del row["ranked"]
+        return row
+
+
+@dataclass
+class Trajectory:
+    """How an agent answered one question; `stop` says why it ended.
+
+    `searches`: queries that were searched. Of predictions alone: `set`, `hops` and
+    `supporting_ids`, a list of passage ids a hop.
+    """
+
+    id: str
+    question: str
+    golden_answers: list[str]
+    turns: list[Turn]
+    answer: str | None
+    em: int
+    f1: float
+    searches: int
+    stop: str
+    set: str | None = None
+    hops: int | None = None
+    supporting_ids: list[list[str]] | None = None
+
+    @property
+    def searched(self) -> list[int]:
+        """The turns whose query was searched: those of the trajectory's intermediate queries.
+
+        A query beyond the search limit was never searched, so no candidate could stand in for it.
+        """
+        return [number for number, turn in enumerate(self.turns) if turn.query is not None]
+
+    @property
+    def queries(self) -> list[str]:
+        """The queries that were searched, in order."""
+        return [turn.query for turn in self.turns if turn.query is not None]
+
+    def requests(self) -> Iterator[tuple[int, SearchRequest]]:
+        """(turn, what the retriever is asked there) of each intermediate query."""
+        history: tuple[str, ...] = ()
+        for number in self.searched:
+            turn = self.turns[number]
+            yield number, SearchRequest(self.question, history, turn.query, turn.thought)
+            history += (turn.query,)
+
+    def row(self) -> dict:
+        """As a file has it."""
+        row = vars(self) | {"turns": [turn.row() for turn in self.turns]}
+        about = {key: row.pop(key) for key in ("set", "hops", "supporting_ids")}
+        if self.set is None:
+            return row
+        return {"set": about.pop("set"), **row, **about}
+
+
+def read_trajectories(path: str | Path) -> list[Trajectory]:
+    """A trajectory file. InputError names the line and the key of what is not one."""
+    return list(iter_trajectories(path))
+
+
+def iter_trajectories(path: str | Path, *, predictions: bool = False) -> Iterator[Trajectory]:
+    """A trajectory file, one at a time; `predictions`: each must name its question set.
+
+    InputError for a malformed line, and for an id that occurs twice (in one question set).
+    """
+    seen: set[str] = set()
+    for where, row in iter_jsonl(path, ("id",)):
+        trajectory = trajectory_of(row, where)
+        if predictions:
+            Fields(row, where).text("set")
+        check_new("/".join(filter(None, (trajectory.set, trajectory.id))), seen, where)
+        yield trajectory
+
+
+def trajectory_of(row: dict, where: str) -> Trajectory:
+    """The trajectory in one row; `where` opens the message of an InputError."""
+    read = Fields(row, where)
+    return Trajectory(
+        id=str(read.identifier("id")),
+        question=read.text("question"),
+        golden_answers=read.texts("golden_answers"),
+        turns=[_turn(turn) for turn in read.objects("turns")],
+        answer=read.text("answer", none=True),
+        em=read.integer("em", least=0, most=1),
+        f1=read.number("f1", least=0.0, most=1.0),
+        searches=read.integer("searches", least=0),
+        stop=read.text("stop"),
+        set=read.text("set", none=True, absent=True),
+        hops=read.integer("hops", least=0, none=True, absent=True),
+        supporting_ids=read.lists_of_texts("supporting_ids", absent=True),
+    )
+
+
+def _turn(read: Fields) -> Turn:
+    return Turn(
+        text=read.text("text"),
+        token_ids=read.integers("token_ids"),
+        thought=read.text("thought"),
+        query=read.text("query", none=True),
+        passages=[shown_of(passage) for passage in read.objects("passages")],
+        information=read.text("information"),
+        ranked=read.texts("ranked", absent=True),
+    )
+
+
+def shown_of(read: Fields) -> Shown:
+    """A passage with its score."""
+    return Shown(str(read.identifier("id")), read.number("score", none=True))
