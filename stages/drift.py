@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from stages.common.records import iter_jsonl, write_json
+from stages.common.records import write_json
+from stages.common.trajectories import iter_trajectories
 from stages.params import Params, load_params
 from stages.plumbing.errors import run
 from stages.scoring.answers import normalise
@@ -70,10 +71,9 @@ def flywheel_pairs(params: Params) -> dict[str, str]:
 def asked_in(path: Path) -> Asked:
     """Every searched query of a prediction file, with its question."""
     asked: Asked = {}
-    for _, row in iter_jsonl(path, ("id", "set", "question", "turns")):
-        queries = [turn["query"] for turn in row["turns"] if turn["query"] is not None]
-        for number, query in enumerate(queries):
-            asked[row["set"], row["id"], number] = row["question"], query
+    for trajectory in iter_trajectories(path, predictions=True):
+        for number, query in enumerate(trajectory.queries):
+            asked[*trajectory.key, number] = trajectory.question, query
     return asked
 
 

@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
+from stages.common.trajectories import Trajectory, trajectory_of
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.running.scratch import Scratch, fingerprint
@@ -110,9 +111,10 @@ def _rollouts(
 def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
     from stages.evaluation.summary import summarise
 
-    sets: dict[str, list[dict]] = {}
-    for row in rows:
-        sets.setdefault(row["set"], []).append(row)
+    sets: dict[str, list[Trajectory]] = {}
+    for number, row in enumerate(rows, 1):
+        trajectory = trajectory_of(row, f"{args.output}:{number}")
+        sets.setdefault(trajectory.set, []).append(trajectory)
     options = {
         "recall_at": params.evaluate.recall_at,
         "shown": params.rollout.top_k,

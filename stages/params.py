@@ -93,6 +93,23 @@ class IndexKind(Enum):
     hnsw = "hnsw"
 
 
+RETRIEVER_INPUTS = ("query", "question_query", "question_history_query")  # named templates
+INPUT_FIELDS = ("question", "thought", "history", "query")
+
+
+def input_fault(text: str) -> str | None:
+    """Why `text` is neither the name of what a retriever reads nor a template; None if it is."""
+    if text in RETRIEVER_INPUTS:
+        return None
+    names = re.findall(r"\{(\w*)\}", text)
+    for name in names:
+        if name not in INPUT_FIELDS:
+            return f"has no field {{{name}}}: there are {', '.join(INPUT_FIELDS)}"
+    if "query" not in names:
+        return f"must be {', '.join(RETRIEVER_INPUTS)} or a template with {{query}}"
+    return None
+
+
 @dataclass
 class Iteration:
     previous: str = "0"
@@ -589,6 +606,11 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "replug.likelihood_temperature", "must be above 0", likelihood > 0
     fits = params.encoder.width % params.encoder.heads == 0
     yield "encoder.width", "must be a multiple of 'encoder.heads'", fits
+    read = {"encoder": params.encoder, "retriever": params.retriever}
+    read |= {f"baseline.{name}": block for name, block in params.baseline.items()}
+    for name, block in read.items():
+        fault = input_fault(block.input)
+        yield f"{name}.input", fault or "", fault is None
     for name in ("judge_url", "retriever_url"):
         form = "must be an address as http://host:8000"
         yield f"compute.{name}", form, _address(getattr(params.compute, name))

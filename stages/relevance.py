@@ -19,6 +19,7 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
+    from stages.common.candidates import Candidates
     from stages.judge.judging import Asked, Prompts
 
 SHARD = 32  # trajectories between two save points
@@ -29,13 +30,13 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.queries import read_candidates
+    from stages.common.candidates import read_candidates
     from stages.common.records import write_json, write_jsonl
     from stages.judge.judging import Prompts, figures, with_noise
 
     candidates = read_candidates(args.candidates)
     if params.relevance.mode is RelevanceMode.off:
-        rows = [{"id": row["id"], "sub_answer": None, "scores": None} for row in candidates]
+        rows = [{"id": each.id, "sub_answer": None, "scores": None} for each in candidates]
         write_jsonl(args.output, rows)
         write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
         return
@@ -65,7 +66,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _judged(
-    candidates: list[dict],
+    candidates: list[Candidates],
     prompts: Prompts,
     args: argparse.Namespace,
     params: Params,
@@ -91,8 +92,8 @@ def _judged(
 def _build(folder: str, prompts: Prompts, params: Params) -> Work:
     """Load the judge."""
     from stages.engines.loading import load_judge
-    from stages.judge.query_format import Judge
     from stages.judge.judging import judge_trajectories
+    from stages.judge.query_format import Judge
 
     block = params.relevance
     judge = Judge(

@@ -64,7 +64,7 @@ def _content(
     from stages.reporting.breakdown import breakdown
     from stages.reporting.cases import case_pairs, choose_cases
     from stages.reporting.drift import read_drift
-    from stages.reporting.labelled import read_labels
+    from stages.reporting.labelled import read_labelled
     from stages.reporting.page import Content
     from stages.reporting.predictions import (
         passages_by_id,
@@ -77,7 +77,7 @@ def _content(
 
     sides = case_pairs(results)
     cases = choose_cases(sides, predictions, params.report.cases_per_kind) if sides else []
-    labelled = read_labels(args.labels, results.turns, params)
+    labelled = read_labelled(args.labels, results.turns, params)
     pairs = results.flywheel
     compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []
     compared += [sides] if sides and sides not in compared else []

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
+from stages.common.trajectories import trajectory_of
 from stages.params import Params, load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
@@ -74,16 +75,17 @@ def _build(arguments: argparse.Namespace, params: Params) -> Work:
 
 def figures(rows: list[dict], asked: int) -> dict:
     """Counts in and out, mean EM, F1 and searches, and how many rollouts stopped for what."""
-    count = len(rows)
+    trajectories = [trajectory_of(row, "trajectories") for row in rows]
+    count = len(trajectories)
     return {
         "in": asked,
         "out": count,
         "dropped": {},
-        "em": sum(row["em"] for row in rows) / count,
-        "f1": sum(row["f1"] for row in rows) / count,
-        "searches": sum(row["searches"] for row in rows) / count,
-        "queries": sum(row["searches"] for row in rows),
-        "stops": dict(sorted(Counter(row["stop"] for row in rows).items())),
+        "em": sum(each.em for each in trajectories) / count,
+        "f1": sum(each.f1 for each in trajectories) / count,
+        "searches": sum(each.searches for each in trajectories) / count,
+        "queries": sum(each.searches for each in trajectories),
+        "stops": dict(sorted(Counter(each.stop for each in trajectories).items())),
     }
 
 

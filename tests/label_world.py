@@ -16,6 +16,7 @@ from retrieval_world import vocabulary
 
 from stages import index
 from stages.common.records import Passage, Question, read_jsonl, write_jsonl, write_passages
+from stages.common.search import SearchRequest
 from stages.contrastive.fresh import fresh_encoder
 from stages.encoders import folder
 from stages.judge import relevance, sub_answers
@@ -23,7 +24,6 @@ from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.tokenizer import make_tokenizer
 from stages.params import Compute, load_params
-from stages.common.search import SearchRequest
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import Protocol
 

@@ -10,11 +10,11 @@ from checkout import command, compose_in, copy_of_checkout
 from stages import baseline, index
 from stages.common.models import digest
 from stages.common.records import read_json, write_jsonl
+from stages.common.search import SearchRequest
 from stages.contrastive.fresh import fresh_encoder, vocabulary
 from stages.encoders.folder import read_format
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.common.search import SearchRequest
 from stages.retrieval.searcher import load_searcher
 from stages.tools.compose import compose
 

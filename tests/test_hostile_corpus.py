@@ -10,9 +10,9 @@ from rollout_models import make_tokenizer
 
 from stages import corpus, index, params
 from stages.common.records import read_json, read_passages
+from stages.common.search import SearchRequest
 from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
-from stages.common.search import SearchRequest
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import Protocol
 

@@ -19,6 +19,7 @@ import yaml
 
 from stages import index
 from stages.common.records import Passage, read_json
+from stages.common.search import SearchRequest
 from stages.encoders import encoding
 from stages.encoders.encoding import Retriever
 from stages.encoders.query_format import QueryFormat
@@ -29,7 +30,6 @@ from stages.plumbing.errors import InputError
 from stages.retrieval import approximate, dense, devices
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.ranking import best
-from stages.common.search import SearchRequest
 from stages.retrieval.searcher import load_searcher
 
 REPO = Path(__file__).parents[1]

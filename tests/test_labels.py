@@ -11,12 +11,12 @@ from label_world import arguments, set_params, write_relevance
 
 from stages import candidates, correctness, pairs, relevance
 from stages.common.records import read_json, read_jsonl, write_jsonl
+from stages.common.search import SearchRequest
 from stages.engines.generator import TransformersGenerator
 from stages.gac import rollouts as gac
 from stages.judge.judging import with_noise
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.common.search import SearchRequest
 from stages.retrieval.searcher import load_searcher
 from stages.running import scratch
 from stages.scoring import exact_match

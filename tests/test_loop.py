@@ -14,8 +14,8 @@ from rollout_models import (
 
 from stages import params
 from stages.common.records import Passage, Question
-from stages.engines.generator import TransformersGenerator
 from stages.common.search import Hit
+from stages.engines.generator import TransformersGenerator
 from stages.rollout.loop import Limits, prefix, record, run, start
 from stages.rollout.protocol import Protocol, encode_text, read_protocol
 

@@ -9,6 +9,7 @@ import torch
 from ppo_world import QUESTIONS, write_base
 
 from stages.common.records import Passage
+from stages.common.search import Hit
 from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
@@ -17,7 +18,6 @@ from stages.loop_ppo.steps import sample, to_batch, train
 from stages.params import Agent
 from stages.params import Protocol as ProtocolParams
 from stages.ppo.questions import questions_of_step
-from stages.common.search import Hit
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol
 

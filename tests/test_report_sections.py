@@ -16,7 +16,7 @@ from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
 from stages.reporting.comparisons import Difference, difference
 from stages.reporting.drift import drift_means, drift_table, read_drift
-from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labels
+from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labelled
 from stages.reporting.links import ask_command, trace_link
 from stages.reporting.predictions import unordered_sets
 from stages.reporting.results import PairResult
@@ -145,7 +145,7 @@ def test_sets_whose_gold_passages_have_no_order_are_left_out_of_recall():
 @pytest.fixture
 def labelled(tmp_path):
     flywheel_files.write_flywheel(tmp_path, questions=3)
-    return read_labels(tmp_path / "data", ["1", "2"], flywheel_files.params())
+    return read_labelled(tmp_path / "data", ["1", "2"], flywheel_files.params())
 
 
 def test_each_kind_of_label_is_counted_and_shown(labelled):
@@ -176,7 +176,7 @@ def test_labels_without_a_signal_are_shown_without_it(tmp_path):
     path = tmp_path / "data/correctness/1.jsonl"
     lines = [f'{{"id": "train-{name}#0", "scores": null}}\n' for name in flywheel_files.LABELS]
     write_text(path, "".join(lines))
-    found = read_labels(tmp_path / "data", ["1"], flywheel_files.params())
+    found = read_labelled(tmp_path / "data", ["1"], flywheel_files.params())
     assert all(c.gac is None for query in found.queries for c in query.candidates)
     assert found.counts["1"][NO_CORRECT] == 0 and found.counts["1"][LOWER] == 0
 

@@ -14,11 +14,11 @@ from judge_server import Served, serving
 from omegaconf import OmegaConf
 from rollout_models import make_model, make_tokenizer, save
 
+from stages.common.search import SearchRequest
 from stages.engines import endpoint_generator
 from stages.engines.endpoint_generator import EndpointGenerator
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
-from stages.common.search import SearchRequest
 from stages.serving import client
 
 ROOT = Path(__file__).parents[1]

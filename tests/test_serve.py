@@ -19,10 +19,10 @@ from load_clients import HOLDING, Client, head
 
 from stages import index
 from stages.common.records import read_jsonl, write_jsonl
+from stages.common.search import SearchRequest
 from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.common.search import SearchRequest
 from stages.retrieval.searcher import load_searcher
 from stages.serving import app, batching, client, limits
 from stages.serving.client import HttpSearcher

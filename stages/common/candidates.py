@@ -97,7 +97,7 @@ def _candidates(row: dict, where: str) -> Candidates:
 
 
 def request_of(read: Fields) -> SearchRequest:
-    """The query of a row with what a retriever may read beside it; others' rows may lack a thought."""
+    """A row's query with what a retriever may read beside it; rows of others may lack a thought."""
     return SearchRequest(
         read.text("question"),
         tuple(read.texts("history")),

@@ -74,6 +74,11 @@ class Trajectory:
     supporting_ids: list[list[str]] | None = None
 
     @property
+    def key(self) -> tuple[str, str]:
+        """(question set, id) of a prediction: what is the same under every pair."""
+        return self.set or "", self.id
+
+    @property
     def searched(self) -> list[int]:
         """The turns whose query was searched: those of the trajectory's intermediate queries.
 
@@ -108,6 +113,11 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
     return list(iter_trajectories(path))
 
 
+def read_predictions(path: str | Path) -> list[Trajectory]:
+    """A file of predictions: trajectories that name their question set."""
+    return list(iter_trajectories(path, predictions=True))
+
+
 def iter_trajectories(path: str | Path, *, predictions: bool = False) -> Iterator[Trajectory]:
     """A trajectory file, one at a time; `predictions`: each must name its question set.
 
@@ -118,7 +128,7 @@ def iter_trajectories(path: str | Path, *, predictions: bool = False) -> Iterato
         trajectory = trajectory_of(row, where)
         if predictions:
             Fields(row, where).text("set")
-        check_new("/".join(filter(None, (trajectory.set, trajectory.id))), seen, where)
+        check_new("/".join(filter(None, trajectory.key)), seen, where)
         yield trajectory
 
 

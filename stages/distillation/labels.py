@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.common.records import Question
+from stages.common.search import Hit, SearchRequest
+from stages.common.trajectories import Trajectory
 from stages.distillation.likelihood import rate, reworded
 from stages.params import Params
-from stages.common.search import Hit, SearchRequest
 from stages.retrieval.searcher import Searcher
 from stages.rollout import loop
 
@@ -58,7 +59,7 @@ class Labeller:
                 row["dropped"] = TOO_LONG
                 continue
             row |= {
-                "question": trajectory["question"],
+                "question": trajectory.question,
                 "passages": [hit.passage.contents for hit in hits],
                 "likelihoods": [rating["likelihood"] for rating in ratings],
                 "read": sum(rating["read"] for rating in ratings),
@@ -66,7 +67,7 @@ class Labeller:
         advance(len(rows))
         return rows
 
-    def _trajectories(self, questions: list[Question]) -> list[dict]:
+    def _trajectories(self, questions: list[Question]) -> list[Trajectory]:
         """The agent's greedy trajectories, which find with R_0 what they search."""
         shown, limits = self.params.rollout.top_k, loop.Limits.of(self.params.rollout)
 
@@ -77,7 +78,7 @@ class Labeller:
         loop.run(rollouts, self.reader, search, self.protocol, limits)
         return [loop.record(rollout) for rollout in rollouts]
 
-    def _rate(self, kept: list[tuple[dict, dict, list[Hit]]]) -> list[dict]:
+    def _rate(self, kept: list[tuple[dict, Trajectory, list[Hit]]]) -> list[dict]:
         asked = []
         for _, trajectory, hits in kept:
             turns = reworded(trajectory)
@@ -86,11 +87,11 @@ class Labeller:
         return rate(asked, self.reader, self.protocol, limits, lambda count: None)
 
 
-def _unusable(trajectory: dict) -> str | None:
+def _unusable(trajectory: Trajectory) -> str | None:
     """Why a trajectory shows no search turn or no wording of an answer."""
-    if trajectory["turns"][0]["query"] is None:
+    if trajectory.turns[0].query is None:
         return NO_SEARCH
-    return NO_ANSWER if trajectory["answer"] is None else None
+    return NO_ANSWER if trajectory.answer is None else None
 
 
 def figures(rows: list[dict]) -> dict:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.common.records import Passage
+from stages.common.trajectories import Trajectory
 from stages.params import Compute, Engine, Generation
 from stages.rollout import loop
 
@@ -23,13 +24,13 @@ if TYPE_CHECKING:
 DECIMALS = 4
 ROWS = 8  # sequences in a forward pass
 STEP = 16  # tokens, to whose multiples sequences are padded
-Asked = tuple[dict, Passage, list[str]]  # trajectory, passage of its first turn, turns to rate
+Asked = tuple[Trajectory, Passage, list[str]]  # with its first turn's passage, turns to rate
 
 
-def reworded(trajectory: dict) -> list[str]:
+def reworded(trajectory: Trajectory) -> list[str]:
     """The last turn of a trajectory with an answer, for each gold answer that is not blank."""
-    text = trajectory["turns"][-1]["text"]
-    return _replaced(text, trajectory["answer"], trajectory["golden_answers"])
+    text = trajectory.turns[-1].text
+    return _replaced(text, trajectory.answer, trajectory.golden_answers)
 
 
 def _replaced(text: str, answer: str, golden_answers: Sequence[str]) -> list[str]:

@@ -42,7 +42,7 @@ class Retriever:
         return cls(load_model(folder, device), query_format, rows=rows, half=half)
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
-        """Unit vectors of finished query texts (see QueryFormat.text). (texts, dimension), float32"""
+        """Unit vectors of finished query texts (QueryFormat.text). (texts, dimension), float32"""
         return self._encode([self.query_format.query_prompt + text for text in texts])
 
     def encode_passages(

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from stages.common.records import read_json, write_json, write_text
 from stages.common.search import SearchRequest
-from stages.encoders.query_format import QueryFormat, check_input
+from stages.encoders.query_format import QueryFormat
+from stages.params import input_fault
 from stages.plumbing.errors import InputError
 
 DESCRIPTION = "retriever.json"
@@ -28,7 +29,7 @@ def read_format(folder: str | Path) -> QueryFormat:
     for key, value in row.items():
         if not isinstance(value, str):
             raise InputError(f"{path}: '{key}' must be a text, found {type(value).__name__}")
-    if why := check_input(row["input"]):
+    if why := input_fault(row["input"]):
         raise InputError(f"{path}: 'input' {why}")
     return QueryFormat(**row)
 
@@ -52,6 +53,7 @@ def save(model, folder: str | Path, query_format: QueryFormat) -> None:
 def _card(query_format: QueryFormat) -> str:
     places = SearchRequest("{question}", ("{earlier queries}",), "{query}", "{thought}")
     query = query_format.text(places)
+    prompts = query_format.query_prompt, query_format.passage_prompt
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
@@ -64,5 +66,5 @@ from sentence_transformers import SentenceTransformer
 retriever = SentenceTransformer("path/of/this/folder")
 scores = retriever.encode_query(["{query}"]) @ retriever.encode_document(["{{passage}}"]).T
 ```
-The prompts, `{query_format.query_prompt}` and `{query_format.passage_prompt}`, are added by these two methods.
+The prompts, `{prompts[0]}` and `{prompts[1]}`, are added by these two methods.
 """

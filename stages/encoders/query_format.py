@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from stages.common.search import SearchRequest
 
 SEPARATOR = " [SEP] "
-FIELDS = ("question", "thought", "history", "query")
 TEMPLATES = {
     "query": "{query}",
     "question_query": "{question} [SEP] {query}",
@@ -21,7 +20,7 @@ _FIELD = re.compile(r"\{(\w*)\}")
 class QueryFormat:
     """How a retriever is asked: which texts make its query, and the prompts before texts.
 
-    `input` is a name of TEMPLATES or a template of its own over FIELDS.
+    `input` is a name of TEMPLATES or a template of its own (params.input_fault).
     """
 
     input: str = "query"
@@ -62,16 +61,3 @@ class QueryFormat:
             if not names or any(values[name] for name in names):
                 parts.append(_FIELD.sub(lambda match: values[match[1]], part))
         return SEPARATOR.join(parts)
-
-
-def check_input(text: str) -> str | None:
-    """Why `text` is no `input` of a retriever; None if it is one."""
-    if text in TEMPLATES:
-        return None
-    names = _FIELD.findall(text)
-    unknown = [name for name in names if name not in FIELDS]
-    if unknown:
-        return f"has no field {{{unknown[0]}}}: there are {', '.join(FIELDS)}"
-    if "query" not in names:
-        return f"must be one of {', '.join(TEMPLATES)} or a template with {{query}}"
-    return None

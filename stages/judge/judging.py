@@ -7,9 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.queries import by_question, find_passages, ranked_ids, read_trajectories
+from stages.common.candidates import Candidates, by_question, find_passages
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
+from stages.common.trajectories import Trajectory, read_trajectories
 from stages.judge import relevance, sub_answers
 from stages.judge.asking import Judge
 from stages.judge.prompts import Prompt
@@ -37,19 +38,21 @@ class Prompts:
 class Asked:
     """One trajectory, its candidates rows, and for each of those the passages in rank order."""
 
-    trajectory: dict
-    rows: list[dict]
+    trajectory: Trajectory
+    rows: list[Candidates]
     passages: list[list[Passage]]
 
 
-def asked_of(candidates: list[dict], trajectories: str | Path, passages: str | Path) -> list[Asked]:
+def asked_of(
+    candidates: list[Candidates], trajectories: str | Path, passages: str | Path
+) -> list[Asked]:
     """What the judge is asked about candidates rows, in the order of the trajectory file."""
     grouped = by_question(candidates)
     found = find_passages(passages, candidates)
     return [
-        Asked(trajectory, rows, [[found[i] for i in ranked_ids(row)] for row in rows])
+        Asked(trajectory, rows, [[found[i] for i in row.ids] for row in rows])
         for trajectory in read_trajectories(trajectories)
-        if (rows := grouped.get(trajectory["id"]))
+        if (rows := grouped.get(trajectory.id))
     ]
 
 
@@ -69,7 +72,9 @@ def judge_trajectories(
     queries, firsts = [], []
     for each, answer in zip(asked, answers, strict=True):
         queries += [
-            relevance.Query(row["id"], row["query"], answer.by_turn[row["turn"]], passages)
+            relevance.Query(
+                row.id, row.query.request.query, answer.by_turn[row.query.turn], passages
+            )
             for row, passages in zip(each.rows, each.passages, strict=True)
         ]
         firsts += [answer, *[None] * (len(each.rows) - 1)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.common.queries import searched_turns
+from stages.common.trajectories import Trajectory
 from stages.judge.asking import Ask, Judge
 from stages.judge.prompts import MalformedReply, Prompt, one_line
 
@@ -24,16 +24,17 @@ class SubAnswers:
     retries: int
 
 
-def trajectory_text(trajectory: dict) -> str:
+def trajectory_text(trajectory: Trajectory) -> str:
     """The question, then all turns with what was shown after them, as the agent's context reads."""
-    turns = (turn["text"] + turn["information"] for turn in trajectory["turns"])
-    return f"Question: {trajectory['question']}\n" + "".join(turns)
+    turns = (turn.text + turn.information for turn in trajectory.turns)
+    return f"Question: {trajectory.question}\n" + "".join(turns)
 
 
-def render(prompt: Prompt, trajectory: dict) -> str:
+def render(prompt: Prompt, trajectory: Trajectory) -> str:
     """The prompt that asks for the sub-answers of `trajectory`."""
-    queries = [trajectory["turns"][turn]["query"] for turn in searched_turns(trajectory)]
-    return prompt.render(trajectory=trajectory_text(trajectory), queries=prompt.numbered(queries))
+    return prompt.render(
+        trajectory=trajectory_text(trajectory), queries=prompt.numbered(trajectory.queries)
+    )
 
 
 def parse(prompt: Prompt, reply: str, count: int) -> list[str | None]:
@@ -45,12 +46,12 @@ def parse(prompt: Prompt, reply: str, count: int) -> list[str | None]:
     return [None if a.rstrip(".").casefold() == not_sure else a for a in answers]
 
 
-def none(trajectory: dict) -> SubAnswers:
+def none(trajectory: Trajectory) -> SubAnswers:
     """No sub-answer for any query: the judge was not asked."""
-    return SubAnswers(dict.fromkeys(searched_turns(trajectory)), None, 0)
+    return SubAnswers(dict.fromkeys(trajectory.searched), None, 0)
 
 
-def ask(judge: Judge, prompt: Prompt, trajectories: list[dict]) -> list[SubAnswers]:
+def ask(judge: Judge, prompt: Prompt, trajectories: list[Trajectory]) -> list[SubAnswers]:
     """The sub-answers of each trajectory; a trajectory without queries must not be given."""
     replies = judge.ask(prompt, [_ask(prompt, trajectory) for trajectory in trajectories])
     return [
@@ -59,14 +60,14 @@ def ask(judge: Judge, prompt: Prompt, trajectories: list[dict]) -> list[SubAnswe
             reply.failure,
             reply.retries,
         )
-        for turns, reply in zip(map(searched_turns, trajectories), replies, strict=True)
+        for turns, reply in zip((each.searched for each in trajectories), replies, strict=True)
     ]
 
 
-def _ask(prompt: Prompt, trajectory: dict) -> Ask:
-    count = len(searched_turns(trajectory))
+def _ask(prompt: Prompt, trajectory: Trajectory) -> Ask:
+    count = len(trajectory.searched)
     return Ask(
-        f"sub-answers/{trajectory['id']}",
+        f"sub-answers/{trajectory.id}",
         render(prompt, trajectory),
         lambda reply: parse(prompt, reply, count),
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 
 from stages.common.records import read_json
+from stages.common.search import SearchRequest
 from stages.encoders.folder import read_format
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import check

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+from stages.common.trajectories import Trajectory
 from stages.reporting.comparisons import Difference, difference
 from stages.reporting.predictions import Key, Predictions, unordered_sets
 from stages.reporting.results import PairResult
@@ -75,7 +76,7 @@ def breakdown(
     groups = [group for by in BY for group in _groups(by, *rows, metadata, seed, samples)]
     unordered = unordered_sets(metadata)
     ordered = {
-        name: [row for row in part if row["set"] not in unordered]
+        name: [row for row in part if row.set not in unordered]
         for name, part in predictions.items()
     }
     ambiguous = ambiguous_texts(row for part in ordered.values() for row in part)
@@ -86,44 +87,49 @@ def breakdown(
 
 
 def _groups(
-    by: str, before: list[dict], after: list[dict], metadata: dict, seed: int, samples: int
+    by: str,
+    before: list[Trajectory],
+    after: list[Trajectory],
+    metadata: dict,
+    seed: int,
+    samples: int,
 ) -> Iterator[Group]:
-    def label(row: dict) -> int | None:
-        value = metadata.get((row["set"], row["id"]), {}).get(by)
+    def label(row: Trajectory) -> int | None:
+        value = metadata.get(row.key, {}).get(by)
         return value if type(value) is int else None  # a data set may hold anything here
 
     for name in sorted({label(row) for row in before} - {None}):
         old, new = ([row for row in rows if label(row) == name] for rows in (before, after))
-        means = (fmean(row["em"] for row in rows) for rows in (old, new))
+        means = (fmean(row.em for row in rows) for rows in (old, new))
         found = difference(old, new, "em", seed, samples)
         yield Group(by, str(name), len(old), *means, found)
 
 
-def ambiguous_texts(rows: Iterable[dict]) -> set[str]:
+def ambiguous_texts(rows: Iterable[Trajectory]) -> set[str]:
     """The query texts by which `rows` ask for different gold passages."""
     wants = gold_by_text(rows)
     return {text for text, wanted in wants.items() if not frozenset.intersection(*wanted)}
 
 
-def gold_by_text(rows: Iterable[dict]) -> dict[str, set[frozenset[str]]]:
+def gold_by_text(rows: Iterable[Trajectory]) -> dict[str, set[frozenset[str]]]:
     """Query text -> the sets of gold passages that questions wanted when they first asked it."""
     first: dict[tuple[str, Key], frozenset[str]] = {}
     for row in rows:
         for text, _, gold in asked(row):
-            first.setdefault((text, (row["set"], row["id"])), frozenset(gold))
+            first.setdefault((text, row.key), frozenset(gold))
     wants: dict[str, set[frozenset[str]]] = {}
     for (text, _), gold in first.items():
         wants.setdefault(text, set()).add(gold)
     return wants
 
 
-def asked(row: dict) -> Iterator[tuple[str, list[str], list[str]]]:
+def asked(row: Trajectory) -> Iterator[tuple[str, list[str], list[str]]]:
     """(query, ids of its ranking, ids of gold passages) of every hop that has gold passages and for
     which a query was asked."""
-    asked = [turn for turn in row["turns"] if "ranked" in turn]
-    for turn, gold in zip(asked, row.get("supporting_ids") or [], strict=False):
+    asked = [turn for turn in row.turns if turn.ranked is not None]
+    for turn, gold in zip(asked, row.supporting_ids or [], strict=False):
         if gold:
-            yield " ".join(turn["query"].casefold().split()), turn["ranked"], gold
+            yield " ".join(turn.query.casefold().split()), turn.ranked, gold
 
 
 def hit(ranked: list[str], gold: list[str]) -> float:
@@ -131,17 +137,19 @@ def hit(ranked: list[str], gold: list[str]) -> float:
     return float(not set(gold).isdisjoint(ranked[:SHOWN]))
 
 
-def _depth(rows: Iterable[list[dict]]) -> int:
+def _depth(rows: Iterable[list[Trajectory]]) -> int:
     """Passages of the deepest ranking."""
     return max((len(r) for part in rows for row in part for _, r, _ in asked(row)), default=0)
 
 
-def _recalls(rows: list[dict], ambiguous: set[str], seed: int, samples: int) -> dict[str, Recall]:
+def _recalls(
+    rows: list[Trajectory], ambiguous: set[str], seed: int, samples: int
+) -> dict[str, Recall]:
     hits: dict[str, dict[Key, list[float]]] = {}  # kind -> question -> 1 or 0 for each query
     for row in rows:
         for text, ranked, gold in asked(row):
             kind = hits.setdefault(QUERIES[text not in ambiguous], {})
-            kind.setdefault((row["set"], row["id"]), []).append(hit(ranked, gold))
+            kind.setdefault(row.key, []).append(hit(ranked, gold))
     return {kind: _recall(list(found.values()), seed, samples) for kind, found in hits.items()}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from stages.common.seeds import seed_of
+from stages.common.trajectories import Trajectory
 from stages.reporting.predictions import Predictions
 from stages.reporting.results import PairResult, Results
 
@@ -27,8 +28,8 @@ class Case:
     set: str
     hops: int | None
     golden_answers: list[str]
-    before: dict
-    after: dict
+    before: Trajectory
+    after: Trajectory
 
 
 def case_pairs(results: Results) -> tuple[PairResult, PairResult] | None:
@@ -44,24 +45,24 @@ def choose_cases(
 ) -> list[Case]:
     """At most `per_kind` cases of each kind, won first."""
     before, after = (predictions[pair.name] for pair in pairs)
-    later = {(row["set"], row["id"]): row for row in after}
+    later = {row.key: row for row in after}
     cases: dict[str, list[Case]] = {kind: [] for kind in KINDS}
     for row in before:
-        other = later.get((row["set"], row["id"]))
+        other = later.get(row.key)
         if other is not None:
-            cases[_kind(row["em"], other["em"])].append(_case(row, other))
+            cases[_kind(row.em, other.em)].append(_case(row, other))
     return [case for kind in KINDS for case in _in_turns(cases[kind])[:per_kind]]
 
 
-def _case(row: dict, other: dict) -> Case:
-    shared = row["question"], row["set"], row.get("hops"), row["golden_answers"]
-    return Case(_kind(row["em"], other["em"]), *shared, row, other)
+def _case(row: Trajectory, other: Trajectory) -> Case:
+    shared = row.question, row.set, row.hops, row.golden_answers
+    return Case(_kind(row.em, other.em), *shared, row, other)
 
 
 def _in_turns(cases: list[Case]) -> list[Case]:
     """The first of every (hops, set), more hops first, then the second of every one, and so on."""
     groups: dict[tuple[int, str], list[Case]] = {}
-    for case in sorted(cases, key=lambda case: seed_of(0, "case", case.set, case.before["id"])):
+    for case in sorted(cases, key=lambda case: seed_of(0, "case", case.set, case.before.id)):
         groups.setdefault((-(case.hops or 0), case.set), []).append(case)
     rounds = zip_longest(*(groups[key] for key in sorted(groups)))
     return [case for row in rounds for case in row if case is not None]
@@ -73,7 +74,7 @@ def _kind(before: int, after: int) -> str:
     return "won" if after > before else "lost"
 
 
-def gold_hops(row: dict) -> dict[str, int]:
+def gold_hops(row: Trajectory) -> dict[str, int]:
     """Gold passage of a trajectory's question -> its hop, from 1."""
-    hops = row.get("supporting_ids") or []
+    hops = row.supporting_ids or []
     return {name: hop for hop, names in reversed([*enumerate(hops, 1)]) for name in names}

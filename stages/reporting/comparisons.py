@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
+from stages.common.trajectories import Trajectory
 from stages.reporting.predictions import Predictions
 from stages.reporting.results import PairResult, Results, agent_label, retriever_label
 from stages.scoring import bootstrap_interval
@@ -88,11 +89,11 @@ def _changes(turns: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, st
 
 
 def difference(
-    before: list[dict], after: list[dict], key: str, seed: int, samples: int
+    before: list[Trajectory], after: list[Trajectory], key: str, seed: int, samples: int
 ) -> Difference:
     """Paired over the questions that both hold, matched by set and id."""
-    old = {(row["set"], row["id"]): row[key] for row in before}
-    new = {(row["set"], row["id"]): row[key] for row in after}
+    old = {row.key: getattr(row, key) for row in before}
+    new = {row.key: getattr(row, key) for row in after}
     values = [float(new[question] - old[question]) for question in old if question in new]
     low, high = bootstrap_interval(values, seed, samples)
     return Difference(fmean(values), low, high, stdev(values) if len(values) > 1 else 0.0)

@@ -12,11 +12,18 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.common.queries import match_rows, ranked_ids, read_candidates, read_trajectories
-from stages.common.records import read_jsonl
+from stages.common.candidates import (
+    Candidates,
+    Labels,
+    Scores,
+    match,
+    read_candidates,
+    read_labels,
+)
 from stages.common.seeds import seed_of
+from stages.common.trajectories import Trajectory, read_trajectories
 from stages.params import Params
-from stages.selection.instances import Scores, select_all
+from stages.selection.instances import select_all
 from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Selection
 
 LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
@@ -66,16 +73,16 @@ class Labelled:
     queries: list[Query] = field(default_factory=list)
 
 
-def read_labels(folder: Path, turns: list[str], params: Params, per_kind: int = 1) -> Labelled:
+def read_labelled(folder: Path, turns: list[str], params: Params, per_kind: int = 1) -> Labelled:
     """Count and choose the queries of every turn; `folder` holds candidates/K.jsonl and so on."""
     found = Labelled()
     for turn in turns:
         kinds = _kinds(folder, turn, params)
         found.counts[turn] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
-        answers = {row["id"]: row for row in read_trajectories(_file(folder, "trajectories", turn))}
+        answers = {each.id: each for each in read_trajectories(_file(folder, "trajectories", turn))}
         for kind in KINDS:
             rows = kinds.get(kind, [])
-            rows.sort(key=lambda row: seed_of(0, "label", turn, row[0]["id"]))
+            rows.sort(key=lambda row: seed_of(0, "label", turn, row[0].id))
             found.queries += [_query(turn, kind, answers, *row) for row in rows[:per_kind]]
     return found
 
@@ -85,20 +92,18 @@ def _file(folder: Path, stage: str, turn: str) -> Path:
 
 
 def _kinds(folder: Path, turn: str, params: Params) -> dict[str, list[tuple]]:
-    """Kind -> (candidates row, relevance row, GAC, selection) of every labelled query."""
+    """Kind -> (candidates, LR, GAC, selection) of every labelled query."""
     path = _file(folder, "correctness", turn)
-    correct = read_jsonl(path, ("id", "scores"))
-    queries = [
-        row
-        for row, _ in match_rows(read_candidates(_file(folder, "candidates", turn)), correct, path)
-    ]
-    graded = read_jsonl(_file(folder, "relevance", turn), ("id", "scores"))
-    relevance = [row for row, _ in match_rows(graded, correct, path)]
-    gac: list[Scores] = [row["scores"] for row in correct]
-    chosen = select_all(queries, [row["scores"] for row in relevance], gac, params, turn)
+    correct = read_labels(path, 0, 1)
+    found = read_candidates(_file(folder, "candidates", turn))
+    queries = [candidates for candidates, _ in match(found, correct, path)]
+    graded = read_labels(_file(folder, "relevance", turn), 0, 100)
+    relevance = [labels for labels, _ in match(graded, correct, path)]
+    gac = [labels.scores for labels in correct]
+    chosen = select_all(queries, [labels.scores for labels in relevance], gac, params, turn)
     kinds: dict[str, list[tuple]] = {}
     for query, grades, scores, selection in zip(queries, relevance, gac, chosen, strict=True):
-        kind = kind_of(ranked_ids(query), grades["scores"], scores, selection)
+        kind = kind_of(query.ids, grades.scores, scores, selection)
         kinds.setdefault(kind, []).append((query, grades, scores, selection))
     return kinds
 
@@ -118,30 +123,36 @@ def kind_of(candidates: list[str], lr: Scores, gac: Scores, selection: Selection
 
 
 def _query(
-    turn: str, kind: str, answers: dict, row: dict, grades: dict, gac: Scores, chosen: Selection
+    turn: str,
+    kind: str,
+    answers: dict[str, Trajectory],
+    asked: Candidates,
+    grades: Labels,
+    gac: Scores,
+    chosen: Selection,
 ) -> Query:
-    lr = grades["scores"] or {}
+    lr = grades.scores or {}
     roles = dict.fromkeys(chosen.tied, TIED) | dict.fromkeys(chosen.negatives, NEGATIVE)
     roles |= dict.fromkeys(chosen.positives, POSITIVE)
     candidates = [
         Candidate(
             rank,
-            hit["id"],
-            hit["score"],
-            lr.get(hit["id"]),
-            (gac or {}).get(hit["id"]),
-            roles.get(hit["id"], ""),
+            each.id,
+            each.score,
+            lr.get(each.id),
+            (gac or {}).get(each.id),
+            roles.get(each.id, ""),
         )
-        for rank, hit in enumerate(row["candidates"], 1)
+        for rank, each in enumerate(asked.candidates, 1)
     ]
-    trajectory = answers.get(row["question_id"], {})
+    trajectory = answers.get(asked.query.question_id)
     return Query(
         turn,
         kind,
-        row["question"],
-        trajectory.get("golden_answers", []),
-        trajectory.get("em"),
-        row["query"],
-        grades.get("sub_answer"),
+        asked.query.request.question,
+        trajectory.golden_answers if trajectory else [],
+        trajectory.em if trajectory else None,
+        asked.query.request.query,
+        grades.sub_answer,
         candidates,
     )

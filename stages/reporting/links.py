@@ -18,7 +18,7 @@ TRACES = f"{SERVER}/#/experiments/{EXPERIMENT}/traces?startTimeLabel=ALL"
 
 def trace_link(row: dict) -> str:
     """The traces of one question of the evaluation, all turns, in MLflow's page."""
-    tags = {"question_set": row["set"], "question_id": row["id"]}
+    tags = {"question_set": row.set, "question_id": row.id}
     # MLflow decodes a tag twice: as a part of the address, then as KEY=VALUE.
     pairs = (f"{quote(name, '')}={quote(value, '')}" for name, value in tags.items())
     return TRACES + "".join(f"&tag={quote(pair, '')}" for pair in pairs)

@@ -113,7 +113,7 @@ def render(content: Content) -> str:
         case_kinds=KINDS,
         label_kinds=LABEL_KINDS,
         all_sets=ALL,
-        traced_cases={(row["set"], row["id"]) for row in content.traced},
+        traced_cases={row.key for row in content.traced},
     )
 
 

@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from stages.common.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
+from stages.common.records import Passage, iter_jsonl, passage_of, read_questions
+from stages.common.trajectories import Trajectory
+from stages.common.trajectories import read_predictions as read_file
 from stages.reporting.results import Results
 
-KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches", "stop")
-
 Key = tuple[str, str]  # question set, id
-Predictions = dict[str, list[dict]]  # pair name -> trajectories of all question sets
+Predictions = dict[str, list[Trajectory]]  # pair name -> trajectories of all question sets
 
 
 def read_predictions(folder: Path, results: Results) -> Predictions:
     """The trajectories of every pair. InputError names the first file that is missing."""
-    return {p.name: read_jsonl(folder / f"{p.name}.jsonl", KEYS) for p in results.pairs}
+    return {
+        p.name: read_file(folder / f"{p.name}.jsonl") for p in results.pairs
+    }
 
 
-def shown_passages(path: Path, rows: Iterable[dict]) -> dict[str, Passage]:
+def shown_passages(path: Path, rows: Iterable[Trajectory]) -> dict[str, Passage]:
     """The passages that the trajectories `rows` show, by id."""
     return passages_by_id(path, shown_ids(rows))
 
 
-def shown_ids(rows: Iterable[dict]) -> set[str]:
+def shown_ids(rows: Iterable[Trajectory]) -> set[str]:
     """Ids of the passages that the trajectories `rows` show."""
-    return {hit["id"] for row in rows for turn in row["turns"] for hit in turn["passages"]}
+    return {shown.id for row in rows for turn in row.turns for shown in turn.passages}
 
 
 def passages_by_id(path: Path, wanted: Collection[str]) -> dict[str, Passage]:

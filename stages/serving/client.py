@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import httpx
 
 from stages.common.records import passage_of
+from stages.common.search import Hit, SearchRequest
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
-from stages.common.search import Hit, SearchRequest
 from stages.serving.limits import PASSAGES
 
 QUERIES = 256  # of a request

@@ -149,7 +149,7 @@ def _predicted(one: Finished, name: str) -> dict[tuple[str, str], dict[str, floa
     """
     path = f"data/predictions/{name}.jsonl"
     found = {
-        (row["set"], row["id"]): {measure: float(row[measure]) for measure in MEASURES}
+        row.key: {measure: float(getattr(row, measure)) for measure in MEASURES}
         for row in one.rows(path)
     }
     if any(question_set == ALL for question_set, _ in found):

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import yaml
 
+from stages.common.candidates import Candidates, read_candidates
 from stages.common.records import read_jsonl
+from stages.common.trajectories import Trajectory, read_predictions
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 
@@ -97,6 +99,14 @@ class Finished:
     def metrics(self, path: str) -> dict:
         """A JSON file of figures."""
         return json.loads(self._text(path))
+
+    def predictions(self, pair: str) -> list[Trajectory]:
+        """What the pair of that name answered."""
+        return read_predictions(self._cached(f"data/predictions/{pair}.jsonl"))
+
+    def candidates(self, turn: str) -> list[Candidates]:
+        """The candidates of a turn's queries."""
+        return read_candidates(self._cached(f"data/candidates/{turn}.jsonl"))
 
     def rows(self, path: str) -> list[dict]:
         """The rows of a JSON Lines file that a stage put out, from DVC's cache."""

@@ -77,15 +77,15 @@ def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[Group, list[Q
     both = [(after[key], before[key]) for key in after if key in before]
     metadata = _metadata(seed[contrast.after.variant], {name for name, _ in after})
     unordered = unordered_sets(metadata)
-    ambiguous = ambiguous_texts(row for rows in both for row in rows if row["set"] not in unordered)
+    ambiguous = ambiguous_texts(row for rows in both for row in rows if row.set not in unordered)
     found: dict[Group, list[Question]] = {}
     for new, old in both:
-        known = metadata[new["set"], new["id"]]
+        known = metadata[new.key]
         for by in NAMES:
             if by in known:
-                question = float(new["em"]), 1, float(old["em"]), 1
+                question = float(new.em), 1, float(old.em), 1
                 found.setdefault(("em", by, known[by]), []).append(question)
-        if new["set"] in unordered:
+        if new.set in unordered:
             continue
         hits = [_hits(row, ambiguous) for row in (new, old)]
         for kind in KINDS:
@@ -106,7 +106,7 @@ def _hits(row: dict, ambiguous: set[str]) -> dict[str, list[float]]:
 def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], dict]:
     one = seed[side.variant]
     name = one.pair(side.agent, side.retriever)
-    return {(row["set"], row["id"]): row for row in one.rows(f"data/predictions/{name}.jsonl")}
+    return {row.key: row for row in one.predictions(name)}
 
 
 def _metadata(one: Finished, sets: set[str]) -> dict[tuple[str, str], dict]:

@@ -74,7 +74,7 @@ def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
         return none
     from stages.teaching.grades import grade
 
-    queries = {row["id"]: row["query"] for row in one.rows(f"data/candidates/{turn}.jsonl")}
+    queries = {row.id: row.query.request.query for row in one.candidates(turn)}
     texts = {row["id"]: row["contents"] for row in one.rows("data/corpus/passages.jsonl")}
     pairs = [
         (score, grade(queries[row["id"]], texts[passage], row["sub_answer"]))

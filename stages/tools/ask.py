@@ -17,9 +17,13 @@ import argparse
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
+
+if TYPE_CHECKING:
+    from stages.common.trajectories import Turn
 
 SHOWN = 240  # characters of a passage
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but line breaks and tabs
@@ -153,11 +157,11 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     yield f"{len(rollout.queries)} searches"
 
 
-def _said(turn: dict) -> Iterator[str]:
-    if turn["thought"]:
-        yield f"thinks    {turn['thought']}"
-    if turn["query"] is not None:
-        yield f"searches  {turn['query']}"
+def _said(turn: Turn) -> Iterator[str]:
+    if turn.thought:
+        yield f"thinks    {turn.thought}"
+    if turn.query is not None:
+        yield f"searches  {turn.query}"
 
 
 def _found(hit) -> str:

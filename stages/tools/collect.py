@@ -20,7 +20,8 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.records import read_json, read_jsonl, write_text
+from stages.common.records import read_json, write_text
+from stages.common.trajectories import read_predictions
 from stages.params import Params, load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
@@ -72,17 +73,12 @@ def _shared(predictions: Path, name: str, agent: str) -> dict[str, float]:
     if not all(file.exists() for file in files):
         return {}
     ours, theirs = (
-        {(row["set"], row["id"]): _first_query(row) for row in read_jsonl(file, ("id", "set"))}
-        for file in files
+        {row.key: next(iter(row.queries), None) for row in read_predictions(file)} for file in files
     )
     same: dict[str, list[bool]] = {}
     for key, query in ours.items():
         same.setdefault(key[0], []).append(query == theirs.get(key))
     return {question_set: sum(found) / len(found) for question_set, found in same.items()}
-
-
-def _first_query(row: dict) -> str | None:
-    return next((turn["query"] for turn in row["turns"] if turn["query"] is not None), None)
 
 
 def _rows(about: dict, figures: dict) -> Iterator[dict]:

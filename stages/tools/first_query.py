@@ -13,34 +13,29 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages.common.records import read_jsonl, write_json
+from stages.common.records import write_json
+from stages.common.trajectories import Trajectory, read_predictions
 from stages.params import Params, load_params
 from stages.plumbing import errors
 
 INPUTS = ("query", "question_query")
 
 
-def figures(rows: list[dict], searcher, recall_at: list[int]) -> dict:
+def figures(predictions: list[Trajectory], searcher, recall_at: list[int]) -> dict:
     """Recall by input and k. A question that was answered without a search is a miss."""
+    from stages.common.search import SearchRequest
     from stages.encoders.query_format import QueryFormat
     from stages.evaluation.recall import first_query_recall
-    from stages.common.search import SearchRequest
 
-    queries = [
-        [turn["query"] for turn in row["turns"] if turn["query"] is not None][:1] for row in rows
-    ]
-    support = [row["supporting_ids"] for row in rows]
-    found: dict = {"questions": len(rows), "queries": sum(map(len, queries))}
+    firsts = [next(trajectory.requests(), None) for trajectory in predictions]
+    asked = [request for _, request in filter(None, firsts)]
+    support = [trajectory.supporting_ids or [] for trajectory in predictions]
+    found: dict = {"questions": len(predictions), "queries": len(asked)}
     for name in INPUTS:
-        query_format = QueryFormat(name)
-        requests = [
-            SearchRequest(query_format.text(row["question"], (), query), (), query)
-            for row, first in zip(rows, queries, strict=True)
-            for query in first
-        ]
-        searcher.text = lambda request: request.question  # the text as it was just made
+        texts = [QueryFormat(name).text(request) for request in asked]
+        requests = [SearchRequest(None, (), text) for text in texts]
         hits = iter(searcher.search(requests, max(recall_at)))
-        rankings = [[[hit.passage.id for hit in next(hits)] for _ in first] for first in queries]
+        rankings = [[[hit.passage.id for hit in next(hits)]] if first else [] for first in firsts]
         found[name] = {str(k): first_query_recall(support, rankings, k) for k in recall_at}
     return found
 
@@ -55,8 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="figures, JSON")
     args = parser.parse_args(argv)
     params = load_params()
-    rows = read_jsonl(args.predictions, ("id", "question", "turns", "supporting_ids"))
-    measured = figures(rows, _searcher(args, params), params.evaluate.recall_at)
+    predictions = read_predictions(args.predictions)
+    measured = figures(predictions, _searcher(args, params), params.evaluate.recall_at)
     write_json(args.output, measured)
 
 

@@ -107,7 +107,7 @@ def _child(runs: Runs, parent: str, found: list, turn: str, points: list[Point])
 
 def sample(rows: list[dict], count: int) -> list[dict]:
     """`count` trajectories by a hash of set and id: the same questions in every turn."""
-    return sorted(rows, key=lambda row: seed_of(0, "trace", row["set"], row["id"]))[:count]
+    return sorted(rows, key=lambda row: seed_of(0, "trace", row.set, row.id))[:count]
 
 
 def parent_points(results: Results) -> list[Point]:

@@ -9,52 +9,53 @@ from __future__ import annotations
 import time
 
 from stages.common.records import Passage
+from stages.common.trajectories import Shown, Trajectory, Turn
 
 MILLISECOND = 1_000_000  # nanoseconds
 
 
 def log_trace(
-    row: dict, label: str, passages: dict[str, Passage], *, experiment: str, run: str
+    row: Trajectory, label: str, passages: dict[str, Passage], *, experiment: str, run: str
 ) -> str:
     """One trajectory (a line of data/predictions) as a trace of the MLflow run `run`; its id."""
     import mlflow
 
     clock = time.time_ns()
     root = mlflow.start_span_no_context(
-        name=row["question"],
+        name=row.question,
         span_type="AGENT",
-        inputs=row["question"],
+        inputs=row.question,
         tags={
-            "mlflow.traceName": row["question"],
+            "mlflow.traceName": row.question,
             "pair": label,
-            "question_set": row["set"],
-            "question_id": row["id"],
+            "question_set": row.set,
+            "question_id": row.id,
         },
         metadata={"mlflow.sourceRun": run},
         experiment_id=experiment,
         start_time_ns=clock,
     )
-    for turn in row["turns"]:
+    for turn in row.turns:
         clock += MILLISECOND
         _turn(root, turn, passages, clock)
     clock += 2 * MILLISECOND
-    root.set_attributes({"searches": row["searches"], "stop": row["stop"]})
-    answer = "(no answer)" if row["answer"] is None else row["answer"]
+    root.set_attributes({"searches": row.searches, "stop": row.stop})
+    answer = "(no answer)" if row.answer is None else row.answer
     root.end(outputs=answer, end_time_ns=clock)
     return root.trace_id
 
 
-def assess(trace: str, row: dict) -> None:
+def assess(trace: str, row: Trajectory) -> None:
     """Put the gold answers and the exact match beside a trace that the store holds already."""
     import mlflow
 
     mlflow.log_expectation(
-        trace_id=trace, name="golden_answers", value=" / ".join(row["golden_answers"])
+        trace_id=trace, name="golden_answers", value=" / ".join(row.golden_answers)
     )
-    mlflow.log_feedback(trace_id=trace, name="exact_match", value=bool(row["em"]))
+    mlflow.log_feedback(trace_id=trace, name="exact_match", value=bool(row.em))
 
 
-def _turn(root, turn: dict, passages: dict[str, Passage], clock: int) -> None:
+def _turn(root, turn: Turn, passages: dict[str, Passage], clock: int) -> None:
     import mlflow
 
     def span(name: str, kind: str, inputs: dict, outputs: object, start: int) -> None:
@@ -63,21 +64,21 @@ def _turn(root, turn: dict, passages: dict[str, Passage], clock: int) -> None:
         )
         made.end(outputs=outputs, end_time_ns=start + MILLISECOND // 2)
 
-    span("agent turn", "LLM", {}, turn["text"], clock)
-    if turn["query"] is not None:
-        documents = [_document(hit, rank, passages) for rank, hit in enumerate(turn["passages"], 1)]
-        query = {"query": turn["query"]}
+    span("agent turn", "LLM", {}, turn.text, clock)
+    if turn.query is not None:
+        documents = [_document(hit, rank, passages) for rank, hit in enumerate(turn.passages, 1)]
+        query = {"query": turn.query}
         span("search", "RETRIEVER", query, documents, clock + MILLISECOND // 2)
 
 
-def _document(hit: dict, rank: int, passages: dict[str, Passage]) -> dict:
-    passage = passages.get(hit["id"])
+def _document(hit: Shown, rank: int, passages: dict[str, Passage]) -> dict:
+    passage = passages.get(hit.id)
     return {
         "page_content": passage.text if passage else "",
         "metadata": {
-            "doc_uri": passage.title if passage else hit["id"],
+            "doc_uri": passage.title if passage else hit.id,
             "rank": rank,
-            "score": hit["score"],
+            "score": hit.score,
         },
-        "id": hit["id"],
+        "id": hit.id,
     }

@@ -18,7 +18,7 @@ from pathlib import Path
 import qwen_world
 
 from stages import candidates, params, trajectories
-from stages.common.queries import find_passages, ranked_ids
+from stages.common.candidates import find_passages
 from stages.common.records import read_jsonl, read_questions, write_json
 from stages.engines.loading import load_agent
 from stages.gac.rollouts import Start, finish
