@@ -3,6 +3,8 @@
 import random
 from pathlib import Path
 
+from rows import trajectory_row, turn_row
+
 from stages.common.records import (
     Passage,
     Question,
@@ -12,6 +14,7 @@ from stages.common.records import (
     write_questions,
     write_text,
 )
+from stages.common.trajectories import trajectory_of
 from stages.evaluation.summary import summarise
 from stages.params import Iteration, Pair, Params
 
@@ -69,7 +72,7 @@ def _prediction(set_name: str, number: int, chance: float) -> dict:
     searches = hops + (0 if em else 1)
     ranked = [str(n) for n in draw.sample(range(50), 20)]
     turns = [_turn(f"query {place} of {number}", ranked) for place in range(searches)]
-    turns.append({"text": "<answer> a </answer>", "thought": "so", "query": None, "passages": []})
+    turns.append(turn_row(text="<answer> a </answer>", thought="so"))
     return {
         "set": set_name,
         "id": f"{number}",
@@ -88,13 +91,8 @@ def _prediction(set_name: str, number: int, chance: float) -> dict:
 
 def _turn(query: str, ranked: list[str]) -> dict:
     passages = [{"id": name, "score": 1 - place / 10} for place, name in enumerate(ranked[:3])]
-    return {
-        "text": f"<think> {HOSTILE} </think> <search> {query} </search>",
-        "thought": HOSTILE,
-        "query": query,
-        "passages": passages,
-        "ranked": ranked,
-    }
+    text = f"<think> {HOSTILE} </think> <search> {query} </search>"
+    return turn_row(text=text, thought=HOSTILE, query=query, passages=passages, ranked=ranked)
 
 
 def _questions(count: int) -> list[Question]:
@@ -122,11 +120,12 @@ def _labels(data: Path, turn: str) -> None:
     for name, (lr, gac) in LABELS.items():
         question = {"question": f"{name}? {HOSTILE}", "golden_answers": [HOSTILE]}
         query = {"id": f"train-{name}#0", "query": f"{name} {HOSTILE}"}
+        asked = {"question": question["question"], "history": [], "thought": HOSTILE}
         hits = [{"id": str(n), "score": 1 - n / 100} for n in range(20)]
         scores = {str(n): lr.get(n, 0) for n in range(20)}
         rows = (
-            {"id": f"train-{name}", **question, "turns": [], "em": 0},
-            {**query, **question, "question_id": f"train-{name}", "turn": 0, "candidates": hits},
+            trajectory_row(f"train-{name}", **question),
+            {**query, **asked, "question_id": f"train-{name}", "turn": 0, "candidates": hits},
             {"id": query["id"], "sub_answer": HOSTILE, "scores": scores},
             {"id": query["id"], "scores": {str(n): score for n, score in gac.items()}},
         )
@@ -138,7 +137,8 @@ def _labels(data: Path, turn: str) -> None:
 
 def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
     options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 200}
-    sets = {name: summarise([r for r in rows if r["set"] == name], **options) for name in SETS}
+    told = [trajectory_of(row, "a test") for row in rows]
+    sets = {name: summarise([one for one in told if one.set == name], **options) for name in SETS}
     return {"agent": agent, "retriever": retriever, "sets": sets}
 
 

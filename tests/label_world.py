@@ -175,6 +175,9 @@ def _told(question: Question, searches: int, searcher) -> dict:
         "turns": turns,
         "answer": "black",
         "em": 0,
+        "f1": 0.0,
+        "searches": searches,
+        "stop": "answer",
     }
 
 

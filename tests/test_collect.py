@@ -4,6 +4,7 @@ import csv
 import json
 
 import pytest
+from rows import trajectory_row
 
 from stages.common.records import write_json, write_jsonl
 from stages.params import Params
@@ -12,8 +13,8 @@ from stages.tools import collect
 
 
 def prediction(identifier, *queries):
-    turns = [{"query": query} for query in queries]
-    return {"id": identifier, "set": "hotpotqa", "turns": [*turns, {"query": None}]}
+    turns = [{"query": query} for query in (*queries, None)]
+    return trajectory_row(identifier, *turns, set="hotpotqa")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from stages.contrastive.contrast import (
     columns,
     false_negatives,
     instance_loss,
-    read_instances,
+    read_rows,
     training_order,
 )
 from stages.contrastive.fresh import fresh_encoder, vocabulary
@@ -31,7 +31,7 @@ WORDS = [f"word{n}" for n in range(40)]
 def instance(query: str, positive: str, negatives: list[str], siblings=()) -> dict:
     """A row of a pairs file; a passage's text is its id."""
     return {
-        "id": f"{query}#0/0",
+        "id": f"{query}#0/{positive}",
         "question": "q",
         "query": query,
         "history": [],
@@ -53,7 +53,7 @@ ROWS = [
 
 def batch_of(rows, tmp_path, reads="query"):
     write_jsonl(tmp_path / "pairs.jsonl", rows)
-    return columns(read_instances(tmp_path / "pairs.jsonl", QueryFormat(reads)))
+    return columns(read_rows(tmp_path / "pairs.jsonl", QueryFormat(reads)))
 
 
 def model_of_words():
@@ -208,7 +208,7 @@ def test_rows_hold_texts_as_the_model_reads_them(tmp_path):
     row = instance("second?", "a", ["b", "c"], siblings=["d"]) | {"history": ["first?"]}
     write_jsonl(tmp_path / "pairs.jsonl", [row, instance("x", "b", ["a", "d"])])
     query_format = QueryFormat("question_history_query", "query: ", "passage: ")
-    batch = columns(read_instances(tmp_path / "pairs.jsonl", query_format))
+    batch = columns(read_rows(tmp_path / "pairs.jsonl", query_format))
     assert batch["anchor"] == ["query: q [SEP] first? [SEP] second?", "query: q [SEP] x"]
     assert list(batch) == ["anchor", "positive", "negative_1", "negative_2", "label"]
     assert batch["negative_2"] == ("passage: c", "passage: d")
@@ -220,7 +220,7 @@ def test_equal_queries_of_two_questions_are_one_to_a_model_that_reads_no_questio
     other = instance("x", "b", ["a"]) | {"question": "another"}
     write_jsonl(tmp_path / "pairs.jsonl", [instance("x", "a", ["b"]), other])
     labels = {
-        reads: columns(read_instances(tmp_path / "pairs.jsonl", QueryFormat(reads)))["label"]
+        reads: columns(read_rows(tmp_path / "pairs.jsonl", QueryFormat(reads)))["label"]
         for reads in ("query", "question_query")
     }
     a, b = 0, 1
@@ -233,7 +233,10 @@ def test_equal_queries_of_two_questions_are_one_to_a_model_that_reads_no_questio
     [
         ("", "holds no training instance"),
         (json.dumps(ROWS[0]) + "\n" + json.dumps(instance("w", "a", ["b"])), ":2: every instance"),
-        (json.dumps(ROWS[0] | {"positive": "word10"}), ":1: not a training instance"),
+        (
+            json.dumps(ROWS[0] | {"positive": "word10"}),
+            ":1: 'positive' must be",
+        ),
         ("{}", ":1: the key 'id' is missing"),
     ],
 )
@@ -241,7 +244,7 @@ def test_bad_pairs_are_named(tmp_path, text, message):
     path = tmp_path / "pairs.jsonl"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        read_instances(path, QueryFormat())
+        read_rows(path, QueryFormat())
 
 
 def test_every_instance_is_used_before_one_is_used_again():

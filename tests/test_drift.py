@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 from retrieval_world import tiny_retriever
+from rows import trajectory_row
 
 from stages import drift
 from stages.common.records import read_json, write_jsonl
@@ -23,7 +24,7 @@ PARAMS = {
 
 def row(number: int, *queries: str | None) -> dict:
     turns = [{"query": query} for query in queries]
-    return {"id": f"q{number}", "set": "s", "question": "Who made the fern?", "turns": turns}
+    return trajectory_row(f"q{number}", *turns, set="s", question="Who made the fern?")
 
 
 @pytest.fixture

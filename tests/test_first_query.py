@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import retrieval_world as world
+from rows import trajectory_row
 
 from stages import index
 from stages.common.records import read_json, write_jsonl
@@ -20,10 +21,10 @@ def place(tmp_path, monkeypatch):
     paths = ["--passages", str(passages), "--bm25", "--output", "bm25", "--metrics", "m.json"]
     index.main(paths)
     turns = [{"query": query} for query in ("N0man", "N1man", None)]
-    asked = {"id": "a", "question": "N5man", "turns": turns}
-    other = {"id": "b", "question": "N1man", "turns": [{"query": None}], "supporting_ids": [["p0"]]}
+    other = trajectory_row("b", {}, set="s", question="N1man", supporting_ids=[["p0"]])
     support = [[f"p{n}" for n in range(8)], [f"p{n}" for n in range(40, 48)]]  # of N0man, of N5man
-    write_jsonl("predictions.jsonl", [asked | {"supporting_ids": support}, other])
+    asked = trajectory_row("a", *turns, set="s", question="N5man", supporting_ids=support)
+    write_jsonl("predictions.jsonl", [asked, other])
     return tmp_path
 
 

@@ -4,6 +4,7 @@ import re
 from types import SimpleNamespace
 
 import pytest
+from rows import prediction
 
 from stages.common.records import Passage
 from stages.judge import relevance, sub_answers
@@ -100,13 +101,9 @@ def test_a_prompt_that_does_not_fit_is_never_sent():
 
 def test_sub_answers_by_turn_and_without_reference():
     """Turn 1 was invalid, so it has no query; the last query was beyond the limit."""
-    turns = [
-        {"text": "a", "query": "q", "information": "b"},
-        {"text": "c", "query": None, "information": "d"},
-        {"text": "e", "query": "w", "information": "f"},
-        {"text": "g", "query": None, "information": ""},
-    ]
-    row = {"id": "1", "question": "p", "turns": turns}
+    said = (("a", "q", "b"), ("c", None, "d"), ("e", "w", "f"), ("g", None, ""))
+    turns = [{"text": text, "query": query, "information": shown} for text, query, shown in said]
+    row = prediction("1", *turns, question="p")
     assert sub_answers.render(ANSWERS, row) == "Question: p\nabcdefg|[1] q\n[2] w\n"
     script = Script(Q=["[1] Not Sure", "[1] w\n[2] not sure"])
     (answers,) = sub_answers.ask(judge(script), ANSWERS, [row])

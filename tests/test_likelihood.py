@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from stages.common.records import Passage
+from stages.common.trajectories import Trajectory, Turn
 from stages.distillation.likelihood import (
     answer_likelihood,
     load_reader,
@@ -32,22 +33,19 @@ def reader():
     return load_reader(ROOT / "models/agent/0", Generation(), Compute(threads=1))
 
 
-def trajectory(reader, last: str = SAID, answer: str | None = "Davaton") -> dict:
+def trajectory(reader, last: str = SAID, answer: str | None = "Davaton") -> Trajectory:
     texts = ["<think> find Raruman </think> <search> where does Raruman live </search>", last]
     encode = reader.tokenizer.encode
-    return {
-        "id": "q",
-        "question": "Where does the architect Raruman live?",
-        "golden_answers": ["Davaton"],
-        "answer": answer,
-        "turns": [
-            {"text": text, "token_ids": encode(text, add_special_tokens=False), "information": ""}
-            for text in texts
-        ],
-    }
+    told = [Turn(text, encode(text, add_special_tokens=False), "", None) for text in texts]
+    return answered(told, answer, ["Davaton"])
 
 
-def rated(reader, told: dict, passages: list[Passage]) -> list[dict]:
+def answered(turns: list[Turn], answer: str | None, golden_answers: list[str]) -> Trajectory:
+    question = "Where does the architect Raruman live?"
+    return Trajectory("q", question, golden_answers, turns, answer, 0, 0.0, 0, "answer")
+
+
+def rated(reader, told: Trajectory, passages: list[Passage]) -> list[dict]:
     params = load_params(ROOT / "params.yaml")
     asked = [(told, passage, reworded(told)) for passage in passages]
     done = []
@@ -59,7 +57,7 @@ def rated(reader, told: dict, passages: list[Passage]) -> list[dict]:
 def test_a_real_agent_prefers_the_passage_that_holds_the_answer(reader):
     right, wrong = rated(reader, trajectory(reader), [RIGHT, WRONG])
     assert right["likelihood"] > wrong["likelihood"] + 0.5
-    assert right["read"] == wrong["read"] > len(trajectory(reader)["turns"][0]["token_ids"])
+    assert right["read"] == wrong["read"] > len(trajectory(reader).turns[0].token_ids)
 
 
 def test_a_wrong_answer_is_replaced_in_the_thought_too(reader):
@@ -68,13 +66,10 @@ def test_a_wrong_answer_is_replaced_in_the_thought_too(reader):
 
 
 def test_only_whole_words_are_replaced():
-    told = {
-        "answer": "Al",
-        "turns": [{"text": "<think> Al of Altown </think> <answer> Al </answer>"}],
-    }
-    told["golden_answers"] = ["Bo"]
+    said = Turn("<think> Al of Altown </think> <answer> Al </answer>", [], "", None)
+    told = answered([said], "Al", ["Bo"])
     assert reworded(told) == ["<think> Bo of Altown </think> <answer> Bo </answer>"]
-    unspaced = {"answer": "巴黎", "turns": [{"text": "答案是巴黎"}], "golden_answers": ["东京"]}
+    unspaced = answered([Turn("答案是巴黎", [], "", None)], "巴黎", ["东京"])
     assert reworded(unspaced) == ["答案是东京"]
 
 

@@ -15,6 +15,7 @@ from rollout_models import (
 from stages import params
 from stages.common.records import Passage, Question
 from stages.common.search import Hit
+from stages.common.trajectories import Shown
 from stages.engines.generator import TransformersGenerator
 from stages.rollout.loop import Limits, prefix, record, run, start
 from stages.rollout.protocol import Protocol, encode_text, read_protocol
@@ -68,9 +69,9 @@ def check(rollout, tokenizer):
     ids = list(rollout.token_ids[: rollout.prompt_length])
     mask = [0] * len(ids)
     for turn in rollout.turns:
-        shown = encode_text(turn["information"], tokenizer)
-        ids += turn["token_ids"] + shown
-        mask += [1] * len(turn["token_ids"]) + [0] * len(shown)
+        shown = encode_text(turn.information, tokenizer)
+        ids += turn.token_ids + shown
+        mask += [1] * len(turn.token_ids) + [0] * len(shown)
     assert rollout.token_ids == ids
     assert rollout.mask == mask
 
@@ -82,19 +83,19 @@ ANSWER = "<think> u </think> <answer> Ana </answer>"
 def test_search_then_answer():
     rollout = told(SEARCH, ANSWER)
     line = record(rollout)
-    assert line["stop"] == "answer"
-    assert (line["answer"], line["em"], line["f1"], line["searches"]) == ("Ana", 1, 1.0, 1)
-    first, second = line["turns"]
-    assert (first["text"], first["thought"], first["query"]) == (SEARCH, "t", "film Beta")
-    assert first["passages"] == [{"id": "p1", "score": 1.0}]
-    assert first["information"] == "\n<information>\nfilm Beta of Bo\n</information>\n"
-    assert (second["query"], second["passages"], second["information"]) == (None, [], "")
+    assert line.stop == "answer"
+    assert (line.answer, line.em, line.f1, line.searches) == ("Ana", 1, 1.0, 1)
+    first, second = line.turns
+    assert (first.text, first.thought, first.query) == (SEARCH, "t", "film Beta")
+    assert first.passages == [Shown("p1", 1.0)]
+    assert first.information == "\n<information>\nfilm Beta of Bo\n</information>\n"
+    assert (second.query, second.passages, second.information) == (None, [], "")
 
 
 def test_a_search_beyond_the_limit_stops():
     line = record(told(SEARCH, SEARCH, SEARCH))
-    assert (line["stop"], line["answer"], line["em"], line["searches"]) == ("searches", None, 0, 2)
-    assert [turn["query"] for turn in line["turns"]] == ["film Beta", "film Beta", None]
+    assert (line.stop, line.answer, line.em, line.searches) == ("searches", None, 0, 2)
+    assert [turn.query for turn in line.turns] == ["film Beta", "film Beta", None]
 
 
 def test_an_answer_after_the_last_search_counts():
@@ -105,8 +106,8 @@ def test_a_turn_without_an_action_stops_or_is_told_so():
     assert told("<think> hm").stop == "invalid"
     retried = told("<think> hm", ANSWER, protocol=RETRY)
     assert (retried.stop, retried.answer) == ("answer", "Ana")
-    assert retried.turns[0]["information"] == "\nTry again.\n"
-    assert record(retried)["searches"] == 0
+    assert retried.turns[0].information == "\nTry again.\n"
+    assert record(retried).searches == 0
     spent = told("hm", SEARCH, "hm", protocol=RETRY)
     assert (spent.stop, len(spent.turns)) == ("invalid", 3)
 
@@ -161,8 +162,8 @@ def rollouts_of(agent, questions=QUESTIONS, **options):
 
 def test_a_trained_agent_searches_and_answers(agent):
     lines = [record(rollout) for rollout in rollouts_of(agent)]
-    assert [line["em"] for line in lines] == [1] * len(QUESTIONS)
-    assert [line["turns"][0]["query"] for line in lines] == [query for _, query, _ in DIALOGUES]
+    assert [line.em for line in lines] == [1] * len(QUESTIONS)
+    assert [line.turns[0].query for line in lines] == [query for _, query, _ in DIALOGUES]
     alone = [record(rollouts_of(agent, [question])[0]) for question in QUESTIONS]
     assert alone == lines
 
@@ -194,11 +195,11 @@ def test_a_prefix_is_the_conversation_up_to_its_information(turn):
     check(again, generator.tokenizer)
     run([again], generator, search, TINY, LIMITS)
     assert again.token_ids == rollout.token_ids
-    assert [t["text"] for t in again.turns] == [t["text"] for t in whole["turns"]]
+    assert [t.text for t in again.turns] == [t.text for t in whole.turns]
     other = prefix(whole, turn, [FACTS[3]], TINY, generator.tokenizer, LIMITS)
-    assert other.turns[-1]["passages"] == [{"id": "p3", "score": None}]
+    assert other.turns[-1].passages == [Shown("p3", None)]
     assert "film Delta of Ur" in generator.tokenizer.decode(other.token_ids)
-    assert len(whole["turns"][turn]["passages"]) == 1  # the trajectory is left as it was
+    assert len(whole.turns[turn].passages) == 1  # the trajectory is left as it was
     assert whole == record(rollout)
 
 
@@ -223,10 +224,10 @@ def test_tool_calls_go_through_the_same_loop():
     rollout = start(question, protocol, tokenizer)
     run([rollout], speaker, search, protocol, limits)
     line = record(rollout)
-    assert (line["stop"], line["em"], line["searches"]) == ("answer", 1, 1)
-    assert [turn["query"] for turn in line["turns"]] == ["film Beta", None, None]
-    assert "<tool_response>\n(1) T: film Beta of Bo" in line["turns"][0]["information"]
-    assert "That was neither" in line["turns"][1]["information"]
+    assert (line.stop, line.em, line.searches) == ("answer", 1, 1)
+    assert [turn.query for turn in line.turns] == ["film Beta", None, None]
+    assert "<tool_response>\n(1) T: film Beta of Bo" in line.turns[0].information
+    assert "That was neither" in line.turns[1].information
     whole = tokenizer.decode(rollout.token_ids)
     assert whole.count("<|im_start|>assistant\n") == 3, "each turn is one of the chat"
     assert whole.count("<|im_end|>") == 6

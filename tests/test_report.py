@@ -15,6 +15,7 @@ from html.parser import HTMLParser
 import flywheel_files
 import pytest
 from omegaconf import OmegaConf
+from rows import prediction
 
 from stages import report
 from stages.common.records import read_json, read_jsonl, write_json, write_jsonl, write_text
@@ -228,8 +229,8 @@ def test_hop_recall_is_left_out_where_gold_passages_have_no_order(flywheel):
 
 
 def test_a_paired_difference_matches_questions_by_set_and_id():
-    before = [{"set": s, "id": "1", "em": v} for s, v in (("a", 0), ("b", 1))]
-    after = [{"set": s, "id": "1", "em": v} for s, v in (("b", 1), ("a", 1))]
+    before = [prediction("1", set=s, em=v) for s, v in (("a", 0), ("b", 1))]
+    after = [prediction("1", set=s, em=v) for s, v in (("b", 1), ("a", 1))]
     found = difference(before, after, "em", 0, 500)
     assert found.mean == 0.5 and found.low == 0 and found.high == 1 and not found.clear
 
@@ -239,12 +240,12 @@ def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
     predictions = read_predictions(flywheel / "data/predictions", run)
     sides = run.pair("1", "0"), run.pair("2", "2")
     lost = predictions["2"][0]
-    predictions["agent1_r0"][0]["em"], lost["em"] = 1, 0
+    predictions["agent1_r0"][0].em, lost.em = 1, 0
     chosen = choose_cases(sides, predictions, 1)
     assert [case.kind for case in chosen] == ["won", "lost", "unchanged"]
     predictions["agent1_r0"].reverse()
     again = choose_cases(sides, predictions, 1)
-    assert [case.before["id"] for case in again] == [case.before["id"] for case in chosen]
+    assert [case.before.id for case in again] == [case.before.id for case in chosen]
 
 
 def test_sets_and_hops_take_turns_in_the_cases(flywheel):

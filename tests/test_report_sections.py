@@ -9,6 +9,7 @@ from urllib.parse import parse_qs, unquote
 
 import flywheel_files
 import pytest
+from rows import prediction
 
 from stages.common.records import write_json, write_text
 from stages.plumbing.errors import InputError
@@ -31,17 +32,17 @@ def row(name, em, *asked, set_name="a"):
     """A prediction that asks (text, ranking, gold passages) at each hop."""
     turns = [{"query": text, "ranked": ranked} for text, ranked, _ in asked]
     support = [gold for _, _, gold in asked]
-    return {"set": set_name, "id": name, "em": em, "turns": turns, "supporting_ids": support}
+    return prediction(name, *turns, set=set_name, em=em, supporting_ids=support)
 
 
 def test_the_questions_needed_are_those_of_a_paired_test():
     # Differences of +1, -1 in half of the questions: deviation 1 / sqrt(2), so 2.8^2 / 2 / 0.02^2.
     assert Difference(0, -1, 1, math.sqrt(0.5)).questions_needed == 9800
     assert Difference(0, -1, 1, 0.0).questions_needed is None  # nobody knows
-    old = [{"set": "a", "id": str(n), "em": n % 2} for n in range(10)]
-    new = [{"set": "a", "id": str(n), "em": int(n > 4)} for n in range(10)]
+    old = [prediction(str(n), em=n % 2) for n in range(10)]
+    new = [prediction(str(n), em=int(n > 4)) for n in range(10)]
     found = difference(old, new, "em", 0, 50)
-    assert found.deviation == stdev(b["em"] - a["em"] for a, b in zip(old, new, strict=True))
+    assert found.deviation == stdev(b.em - a.em for a, b in zip(old, new, strict=True))
 
 
 def test_a_difference_of_two_points_is_seen_at_the_size_that_is_named():
@@ -90,7 +91,7 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
 
 @pytest.mark.parametrize("label", [None, [2], {"a": 1}, "2", 2.5, True])
 def test_questions_that_tell_nothing_give_no_groups(label):
-    rows = [{"set": "a", "id": name, "em": 1, "turns": []} for name in "1234"]
+    rows = [prediction(name, em=1) for name in "1234"]
     both = {"before": rows, "after": rows}
     assert breakdown((BEFORE, AFTER), both, {}, 0, 100).groups == []
     told = {"1": label, "2": 10, "3": 9, "4": label}
@@ -312,12 +313,12 @@ def test_a_command_keeps_hostile_questions_one_word():
 
 
 def test_a_trace_link_says_set_and_id_as_mlflow_reads_them():
-    link = trace_link({"set": "in domain", "id": "a=1&b"})
+    link = trace_link(prediction("a=1&b", set="in domain"))
     tags = parse_qs(link.partition("?")[2])["tag"]
     assert [unquote(tag) for tag in tags] == ["question_set=in domain", "question_id=a=1&b"]
     assert [tag.count("=") for tag in tags] == [1, 1]  # the value's own is encoded once more
 
 
 def test_gold_passages_know_their_first_hop():
-    assert gold_hops({"supporting_ids": [["a"], ["b", "a"]]}) == {"a": 1, "b": 2}
-    assert gold_hops({}) == {}
+    assert gold_hops(prediction("1", supporting_ids=[["a"], ["b", "a"]])) == {"a": 1, "b": 2}
+    assert gold_hops(prediction("1")) == {}

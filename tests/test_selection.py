@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages.gac.rollouts import by_levels, levels
-from stages.params import CorrectnessMode
-from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Rule, select
+from stages.params import CorrectnessMode, Pairs
+from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, select
 
 CANDIDATES = [f"p{number}" for number in range(20)]
-RULE = Rule(threshold=60, max_positives=3, negatives=15)
+RULE = Pairs(threshold=60, max_positives=3, negatives=15)
 LABELS = st.dictionaries(
     st.sampled_from(CANDIDATES),
     st.tuples(st.sampled_from([0, 40, 59, 60, 61, 80, 100]), st.sampled_from([0, 0, 1])),
@@ -42,7 +42,7 @@ def brute_force(lr, gac, rule, seed):
 @given(LABELS, st.integers(0, 9), st.integers(0, 9))
 def test_selection_is_the_rule_as_written(labels, seed, negatives):
     lr, gac = complete(labels)
-    rule = Rule(60, 3, 11 + negatives)
+    rule = Pairs(60, 3, 11 + negatives)
     found = select(CANDIDATES, lr, gac, rule, seed)
     expected = brute_force(lr, gac, rule, seed)
     if expected is None:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from rows import prediction
 
+from stages.common.candidates import Candidates, Query
+from stages.common.search import SearchRequest
 from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.studies import experiments
@@ -39,9 +42,11 @@ for name in "ab":
         right = int(number < 5 + params["seed"] - 2 * cheap)
         query = f"Who is {name} {max(number, 1)}"  # q0 and q1 ask alike, and mean two passages
         ranked = [f"p{number}"] if number > 4 or not cheap else ["other"]
-        turn = {"query": query, "ranked": ranked}
-        row = {"set": name, "id": f"q{number}", "em": right, "searches": 2 + cheap}
-        rows.append(row | {"turns": [turn], "supporting_ids": [[f"p{number}"]]})
+        turn = {"text": "", "token_ids": [], "thought": "", "query": query, "passages": []}
+        turn |= {"information": "", "ranked": ranked}
+        row = {"set": name, "id": f"q{number}", "question": "Who?", "golden_answers": ["a"]}
+        row |= {"turns": [turn], "answer": None, "em": right, "f1": 0.0, "searches": 2 + cheap}
+        rows.append(row | {"stop": "answer", "supporting_ids": [[f"p{number}"]]})
         questions.append({"id": f"q{number}", "metadata": {"hops": 1 + number % 2}})
     with open(f"data/questions/test/{name}.jsonl", "w") as file:
         file.writelines(json.dumps(row) + chr(10) for row in questions)
@@ -328,14 +333,21 @@ class Given(Finished):
     def rows(self, path):
         return self.files[path]
 
+    def predictions(self, name):
+        return self.files[f"data/predictions/{name}.jsonl"]
+
+    def candidates(self, turn):
+        return self.files[f"data/candidates/{turn}.jsonl"]
+
 
 def given(variant, *predictions, **metadata):
     """Its questions q0, q1, ... ask what `predictions` say: (query, whether it found p)."""
     rows, questions = [], []
     for number, queries in enumerate(predictions):
         turns = [{"query": q, "ranked": ["p" if found else "x"]} for q, found in queries]
-        row = {"set": "s", "id": f"q{number}", "em": 1, "searches": 1, "turns": turns}
-        rows.append(row | {"supporting_ids": [["p"]] * len(turns)})
+        support = [["p"]] * len(turns)
+        said = {"set": "s", "em": 1, "searches": 1, "supporting_ids": support}
+        rows.append(prediction(f"q{number}", *turns, **said))
         known = {key: values[number] for key, values in metadata.items()}
         questions.append({"id": f"q{number}", "metadata": known})
     files = {"data/predictions/1.jsonl": rows, "data/questions/test/s.jsonl": questions}
@@ -381,7 +393,7 @@ def test_the_queries_of_a_question_stand_or_fall_together():
 
 def test_a_question_set_called_all_is_refused():
     one = given("new", [("a", 1)])
-    one.rows("data/predictions/1.jsonl")[0]["set"] = "all"
+    one.predictions("1")[0].set = "all"
     with pytest.raises(InputError, match="of new-seed0: a question set is called 'all'"):
         measured(one, GAIN.after, "em")
 
@@ -389,7 +401,9 @@ def test_a_question_set_called_all_is_refused():
 @pytest.mark.parametrize(("threshold", "same"), [(60, 0.0), (80, 1.0)])
 def test_the_sides_of_a_judge_are_those_of_its_threshold(threshold, same):
     files = {
-        "data/candidates/1.jsonl": [{"id": "q", "query": "nothing of this world"}],
+        "data/candidates/1.jsonl": [
+            Candidates(Query("q", "q", 0, SearchRequest("?", (), "nothing of this world")), [])
+        ],
         "data/corpus/passages.jsonl": [{"id": "p", "contents": '"Title"\ntext'}],
         "data/relevance/1.jsonl": [{"id": "q", "scores": {"p": 70}, "sub_answer": None}],
     }

@@ -194,16 +194,15 @@ def test_a_trace_has_a_retriever_span_for_each_search(flywheel):
         for row in read_predictions(
             flywheel / "data/predictions", read_results(flywheel / "metrics", load_params())
         )["2"]
-        if (row["set"], row["id"])
-        == (trace.info.tags["question_set"], trace.info.tags["question_id"])
+        if row.key == (trace.info.tags["question_set"], trace.info.tags["question_id"])
     )
     assessed = {a.name: a.value for a in trace.info.assessments}
-    assert assessed == {"golden_answers": flywheel_files.HOSTILE, "exact_match": bool(row["em"])}
+    assert assessed == {"golden_answers": flywheel_files.HOSTILE, "exact_match": bool(row.em)}
     spans = [span for span in trace.data.spans if span.span_type == "RETRIEVER"]
-    assert len(spans) == row["searches"]
+    assert len(spans) == row.searches
     first = spans[0].outputs[0]
     assert set(first) == {"page_content", "metadata", "id"}
-    assert first["id"] == row["turns"][0]["passages"][0]["id"]
+    assert first["id"] == row.turns[0].passages[0].id
     assert flywheel_files.HOSTILE in first["page_content"]
 
 

@@ -16,9 +16,7 @@ Predictions = dict[str, list[Trajectory]]  # pair name -> trajectories of all qu
 
 def read_predictions(folder: Path, results: Results) -> Predictions:
     """The trajectories of every pair. InputError names the first file that is missing."""
-    return {
-        p.name: read_file(folder / f"{p.name}.jsonl") for p in results.pairs
-    }
+    return {p.name: read_file(folder / f"{p.name}.jsonl") for p in results.pairs}
 
 
 def shown_passages(path: Path, rows: Iterable[Trajectory]) -> dict[str, Passage]:

@@ -147,15 +147,14 @@ def _predicted(one: Finished, name: str) -> dict[tuple[str, str], dict[str, floa
 
     InputError for a question set whose name stands for all sets in the tables.
     """
-    path = f"data/predictions/{name}.jsonl"
     found = {
         row.key: {measure: float(getattr(row, measure)) for measure in MEASURES}
-        for row in one.rows(path)
+        for row in one.predictions(name)
     }
     if any(question_set == ALL for question_set, _ in found):
         raise InputError(
-            f"{path} of {one.experiment.name}: a question set is called '{ALL}', which stands for "
-            "all sets in the tables; give it another name"
+            f"data/predictions/{name}.jsonl of {one.experiment.name}: a question set is called "
+            f"'{ALL}', which stands for all sets in the tables; give it another name"
         )
     return found
 

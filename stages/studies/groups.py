@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean, median
 
+from stages.common.trajectories import Trajectory
 from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import SHOWN, ambiguous_texts, asked, hit
 from stages.reporting.predictions import unordered_sets
@@ -95,7 +96,7 @@ def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[Group, list[Q
     return found
 
 
-def _hits(row: dict, ambiguous: set[str]) -> dict[str, list[float]]:
+def _hits(row: Trajectory, ambiguous: set[str]) -> dict[str, list[float]]:
     """Kind of query -> whether each hop's query of that kind found its passage."""
     hits: dict[str, list[float]] = {kind: [] for kind in KINDS}
     for text, ranked, gold in asked(row):
@@ -103,7 +104,7 @@ def _hits(row: dict, ambiguous: set[str]) -> dict[str, list[float]]:
     return hits
 
 
-def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], dict]:
+def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], Trajectory]:
     one = seed[side.variant]
     name = one.pair(side.agent, side.retriever)
     return {row.key: row for row in one.predictions(name)}

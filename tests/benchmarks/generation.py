@@ -18,8 +18,9 @@ from pathlib import Path
 import qwen_world
 
 from stages import candidates, params, trajectories
-from stages.common.candidates import find_passages
-from stages.common.records import read_jsonl, read_questions, write_json
+from stages.common.candidates import find_passages, read_candidates
+from stages.common.records import read_questions, write_json
+from stages.common.trajectories import Trajectory, read_trajectories
 from stages.engines.loading import load_agent
 from stages.gac.rollouts import Start, finish
 from stages.retrieval.searcher import load_searcher
@@ -60,7 +61,7 @@ def main() -> None:
         "machine": MACHINE,
         "model": "Qwen2 of 2 layers, width 128, float32",
         "start_seconds": starts,
-        "trajectories": _agreement(told) | {"right": sum(row["em"] for row in told["vllm"])},
+        "trajectories": _agreement(told) | {"right": sum(each.em for each in told["vllm"])},
         "labels": _agreement(labels) | {"correct": sum(labels["vllm"])},
         "samples": _agreement(samples),
         "tokens_a_second": _speed(engines, told["vllm"]),
@@ -90,13 +91,13 @@ def _play(given: params.Params, engine) -> list[dict]:
 
 def _labels(given: params.Params, engine) -> list[int]:
     """GAC of every candidate of some queries."""
-    rows = read_jsonl("candidates.jsonl")[:QUERIES]
-    passages = find_passages("data/passages.jsonl", rows)
-    by_id = {row["id"]: row for row in read_jsonl("trajectories.jsonl")}
+    queries = read_candidates("candidates.jsonl")[:QUERIES]
+    passages = find_passages("data/passages.jsonl", queries)
+    by_id = {each.id: each for each in read_trajectories("trajectories.jsonl")}
     starts = [
-        Start(by_id[row["question_id"]], row["turn"], passages[identifier])
-        for row in rows
-        for identifier in ranked_ids(row)
+        Start(by_id[each.query.question_id], each.query.turn, passages[identifier])
+        for each in queries
+        for identifier in each.ids
     ]
     return [row["em"] for row in finish(starts, engine, *_tools(given), lambda count: None)]
 
@@ -114,15 +115,15 @@ def _agreement(results: dict[str, list]) -> dict:
     return {"compared": len(pairs), "identical": same, "identical_share": same / len(pairs)}
 
 
-def _speed(engines: dict, told: list[dict]) -> dict:
+def _speed(engines: dict, told: list[Trajectory]) -> dict:
     """New tokens a second on the prompts of all turns, in turns; the ratio of each round."""
     tokenizer = engines["vllm"].tokenizer
     prompts = []
-    for row in told:
-        text = f"Question: {row['question']}\n"
-        for turn in row["turns"]:
+    for each in told:
+        text = f"Question: {each.question}\n"
+        for turn in each.turns:
             prompts.append(tokenizer.encode(text))
-            text += turn["text"] + turn["information"]
+            text += turn.text + turn.information
     rounds: dict[str, list[float]] = {name: [] for name in engines}
     for number in range(ROUNDS + 1):  # the first warms up
         for name, engine in engines.items():
