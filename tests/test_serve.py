@@ -9,25 +9,23 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import httpx
 import load_server
 import pytest
-import retrieval_world as world
+import serving_world
 from load_clients import HOLDING, Client, head
+from serving_world import REPO, searcher_of, served
 
-from stages import index, serve
+from stages import serve
 from stages.errors import InputError
 from stages.params import Compute
-from stages.records import read_jsonl, write_jsonl
-from stages.retrieval.folder import Asking
+from stages.records import read_jsonl
 from stages.retrieval.searcher import SearchRequest, load_searcher
-from stages.serving import app, batching, client, limits
+from stages.serving import batching, client, limits
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
 
-REPO = Path(__file__).parents[1]
 ASKED = [
     SearchRequest("Where was the director born?", ("who directed it",), "where was N3man born"),
     SearchRequest(None, (), "Where was the director born? [SEP] where was N3man born"),
@@ -37,39 +35,7 @@ ASKED = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A corpus whose lines say more than a passage needs, a retriever, and both kinds of index."""
-    path = tmp_path_factory.mktemp("serve")
-    world.write_corpus(path / "passages.jsonl", world.corpus())
-    rows = read_jsonl(path / "passages.jsonl")
-    write_jsonl(path / "passages.jsonl", [row | {"year": 2018} for row in rows])
-    world.tiny_retriever(path / "retriever", Asking("question_query"))
-    shutil.copy(REPO / "params.yaml", path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
-        for name, how in (("dense", ["--retriever", "retriever"]), ("bm25", ["--bm25"])):
-            arguments = ["--passages", "passages.jsonl", "--output", name, "--metrics", "m.json"]
-            index.main([*arguments, *how])
-    return path
-
-
-def searcher_of(place, name="dense"):
-    retriever = place / "retriever" if name == "dense" else None
-    return load_searcher(place / name, place / "passages.jsonl", retriever, Compute(threads=1))
-
-
-@contextmanager
-def served(searcher, listener=None, top_k=3):
-    """The address of a server in a thread of this process."""
-    listener = listener or serve.bound("127.0.0.1", 0)
-    server = app.server_of(searcher, top_k)
-    listener.listen(2048)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    return serving_world.write(tmp_path_factory.mktemp("serve"))
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ TEXT = 100_000  # characters of a query with its question and its history
 HISTORY = 1000  # earlier queries
 BODY = 4 * 2**20  # bytes
 BODIES = 64 * 2**20  # bytes of all bodies together, from their first byte to their answer
+EARLY = 2**16  # bytes of further requests on a connection whose first is being answered
 CONNECTIONS = 4096  # at a time; further ones get 503
 
 # Seconds:
