@@ -60,6 +60,8 @@ def main(argv: list[str] | None = None) -> None:
     address = f"{ANNOUNCED}{host}:{listener.getsockname()[1]}"
     print(f"serving {len(searcher.passages)} passages{address}", flush=True)
     print(reads(searcher), flush=True)
+    if len(names) > 1:
+        print(f"It answers to {', '.join(sorted(names))}, its addresses and localhost.", flush=True)
     # the server ends in order on a signal, then passes it on: here, so that the last line is said
     signal.signal(signal.SIGTERM, _stopped)
     try:
@@ -67,7 +69,8 @@ def main(argv: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     finally:
-        print(f"stopped: nothing is served{address} any more", flush=True)
+        if not args.until_closed:  # else whoever closed it knows, and may be gone
+            print(f"stopped: nothing is served{address} any more", flush=True)
 
 
 def bound(host: str, port: int) -> socket.socket:

@@ -3,7 +3,10 @@
 import asyncio
 import json
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -347,6 +350,43 @@ def test_the_command_serves_until_it_is_closed(place, monkeypatch):
             serve.bound("127.0.0.1", port)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM, None])
+def test_the_command_says_what_it_reads_and_when_it_stops(place, name, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    words = ["--index", "bm25", "--passages", "passages.jsonl", "--port", "0"]
+    words += [] if name else ["--until-closed"]
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "stages.serve", *words]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as server:
+        first = server.stdout.readline()
+        address = first.strip().rpartition(" on ")[2]
+        assert server.stdout.readline() == "The retriever reads queries as they are sent.\n"
+        assert ask(address, queries=["who"]).status_code == 200
+        server.send_signal(name) if name else server.stdin.close()
+        last = f"stopped: nothing is served on {address} any more\n" if name else ""
+        assert server.stdout.read() == last
+        assert server.stderr.read() == ""
+    assert server.returncode == (128 + name if name else 0)
+
+
+def test_help_says_what_a_retriever_reads(capsys):
+    with pytest.raises(SystemExit):
+        serve.main(["--help"])
+    said = capsys.readouterr().out
+    assert "`question [SEP] query`" in said and "`questions`" in said and "--allow-host" in said
+
+
+def test_questions_and_joined_queries_find_the_same(address):
+    """The two ways in which a client can ask a retriever that reads more than the query."""
+    joined = ask(address, queries=["Who? [SEP] where was N3man born"], return_scores=True).json()
+    apart = ask(
+        address, queries=["where was N3man born"], questions=["Who?"], return_scores=True
+    ).json()
+    assert joined == apart != ask(address, queries=["where was N3man born"]).json()
+    assert "`question [SEP] query`" in httpx.get(address).text
 
 
 def test_a_server_that_cannot_start_is_named(place, monkeypatch, capfd):

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 import httpx
 import jsonschema
@@ -344,6 +344,27 @@ def test_whatever_request_is_sent_the_answer_is_no_server_error(
     data = "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
     status, _ = sent(address, data)
     assert 100 <= status < 500
+
+
+WHOLE = asked("localhost", "Content-Type: application/json\r\nConnection: close\r\n")
+CHANGED = st.builds(
+    lambda first, size, other: WHOLE[:first] + other + WHOLE[first + size :],
+    st.integers(0, len(WHOLE)),
+    st.integers(0, 20),
+    st.binary(max_size=20),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(data=st.binary(max_size=300) | CHANGED)
+def test_whatever_bytes_are_sent_the_answer_is_no_server_error(address, data):
+    """A client that stops in the middle of a request gets nothing while it might go on."""
+    host, port = address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=0.2) as connection:
+        connection.sendall(data)
+        with suppress(TimeoutError, ConnectionError):
+            answer = connection.recv(2**16)
+            assert not answer or 100 <= int(answer.split()[1]) < 500, answer
 
 
 KINDS = {"/retrieve": Retrieve, "/batch_search": BatchSearch, "/search": Search}

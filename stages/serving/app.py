@@ -32,7 +32,7 @@ from stages.serving.connection import Connection
 from stages.serving.guard import Guard
 from stages.serving.limits import CLOSING, CONNECTIONS
 from stages.serving.refusals import Refused
-from stages.serving.requests import Asked, BatchSearch, Found, Retrieve, Search, parsed
+from stages.serving.requests import Asked, BatchSearch, Hits, Retrieve, Search, parsed
 
 DIGESTS = ("corpus", "retriever")  # of index.json: what tells an index from another
 NAMED = 100  # unknown fields that the log names, at most
@@ -148,7 +148,7 @@ async def _parts(request: Request):
         raise Refused(400, "the client left") from None  # which nobody reads
 
 
-def _found(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[Found]:
+def _found(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[Hits]:
     """For each request, the found lines of the corpus with their scores, best first."""
     found = searcher.places(requests, k)
     lines = {place: json.loads(searcher.passages.line(place)) for row in found for place, _ in row}

@@ -9,7 +9,7 @@ from stages.serving import limits
 from stages.serving.requests import Asked, BatchSearch, Retrieve, Search
 
 SAMPLE = SearchRequest("question", ("earlier query",), "query")
-TEXT = """\
+ABOUT = """\
 A retriever over {passages} passages.
 
 POST /retrieve        {{"queries": ["...", ...], "topk": {top_k}, "return_scores": true}}
@@ -31,7 +31,7 @@ class Detail(BaseModel):
     detail: str
 
 
-class Hit(BaseModel):
+class ScoredDocument(BaseModel):
     """A passage that was found."""
 
     document: dict = Field(description="the corpus's line as it stands")
@@ -41,7 +41,7 @@ class Hit(BaseModel):
 class Result(BaseModel):
     """For each query the passages found, best first: with scores where they were asked for."""
 
-    result: list[list[Hit] | list[dict]]
+    result: list[list[ScoredDocument] | list[dict]]
 
 
 MANY = list[list[dict]] | tuple[list[list[dict]], list[list[float]]]
@@ -83,7 +83,7 @@ def reads(searcher: Searcher) -> str:
 
 def text(searcher: Searcher, top_k: int) -> str:
     """What is served and how to ask, as plain text."""
-    return TEXT.format(
+    return ABOUT.format(
         passages=len(searcher.passages),
         top_k=top_k,
         reads=reads(searcher),

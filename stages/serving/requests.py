@@ -22,7 +22,7 @@ from stages.retrieval.searcher import SearchRequest
 from stages.serving.limits import HISTORY, PASSAGES, QUERIES, TEXT, TOP_K
 from stages.serving.refusals import Refused
 
-Found = list[tuple[dict, float]]  # documents with their scores, best first
+Hits = list[tuple[dict, float]]  # documents with their scores, best first
 Text = Annotated[str, Field(max_length=TEXT)]
 Texts = Annotated[list[Text], Field(max_length=QUERIES, fail_fast=True)]
 Questions = Annotated[list[Text | None], Field(max_length=QUERIES, fail_fast=True)]
@@ -58,7 +58,7 @@ class Asked(BaseModel):
         """How many passages a query; 0 or None: the server's own number."""
         raise NotImplementedError
 
-    def answer(self, found: list[Found]) -> object:
+    def answer(self, found: list[Hits]) -> object:
         """The answer's JSON, of what was found for each query."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class Retrieve(Asked):
     def count(self) -> int | None:
         return self.topk
 
-    def answer(self, found: list[Found]) -> dict:
+    def answer(self, found: list[Hits]) -> dict:
         if self.return_scores:
             return {"result": [[_scored(*hit) for hit in row] for row in found]}
         return {"result": [_documents(row) for row in found]}
@@ -113,7 +113,7 @@ class BatchSearch(Asked):
     def count(self) -> int | None:
         return self.top_n
 
-    def answer(self, found: list[Found]) -> list:
+    def answer(self, found: list[Hits]) -> list:
         documents = [_documents(row) for row in found]
         return [documents, [_scores(row) for row in found]] if self.return_score else documents
 
@@ -131,7 +131,7 @@ class Search(Asked):
     def count(self) -> int | None:
         return self.top_n
 
-    def answer(self, found: list[Found]) -> list:
+    def answer(self, found: list[Hits]) -> list:
         [row] = found
         return [_documents(row), _scores(row)] if self.return_score else _documents(row)
 
@@ -151,9 +151,9 @@ def _scored(document: dict, score: float) -> dict:
     return {"document": document, "score": score}
 
 
-def _documents(row: Found) -> list[dict]:
+def _documents(row: Hits) -> list[dict]:
     return [document for document, _ in row]
 
 
-def _scores(row: Found) -> list[float]:
+def _scores(row: Hits) -> list[float]:
     return [score for _, score in row]
