@@ -264,6 +264,7 @@ def test_too_many_waiting_queries_are_sent_away(place, monkeypatch):
         first = pool.submit(ask, address, queries=["q", "r", "s"])
         assert searches.wait(60)
         answer = ask(address, queries=["q"])
+        assert ask(address, queries=[]).json() == {"result": []}
         finish.set()
         assert answer.status_code == 503 and "try again" in answer.json()["detail"]
         assert first.result().status_code == 200

@@ -14,14 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from stages.retrieval.searcher import SearchRequest
+from stages.serving.limits import PASSAGES
 
 BATCH = 256  # queries of a search
-WAITING = 65_536  # queries that wait, above which further clients are sent away
+WAITING = 4 * PASSAGES  # that clients wait for, above which further ones are sent away
 LINGER = 0.002  # seconds to wait for others, where the last search served several clients
 
 
 class Busy(Exception):
-    """Too many queries wait already."""
+    """Too much is waited for already."""
 
 
 class Gone(Exception):
@@ -41,7 +42,7 @@ class Batcher:
     def __init__(self, search: Callable[[list[SearchRequest], int], list]):
         self._search = search
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._queries = 0  # of clients that wait
+        self._awaited = 0  # passages
         self._thread = ThreadPoolExecutor(1)
 
     async def search(
@@ -49,12 +50,13 @@ class Batcher:
     ) -> list:
         """What the search gives for `requests`.
 
-        Busy if WAITING queries wait already; how many this client asks makes no difference. Gone if
-        `gone()` says so between two parts.
+        Busy if others wait for WAITING passages already; how many this client asks makes no
+        difference. Gone if `gone()` says so between two parts.
         """
-        if self._queries >= WAITING:
+        if requests and self._awaited >= WAITING:
             raise Busy
-        self._queries += len(requests)
+        awaited = len(requests) * top_k
+        self._awaited += awaited
         try:
             found = []
             for start in range(0, len(requests), BATCH):
@@ -65,7 +67,7 @@ class Batcher:
                 self._queue.put_nowait(_Waiting(part, top_k, answer))
                 found += await answer
         finally:
-            self._queries -= len(requests)
+            self._awaited -= awaited
         return found
 
     async def run(self) -> None:
