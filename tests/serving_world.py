@@ -7,12 +7,13 @@ from pathlib import Path
 
 import retrieval_world as world
 
-from stages import index, serve
+from stages import index
+from stages.common.records import read_jsonl, write_jsonl
+from stages.encoders.folder import Asking
 from stages.params import Compute
-from stages.records import read_jsonl, write_jsonl
-from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import load_searcher
 from stages.serving import app
+from stages.tools import serve
 
 REPO = Path(__file__).parents[1]
 

@@ -20,14 +20,14 @@ import serving_world
 from load_clients import HOLDING, Client, head
 from serving_world import REPO, searcher_of, served
 
-from stages import serve
-from stages.errors import InputError
+from stages.common.records import read_jsonl
 from stages.params import Compute
-from stages.records import read_jsonl
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.serving import batching, client, limits
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
+from stages.tools import serve
 
 ASKED = [
     SearchRequest("Where was the director born?", ("who directed it",), "where was N3man born"),
@@ -360,7 +360,7 @@ def test_the_command_says_what_it_reads_and_when_it_stops(place, name, monkeypat
     words = ["--index", "bm25", "--passages", "passages.jsonl", "--port", "0"]
     words += [] if name else ["--until-closed"]
     pipe = subprocess.PIPE
-    command = [sys.executable, "-m", "stages.serve", *words]
+    command = [sys.executable, "-m", "stages.tools.serve", *words]
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as server:
         first = server.stdout.readline()
         address = first.strip().rpartition(" on ")[2]

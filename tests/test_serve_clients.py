@@ -17,7 +17,7 @@ import serving_world
 from load_clients import Client
 from serving_world import REPO, searcher_of, served
 
-from stages.records import read_jsonl
+from stages.common.records import read_jsonl
 from stages.retrieval.searcher import SearchRequest
 from stages.serving import batching, limits
 from stages.serving.process import running_server

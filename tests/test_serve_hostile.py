@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from load_clients import LARGEST, head
 from serving_world import REPO, searcher_of, served
 
-from stages import serve
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.serving import limits
 from stages.serving.bodies import Bodies
 from stages.serving.guard import names_of
 from stages.serving.process import running_server
 from stages.serving.refusals import Refused
 from stages.serving.requests import BatchSearch, Retrieve, Search, parsed
+from stages.tools import serve
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_bodies_that_never_end_share_a_budget(place, monkeypatch):
     monkeypatch.chdir(place)
     monkeypatch.setenv("PYTHONPATH", str(REPO))
     with running_server("dense", "passages.jsonl", "retriever") as address, ExitStack() as stack:
-        [process] = [p for p in psutil.Process().children() if "stages.serve" in p.cmdline()]
+        [process] = [p for p in psutil.Process().children() if "stages.tools.serve" in p.cmdline()]
         queries = [f"who was N{n}man" for n in range(300)]
         assert httpx.post(f"{address}/retrieve", json={"queries": queries}).status_code == 200
         before = resident(process)

@@ -15,9 +15,9 @@ import pytest
 import retrieval_world as world
 
 from stages import index
-from stages.errors import InputError
+from stages.encoders.folder import Asking
 from stages.params import Compute, Params
-from stages.retrieval.folder import Asking
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
@@ -111,7 +111,7 @@ def test_the_stage_asks_the_server_of_the_documented_recipe(place, monkeypatch):
     given |= {"--allow-host": OTHER}
     options = [word for option in given.items() for word in option]
     server = subprocess.Popen(
-        [sys.executable, "-m", "stages.serve", *options], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "stages.tools.serve", *options], stdout=subprocess.PIPE, text=True
     )
     try:
         port = server.stdout.readline().strip().rpartition(":")[2]

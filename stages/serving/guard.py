@@ -15,7 +15,7 @@ from ipaddress import ip_address
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.serving.refusals import Refused
 
 NAME = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?P<port>:[0-9]{0,5})?")
