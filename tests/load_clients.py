@@ -13,7 +13,8 @@ from contextlib import suppress
 Outcome = str
 Kind = Callable[["Client"], Awaitable[Outcome]]
 LONG = 100_000  # characters, the most that a query may have
-LARGE = 5 * 2**20  # bytes, above the largest body
+LARGEST = 4 * 2**20  # bytes of a body
+LARGE = 5 * 2**20
 SLOW = 0.5  # seconds between two bytes
 
 
@@ -63,8 +64,9 @@ class Client:
         return [f"where was N{self.draw.randrange(200)}man born" for _ in range(count)]
 
 
-def head(length: int) -> bytes:
-    return f"POST /retrieve HTTP/1.1\r\nHost: h\r\nContent-Length: {length}\r\n\r\n".encode()
+def head(length: int, host: str = "localhost", more: str = "") -> bytes:
+    lines = f"POST /retrieve HTTP/1.1\r\nHost: {host}\r\n{more}Content-Length: {length}\r\n\r\n"
+    return lines.encode()
 
 
 def encoded(**body) -> bytes:
@@ -87,7 +89,7 @@ async def wrong_types(client: Client) -> Outcome:
 
 
 async def too_much(client: Client) -> Outcome:
-    wrong = ({"queries": ["q"] * 1025}, {"queries": ["q"] * 1000, "topk": 1000})
+    wrong = ({"queries": ["q"] * 16_385}, {"queries": ["q"] * 1000, "topk": 1000})
     return await client.post(json.dumps(client.draw.choice(wrong)).encode())
 
 
@@ -112,11 +114,25 @@ async def large_chunks(client: Client) -> Outcome:
     await client.open()
     chunk = b"10000\r\n" + b"q" * 2**16 + b"\r\n"
     with suppress(ConnectionError):
-        await client.send(b"POST /retrieve HTTP/1.1\r\nHost: h\r\n")
+        await client.send(b"POST /retrieve HTTP/1.1\r\nHost: localhost\r\n")
         await client.send(b"Transfer-Encoding: chunked\r\n\r\n")
         for _ in range(LARGE // 2**16):
             await client.send(chunk)
         await client.send(b"0\r\n\r\n")
+    return await client.status()
+
+
+async def empty_wave(client: Client) -> Outcome:
+    return await client.post(encoded(queries=[], topk=3, return_scores=True))
+
+
+async def from_elsewhere(client: Client) -> Outcome:
+    """What a web page sends: by a name that it has made point here, from its origin, as text."""
+    signs = (("evil.example", ""), ("localhost", "Origin: http://evil.example\r\n"))
+    host, more = client.draw.choice(signs)
+    await client.open()
+    body = encoded(queries=["q"])
+    await client.send(head(len(body), host, f"{more}Content-Type: text/plain\r\n") + body)
     return await client.status()
 
 
@@ -166,6 +182,15 @@ async def unfinished(client: Client) -> Outcome:
     return await _slowly(client, b"", head(1000) + b'{"queries": [')
 
 
+async def all_but_the_end(client: Client) -> Outcome:
+    """Sends the largest body less its last byte."""
+    client.close()
+    await client.open()
+    with suppress(ConnectionError):  # refused before all was sent: the answer is there
+        await client.send(head(LARGEST) + b" " * (LARGEST - 1))
+    return await client.status()
+
+
 async def takes_nothing(client: Client) -> Outcome:
     """Asks for a large answer and does not read it."""
     client.close()
@@ -212,6 +237,8 @@ QUICK: dict[Kind, set[Outcome]] = {
     too_long_text: {"422"},
     large_body: {"413"},
     large_chunks: {"413"},
+    empty_wave: {"200"},
+    from_elsewhere: {"403"},
     not_http: {"400"},
     leaves_in_body: {"left"},
     leaves_in_answer: {"left"},
@@ -221,5 +248,6 @@ HOLDING: dict[Kind, set[Outcome]] = {
     slow_head: {"408", "dropped"},  # a byte sent after the answer may hide it
     slow_body: {"408", "dropped"},
     unfinished: {"408"},
+    all_but_the_end: {"408", "503"},
     takes_nothing: {"dropped"},
 }

@@ -3,35 +3,37 @@
 import asyncio
 import json
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from pathlib import Path
 
 import httpx
 import load_server
 import pytest
-import retrieval_world as world
+import serving_world
 from load_clients import HOLDING, Client, head
+from serving_world import REPO, searcher_of, served
 
-from stages import index
-from stages.common.records import read_jsonl, write_jsonl
+from stages.common.records import read_jsonl
 from stages.common.search import SearchRequest
-from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import load_searcher
-from stages.serving import app, batching, client, limits
+from stages.serving import batching, client, limits
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
 from stages.tools import serve
 
-REPO = Path(__file__).parents[1]
 ASKED = [
-    SearchRequest("Where was the director born?", ("who directed it",), "where was N3man born"),
+    SearchRequest(
+        "Where was the director born?", ("who directed it",), "where was N3man born", "t"
+    ),
     SearchRequest(None, (), "Where was the director born? [SEP] where was N3man born"),
     SearchRequest("Who?", (), 'zoë \u2028 "N4man"\'s studies'),
 ]
@@ -39,39 +41,7 @@ ASKED = [
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    """A corpus whose lines say more than a passage needs, a retriever, and both kinds of index."""
-    path = tmp_path_factory.mktemp("serve")
-    world.write_corpus(path / "passages.jsonl", world.corpus())
-    rows = read_jsonl(path / "passages.jsonl")
-    write_jsonl(path / "passages.jsonl", [row | {"year": 2018} for row in rows])
-    world.tiny_retriever(path / "retriever", QueryFormat("question_query"))
-    shutil.copy(REPO / "params.yaml", path)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(path)
-        for name, how in (("dense", ["--retriever", "retriever"]), ("bm25", ["--bm25"])):
-            arguments = ["--passages", "passages.jsonl", "--output", name, "--metrics", "m.json"]
-            index.main([*arguments, *how])
-    return path
-
-
-def searcher_of(place, name="dense"):
-    retriever = place / "retriever" if name == "dense" else None
-    return load_searcher(place / name, place / "passages.jsonl", retriever, Compute(threads=1))
-
-
-@contextmanager
-def served(searcher, listener=None, top_k=3):
-    """The address of a server in a thread of this process."""
-    listener = listener or serve.bound("127.0.0.1", 0)
-    server = app.server_of(searcher, top_k)
-    listener.listen(2048)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    return serving_world.write(tmp_path_factory.mktemp("serve"))
 
 
 @pytest.fixture(scope="module")
@@ -154,19 +124,21 @@ def test_health_tells_what_is_served(place, name):
         ('{"queries": ["\\ud800"]}', 400, "Invalid JSON"),
         ("[]", 422, "object"),
         ("{}", 422, "queries: Field required"),
-        ({"queries": []}, 422, "queries: .*at least 1"),
         ({"queries": "who"}, 422, "queries: .*valid array"),
         ({"queries": ["who", 3]}, 422, "queries.1: .*valid string"),
-        ({"queries": ["q"] * (app.QUERIES + 1)}, 422, "queries: .*at most 1024"),
-        ({"queries": ["q"], "topk": 0}, 422, "topk: .*greater than or equal to 1"),
-        ({"queries": ["q"], "topk": app.TOP_K + 1}, 422, "topk: .*less than or equal to 1000"),
-        ({"queries": ["q"], "topk": "3"}, 422, "topk: .*valid integer"),
-        ({"queries": ["q"], "topk": True}, 422, "topk: .*valid integer"),
-        ({"queries": ["q"], "return_scores": 1}, 422, "return_scores: .*valid boolean"),
-        ({"queries": ["q"], "top_k": 3}, 422, "top_k: Extra inputs"),
+        ({"queries": ["q"] * (limits.QUERIES + 1)}, 422, "queries: .*at most 16384"),
+        ({"queries": ["q"], "topk": -1}, 422, "topk: .*greater than or equal to 0"),
+        ({"queries": ["q"], "topk": limits.TOP_K + 1}, 422, "topk: .*less than or equal to 1000"),
+        ({"queries": ["q"], "topk": "three"}, 422, "topk: .*valid integer"),
+        ({"queries": ["q"], "topk": 3.5}, 422, "topk: .*valid integer"),
+        ('{"queries": ["q"], "topk": 1e999}', 422, "topk: .*finite"),
+        ({"queries": ["q"], "return_scores": 2}, 422, "return_scores: .*valid boolean"),
+        ({"queries": None}, 422, "queries: .*valid array"),
+        ({"queries": ["q"], "questions": [3] * 10**6}, 422, "questions.0: .*valid string"),
+        ({"queries": ["q"], "questions": ["q"], "histories": [["q"] * 1001]}, 422, "at most 1000"),
         ({"queries": ["q"], "questions": []}, 422, "questions must have as many entries"),
         ({"queries": ["q"], "histories": [[]]}, 422, "histories need questions"),
-        ('{"queries": ["' + "q" * app.BODY + '"]}', 413, "larger than 4194304 bytes"),
+        ('{"queries": ["' + "q" * limits.BODY + '"]}', 413, "larger than 4194304 bytes"),
     ],
 )
 def test_a_bad_request_gets_a_reason(address, body, status, reason):
@@ -280,11 +252,26 @@ def test_a_client_is_told_what_was_refused(address):
 
 
 def test_too_many_waiting_queries_are_sent_away(place, monkeypatch):
+    """Those of others: how many a client asks itself makes no difference."""
     monkeypatch.setattr(batching, "WAITING", 2)
-    with served(searcher_of(place)) as address:
-        answer = ask(address, queries=["q"] * 3)
+    searcher, searches, finish = searcher_of(place), threading.Event(), threading.Event()
+    find = searcher.find
+
+    def waits(texts, k):
+        searches.set()
+        assert finish.wait(60)
+        return find(texts, k)
+
+    searcher.find = waits
+    with served(searcher) as address, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(ask, address, queries=["q", "r", "s"])
+        assert searches.wait(60)
+        answer = ask(address, queries=["q"])
+        assert ask(address, queries=[]).json() == {"result": []}
+        finish.set()
         assert answer.status_code == 503 and "try again" in answer.json()["detail"]
-        assert ask(address, queries=["q"] * 2).status_code == 200
+        assert first.result().status_code == 200
+        assert ask(address, queries=["q"] * 3).status_code == 200
 
 
 def test_a_search_that_fails_does_not_stop_the_server(place):
@@ -367,6 +354,43 @@ def test_the_command_serves_until_it_is_closed(place, monkeypatch):
             serve.bound("127.0.0.1", port)
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM, None])
+def test_the_command_says_what_it_reads_and_when_it_stops(place, name, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    words = ["--index", "bm25", "--passages", "passages.jsonl", "--port", "0"]
+    words += [] if name else ["--until-closed"]
+    pipe = subprocess.PIPE
+    command = [sys.executable, "-m", "stages.tools.serve", *words]
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as server:
+        first = server.stdout.readline()
+        address = first.strip().rpartition(" on ")[2]
+        assert server.stdout.readline() == "The retriever reads queries as they are sent.\n"
+        assert ask(address, queries=["who"]).status_code == 200
+        server.send_signal(name) if name else server.stdin.close()
+        last = f"stopped: nothing is served on {address} any more\n" if name else ""
+        assert server.stdout.read() == last
+        assert server.stderr.read() == ""
+    assert server.returncode == (128 + name if name else 0)
+
+
+def test_help_says_what_a_retriever_reads(capsys):
+    with pytest.raises(SystemExit):
+        serve.main(["--help"])
+    said = capsys.readouterr().out
+    assert "`question [SEP] query`" in said and "`questions`" in said and "--allow-host" in said
+
+
+def test_questions_and_joined_queries_find_the_same(address):
+    """The two ways in which a client can ask a retriever that reads more than the query."""
+    joined = ask(address, queries=["Who? [SEP] where was N3man born"], return_scores=True).json()
+    apart = ask(
+        address, queries=["where was N3man born"], questions=["Who?"], return_scores=True
+    ).json()
+    assert joined == apart != ask(address, queries=["where was N3man born"]).json()
+    assert "`question [SEP] query`" in httpx.get(address).text
 
 
 def test_a_server_that_cannot_start_is_named(place, monkeypatch, capfd):

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,13 +15,26 @@ import pytest
 import retrieval_world as world
 
 from stages import index
+from stages.common.search import SearchRequest
 from stages.encoders.query_format import QueryFormat
 from stages.params import Compute, Params
 from stages.plumbing.errors import InputError
+from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
 from stages.verl_ppo.retriever import retriever_of
 
 REPO = Path(__file__).parents[1]
+OTHER = "first.node"  # another name of this machine, for the tests alone
+
+
+@pytest.fixture(autouse=True)
+def _other_name(monkeypatch):
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket,
+        "getaddrinfo",
+        lambda host, *rest, **more: resolve("127.0.0.1" if host == OTHER else host, *rest, **more),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +85,46 @@ def test_another_index_is_refused(place, name, said):
     path, address = place
     with pytest.raises(InputError, match=f"^{address}: serves {said}"):
         retriever_of(task(path, name, address))
+
+
+def test_a_server_that_is_asked_by_another_name_says_so(place):
+    """As one without --allow-host says to the other nodes of a cluster."""
+    path, address = place
+    named = address.replace("127.0.0.1", OTHER)
+    with pytest.raises(
+        InputError, match=f"refuses to answer .*{OTHER}: start it with --allow-host"
+    ):
+        retriever_of(task(path, "0", named))
+
+
+def test_the_stage_asks_the_server_of_the_documented_recipe(place, monkeypatch):
+    """docs/scale.md: the server is started with --host and --allow-host, by its other name."""
+    path, _ = place
+    monkeypatch.chdir(path)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    recipe = (REPO / "docs/scale.md").read_text()
+    [command] = re.findall(r"^python -m stages\.serve .*(?:\n  .*)*", recipe, re.MULTILINE)
+    words = command.replace("\\\n", " ").partition("#")[0].split()[3:]
+    given = dict(zip(words[::2], words[1::2], strict=True))
+    assert f"compute.retriever_url=http://{given['--allow-host']}:{given['--port']}" in recipe
+    given |= {"--index": "0", "--passages": "passages.jsonl", "--retriever": "r0", "--port": "0"}
+    given |= {"--allow-host": OTHER}
+    options = [word for option in given.items() for word in option]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "stages.tools.serve", *options], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        port = server.stdout.readline().strip().rpartition(":")[2]
+        address = f"http://{OTHER}:{port}"
+        with retriever_of(task(path, "0", address)) as taken:
+            requests = [SearchRequest("Who?", (), "where was N3man born")]
+            assert HttpSearcher(taken).search(requests, 3)[0]
+        with pytest.raises(InputError, match="serves an index of retriever"):
+            retriever_of(task(path, "1", address))
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=60)[0]
+    assert "stopped" in said and server.returncode == 128 + signal.SIGTERM
 
 
 def test_another_server_is_named(place):

@@ -30,11 +30,14 @@ class Searcher:
         passages: PassageFile,
         text: Callable[[SearchRequest], str],
         find: Callable[[list[str], int], Found],
+        about: dict | None = None,
     ):
-        """`text` makes a request's text; `find` gives the best positions for distinct texts."""
+        """`text` makes a request's text; `find` gives the best positions for distinct texts;
+        `about` is what the index's index.json says."""
         self.passages = passages
         self.text = text
         self.find = find
+        self.about = about or {}
 
     def search(self, requests: list[SearchRequest], top_k: int) -> list[list[Hit]]:
         """The `top_k` best passages of each request, best first; equal texts are searched once.
@@ -72,7 +75,8 @@ def load_searcher(
     if about["type"] == "bm25":
         from stages.retrieval.bm25 import Bm25Index
 
-        return Searcher(passages, lambda request: request.query, Bm25Index.load(folder).search)
+        find = Bm25Index.load(folder).search
+        return Searcher(passages, lambda request: request.query, find, about)
     if retriever_folder is None:
         raise InputError(f"{folder}: a dense index needs the retriever that built it")
     if about["retriever"] != digest(retriever_folder):
@@ -113,6 +117,7 @@ def _dense(
         passages,
         retriever.query_format.text,
         lambda texts, k: index.search(retriever.encode_queries(texts), k),
+        about,
     )
 
 

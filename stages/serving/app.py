@@ -1,90 +1,51 @@
-"""The retriever server's application: Search-R1's protocol, and a field more.
+"""The retriever server's application: Search-R1's protocol, and FlashRAG's.
 
 `POST /retrieve` takes `{"queries": [text, ...], "topk": 3, "return_scores": true}` and answers
 `{"result": [[{"document": {...}, "score": 0.9}, ...], ...]}`, the bare documents where scores were
 not asked for; a document is the corpus's line as it stands. A query is what the retriever reads. A
 client that also sends `questions` (and `histories`: earlier queries), one for each query, lets the
-retriever's folder say how to join them. A bad request gets 4xx and one line in `detail`.
+retriever's folder say how to join them. `POST /batch_search` and `POST /search` are what FlashRAG's
+remote retriever asks: `{"query": [text, ...], "top_n": 3, "return_score": false}`, one text for
+`/search`, answered by the documents, and by `[documents, scores]` where scores were asked for.
+
+A bad request gets 4xx and one line in `detail`. `GET /` says so in plain text, `GET /openapi.json`
+for programs, `GET /health` says what is served.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 
 import uvicorn
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    model_validator,
-)
+from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.requests import ClientDisconnect
 
-from stages.common.records import read_json
 from stages.common.search import SearchRequest
 from stages.retrieval.searcher import Searcher
-from stages.serving.batching import Batcher, Busy
+from stages.serving import description
+from stages.serving.batching import Batcher, Busy, Gone
+from stages.serving.bodies import BUSY, Bodies
 from stages.serving.connection import Connection
-from stages.serving.limits import BODY, CLOSING, CONNECTIONS, PASSAGES, QUERIES, TEXT, TOP_K
+from stages.serving.guard import Guard
+from stages.serving.limits import CLOSING, CONNECTIONS
+from stages.serving.refusals import Refused
+from stages.serving.requests import Asked, BatchSearch, Hits, Retrieve, Search, parsed
+
+DIGESTS = ("corpus", "retriever")  # of index.json: what tells an index from another
+NAMED = 100  # unknown fields that the log names, at most
+LOG = logging.getLogger("uvicorn.error")
 
 
-class Retrieve(BaseModel):
-    """The body of a request; other fields, and values of other types, are refused."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    queries: list[str] = Field(min_length=1, max_length=QUERIES)
-    topk: int | None = Field(None, ge=1, le=TOP_K)
-    return_scores: bool = False
-    questions: list[str | None] | None = None
-    histories: list[list[str]] | None = None
-
-    @model_validator(mode="after")
-    def _one_for_each_query(self) -> Retrieve:
-        for name in ("questions", "histories"):
-            values = getattr(self, name)
-            if values is not None and len(values) != len(self.queries):
-                raise ValueError(f"{name} must have as many entries as queries")
-        if self.histories is not None and self.questions is None:
-            raise ValueError("histories need questions")
-        return self
-
-    @model_validator(mode="after")
-    def _within_limits(self, info: ValidationInfo) -> Retrieve:
-        self.topk = self.topk or info.context["topk"]
-        if len(self.queries) * self.topk > PASSAGES:
-            raise ValueError(f"queries times topk may be {PASSAGES} at most")
-        for request in self.requests():
-            texts = (request.question or "", request.query, *request.history)
-            if sum(map(len, texts)) > TEXT:
-                raise ValueError(f"a query, with what goes with it, has over {TEXT} characters")
-        return self
-
-    def requests(self) -> list[SearchRequest]:
-        """The queries with what goes with them."""
-        nothing = [None] * len(self.queries)
-        rows = zip(self.questions or nothing, self.histories or nothing, self.queries)
-        return [SearchRequest(question, tuple(history or ()), q) for question, history, q in rows]
-
-
-class Refused(Exception):
-    """A request that is not served: status and reason."""
-
-    def __init__(self, status: int, reason: str):
-        self.status, self.reason = status, " ".join(reason.split())
-
-
-def server_of(searcher: Searcher, top_k: int) -> uvicorn.Server:
+def server_of(
+    searcher: Searcher, top_k: int, names: frozenset[str] = frozenset()
+) -> uvicorn.Server:
     """A server of the application, to be run; see `limits` for what it bears."""
     config = uvicorn.Config(
-        application(searcher, top_k),
+        application(searcher, top_k, names),
         http=Connection,
         ws="none",
         limit_concurrency=CONNECTIONS,
@@ -94,10 +55,15 @@ def server_of(searcher: Searcher, top_k: int) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-def application(searcher: Searcher, top_k: int) -> FastAPI:
-    """The server's application; `top_k` is what a client gets that does not say how many."""
-    batcher = Batcher(lambda requests, k: _documents(searcher, requests, k))
-    digests = _digests(searcher)  # now: the folder may be built anew under a server that runs
+def application(searcher: Searcher, top_k: int, names: frozenset[str] = frozenset()) -> FastAPI:
+    """The server's application.
+
+    `top_k` is what a client gets that does not say how many; `names` are those that the server
+    answers to, beside the loopback address's (`guard.names_of`).
+    """
+    batcher = Batcher(lambda requests, k: _found(searcher, requests, k))
+    bodies, unknown = Bodies(), Unknown()
+    digests = {name: searcher.about[name] for name in DIGESTS if name in searcher.about}
 
     @asynccontextmanager
     async def lifespan(app: FastAPI):
@@ -107,66 +73,84 @@ def application(searcher: Searcher, top_k: int) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await searches
 
-    app = FastAPI(title="Retriever", lifespan=lifespan, docs_url=None, redoc_url=None)
+    # FastAPI's own pages load their scripts from elsewhere
+    app = FastAPI(
+        title="Retriever",
+        description=description.text(searcher, top_k),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        responses=description.REFUSALS,
+    )
+    app.add_middleware(Guard, names=names)
 
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
-        return JSONResponse({"detail": error.reason}, error.status)
+        return error.answer()
+
+    @app.get("/", response_class=PlainTextResponse)
+    async def about() -> str:
+        return description.text(searcher, top_k)
 
     @app.get("/health")
     async def health() -> dict:
         return {"status": "ok", "passages": len(searcher.passages)} | digests
 
-    schema = {"content": {"application/json": {"schema": Retrieve.model_json_schema()}}}
+    async def answer(request: Request, kind: type[Asked]) -> JSONResponse:
+        async with bodies.read(_parts(request)) as body:
+            asked = parsed(kind, body, top_k)
+            unknown.log(asked)
+            try:
+                found = await batcher.search(
+                    asked.requests(), asked.count() or top_k, request.is_disconnected
+                )
+            except Busy:
+                raise Refused(503, BUSY) from None
+            except Gone:
+                raise Refused(400, "the client left") from None  # which nobody reads
+            return JSONResponse(asked.answer(found))
 
-    @app.post("/retrieve", openapi_extra={"requestBody": schema})
+    @app.post("/retrieve", **description.of(Retrieve))
     async def retrieve(request: Request) -> JSONResponse:
-        asked = parsed(await _body(request), top_k)
-        try:
-            found = await batcher.search(asked.requests(), asked.topk)
-        except Busy:
-            raise Refused(503, "too many queries wait: try again later") from None
-        if not asked.return_scores:
-            found = [[hit["document"] for hit in row] for row in found]
-        return JSONResponse({"result": found})
+        return await answer(request, Retrieve)
+
+    @app.post("/batch_search", **description.of(BatchSearch))
+    async def batch_search(request: Request) -> JSONResponse:
+        return await answer(request, BatchSearch)
+
+    @app.post("/search", **description.of(Search))
+    async def search(request: Request) -> JSONResponse:
+        return await answer(request, Search)
 
     return app
 
 
-def parsed(body: bytes, top_k: int) -> Retrieve:
-    """The request in `body`, its topk `top_k` if it has none. Refused says what is wrong."""
-    try:
-        return Retrieve.model_validate_json(body, context={"topk": top_k})
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        status = 400 if first["type"] == "json_invalid" else 422
-        raise Refused(status, f"{where}: {first['msg']}" if where else first["msg"]) from None
+class Unknown:
+    """Names each field that is ignored once in the log."""
+
+    def __init__(self):
+        self._named: set[str] = set()
+
+    def log(self, asked: Asked) -> None:
+        """Forget the fields of `asked` that its form does not have, naming new ones."""
+        for name in list(asked.model_extra)[:NAMED]:
+            shown = ascii(name[:40])
+            if shown not in self._named and len(self._named) < NAMED:
+                self._named.add(shown)
+                LOG.warning("a client sends the field %s, which is ignored", shown)
+        asked.model_extra.clear()
 
 
-def _digests(searcher: Searcher) -> dict:
-    """What tells the index from another: digests of its corpus and, if it is dense, its retriever.
-
-    They stand in index.json, beside the line starts that the searcher has open.
-    """
-    about = read_json(Path(searcher.passages.starts.filename).with_name("index.json"))
-    return {name: about[name] for name in ("corpus", "retriever") if name in about}
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
+async def _parts(request: Request):
     try:
         async for part in request.stream():
-            body += part
-            if len(body) > BODY:
-                raise Refused(413, f"the body is larger than {BODY} bytes")
+            yield part
     except ClientDisconnect:
         raise Refused(400, "the client left") from None  # which nobody reads
-    return bytes(body)
 
 
-def _documents(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[list[dict]]:
+def _found(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[Hits]:
     """For each request, the found lines of the corpus with their scores, best first."""
     found = searcher.places(requests, k)
     lines = {place: json.loads(searcher.passages.line(place)) for row in found for place, _ in row}
-    return [[{"document": lines[place], "score": score} for place, score in row] for row in found]
+    return [[(lines[place], score) for place, score in row] for row in found]

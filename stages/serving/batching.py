@@ -1,26 +1,32 @@
 """Searches of many clients joined: what comes while one search runs makes the next one.
 
 A client alone waits for nothing but its own search. Under load a search of many queries costs
-little more than a search of one: the vectors are read once for all of them.
+little more than a search of one: the vectors are read once for all of them. A client that asks more
+than one search takes is answered in parts, between which others have their turn.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from stages.common.search import SearchRequest
+from stages.serving.limits import PASSAGES
 
-BATCH = 256  # queries of a search, but for one client that asks more
-WAITING = 4096  # queries that may wait
+BATCH = 256  # queries of a search
+WAITING = 4 * PASSAGES  # that clients wait for, above which further ones are sent away
 LINGER = 0.002  # seconds to wait for others, where the last search served several clients
 
 
 class Busy(Exception):
-    """Too many queries wait already."""
+    """Too much is waited for already."""
+
+
+class Gone(Exception):
+    """The client has left before it was answered."""
 
 
 @dataclass
@@ -36,17 +42,33 @@ class Batcher:
     def __init__(self, search: Callable[[list[SearchRequest], int], list]):
         self._search = search
         self._queue: asyncio.Queue[_Waiting] = asyncio.Queue()
-        self._queries = 0  # that wait
+        self._awaited = 0  # passages
         self._thread = ThreadPoolExecutor(1)
 
-    async def search(self, requests: list[SearchRequest], top_k: int) -> list:
-        """What the search gives for `requests`. Busy if WAITING queries wait already."""
-        if self._queries + len(requests) > WAITING:
+    async def search(
+        self, requests: list[SearchRequest], top_k: int, gone: Callable[[], Awaitable[bool]]
+    ) -> list:
+        """What the search gives for `requests`.
+
+        Busy if others wait for WAITING passages already; how many this client asks makes no
+        difference. Gone if `gone()` says so between two parts.
+        """
+        if requests and self._awaited >= WAITING:
             raise Busy
-        found = asyncio.get_running_loop().create_future()
-        self._queries += len(requests)
-        self._queue.put_nowait(_Waiting(requests, top_k, found))
-        return await found
+        awaited = len(requests) * top_k
+        self._awaited += awaited
+        try:
+            found = []
+            for start in range(0, len(requests), BATCH):
+                if start and await gone():
+                    raise Gone
+                answer = asyncio.get_running_loop().create_future()
+                part = requests[start : start + BATCH]
+                self._queue.put_nowait(_Waiting(part, top_k, answer))
+                found += await answer
+        finally:
+            self._awaited -= awaited
+        return found
 
     async def run(self) -> None:
         """Search for whoever waits, until cancelled."""
@@ -67,7 +89,6 @@ class Batcher:
         while count < BATCH and not self._queue.empty():
             together.append(self._queue.get_nowait())
             count += len(together[-1].requests)
-        self._queries -= count
         return together
 
     async def _serve(self, group: list[_Waiting], top_k: int) -> None:

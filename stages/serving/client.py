@@ -116,6 +116,7 @@ def _body(requests: list[SearchRequest], top_k: int) -> dict:
         "return_scores": True,
         "questions": [request.question for request in requests],
         "histories": [list(request.history) for request in requests],
+        "thoughts": [request.thought for request in requests],
     }
 
 

@@ -1,8 +1,11 @@
 """A connection that a slow client cannot hold for ever.
 
-uvicorn closes idle connections, but waits without end for the rest of a request, and for an answer
-to be taken. Here a request must arrive within `limits.REQUEST` seconds, else the client gets 408;
-an answer that is not taken within `limits.ANSWER` seconds is dropped with its connection.
+uvicorn closes idle connections, but has no deadline for the rest of a request that has begun, nor
+for an answer to be taken, and reads on while a client that sends the next request is still waiting
+for an answer. So its class, which is not meant for it, is extended here until uvicorn can do this
+itself: a request must arrive within `limits.REQUEST` seconds, else the client gets 408; an answer
+that is not taken within `limits.ANSWER` seconds is dropped with its connection, and so is a client
+that sends more than `limits.EARLY` bytes of further requests before it is answered.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ LATE = {"detail": "the request did not arrive in time"}
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection with two deadlines."""
+    """uvicorn's connection with two deadlines, and a bound of what comes early."""
 
     _request: asyncio.TimerHandle | None = None
     _answer: asyncio.TimerHandle | None = None
@@ -33,6 +36,12 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
         self._request = _cancelled(self._request)
         self._answer = _cancelled(self._answer)
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        answering = self.conn.their_state in (h11.DONE, h11.MUST_CLOSE)
+        if answering and len(self.conn.trailing_data[0]) > limits.EARLY:
+            self.transport.abort()
 
     def handle_events(self) -> None:
         """Called whenever something has arrived, or the next request's turn has come."""

@@ -1,10 +1,13 @@
-"""What one client may ask of the retriever server, so that none can exhaust it."""
+"""What clients may ask of the retriever server, so that none can exhaust it."""
 
-QUERIES = 1024  # of a request, at most
+QUERIES = 16_384  # of a request, at most: a wave of a training loop
 TOP_K = 1000
 PASSAGES = 65_536  # of an answer: queries times topk
 TEXT = 100_000  # characters of a query with its question and its history
+HISTORY = 1000  # earlier queries
 BODY = 4 * 2**20  # bytes
+BODIES = 64 * 2**20  # bytes of all bodies together, from their first byte to their answer
+EARLY = 2**16  # bytes of further requests on a connection whose first is being answered
 CONNECTIONS = 4096  # at a time; further ones get 503
 
 # Seconds:

@@ -5,13 +5,14 @@
 
 It loads in seconds, since vectors and passages stay on disk, and listens on this machine only,
 unless told otherwise: it has no password. See stages/serving/app.py for requests and answers,
-stages/serving/limits.py for what a client may ask, and `compute` in params.yaml for devices and
-threads.
+stages/serving/limits.py for what a client may ask, stages/serving/guard.py for who may, and
+`compute` in params.yaml for devices and threads.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import socket
 import sys
 import threading
@@ -20,6 +21,18 @@ from stages.params import load_params
 from stages.plumbing.errors import InputError, run
 from stages.serving.limits import TOP_K
 
+HELP = """\
+What a retriever reads: R_0 and BM25 read the query alone. R_k (k >= 1) was trained on
+`question [SEP] query`, and answers a query alone worse. So a client either sends queries that are
+already joined so, or, to /retrieve, the original question of each query in the field `questions`,
+a list as long as `queries`; the server then joins them. It says at its start what its retriever
+reads, and at / in plain text; /openapi.json has all fields and limits.
+
+Other machines: --host 0.0.0.0 lets them in, and --allow-host NAME says by which name they ask
+(http://NAME:PORT), unless it is this machine's own name or address. Other names, and pages that a
+browser has open, are refused: a page must not read the corpus through its reader's machine.
+"""
+
 
 def main(argv: list[str] | None = None) -> None:
     """Serve until stopped."""
@@ -27,21 +40,37 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if not 1 <= args.topk <= TOP_K:
         raise InputError(f"--topk: from 1 to {TOP_K}, found {args.topk}")
+
+    from stages.serving.guard import names_of
+
+    names = names_of(args.host, args.allow_host)
     listener = bound(args.host, args.port)
 
     from stages.retrieval.searcher import load_searcher
     from stages.serving.app import server_of
+    from stages.serving.description import reads
     from stages.serving.process import ANNOUNCED
 
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
-    server = server_of(searcher, args.topk)
+    server = server_of(searcher, args.topk, names)
     if args.until_closed:
         threading.Thread(target=_stop_when_closed, args=(server,), daemon=True).start()
     host = f"[{args.host}]" if ":" in args.host else args.host
     listener.listen(2048)
     address = f"{ANNOUNCED}{host}:{listener.getsockname()[1]}"
     print(f"serving {len(searcher.passages)} passages{address}", flush=True)
-    server.run(sockets=[listener])
+    print(reads(searcher), flush=True)
+    if len(names) > 1:
+        print(f"It answers to {', '.join(sorted(names))}, its addresses and localhost.", flush=True)
+    # the server ends in order on a signal, then passes it on: here, so that the last line is said
+    signal.signal(signal.SIGTERM, _stopped)
+    try:
+        server.run(sockets=[listener])
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    finally:
+        if not args.until_closed:  # else whoever closed it knows, and may be gone
+            print(f"stopped: nothing is served{address} any more", flush=True)
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -55,17 +84,27 @@ def bound(host: str, port: int) -> socket.socket:
     return listener
 
 
+def _stopped(number: int, frame: object) -> None:
+    sys.exit(128 + number)
+
+
 def _stop_when_closed(server) -> None:
     sys.stdin.read()
     server.should_exit = True
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0],
+        epilog=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("--index", required=True, help="folder of a dense or BM25 index")
     parser.add_argument("--passages", required=True, help="the corpus that it was built from")
     parser.add_argument("--retriever", help="folder of the retriever that built it; BM25: none")
     parser.add_argument("--host", default="127.0.0.1", help="another lets other machines in")
+    names = "a name or address by which others ask; may be repeated"
+    parser.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=names)
     parser.add_argument("--port", type=int, default=8000, help="0: any free one")
     parser.add_argument("--topk", type=int, default=3, help="for clients that do not say")
     parser.add_argument("--until-closed", action="store_true", help="stop when stdin is closed")

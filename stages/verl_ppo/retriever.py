@@ -55,6 +55,8 @@ def _served(address: str) -> dict:
         ) from None
     except ValueError:
         served = None
+    if answer.status_code == 403 and isinstance(served, dict) and "detail" in served:
+        raise InputError(f"{shown(url)}: refuses to answer ({served['detail']})")
     if not isinstance(served, dict) or "corpus" not in served:
         raise InputError(
             f"{shown(url)}: does not say what index it serves: start it with this checkout's "

@@ -1,0 +1,241 @@
+"""The retriever server as clients of other programs ask it.
+
+Search-R1's training loop sends the queries of all its rollouts in one request, however many they
+are, none at all included, and reads `result` of whatever comes. verl's search tool sends the few of
+one tool call, calls its body JSON, tries again after 500, 502, 503 and 504, and gives up at any
+other status that is not 200. FlashRAG's remote retriever asks `/search` for one query and
+`/batch_search` for several, with fields of other names.
+"""
+
+import http.client
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import httpx
+import pytest
+import serving_world
+from load_clients import Client
+from serving_world import REPO, searcher_of, served
+
+from stages.common.records import read_jsonl
+from stages.common.search import SearchRequest
+from stages.serving import batching, limits
+from stages.serving.process import running_server
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return serving_world.write(tmp_path_factory.mktemp("clients"))
+
+
+@pytest.fixture(scope="module")
+def address(place):
+    with served(searcher_of(place)) as address:
+        yield address
+
+
+@pytest.fixture(scope="module")
+def lines(place):
+    return {row["id"]: row for row in read_jsonl(place / "passages.jsonl")}
+
+
+def queries(count: int) -> list[str]:
+    """`count` queries, of which 48 are distinct."""
+    parts = [
+        (f"N{n % 12}man", ("born", "study")[n % 2], ("where", "who")[n // 12 % 2])
+        for n in range(count)
+    ]
+    return [f"{word} was {name} {what}" for name, what, word in parts]
+
+
+def expected(place, texts: list[str], top_k: int) -> list:
+    """What a searcher in this process finds: ids and scores."""
+    found = searcher_of(place).search([SearchRequest(None, (), text) for text in texts], top_k)
+    return [[(hit.passage.id, hit.score) for hit in row] for row in found]
+
+
+def training_wave(address: str, texts: list[str]) -> list[str]:
+    """What Search-R1's loop reads of its answer: title and text of each document."""
+    body = {"queries": texts, "topk": 3, "return_scores": True}
+    result = httpx.post(f"{address}/retrieve", json=body, timeout=300).json()["result"]
+    return [
+        "".join("|".join(hit["document"]["contents"].split("\n", 1)) for hit in row)
+        for row in result
+    ]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5, 512 * 5, limits.QUERIES])
+def test_a_training_loop_sends_waves_of_any_size(place, address, lines, count):
+    found = training_wave(address, queries(count))
+    rows = expected(place, queries(count), 3)
+    texts = ["".join("|".join(lines[i]["contents"].split("\n", 1)) for i, _ in row) for row in rows]
+    assert found == texts
+
+
+def test_waves_of_two_loops_and_small_clients_are_answered_together(place, address):
+    """None meets the server's own 503, and who asks little is not kept behind who asks much."""
+    searcher, order = searcher_of(place), []
+    find = searcher.find
+    searcher.find = lambda texts, k: order.append(len(texts)) or find(texts, k)
+    with served(searcher) as address, ThreadPoolExecutor(3) as pool:
+        waves = [pool.submit(training_wave, address, queries(limits.QUERIES)) for _ in range(2)]
+        while len(order) < 3:
+            pass
+        small = training_wave(address, queries(1))
+        before = sum(wave.done() for wave in waves)
+        first, second = (wave.result() for wave in waves)
+    assert before < 2 and small == first[:1] and first == second and len(first) == limits.QUERIES
+
+
+def test_a_wave_whose_client_has_left_is_not_searched_on(place):
+    searcher, parts = searcher_of(place), []
+    find = searcher.find
+    with served(searcher) as address:
+        host, port = address.removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port))
+
+        def leaves(texts, k):
+            parts.append(len(texts))
+            connection.close()
+            return find(texts, k)
+
+        searcher.find = leaves
+        body = json.dumps({"queries": queries(batching.BATCH * 60), "topk": 1})
+        connection.request("POST", "/retrieve", body, {"Content-Type": "application/json"})
+        assert httpx.post(f"{address}/retrieve", json={"queries": []}).status_code == 200
+        for _ in range(20):
+            assert httpx.post(f"{address}/retrieve", json={"queries": ["q"]}).status_code == 200
+    assert len(parts) < 60
+
+
+def test_queries_times_topk_stay_bounded(address):
+    most = limits.PASSAGES // limits.QUERIES
+    body = {"queries": ["q"] * limits.QUERIES, "topk": most}
+    assert httpx.post(f"{address}/retrieve", json=body, timeout=300).status_code == 200
+    for wrong in (body | {"topk": most + 1}, body | {"queries": ["q"] * (limits.QUERIES + 1)}):
+        answer = httpx.post(f"{address}/retrieve", json=wrong, timeout=300)
+        assert answer.status_code == 422 and "at most" in answer.json()["detail"]
+
+
+def search_tool(address: str, texts: list[str], top_k: int) -> str:
+    """What verl's tool gives a model: titles and texts, or why there is none."""
+    headers = {"Content-Type": "application/json", "Accept": "application/json"}
+    body = {"queries": texts, "topk": top_k, "return_scores": True}
+    for _ in range(10):
+        answer = httpx.post(f"{address}/retrieve", json=body, headers=headers, timeout=30)
+        if answer.status_code not in (500, 502, 503, 504):
+            break
+    answer.raise_for_status()
+    rows = answer.json().get("result", [])
+    shown = [
+        "\n\n".join(
+            f"Doc {n} (Title: {title})\n{text}"
+            for n, (title, text) in enumerate(
+                (hit["document"]["contents"].split("\n", 1) for hit in row), start=1
+            )
+        )
+        for row in rows
+    ]
+    return "\n---\n".join(shown) or "No search results found."
+
+
+def test_a_search_tool_is_answered(place, address, lines):
+    texts = queries(3)
+    rows = expected(place, texts, 2)
+    shown = [
+        "\n\n".join(
+            "Doc {} (Title: {})\n{}".format(n, *lines[id]["contents"].split("\n", 1))
+            for n, (id, _) in enumerate(row, start=1)
+        )
+        for row in rows
+    ]
+    assert search_tool(address, texts, 2) == "\n---\n".join(shown)
+    assert search_tool(address, [], 2) == "No search results found."
+
+
+def remote_retriever(address: str, query: str | list[str], num: int, return_score: bool):
+    """FlashRAG's: one query or several."""
+    route = "search" if isinstance(query, str) else "batch_search"
+    body = {"query": query, "top_n": num, "return_score": return_score}
+    answer = httpx.post(f"{address}/{route}", json=body, timeout=60)
+    answer.raise_for_status()
+    return answer.json()
+
+
+@pytest.mark.parametrize("name", ["dense", "bm25"])
+def test_a_remote_retriever_is_answered(place, lines, name):
+    texts = queries(300)
+    searcher = searcher_of(place, name)
+    found = searcher.search([SearchRequest(None, (), text) for text in texts], 5)
+    documents = [[lines[hit.passage.id] for hit in row] for row in found]
+    scores = [[hit.score for hit in row] for row in found]
+    with served(searcher) as address:
+        assert remote_retriever(address, texts, 5, False) == documents
+        assert remote_retriever(address, texts, 5, True) == [documents, scores]
+        assert remote_retriever(address, texts[0], 5, False) == documents[0]
+        assert remote_retriever(address, texts[0], 5, True) == [documents[0], scores[0]]
+        assert remote_retriever(address, [], 5, False) == []
+        assert remote_retriever(address, [], 5, True) == [[], []]
+        assert len(remote_retriever(address, texts[0], 0, False)) == 3  # the server's own number
+        answer = httpx.post(f"{address}/batch_search", json={"query": texts[0]})
+        assert answer.status_code == 422 and "query: " in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "count", "scored"),
+    [
+        ({}, 3, False),
+        ({"topk": 0}, 3, False),
+        ({"topk": None}, 3, False),
+        ({"topk": "0"}, 3, False),
+        ({"topk": False}, 3, False),
+        ({"topk": "5"}, 5, False),
+        ({"topk": " 5 "}, 5, False),
+        ({"topk": 5.0}, 5, False),
+        ({"topk": "5.0"}, 5, False),
+        ({"topk": True}, 1, False),
+        ({"return_scores": 1}, 3, True),
+        ({"return_scores": 1.0}, 3, True),
+        ({"return_scores": "true"}, 3, True),
+        ({"return_scores": "True"}, 3, True),
+        ({"return_scores": "yes"}, 3, True),
+        ({"return_scores": "1"}, 3, True),
+        ({"return_scores": 0}, 3, False),
+        ({"return_scores": "off"}, 3, False),
+        ({"query_type": "web", "top_n": 7, "requests": [], "__class__": {}}, 3, False),
+    ],
+)
+def test_numbers_and_booleans_are_taken_as_the_public_server_takes_them(
+    address, fields, count, scored
+):
+    answer = httpx.post(f"{address}/retrieve", json={"queries": ["who"]} | fields)
+    assert answer.status_code == 200, answer.text
+    [row] = answer.json()["result"]
+    assert len(row) == count and all(("score" in hit) == scored for hit in row)
+
+
+def test_fields_that_are_ignored_are_named_once_in_the_log(place, monkeypatch, capfd):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    with running_server("bm25", "passages.jsonl", None) as address:
+        for body in (
+            {"queries": ["q"], "later": 1},
+            {"queries": ["q"], "later": 2, "\x1b[2Jforged\nline": 3},
+            {"queries": ["q"], "n" * 10_000: 4},
+            {"queries": ["q"]} | {f"many{n}": n for n in range(1000)},
+            {"queries": ["q"]} | {f"others{n}": n for n in range(1000)},
+        ):
+            assert httpx.post(f"{address}/retrieve", json=body).status_code == 200
+    said = capfd.readouterr().err
+    assert said.count("the field 'later', which is ignored") == 1
+    assert "'\\x1b[2Jforged\\nline'" in said and "\x1b" not in said
+    assert len(said.splitlines()) < 150 and max(map(len, said.splitlines())) < 200
+
+
+def test_a_client_that_sends_no_content_type_is_answered(address):
+    """As Python's own http.client, and the clients of tests/load_clients.py."""
+    host, port = address.removeprefix("http://").split(":")
+    connection = http.client.HTTPConnection(host, int(port))
+    connection.request("POST", "/retrieve", json.dumps({"queries": ["who"]}))
+    assert connection.getresponse().status == 200
+    assert Client(address, 0).port == int(port)
