@@ -8,7 +8,6 @@ uncommitted changes along into that copy, so none may be there when an experimen
 from __future__ import annotations
 
 import functools
-import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from stages.errors import InputError
-from stages.records import read_jsonl
+from stages.records import parse_json, read_json, read_jsonl
 from stages.studies.plan import Experiment
 
 NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads
@@ -96,7 +95,7 @@ class Finished:
 
     def metrics(self, path: str) -> dict:
         """A JSON file of figures."""
-        return json.loads(self._text(path))
+        return parse_json(self._text(path), f"{path} of {self.experiment.name}")
 
     def rows(self, path: str) -> list[dict]:
         """The rows of a JSON Lines file that a stage put out, from DVC's cache."""
@@ -121,7 +120,7 @@ class Finished:
         for output in (path, *map(str, Path(path).parents)):
             digest = self._outputs.get(output)
             if digest is not None and output != path:
-                manifest = json.loads(self._place(output, digest).read_text())
+                manifest = read_json(self._place(output, digest))
                 inside = {entry["relpath"]: entry["md5"] for entry in manifest}
                 digest = inside.get(str(Path(path).relative_to(output)))
             if digest is not None:
