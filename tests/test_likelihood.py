@@ -137,6 +137,16 @@ def test_likelihood_is_the_mean_over_the_tokens_of_the_best_answer(reader):
         assert answer_likelihood(*one, tight) == [pytest.approx(value, abs=1e-4)]
 
 
+def test_a_likelihood_that_is_no_number_is_an_error(reader):
+    head = reader.model.get_output_embeddings().weight
+    with torch.no_grad():
+        kept, head[3] = head[3].clone(), math.nan
+    with pytest.raises(InputError, match="no finite likelihood: its weights are broken"):
+        answer_likelihood([[5, 6, 7]], [[[8, 9]]], reader, 100)
+    with torch.no_grad():
+        head[3] = kept
+
+
 def test_what_does_not_fit_has_no_likelihood(reader):
     found = answer_likelihood([[5, 6, 7], [5]], [[[8, 9]], [[8], [8, 9]]], reader, 4)
     assert found[0] is None and math.isfinite(found[1])

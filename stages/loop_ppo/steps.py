@@ -16,10 +16,11 @@ import torch
 
 from stages.params import Agent
 from stages.ppo.batch import Batch, collate
-from stages.ppo.learner import Learner
+from stages.ppo.learner import POLICY_RATE, Learner
 from stages.ppo.questions import questions_of_step
 from stages.progress import progress
 from stages.records import Question
+from stages.rollout.generator import BrokenLogits
 from stages.rollout.loop import Limits, Rollout, run, start
 from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match
@@ -54,7 +55,10 @@ def train(
     with bar:
         for step in range(len(curves), params.steps):
             asked = questions_of_step(questions, step, params.questions, seed)
-            rollouts = sample(asked, generator, search, protocol, limits, params, seed, step)
+            try:
+                rollouts = sample(asked, generator, search, protocol, limits, params, seed, step)
+            except BrokenLogits as error:
+                raise learner.watch.diverged(step + 1, str(error), POLICY_RATE) from None
             rewards = [exact_match(r.answer, r.question.golden_answers) for r in rollouts]
             batch = to_batch(rollouts, rewards, str(generator.model.device))
             row = {"step": step + 1, **figures_of(rollouts, rewards)}
@@ -66,6 +70,7 @@ def train(
             bar.update()
             if (step + 1) % checkpoint_steps == 0:
                 _save(learner, curves, folder)
+    learner.check_policy(params.steps)
     return curves
 
 
