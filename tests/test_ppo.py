@@ -128,7 +128,7 @@ def test_another_seed_gives_another_agent(base, tmp_path):
 @pytest.mark.parametrize("part", ["policy", "value"])
 def test_a_training_that_diverges_names_what_to_lower(base, tmp_path, part):
     run = setup(base, settings(steps=8, **{f"{part}_learning_rate": 1e30}))
-    told = rf"^agent, step \d: .* \(last finite: {part} loss .* 'agent\.{part}_learning_rate'$"
+    told = rf"^agent, step \d: .* \(last finite: .*{part} loss .* 'agent\.{part}_learning_rate'$"
     with pytest.raises(InputError, match=told):
         trained(run, tmp_path)
 

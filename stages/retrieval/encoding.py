@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.errors import InputError
+from stages.finite import NotFinite
 from stages.models import model_path
 from stages.params import Compute
 from stages.retrieval.folder import Asking, read_asking
@@ -26,7 +27,10 @@ class Retriever:
     """A sentence-transformers model that knows how it is asked."""
 
     def __init__(self, model, asking: Asking, *, rows: int = 8, half: bool = False):
-        """`rows`: texts in a forward pass; `half`: compute in float16 (weights stay float32)."""
+        """`rows`: texts in a forward pass; `half`: compute in float16 (weights stay float32).
+
+        Its methods raise NotFinite for a text whose vector is not finite.
+        """
         self.model = model.eval()
         self.asking = asking
         self.rows = rows
@@ -78,7 +82,15 @@ class Retriever:
                 )
                 output = self.model(features.to(device))["sentence_embedding"]
                 output = torch.nn.functional.normalize(output.float(), dim=-1)
-                vectors[places] = output[: len(places)].cpu().numpy()
+                vectors[places] = encoded = output[: len(places)].cpu().numpy()
+                broken = ~np.isfinite(encoded).all(axis=1)
+                if broken.any():
+                    text = texts[places[int(broken.argmax())]]
+                    raise NotFinite(
+                        f"the retriever gives {text[:60]!r} a vector that is not finite: its "
+                        f"training diverged (lower its learning rate), or {_kind(self.half)} is "
+                        "too narrow for it"
+                    )
                 advance(len(places))
         return vectors
 
@@ -98,6 +110,10 @@ class Retriever:
             places = groups[length]
             for start in range(0, len(places), self.rows):
                 yield places[start : start + self.rows], length
+
+
+def _kind(half: bool) -> str:
+    return "float16 ('index.dtype')" if half else "float32"
 
 
 def load_model(folder: str | Path, device: str = "cpu"):

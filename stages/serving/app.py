@@ -10,7 +10,6 @@ retriever's folder say how to join them. A bad request gets 4xx and one line in 
 from __future__ import annotations
 
 import asyncio
-import json
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -27,7 +26,8 @@ from pydantic import (
 )
 from starlette.requests import ClientDisconnect
 
-from stages.records import read_json
+from stages.errors import InputError
+from stages.records import parse_json, read_json
 from stages.retrieval.searcher import Searcher, SearchRequest
 from stages.serving.batching import Batcher, Busy
 from stages.serving.connection import Connection
@@ -125,6 +125,8 @@ def application(searcher: Searcher, top_k: int) -> FastAPI:
             found = await batcher.search(asked.requests(), asked.topk)
         except Busy:
             raise Refused(503, "too many queries wait: try again later") from None
+        except InputError as error:  # of the index or the corpus, not of the client
+            raise Refused(500, str(error)) from None
         if not asked.return_scores:
             found = [[hit["document"] for hit in row] for row in found]
         return JSONResponse({"result": found})
@@ -166,6 +168,7 @@ async def _body(request: Request) -> bytes:
 
 def _documents(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[list[dict]]:
     """For each request, the found lines of the corpus with their scores, best first."""
-    found = searcher.places(requests, k)
-    lines = {place: json.loads(searcher.passages.line(place)) for row in found for place, _ in row}
+    found, passages = searcher.places(requests, k), searcher.passages
+    places = {place for row in found for place, _ in row}
+    lines = {p: parse_json(passages.line(p), f"{passages.path}:{p + 1}") for p in places}
     return [[{"document": lines[place], "score": score} for place, score in row] for row in found]

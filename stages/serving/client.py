@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 
@@ -10,6 +11,7 @@ import httpx
 
 from stages.addresses import shown
 from stages.errors import InputError
+from stages.finite import NotFinite
 from stages.records import passage_of
 from stages.retrieval.searcher import Hit, SearchRequest
 from stages.serving.limits import PASSAGES
@@ -95,7 +97,10 @@ class HttpSearcher:
         return rows
 
     def _hit(self, row: dict) -> Hit:
-        return Hit(passage_of(row["document"], self._shown), float(row["score"]))
+        score = float(row["score"])
+        if not math.isfinite(score):
+            raise NotFinite(f"{self._shown}: answered with a score that is not finite")
+        return Hit(passage_of(row["document"], self._shown), score)
 
     def _away(self, reason: str) -> InputError:
         return InputError(
