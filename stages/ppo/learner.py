@@ -109,7 +109,8 @@ class Learner:
             "entropy": losses.masked_mean(entropy, mask),
             "explained_variance": losses.explained_variance(values, returns, mask),
         }
-        self.watch.see(step + 1, POLICY_RATE, {name: figures[name] for name in ("kl", "entropy")})
+        for rate, names in ((VALUE_RATE, ["explained_variance"]), (POLICY_RATE, ["kl", "entropy"])):
+            self.watch.see(step + 1, rate, {name: figures[name] for name in names})
         return Estimates(old, reference, values, advantages, returns), figures
 
     def _see_estimates(self, step: int, values: Tensor, old: Tensor, reference: Tensor) -> None:
