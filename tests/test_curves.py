@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.reporting.results import read_curve
 from stages.reporting.studies import read_studies
 from stages.tracking.curves import curve_points

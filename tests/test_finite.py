@@ -10,11 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from stages.errors import InputError
-from stages.finite import NotFinite, Watch, broken_weights, saved_weights
-from stages.models import check_safe
-from stages.params import load_params
-from stages.records import (
+from stages.common.models import check_safe
+from stages.common.records import (
     parse_json,
     read_json,
     read_jsonl,
@@ -22,6 +19,9 @@ from stages.records import (
     write_json,
     write_jsonl,
 )
+from stages.params import load_params
+from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite, Watch, broken_weights, saved_weights
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.verl_ppo.counts import counted
 

@@ -15,11 +15,11 @@ from fastapi.testclient import TestClient
 from safetensors.torch import load_file, save_file
 
 from stages import candidates, index
-from stages.errors import InputError
+from stages.common.records import Passage, read_json, write_json, write_jsonl
+from stages.encoders.folder import Asking
 from stages.params import Compute
-from stages.records import Passage, read_json, write_json, write_jsonl
+from stages.plumbing.errors import InputError
 from stages.retrieval import dense, devices
-from stages.retrieval.folder import Asking
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.serving.app import application
@@ -172,7 +172,7 @@ def test_no_candidates_are_made_of_such_an_index(place, monkeypatch):
 
 def test_a_server_does_not_start_over_such_vectors(place):
     spoil("exact", np.nan)
-    command = [sys.executable, "-m", "stages.serve", "--index", "exact", "--port", "0"]
+    command = [sys.executable, "-m", "stages.tools.serve", "--index", "exact", "--port", "0"]
     command += ["--passages", "passages.jsonl", "--retriever", "retriever", "--until-closed"]
     environment = {"PYTHONPATH": str(REPO), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from stages.finite import Watch
 from stages.language.batches import Batch, Make, batches
-from stages.progress import progress
+from stages.plumbing.finite import Watch
+from stages.plumbing.progress import progress
 
 
 @dataclass

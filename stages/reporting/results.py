@@ -11,10 +11,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.finite import NotFinite
+from stages.common.records import read_json
 from stages.params import POOLED, Params
-from stages.records import read_json
+from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 
 TURN_STAGES = (
     "agent",

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
-from stages.finite import NotFinite
+from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 from stages.retrieval.corpus import PassageFile
 from stages.retrieval.ranking import best
 

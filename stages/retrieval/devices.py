@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stages.finite import NotFinite
+from stages.plumbing.finite import NotFinite
 from stages.retrieval.ranking import near_best, rescored
 
 if TYPE_CHECKING:

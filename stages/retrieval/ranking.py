@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from stages.finite import NotFinite
+from stages.plumbing.finite import NotFinite
 
 
 def best(scores: np.ndarray, k: int) -> np.ndarray:

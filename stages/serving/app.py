@@ -26,8 +26,8 @@ from pydantic import (
 )
 from starlette.requests import ClientDisconnect
 
-from stages.errors import InputError
-from stages.records import parse_json, read_json
+from stages.common.records import parse_json, read_json
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import Searcher, SearchRequest
 from stages.serving.batching import Batcher, Busy
 from stages.serving.connection import Connection

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import yaml
 
-from stages.errors import InputError
-from stages.records import parse_json, read_json, read_jsonl
+from stages.common.records import parse_json, read_json, read_jsonl
+from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 
 NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads

@@ -8,10 +8,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.finite import NotFinite, broken_weights, saved_weights
-from stages.records import read_json, write_text
-from stages.rollout.tokenizer import load_tokenizer
+from stages.common.records import read_json, write_text
+from stages.engines.tokenizer import load_tokenizer
+from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite, broken_weights, saved_weights
 
 
 def export(checkpoint: Path, base: Path, folder: Path) -> None:
