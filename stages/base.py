@@ -66,7 +66,8 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
         return lessons(step, f"{seed}/{name}")
 
     scratch = scratches.enter_context(Scratch(f"base-{role}", fingerprint("base", params)))
-    losses = train(model, tokenizer, seeded, recipe, scratch.path / "state.pt", role)
+    state, rate = scratch.path / "state.pt", f"base.{role}.learning_rate"
+    losses = train(model, tokenizer, seeded, recipe, state, f"base, {role}", rate)
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}

@@ -83,7 +83,8 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
 
     stage = f"guest@{name}"
     with Scratch(stage, fingerprint(stage, params, guest.protocol)) as scratch:
-        losses = train(model, tokenizer, retold, recipe, scratch.path / "state.pt", name)
+        state, rate = scratch.path / "state.pt", "base.agent.learning_rate"
+        losses = train(model, tokenizer, retold, recipe, state, stage, rate)
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
         loss = sum(losses[-50:]) / len(losses[-50:])

@@ -8,12 +8,15 @@ in:  figures of the turn's stages; the health of the turn before (turn 0: the fi
 out: OUTPUT, which the next turn's agent waits for: whether to go on; METRICS, every signature with
      its value and its limit (`health` in params.yaml)
 
-With `health.stop` a turn that shows a signature ends the run: exit code 3 and the reasons.
+A figure that its stage should have written and that is missing, or is no finite number, breaks
+its limit too. With `health.stop` a turn that shows a signature ends the run: exit code 3 and the
+reasons.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,11 +26,14 @@ from stages.params import Health, load_params
 from stages.plumbing import errors
 
 STOPPED = 3  # exit code
+MISSING = math.nan  # stands for a figure that should be there
+WITHOUT_JUDGE = {"in", "out", "dropped"}  # all that `relevance.mode: off` has to tell
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A figure and the limit it must keep to; `value` None where there is nothing to compare."""
+    """A figure and the limit it must keep to; `value` None where there is nothing to compare, and
+    not finite where the figure is missing or broken."""
 
     name: str
     value: float | None
@@ -40,52 +46,76 @@ class Signature:
         """Whether the limit is broken."""
         if self.value is None:
             return False
+        if not math.isfinite(self.value):
+            return True
         low = self.least is not None and self.value < self.least
         return low or (self.most is not None and self.value > self.most)
 
     @property
     def sentence(self) -> str:
         """What shows, for people."""
+        if not math.isfinite(self.value):
+            return f"{self.meaning}, perhaps: {self.name} is missing or no finite number"
         limit = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
         return f"{self.meaning}: {self.name} is {self.value:.4g}, the limit is {limit}"
 
 
 def values_of(turn: str, metrics: Path) -> dict[str, float | None]:
-    """The figures of a turn that signatures look at; turn 0 has none."""
+    """The figures of a turn that signatures look at; turn 0 has none. Not finite: missing."""
     if turn == "0":
         return {}
     names = ("agent", "evaluate", "pairs", "relevance")
     agent, evaluation, pairs, relevance = (read_json(metrics / n / f"{turn}.json") for n in names)
-    sets = list(evaluation["sets"].values())
-    first, last = agent["first"], agent["last"]
+    sets = list(evaluation.get("sets", {}).values())
+    ends = [agent.get(end, {}) for end in ("first", "last")]
+    lengths, rewards = ([_figure(end, k) for end in ends] for k in ("response_length", "reward"))
+    nothing_graded = relevance.get("uniform_share", MISSING) is None
+    judged = relevance.keys() != WITHOUT_JUDGE and not nothing_graded
     return {
-        "em": round(sum(figures["em"] for figures in sets) / len(sets), 6),
-        "searches": round(sum(figures["searches"] for figures in sets) / len(sets), 6),
-        "selection_rate": pairs["positive_selection_rate"],
-        "entropy": last["entropy"],
-        "length_ratio": _ratio(last["response_length"], first["response_length"]),
-        "reward_gain": round(last["reward"] - first["reward"], 6),
-        "uniform_share": relevance.get("uniform_share"),
+        "em": _mean(sets, "em"),
+        "searches": _mean(sets, "searches"),
+        "selection_rate": _figure(pairs, "positive_selection_rate"),
+        "entropy": _figure(ends[1], "entropy"),
+        "length_ratio": _ratio(lengths[1], lengths[0]),
+        "reward_gain": round(rewards[1] - rewards[0], 6),
+        "uniform_share": _figure(relevance, "uniform_share") if judged else None,
     }
 
 
+def _figure(figures: dict, key: str) -> float:
+    """The number at `key`; MISSING where there is none."""
+    value = figures.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else MISSING
+
+
+def _mean(sets: list[dict], key: str) -> float:
+    return round(sum(_figure(s, key) for s in sets) / len(sets), 6) if sets else MISSING
+
+
+def _plain(value: float | None) -> float | None:
+    """As JSON can say it."""
+    return value if value is not None and math.isfinite(value) else None
+
+
 def signatures(now: dict, before: dict, limits: Health) -> list[Signature]:
-    """Every signature of a turn, against the values of the turn before."""
-    rate = _ratio(now.get("selection_rate"), before.get("selection_rate"))
-    gain, rise = _difference("em", now, before), _difference("searches", now, before)
-    length = now.get("length_ratio")
+    """Every signature of a turn, against the values of the turn before.
+
+    Both are empty, as in turn 0, or have all figures: one that is missing breaks its limit.
+    """
+    rate = _ratio(*_both("selection_rate", now, before))
+    gain, rise = (_difference(*_both(key, now, before)) for key in ("em", "searches"))
+    length, entropy = _value("length_ratio", now), _value("entropy", now)
+    reward, uniform = _value("reward_gain", now), _value("uniform_share", now)
     return [
         Signature("em_gain", gain, limits.em_gain, None, "the turn answers fewer questions"),
         Signature("searches_rise", rise, None, limits.searches_rise, "the turn searches more"),
         Signature("selection_ratio", rate, limits.selection_ratio, None, "GAC collapse"),
-        Signature("entropy", now.get("entropy"), limits.entropy, None, "PPO has no variety left"),
+        Signature("entropy", entropy, limits.entropy, None, "PPO has no variety left"),
         Signature("length_ratio", length, limits.length_ratio, None, "responses collapse in PPO"),
-        Signature(
-            "reward_gain", now.get("reward_gain"), limits.reward_gain, None, "PPO loses reward"
-        ),
+        Signature("reward_gain", reward, limits.reward_gain, None, "PPO loses reward"),
         Signature(
             "uniform_share",
-            now.get("uniform_share"),
+            uniform,
             None,
             limits.uniform_share,
             "the judge gives one grade to all passages",
@@ -97,10 +127,21 @@ def _ratio(now: float | None, before: float | None) -> float | None:
     return round(now / before, 6) if now is not None and before else None
 
 
-def _difference(key: str, now: dict, before: dict) -> float | None:
-    if now.get(key) is None or before.get(key) is None:
-        return None
-    return round(now[key] - before[key], 6)
+def _value(key: str, values: dict) -> float | None:
+    """The turn's figure: None in a turn without figures, MISSING where the turn has others."""
+    return values.get(key, MISSING if values else None)
+
+
+def _both(key: str, now: dict, before: dict) -> tuple[float | None, float | None]:
+    """The figure in both turns; None twice where one of them has no figures to compare."""
+    if not now or not before:
+        return None, None
+    values = (_value(key, turn) for turn in (now, before))
+    return tuple(MISSING if value is None else value for value in values)
+
+
+def _difference(now: float | None, before: float | None) -> float | None:
+    return None if now is None else round(now - before, 6)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -118,8 +159,9 @@ def main(argv: list[str] | None = None) -> int:
     before = read_json(args.before)["values"] if args.before else {}
     found = signatures(now, before, limits)
     shown = [signature.sentence for signature in found if signature.shows]
-    rows = [{**asdict(signature), "shows": signature.shows} for signature in found]
-    write_json(args.metrics, {"values": now, "signatures": rows, "shown": shown})
+    rows = [{**asdict(s), "value": _plain(s.value), "shows": s.shows} for s in found]
+    values = {name: _plain(value) for name, value in now.items()}
+    write_json(args.metrics, {"values": values, "signatures": rows, "shown": shown})
     for sentence in shown:
         print(f"health of turn {args.turn}: {sentence}", file=sys.stderr)
     if shown and limits.stop:

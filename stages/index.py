@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
             if params.index.kind is not IndexKind.exact:
                 extra, recall = _approximate(args.retriever, params, passages, folder)
                 about, figures = about | extra, figures | recall
+        about["finite"] = True  # every vector and every score was looked at as it was made
         write_json(folder / "index.json", about)
         write_json(args.metrics, figures)
         shutil.rmtree(output, ignore_errors=True)

@@ -7,9 +7,10 @@ batch sizes); it is no dependency of any stage, so changing it never reruns one.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from enum import Enum
 from operator import attrgetter
 from pathlib import Path
@@ -46,6 +47,7 @@ LEAST = {  # of other integers
 POOLED = ("all", "mean")  # what tables call all question sets together
 HEADS = 4  # of the language models made from scratch
 PLAIN = re.compile(r"\w[\w-]*")  # names that files and DVC's stages can bear
+FASTEST = 1e30  # a learning rate; with a larger one an optimiser leaves the range of float32
 DTYPES = ("float32", "bfloat16", "float16")
 
 
@@ -545,9 +547,23 @@ def _check(params: Params, path: str) -> None:
         if value < least:
             raise InputError(f"{path}: '{key}' must be at least {least}, found {value}")
     _check_retrievers(params, path)
+    for key, value in _floats(asdict(params)):
+        if not math.isfinite(value):
+            raise InputError(f"{path}: '{key}' must be a finite number, found {value}")
+        if key.endswith("learning_rate") and not 0 <= value <= FASTEST:
+            raise InputError(f"{path}: '{key}' must be from 0 to {FASTEST:g}, found {value:g}")
     for key, rule, holds in _rules(params):
         if not holds:
             raise InputError(f"{path}: '{key}' {rule}")
+
+
+def _floats(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """(key, value) of every number that need not be whole."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _floats(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", value
 
 
 def _check_turns(params: Params, path: str) -> None:

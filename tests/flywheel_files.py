@@ -150,7 +150,7 @@ def _stage_figures(metrics: Path, turn: str) -> None:
     write_json(metrics / "correctness" / f"{turn}.json", gac)
     rate = {"in": 90, "out": 60, "dropped": {"few_negatives": 30}, "positive_selection_rate": 2 / 3}
     write_json(metrics / "pairs" / f"{turn}.json", rate)
-    curve = "".join(f"{step},{step / 10},0.0{step},nan\n" for step in range(1, 6))
+    curve = "".join(f"{step},{step / 10},0.0{step},\n" for step in range(1, 6))
     write_text(metrics / "agent" / f"{turn}.csv", "step,reward,kl,entropy\n" + curve)
     write_text(metrics / "retriever" / f"{turn}.csv", "step,loss\n1,2.5\n2,1.5\n")
     write_json(metrics / "health" / f"{turn}.json", {"values": {}, "signatures": [], "shown": []})

@@ -1,5 +1,7 @@
 """Generation: independent of the batch, exact stops, exact sampling, faithful tokenizers."""
 
+import math
+
 import pytest
 import torch
 from rollout_models import make_model, make_tokenizer, save
@@ -10,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 from stages.engines.generator import TransformersGenerator
 from stages.engines.gumbel import GumbelNoise
 from stages.engines.tokenizer import load_tokenizer
+from stages.plumbing.errors import InputError
 
 PROMPTS = [
     "Question: who directed film Alpha?\n",
@@ -51,6 +54,29 @@ def test_a_batch_a_single_prompt_and_no_cache_agree(generator):
         assert generator.generate([prompt], stop=[], max_new_tokens=20) == [reply]
         assert without_cache(generator, prompt, 20) == reply
     assert len({tuple(reply) for reply in batched}) > 1
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_logits_that_are_no_numbers_are_an_error(tmp_path, value, temperature):
+    """One of them, in one row, late: of NaN an argmax would make a token."""
+    tokenizer = make_tokenizer()
+    folder = save(make_model("qwen2", tokenizer), tokenizer, tmp_path / "broken")
+    broken, calls = TransformersGenerator(folder, batch_size=8), []
+
+    def spoil(head, inputs, logits):
+        calls.append(1)
+        if len(calls) == 3:
+            logits[1, -1, 5] = value
+        return logits
+
+    options = {"stop": [], "max_new_tokens": 4, "temperature": temperature}
+    prompts, keys = encode(broken), list(range(len(PROMPTS)))
+    whole = broken.generate(prompts, keys=keys, **options)
+    assert max(map(len, whole)) == 4
+    broken.model.get_output_embeddings().register_forward_hook(spoil)
+    with pytest.raises(InputError, match="broken: the language model gives logits that are not"):
+        broken.generate(prompts, keys=keys, **options)
 
 
 def test_equal_prompts_get_equal_copies(generator):

@@ -1,5 +1,7 @@
 """Failure signatures: each is provoked, and ends the run where it is told to."""
 
+import json
+import math
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ from omegaconf import OmegaConf
 from stages import health
 from stages.common.records import read_json, write_json
 from stages.params import Health, Params
+from stages.plumbing.errors import InputError
 
 ARGUMENTS = (
     "--metrics-folder metrics --output data/health/{0}.json --metrics metrics/health/{0}.json"
@@ -40,6 +43,12 @@ def run(tmp_path, monkeypatch):
     return check
 
 
+VALUES = (
+    *("em", "searches", "selection_rate", "entropy", "length_ratio", "reward_gain"),
+    "uniform_share",
+)
+END = ("sets", "last")
+BETTER_SETS = {"sets": {"a": {"em": 0.9, "searches": 1.9}, "b": {"em": 0.8, "searches": 1.9}}}
 BETTER = {"sets": {"a": {"em": 0.9, "searches": 1.9}}}
 
 
@@ -69,6 +78,84 @@ def test_every_signature_shows_and_can_end_the_run(run, capsys, changed, sentenc
     assert not Path("data/health/2.json").exists()
     told = capsys.readouterr().err
     assert sentence in told and "ends at turn 2" in told
+
+
+def without(figures: dict, path: str) -> dict:
+    """`figures` less the key at a path as `last.entropy`."""
+    key, _, rest = path.partition(".")
+    if rest:
+        return figures | {key: without(figures[key], rest)}
+    return {name: value for name, value in figures.items() if name != key}
+
+
+LOST = [
+    ("agent", "last.entropy", {"entropy"}),
+    ("agent", "last.reward", {"reward_gain"}),
+    ("agent", "first.response_length", {"length_ratio"}),
+    ("agent", "last", {"entropy", "length_ratio", "reward_gain"}),
+    ("evaluate", "sets.a.em", {"em_gain"}),
+    ("evaluate", "sets.b.searches", {"searches_rise"}),
+    ("evaluate", "sets", {"em_gain", "searches_rise"}),
+    ("pairs", "positive_selection_rate", {"selection_ratio"}),
+    ("relevance", "uniform_share", {"uniform_share"}),
+]
+
+
+@pytest.mark.parametrize(("stage", "path", "broken"), LOST)
+def test_a_figure_that_is_missing_breaks_its_limit(run, capsys, stage, path, broken):
+    figures = WELL | {"evaluate": BETTER_SETS}
+    changed = {"evaluate": BETTER_SETS, stage: without(figures[stage], path)}
+    assert run("2", stop=True, **changed) == 3
+    assert not Path("data/health/2.json").exists()
+    assert capsys.readouterr().err.count("is missing or no finite number") == len(broken)
+    rows = read_json("metrics/health/2.json")["signatures"]
+    assert {row["name"] for row in rows if row["shows"]} == broken
+    assert all(row["value"] is None for row in rows if row["shows"])
+
+
+def test_a_turn_after_one_without_figures_has_nothing_sound_to_compare_with(run):
+    assert run("1", pairs={}, evaluate={"sets": {}}) == 0
+    assert run("2", stop=True, evaluate=BETTER_SETS) == 3
+    rows = read_json("metrics/health/2.json")["signatures"]
+    shown = {row["name"] for row in rows if row["shows"]}
+    assert shown == {"em_gain", "searches_rise", "selection_ratio"}
+
+
+@pytest.mark.parametrize("figure", ["NaN", "Infinity", "-Infinity", "1e999"])
+@pytest.mark.parametrize(("stage", "path"), [row[:2] for row in LOST if row[1] not in END])
+def test_a_figure_that_is_no_number_is_no_go_on(run, figure, stage, path):
+    figures = json.loads(json.dumps((WELL | {"evaluate": BETTER_SETS})[stage]))
+    *above, key = path.split(".")
+    place = figures
+    for name in above:
+        place = place[name]
+    place[key] = "?"
+    file = Path("metrics") / stage / "2.json"
+    limits = Params(health=Health(stop=True))
+    assert run("2", evaluate=BETTER_SETS) == 0
+    Path("data/health/2.json").unlink()
+    OmegaConf.save(OmegaConf.structured(limits), "params.yaml")
+    file.write_text(json.dumps(figures).replace('"?"', figure))
+    arguments = ["--turn", "2", "--before", "metrics/health/1.json"]
+    with pytest.raises(InputError, match=f"^{file}: '{path}' is -?(nan|inf), which is no finite"):
+        health.main([*arguments, *ARGUMENTS.format("2").split()])
+    assert not Path("data/health/2.json").exists()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_every_signature_sees_a_value_that_is_no_number(value):
+    now = dict.fromkeys(VALUES, value)
+    assert all(s.shows for s in health.signatures(now, dict.fromkeys(VALUES, 1.0), Health()))
+    assert not any(s.shows for s in health.signatures({}, {}, Health()))
+
+
+def test_what_has_nothing_to_compare_stays_none(run):
+    off = {"in": 5, "out": 5, "dropped": {}}
+    assert run("1", stop=True, relevance=off) == 0
+    rows = {row["name"]: row for row in read_json("metrics/health/1.json")["signatures"]}
+    none = {"em_gain", "searches_rise", "selection_ratio", "uniform_share"}
+    assert {name for name, row in rows.items() if row["value"] is None} == none
+    assert not any(row["shows"] for row in rows.values())
 
 
 def test_a_good_turn_goes_on_with_stop_too(run):

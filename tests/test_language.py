@@ -20,6 +20,7 @@ from stages.language.lessons import agent_lessons, judge_lessons
 from stages.language.supervised import Recipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol
 from stages.teaching.demonstrations import Segment, demonstration
 from stages.teaching.judgements import RELEVANCE_PROMPT, relevance_demonstration
@@ -200,12 +201,39 @@ def test_training_teaches_and_the_examination_sees_it(tmp_path):
     assert all(all(row) for row in whole_actions(model, held_out))
 
 
+def diverge(folder, model, **recipe):
+    values = {"steps": 4, "batch_size": 2, "learning_rate": 1e-3} | recipe
+    state, rate = folder / "state.pt", "base.agent.learning_rate"
+    train(model, TOKENIZER, lesson, Recipe(**values), state, "base, agent", rate)
+
+
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
     model = make_model(TINY, TOKENIZER, seed=1)
     with torch.no_grad():
         model.model.embed_tokens.weight.fill_(math.nan)
-    with pytest.raises(FloatingPointError, match="step 0"):
-        train(model, TOKENIZER, lesson, Recipe(4, 2, 1e-3), tmp_path / "state.pt", "test")
+    told = r"agent, step 1: loss is nan \(nothing was finite before\); lower 'base.agent.learning"
+    with pytest.raises(InputError, match=told):
+        diverge(tmp_path, model)
+
+
+def test_a_training_that_diverges_says_what_was_finite_last(tmp_path):
+    model = make_model(TINY, TOKENIZER, seed=1)
+    told = r"step \d: (loss|gradient norm) is (nan|inf) \(last finite: loss [\d.]+ in step [12], "
+    with pytest.raises(InputError, match=told):
+        diverge(tmp_path, model, learning_rate=1e30, warmup=1, steps=6)
+
+
+def test_a_gradient_that_is_no_number_stops_the_training(tmp_path):
+    model = make_model(TINY, TOKENIZER, seed=1)
+    model.lm_head.weight.register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(InputError, match=r"step 1: gradient norm is (nan|inf) \(last finite: loss"):
+        diverge(tmp_path, model)
+
+
+def test_weights_that_the_last_step_breaks_are_seen(tmp_path):
+    model = make_model(TINY, TOKENIZER, seed=1)
+    with pytest.raises(InputError, match=r"step 1: \d+ of \d+ weight tensors are not finite"):
+        diverge(tmp_path, model, learning_rate=math.inf, warmup=1, steps=1)
 
 
 def test_lessons_begin_easy():

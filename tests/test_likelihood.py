@@ -17,6 +17,7 @@ from stages.distillation.likelihood import (
 )
 from stages.params import Compute, Generation, load_params
 from stages.params import Protocol as Block
+from stages.plumbing.errors import InputError
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol
 
@@ -98,6 +99,16 @@ def test_likelihood_is_the_mean_over_the_tokens_of_the_best_answer(reader):
         assert answer_likelihood(*one, 1000) == [value]
         tight = len(contexts[row]) + max(map(len, answers[row]))
         assert answer_likelihood(*one, tight) == [pytest.approx(value, abs=1e-4)]
+
+
+def test_a_likelihood_that_is_no_number_is_an_error(reader):
+    head = reader.model.get_output_embeddings().weight
+    with torch.no_grad():
+        kept, head[3] = head[3].clone(), math.nan
+    with pytest.raises(InputError, match="no finite likelihood: its weights are broken"):
+        answer_likelihood([[5, 6, 7]], [[[8, 9]]], reader, 100)
+    with torch.no_grad():
+        head[3] = kept
 
 
 def test_what_does_not_fit_has_no_likelihood(reader):

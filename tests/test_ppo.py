@@ -17,6 +17,7 @@ from stages.loop_ppo.policy import token_log_probs
 from stages.loop_ppo.steps import sample, to_batch, train
 from stages.params import Agent
 from stages.params import Protocol as ProtocolParams
+from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol
@@ -122,6 +123,34 @@ def test_another_seed_gives_another_agent(base, tmp_path):
     trained(one, tmp_path / "a", seed=7)
     trained(other, tmp_path / "b", seed=8)
     assert any(not torch.equal(t, weights(other)[n]) for n, t in weights(one).items())
+
+
+@pytest.mark.parametrize("part", ["policy", "value"])
+def test_a_training_that_diverges_names_what_to_lower(base, tmp_path, part):
+    run = setup(base, settings(steps=8, **{f"{part}_learning_rate": 1e30}))
+    told = rf"^agent, step \d: .* \(last finite: .*{part} loss .* 'agent\.{part}_learning_rate'$"
+    with pytest.raises(InputError, match=told):
+        trained(run, tmp_path)
+
+
+@pytest.mark.parametrize("part", ["policy", "value"])
+def test_a_gradient_that_is_no_number_changes_no_weight(base, tmp_path, part):
+    run = setup(base, settings())
+    model = run.learner.policy if part == "policy" else run.learner.critic
+    before, parameter = weights(run), next(model.parameters())
+    parameter.register_hook(lambda gradient: gradient * float("nan"))
+    told = rf"step 1: {part} gradient norm is nan .*lower 'agent\.{part}_learning_rate'"
+    with pytest.raises(InputError, match=told):
+        trained(run, tmp_path)
+    assert all(torch.equal(tensor, weights(run)[name]) for name, tensor in before.items())
+
+
+def test_weights_that_the_last_step_breaks_are_seen(base, tmp_path):
+    run = setup(base, settings(steps=1))
+    with torch.no_grad():  # of a token that no rollout holds, so that no step reads it
+        run.generator.model.get_input_embeddings().weight[-1] = float("inf")
+    with pytest.raises(InputError, match=r"1 of \d+ weight tensors are not finite|logits"):
+        trained(run, tmp_path)
 
 
 def test_the_reference_stays_as_it_was(base, tmp_path):

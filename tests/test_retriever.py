@@ -11,6 +11,7 @@ import pytest
 import retrieval_world as world
 import yaml
 from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformerTrainer
 
 from stages import encoder, retriever
 from stages.common.records import read_json, write_jsonl
@@ -270,3 +271,50 @@ def test_words_are_whole_and_others_are_spelled():
     tokens = vocabulary(['"Soman"\nThe filmmaker Soman was born.', "who Zoë"])
     assert {"soman", "filmmaker", "who", "zoë", "##z", '"', "##ë"} <= set(tokens)
     assert len(tokens) == len(set(tokens))
+
+
+def test_a_retriever_that_diverges_is_no_output(inside, monkeypatch):
+    told = r"^retriever@1, step \d+: .* \(last finite: loss .* lower 'retriever\.learning_rate'$"
+    set_params(inside, retriever={"steps": 12, "batch_size": 8, "learning_rate": 1e30})
+    with pytest.raises(InputError, match=told):
+        make_retriever(inside, "diverged")
+    assert not list(inside.glob("diverged*"))
+
+
+def test_an_encoder_that_diverges_is_no_output(inside):
+    set_params(inside, encoder={"steps": 8, "batch_size": 8, "learning_rate": 1e30})
+    with pytest.raises(InputError, match=r"^encoder, step \d: .* lower 'encoder\.learning_rate'$"):
+        make_encoder(inside, "diverged")
+    assert not list(inside.glob("diverged*"))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_gradient_that_is_no_number_stops_the_training(inside, monkeypatch, value):
+    """Though the loss is one: it would make NaN of every weight."""
+    compute = InstanceLoss.compute_loss_from_embeddings
+
+    def spoils(self, embeddings, labels):
+        embeddings[1].register_hook(lambda gradient: gradient * value)
+        return compute(self, embeddings, labels)
+
+    monkeypatch.setattr(InstanceLoss, "compute_loss_from_embeddings", spoils)
+    set_params(inside, retriever={"steps": 4, "batch_size": 8})
+    told = r"retriever@1, step 1: gradient norm is (nan|inf) \(last finite: loss"
+    with pytest.raises(InputError, match=told):
+        make_retriever(inside, "diverged")
+
+
+def test_weights_that_the_last_step_breaks_are_no_output(inside, monkeypatch):
+    """Of a token that no text holds, so that no loss can tell."""
+    train = SentenceTransformerTrainer.train
+
+    def breaks(self, *args, **kwargs):
+        train(self, *args, **kwargs)
+        self.model.get_submodule("0.model.embeddings.word_embeddings").weight.data[1] = np.nan
+
+    monkeypatch.setattr(SentenceTransformerTrainer, "train", breaks)
+    set_params(inside, retriever={"steps": 2, "batch_size": 8})
+    told = r"step 2: 1 of \d+ weight tensors are not finite, as '.*word_embeddings.weight'"
+    with pytest.raises(InputError, match=told):
+        make_retriever(inside, "diverged")
+    assert not list(inside.glob("diverged*"))

@@ -61,6 +61,15 @@ def test_what_is_wrong_is_one_line_from_any_process():
         run_processes(999, "cuda", read_json, "nothing.json")
 
 
+def test_two_processes_that_diverge_are_one_line(inside):
+    options = {"steps": 9, "batch_size": 4, "processes": 2, "learning_rate": 1e30}
+    set_params(inside, retriever=options)
+    told = r"^retriever@1, step \d: .* lower 'retriever\.learning_rate'$"
+    with pytest.raises(InputError, match=told):
+        make_retriever(inside, "diverged")
+    assert not list(inside.glob("diverged*"))
+
+
 def test_a_killed_process_is_one_line():
     with pytest.raises(InputError, match=r"^training process [01] of 2 ended early \(SIGKILL\)"):
         run_processes(2, "cpu", signal.raise_signal, signal.SIGKILL)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import glob
 import gzip
 import json
+import math
 import os
 import tempfile
 import zlib
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,7 @@ def iter_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> Iterator[
 
 def _parse(line: str, where: str, required: tuple[str, ...]) -> dict:
     try:
-        row = json.loads(line)
+        row = parse_json(line, where)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not a JSON object on one line ({_reason(error)})") from None
     if not isinstance(row, dict):
@@ -91,17 +93,78 @@ def _reason(error: Exception) -> str:
     return "nested too deeply" if isinstance(error, RecursionError) else "a number is too long"
 
 
+class _Beyond(ValueError):
+    """A number that no JSON has: NaN, Infinity, or one beyond the range of floats."""
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise _Beyond
+    return number
+
+
+def _constant(text: str) -> float:
+    raise _Beyond
+
+
+_DECODER = json.JSONDecoder(parse_float=_finite, parse_constant=_constant)
+
+
+def parse_json(text: str | bytes, where: str) -> object:
+    """The value of a JSON text. NotFinite names the key of a number that is not finite: NaN and
+    Infinity, which are no JSON, and 1e999. ValueError or RecursionError if it is no JSON at all.
+
+    `where` opens the message. All JSON of files is read here.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8")
+    try:
+        return _DECODER.decode(text)
+    except _Beyond:
+        raise NotFinite(f"{where}: {_not_finite(json.loads(text))}") from None
+
+
+def to_json(value: object, where: str, *, indent: int | None = None) -> str:
+    """`value` as JSON. NotFinite names the key of a number that is not finite; `where` opens the
+    message. All JSON of files is written here.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, indent=indent)
+    except ValueError:
+        raise NotFinite(f"{where}: {_not_finite(value)}, so nothing is written") from None
+
+
+def _not_finite(value: object) -> str:
+    """Which number of a JSON value is not finite."""
+    found = next(_numbers_not_finite(value), None)
+    if found is None:  # a key that is written twice hides it, or it is a key itself
+        return "a number in it is not finite"
+    key, number = found
+    return f"'{key}' is {number}, which is no finite number" if key else f"{number} is not finite"
+
+
+def _numbers_not_finite(value: object, key: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(value, float) and not math.isfinite(value):
+        yield key, value
+    inside = value.items() if isinstance(value, dict) else ()
+    inside = enumerate(value) if isinstance(value, list | tuple) else inside
+    for name, part in inside:
+        yield from _numbers_not_finite(part, f"{key}.{name}" if key else str(name))
+
+
 def write_jsonl(path: str | Path, rows: Iterable[dict]) -> None:
     """Write one JSON object a line, atomically: the file is whole or not there.
 
-    Rows may be a generator: one is held at a time.
+    Rows may be a generator: one is held at a time. NotFinite for a number that is not finite.
     """
-    _write(path, (json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    numbered = enumerate(rows, 1)
+    _write(path, (to_json(row, f"{path}:{number}") + "\n" for number, row in numbered))
 
 
 def write_json(path: str | Path, value: object) -> None:
-    """Write indented JSON atomically."""
-    _write(path, [json.dumps(value, ensure_ascii=False, indent=2) + "\n"])
+    """Write indented JSON atomically. NotFinite for a number that is not finite."""
+    _write(path, [to_json(value, str(path), indent=2) + "\n"])
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -109,10 +172,15 @@ def write_text(path: str | Path, text: str) -> None:
     _write(path, [text])
 
 
-def read_json(path: str | Path) -> object:
-    """Read a JSON file. InputError names the file (and line) when it cannot be read."""
+def read_json(path: str | Path, *, foreign: bool = False) -> object:
+    """Read a JSON file. InputError names the file (and line) when it cannot be read.
+
+    `foreign`: a file of another program, which may hold Infinity (transformers writes it into the
+    configurations of some models) and no figure of ours.
+    """
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        return json.loads(text) if foreign else parse_json(text, str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 
 
 def run_processes(count: int, device: str, work: Callable[..., None], *arguments) -> None:
@@ -29,9 +30,11 @@ def run_processes(count: int, device: str, work: Callable[..., None], *arguments
     try:
         torch.multiprocessing.spawn(_process, (count, port, device, work, arguments), nprocs=count)
     except torch.multiprocessing.ProcessRaisedException as error:
-        _, found, reason = str(error).rstrip().rpartition("stages.plumbing.errors.InputError: ")
-        if found:
-            raise InputError(reason) from None
+        for kind in (InputError, NotFinite):  # the text of a traceback ends with it
+            name = f"{kind.__module__}.{kind.__name__}: "
+            _, found, reason = str(error).rstrip().rpartition(name)
+            if found:
+                raise kind(reason) from None
         raise
     except torch.multiprocessing.ProcessExitedException as error:
         how = error.signal_name or f"exit code {error.exit_code}"

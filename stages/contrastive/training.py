@@ -7,13 +7,14 @@ library's trainer does the rest: optimizer, schedule, processes, checkpoints.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.common.records import read_json
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import Watch
 from stages.plumbing.progress import progress
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 CHECKPOINTS = 8  # in a run
 LARGE = 100_000_000  # weights, from which a model's activations are computed twice, not kept
 POINTS = 50  # of a curve
+SKIPS = 30  # steps in a row that float16 may leave out while its loss scale, of 2^16, halves
 
 
 @dataclass(frozen=True)
@@ -54,13 +56,19 @@ def train(
 
     `loss` makes the loss for the model. Checkpoints lie in `work`, and the newest whole one there
     is where the run starts. Every process of a distributed run takes `recipe.batch_size` rows of
-    a step; rows that do not fill a last step for all processes are left out.
+    a step; rows that do not fill a last step for all processes are left out. NotFinite if the
+    training diverges: then 'STAGE.learning_rate' is too high, where `desc` is STAGE or STAGE@NAME.
     """
     from sentence_transformers import SentenceTransformerTrainer
     from sentence_transformers.base.sampler import DefaultBatchSampler
     from torch.utils.data import SequentialSampler
 
+    watch, rate = Watch(desc), f"{desc.partition('@')[0]}.learning_rate"
+    patience = SKIPS if recipe.dtype == "float16" else 0
+
     class Trainer(SentenceTransformerTrainer):
+        skipped = 0
+
         def get_batch_sampler(self, dataset, batch_size, drop_last, **_):
             """Rows as they come: their order is the caller's."""
             order = SequentialSampler(dataset)
@@ -69,11 +77,28 @@ def train(
         def add_model_card_callback(self, default_args_dict):
             """The folder's own card is written instead: the library's holds dates and paths."""
 
+        def training_step(self, *args, **kwargs):
+            """The library's, whose loss must be finite."""
+            loss = super().training_step(*args, **kwargs)
+            watch.see(self.state.global_step + 1, rate, {"loss": loss.item()})
+            return loss
+
+        def _get_grad_norm(self, *args, **kwargs):
+            """The norm before the gradient was clipped, which must be finite. The loss scale of
+            float16 is found by trying: what overflows is left out, and tried at half the scale."""
+            norm = super()._get_grad_norm(*args, **kwargs)
+            value = float(norm)
+            self.skipped = 0 if math.isfinite(value) else self.skipped + 1
+            if not 0 < self.skipped <= patience:
+                watch.see(self.state.global_step + 1, rate, {"gradient norm": value})
+            return norm
+
     large = sum(p.numel() for p in model.parameters()) > LARGE
     arguments = _arguments(recipe, work, len(rows), seed, device, large)
     trainer = Trainer(model=model, args=arguments, train_dataset=rows, loss=loss)
     _show_progress(trainer, desc)
     trainer.train(resume_from_checkpoint=_newest_checkpoint(work, arguments.world_size))
+    watch.see_weights(trainer.state.global_step, model, rate)
     return [
         (row["step"], round(row["loss"], 6)) for row in trainer.state.log_history if "loss" in row
     ]
@@ -102,6 +127,7 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str, la
         save_strategy="steps",
         save_total_limit=2,
         logging_strategy="steps",
+        logging_nan_inf_filter=False,  # or a loss that is not finite would be logged as another
         report_to="none",
         disable_tqdm=True,
     )
@@ -123,11 +149,13 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str, la
 
 def _newest_checkpoint(work: Path, processes: int) -> str | None:
     """The newest checkpoint that was written to its end: a process's last file is its state."""
+    from transformers import TrainerState
+
     states = [f"rng_state_{rank}.pth" for rank in range(processes)] if processes > 1 else []
     for folder in sorted(work.glob("checkpoint-*"), key=_step, reverse=True):
         try:
-            read_json(folder / "trainer_state.json")
-        except InputError:
+            TrainerState.load_from_json(str(folder / "trainer_state.json"))
+        except (OSError, ValueError, TypeError):
             continue
         if all((folder / state).exists() for state in states):
             return str(folder)

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 from stages.common.records import Passage
 from stages.common.trajectories import Trajectory
 from stages.params import Compute, Engine, Generation
+from stages.plumbing.finite import NotFinite
 from stages.rollout import loop
 
 if TYPE_CHECKING:
@@ -88,6 +90,7 @@ def answer_likelihood(
 
     None where every answer would end beyond `window` tokens. Equal pairs are read once. A batch has
     one of few shapes, which a pair's own lengths say: products of other shapes round differently.
+    NotFinite for a likelihood that is not finite.
     """
     pairs = [
         [(tuple(context), tuple(answer)) for answer in options]
@@ -133,7 +136,13 @@ def _read(batch: list[tuple], width: int, tail: int, reader: TransformersGenerat
         every = torch.log_softmax(logits.float(), dim=-1)
         told = every.gather(2, ids[:, first:, None].to(device)).squeeze(2).cpu()
     starts = [len(context) - first for context, _ in batch]
-    return [
-        round(told[row, start : start + len(answer)].mean().item(), DECIMALS)
+    means = [
+        told[row, start : start + len(answer)].mean().item()
         for row, (start, (_, answer)) in enumerate(zip(starts, batch, strict=True))
     ]
+    if not all(map(math.isfinite, means)):
+        raise NotFinite(
+            f"{reader.name}: the language model gives an answer no finite likelihood: its weights "
+            "are broken, or its numbers too narrow ('generation.dtype')"
+        )
+    return [round(mean, DECIMALS) for mean in means]

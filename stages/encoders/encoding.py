@@ -21,13 +21,17 @@ from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 
 
 class Retriever:
     """A sentence-transformers model that knows how it is asked."""
 
     def __init__(self, model, query_format: QueryFormat, *, rows: int = 8, half: bool = False):
-        """`rows`: texts in a forward pass; `half`: compute in float16 (weights stay float32)."""
+        """`rows`: texts in a forward pass; `half`: compute in float16 (weights stay float32).
+
+        Its methods raise NotFinite for a text whose vector is not finite.
+        """
         self.model = model.eval()
         self.query_format = query_format
         self.rows = rows
@@ -79,7 +83,15 @@ class Retriever:
                 )
                 output = self.model(features.to(device))["sentence_embedding"]
                 output = torch.nn.functional.normalize(output.float(), dim=-1)
-                vectors[places] = output[: len(places)].cpu().numpy()
+                vectors[places] = encoded = output[: len(places)].cpu().numpy()
+                broken = ~np.isfinite(encoded).all(axis=1)
+                if broken.any():
+                    text = texts[places[int(broken.argmax())]]
+                    raise NotFinite(
+                        f"the retriever gives {text[:60]!r} a vector that is not finite: its "
+                        f"training diverged (lower its learning rate), or {_kind(self.half)} is "
+                        "too narrow for it"
+                    )
                 advance(len(places))
         return vectors
 
@@ -99,6 +111,10 @@ class Retriever:
             places = groups[length]
             for start in range(0, len(places), self.rows):
                 yield places[start : start + self.rows], length
+
+
+def _kind(half: bool) -> str:
+    return "float16 ('index.dtype')" if half else "float32"
 
 
 def load_model(folder: str | Path, device: str = "cpu"):

@@ -15,6 +15,7 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     GenerationConfig,
+    LogitsProcessor,
     LogitsProcessorList,
     PreTrainedTokenizerBase,
     StoppingCriteriaList,
@@ -25,6 +26,7 @@ from stages.engines.gumbel import GumbelNoise
 from stages.engines.replies import before_end, distinct, end_ids, window_of
 from stages.engines.stopping import StopText, closing_tokens
 from stages.engines.tokenizer import load_tokenizer
+from stages.plumbing.finite import NotFinite
 
 
 class Generator(typing.Protocol):
@@ -50,6 +52,24 @@ class Generator(typing.Protocol):
         ...
 
 
+class BrokenLogits(NotFinite):
+    """The logits of a language model are NaN or infinite."""
+
+
+class FiniteLogits(LogitsProcessor):
+    """Notes in `broken`, on the device, which rows had a greatest logit that is not finite; of NaN
+    a greedy choice would make a token as of any other number.
+    """
+
+    def __init__(self):
+        self.broken: torch.Tensor | None = None  # (rows,)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        broken = ~torch.isfinite(scores.amax(dim=-1))
+        self.broken = broken if self.broken is None else self.broken | broken
+        return scores
+
+
 class TransformersGenerator:
     """A causal language model in this process; `model` may be trained between calls.
 
@@ -66,6 +86,7 @@ class TransformersGenerator:
         batch_size: int = 64,
     ):
         path = model_path(folder)
+        self.name = str(folder)
         self.tokenizer = load_tokenizer(folder)
         self.model = AutoModelForCausalLM.from_pretrained(
             path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
@@ -91,7 +112,7 @@ class TransformersGenerator:
         keys: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """See Generator. Equal prompts (with equal keys) are generated once; a prompt that fills
-        the window gives no token."""
+        the window gives no token. BrokenLogits if the model gives such."""
         items, todo = distinct(prompts, keys, temperature, self.window)
         done: dict = {}
         training = self.model.training
@@ -113,7 +134,8 @@ class TransformersGenerator:
             ids[row, width - len(prompt) :] = torch.tensor(prompt)
             mask[row, width - len(prompt) :] = 1
         stopping = StopText(stop, self.tokenizer, self._closing_tokens(tuple(stop)), width)
-        processors = LogitsProcessorList()
+        logits = FiniteLogits()
+        processors = LogitsProcessorList([logits])
         if temperature > 0:
             processors.append(GumbelNoise([key for _, key in batch], mask, temperature))
         device = self.model.device
@@ -130,6 +152,12 @@ class TransformersGenerator:
             logits_processor=processors,
             stopping_criteria=StoppingCriteriaList([stopping]),
         )
+        if logits.broken is not None and bool(logits.broken.any()):
+            kind = str(self.model.dtype).removeprefix("torch.")
+            raise BrokenLogits(
+                f"{self.name}: the language model gives logits that are not finite: its weights "
+                f"are broken, or {kind} is too narrow for it ('generation.dtype')"
+            )
         rows = output[:, width:].tolist()
         ends = [
             min(self.window - len(prompt), stopping.ends.get(row, max_new_tokens))

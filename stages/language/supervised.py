@@ -1,6 +1,5 @@
 """Supervised training on demonstrations, with the loss on the model's own tokens only."""
 
-import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages.language.batches import Batch, Make, batches
+from stages.plumbing.finite import Watch
 from stages.plumbing.progress import progress
 
 
@@ -47,16 +47,18 @@ def train(
     recipe: Recipe,
     checkpoint: Path,
     desc: str,
+    rate: str = "learning_rate",
 ) -> list[float]:
-    """Train `model` in place; returns the loss of each step.
+    """Train `model` in place; returns the loss of each step. NotFinite if it diverges.
 
-    A run that was killed goes on from `checkpoint`, with the result it would have had.
+    A run that was killed goes on from `checkpoint`, with the result it would have had. `rate` is
+    the parameter that holds the learning rate.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
     losses: list[float] = _resume(model, optimizer, checkpoint)
-    start = len(losses)
+    start, watch = len(losses), Watch(desc)
     bar = progress(total=recipe.steps, desc=desc, unit="step")
     bar.update(start)
     model.train()
@@ -66,10 +68,10 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(recipe, step)
         loss = own_loss(model, batch)
-        if not math.isfinite(loss.item()):
-            raise FloatingPointError(f"{desc}: the loss of step {step} is {loss.item()}")
+        watch.see(step + 1, rate, {"loss": loss.item()})
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
+        norm = torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_gradient_norm)
+        watch.see(step + 1, rate, {"gradient norm": norm.item()})
         optimizer.step()
         optimizer.zero_grad()
         losses.append(loss.item())
@@ -77,6 +79,7 @@ def train(
         if len(losses) % recipe.save_every == 0:
             _save(model, optimizer, losses, checkpoint)
     bar.close()
+    watch.see_weights(recipe.steps, model, rate)
     model.eval()
     return losses
 

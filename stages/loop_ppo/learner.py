@@ -15,6 +15,9 @@ from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.policy import token_log_probs
 from stages.params import Agent
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite, Watch
+
+POLICY_RATE, VALUE_RATE = "agent.policy_learning_rate", "agent.value_learning_rate"
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,12 @@ class Learner:
         self.seed = seed
         self.policy_optimizer = torch.optim.AdamW(policy.parameters(), eps=params.adam_epsilon)
         self.value_optimizer = torch.optim.AdamW(critic.parameters())
+        self.watch = Watch("agent")
 
     def update(self, batch: Batch, step: int) -> dict[str, float]:
         """Learn from the rollouts of `step` (from 0); returns the figures of the step.
 
-        InputError when nothing can be learned: no token written, or a loss that is not finite.
+        InputError when nothing can be learned: no token written, or a figure that is not finite.
         """
         if int(batch.mask.sum()) < 2:
             raise InputError(
@@ -53,22 +57,21 @@ class Learner:
                 "and the protocol do not fit each other"
             )
         self._set_learning_rates(step)
-        estimates, figures = self._estimate(batch)
+        estimates, figures = self._estimate(batch, step)
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
         updates = 0
         for rows in self._mini_batches(len(batch.lengths), step):
             if not bool(batch.mask[rows].any()):
                 continue
-            for name, number in self._learn(batch, estimates, rows).items():
+            for name, number in self._learn(batch, estimates, rows, step).items():
                 totals[name] += number
             updates += 1
         figures |= {name: total / updates for name, total in totals.items()}
-        if not all(abs(number) < float("inf") for number in figures.values()):
-            raise InputError(
-                f"agent, step {step + 1}: the loss is not finite; lower "
-                "'agent.policy_learning_rate' or 'agent.value_learning_rate'"
-            )
         return figures
+
+    def check_policy(self, step: int) -> None:
+        """NotFinite if a weight of the policy is not finite after `step` steps."""
+        self.watch.see_weights(step, self.policy, POLICY_RATE)
 
     def _set_learning_rates(self, step: int) -> None:
         params = self.params
@@ -80,7 +83,7 @@ class Learner:
                 group["lr"] = rate * warmup(step, params.steps, share)
 
     @torch.no_grad()
-    def _estimate(self, batch: Batch) -> tuple[Estimates, dict[str, float]]:
+    def _estimate(self, batch: Batch, step: int) -> tuple[Estimates, dict[str, float]]:
         shape = batch.mask.shape
         old, entropy, reference, values = (
             torch.zeros(shape, device=batch.mask.device) for _ in range(4)
@@ -97,6 +100,7 @@ class Learner:
             )
             values[rows, :width] = self.critic(part.token_ids)
         mask = batch.mask
+        self._see_estimates(step, *(part[mask] for part in (values, old, reference)))
         advantages, returns = losses.estimate_advantages(
             batch.scores, values, mask, self.params.gamma, self.params.lam
         )
@@ -105,14 +109,30 @@ class Learner:
             "entropy": losses.masked_mean(entropy, mask),
             "explained_variance": losses.explained_variance(values, returns, mask),
         }
+        for rate, names in ((VALUE_RATE, ["explained_variance"]), (POLICY_RATE, ["kl", "entropy"])):
+            self.watch.see(step + 1, rate, {name: figures[name] for name in names})
         return Estimates(old, reference, values, advantages, returns), figures
+
+    def _see_estimates(self, step: int, values: Tensor, old: Tensor, reference: Tensor) -> None:
+        """NotFinite says which of the three models gives what is not finite."""
+        if not bool(torch.isfinite(values).all()):
+            raise self.watch.diverged(step + 1, "a value is not finite", VALUE_RATE)
+        if not bool(torch.isfinite(old).all()):
+            raise self.watch.diverged(step + 1, "a log-probability is not finite", POLICY_RATE)
+        if not bool(torch.isfinite(reference).all()):
+            raise NotFinite(
+                f"agent, step {step + 1}: the base agent gives a token that was written no finite "
+                "log-probability: its weights, in models/agent/0, are broken"
+            )
 
     def _mini_batches(self, rollouts: int, step: int) -> Iterable[Tensor]:
         for epoch in range(self.params.epochs):
             shuffle = torch.Generator().manual_seed(seed_of(self.seed, "mini", step, epoch))
             yield from torch.randperm(rollouts, generator=shuffle).split(self.params.mini_batch)
 
-    def _learn(self, batch: Batch, estimates: Estimates, rows: Tensor) -> dict[str, float]:
+    def _learn(
+        self, batch: Batch, estimates: Estimates, rows: Tensor, step: int
+    ) -> dict[str, float]:
         """One update of policy and critic from one mini-batch."""
         params, tokens = self.params, int(batch.mask[rows].sum())
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
@@ -148,11 +168,13 @@ class Learner:
             totals["policy_loss"] += policy_loss.item()
             totals["value_loss"] += value_loss.item()
             totals["clip_fraction"] += clipped * int(part.mask.sum()) / tokens
-        for model, optimizer in (
-            (self.policy, self.policy_optimizer),
-            (self.critic, self.value_optimizer),
+        for name, rate, model, optimizer in (
+            ("value", VALUE_RATE, self.critic, self.value_optimizer),
+            ("policy", POLICY_RATE, self.policy, self.policy_optimizer),
         ):
-            nn.utils.clip_grad_norm_(model.parameters(), params.max_gradient_norm)
+            norm = nn.utils.clip_grad_norm_(model.parameters(), params.max_gradient_norm)
+            seen = {f"{name} loss": totals[f"{name}_loss"], f"{name} gradient norm": norm.item()}
+            self.watch.see(step + 1, rate, seen)
             optimizer.step()
             optimizer.zero_grad()
         return totals

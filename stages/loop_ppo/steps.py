@@ -16,8 +16,9 @@ import torch
 
 from stages.common.records import Question
 from stages.common.seeds import seed_of
+from stages.engines.generator import BrokenLogits
 from stages.loop_ppo.batch import Batch, collate
-from stages.loop_ppo.learner import Learner
+from stages.loop_ppo.learner import POLICY_RATE, Learner
 from stages.params import Agent
 from stages.plumbing.progress import progress
 from stages.ppo.questions import questions_of_step
@@ -54,7 +55,10 @@ def train(
     with bar:
         for step in range(len(curves), params.steps):
             asked = questions_of_step(questions, step, params.questions, seed)
-            rollouts = sample(asked, generator, search, protocol, limits, params, seed, step)
+            try:
+                rollouts = sample(asked, generator, search, protocol, limits, params, seed, step)
+            except BrokenLogits as error:
+                raise learner.watch.diverged(step + 1, str(error), POLICY_RATE) from None
             rewards = [exact_match(r.answer, r.question.golden_answers) for r in rollouts]
             batch = to_batch(rollouts, rewards, str(generator.model.device))
             row = {"step": step + 1, **figures_of(rollouts, rewards)}
@@ -66,6 +70,7 @@ def train(
             bar.update()
             if (step + 1) % checkpoint_steps == 0:
                 _save(learner, curves, folder)
+    learner.check_policy(params.steps)
     return curves
 
 

@@ -5,7 +5,6 @@ It is no output of the stage: time and memory differ from run to run, results do
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import sys
@@ -32,10 +31,12 @@ class Usage:
             "memory_gib": round(_peak_kib() / 2**20, 3),
             "gpu_memory_gib": _peak_gpu_gib(),
         }
+        from stages.common.records import to_json
+
         try:
             FILE.parent.mkdir(parents=True, exist_ok=True)
             with open(FILE, "a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+                file.write(to_json(row, str(FILE)) + "\n")
         except OSError as error:  # the stage's own outputs are complete
             print(f"{FILE}: not written ({error.strerror})", file=sys.stderr)
 

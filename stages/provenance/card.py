@@ -102,7 +102,7 @@ def render(sources: Sources) -> str:
                 "Where was the director born?", ("who directed it",), "director of it", "find it"
             )
         ),
-        dimension=read_json(Path(sources.path) / "config.json").get("hidden_size"),
+        dimension=read_json(Path(sources.path) / "config.json", foreign=True).get("hidden_size"),
         set={name: sources.params(name) for name in stages},
         seen={name: sources.figures(name) for name in COUNTED},
         pairs=sources.pairs(),

@@ -14,6 +14,7 @@ from pathlib import Path
 from stages.common.records import read_json
 from stages.params import POOLED, Params
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 
 TURN_STAGES = (
     "agent",
@@ -136,21 +137,36 @@ def _pair(path: Path, name: str) -> PairResult:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """Points of a curve: `step` and other numbers; cells without a finite number are left out."""
+    """Points of a curve: `step` and other numbers; empty cells are left out.
+
+    InputError names the line and the column of a cell that holds no number, or none that is finite:
+    a curve without it would look like that of a training that went well.
+    """
     try:
         with open(path, encoding="utf-8", newline="") as file:
-            return [_numbers(row) for row in csv.DictReader(file)]
+            rows = csv.DictReader(file)
+            return [_numbers(row, f"{path}:{rows.line_num}") for row in rows]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"{path}: not CSV in UTF-8") from None
 
 
-def _numbers(row: dict[str, str]) -> dict[str, float]:
-    numbers = {}
-    for key, value in row.items():
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            continue
-        if math.isfinite(number):
-            numbers[key] = number
-    return numbers
+def _numbers(row: dict[str, str], where: str) -> dict[str, float]:
+    if None in row or None in row.values():  # as the reader says more cells, or fewer
+        raise InputError(f"{where}: has another number of cells than the first line")
+    return {key: _finite(value, where, key) for key, value in row.items() if value.strip()}
+
+
+def _finite(text: str, where: str, column: str) -> float:
+    """The number of a cell of a CSV file. InputError if it is none, or not finite."""
+    try:
+        number = float(text)
+    except ValueError:
+        raise InputError(f"{where}: no number in column '{column}'") from None
+    if not math.isfinite(number):
+        raise NotFinite(
+            f"{where}: '{column}' is {number}: the training diverged, or the file was edited; run "
+            "its stage again"
+        )
+    return number

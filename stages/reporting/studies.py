@@ -9,6 +9,7 @@ group of questions gains; `NAME_drift.csv`: how the queries change over turns. E
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -162,8 +163,8 @@ def _rows(path: Path, kind: type) -> list:
         return []
     with open(path, encoding="utf-8", newline="") as file:
         lines = list(csv.DictReader(file))
-    reads: dict[str, Callable] = {"int": int, "float": float, "str": str, "bool": _truth}
-    reads["float | None"] = lambda text: None if text == "" else float(text)
+    reads: dict[str, Callable] = {"int": int, "float": _finite, "str": str, "bool": _truth}
+    reads["float | None"] = lambda text: None if text == "" else _finite(text)
     found = []
     for number, line in enumerate(lines, 2):
         cells = {}
@@ -175,6 +176,13 @@ def _rows(path: Path, kind: type) -> list:
                 raise InputError(f"{path}:{number}: no {wanted} in column '{name}'") from None
         found.append(kind(**cells))
     return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError
+    return number
 
 
 def _truth(text: str) -> bool:

@@ -7,18 +7,26 @@ from pathlib import Path
 import numpy as np
 
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 from stages.retrieval.corpus import PassageFile
 from stages.retrieval.ranking import best
 
 
 def build(passages: PassageFile, folder: str | Path) -> None:
-    """Index the passages' `contents` and save the index into `folder`."""
+    """Index the passages' `contents` and save the index into `folder`.
+
+    InputError if they hold no word; NotFinite if a word's score in a passage is not finite.
+    """
     import bm25s
 
     # Ids by first appearance; without them bm25s numbers its words by Python's hash seed.
     tokens = bm25s.tokenize([p.contents for p in passages], return_ids=True, show_progress=False)
+    if not any(tokens.ids):
+        raise InputError(f"{passages.path}: no passage holds a word that BM25 would index")
     index = bm25s.BM25(method="lucene")
     index.index(tokens, show_progress=False)
+    if not np.isfinite(index.scores["data"]).all():
+        raise NotFinite(f"{passages.path}: BM25 gives a word a score that is not finite")
     index.save(folder, show_progress=False)
 
 
@@ -37,6 +45,11 @@ class Bm25Index:
             return cls(bm25s.BM25.load(folder, mmap=True, show_progress=False))
         except (OSError, ValueError, KeyError) as error:
             raise InputError(f"{folder}: cannot be read as a bm25s index ({error})") from None
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Every word's score in every passage that holds it, memory-mapped. float32"""
+        return self.index.scores["data"]
 
     def search(self, queries: list[str], k: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each query, (positions, scores) of the `k` best passages; ties: earlier first."""

@@ -7,7 +7,6 @@ reads just the passages that it returns.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from array import array
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common.records import Passage, passage_of
+from stages.common.records import Passage, parse_json, passage_of
 from stages.plumbing.errors import InputError
 
 STARTS = "starts.npy"  # in an index folder
@@ -85,7 +84,7 @@ def sample_digest(passages: PassageFile) -> str:
 
 def _parse(line: bytes, where: str) -> Passage:
     try:
-        row = json.loads(line)
+        row = parse_json(line, where)
     except (ValueError, RecursionError):
         raise InputError(f"{where}: not a JSON object on one line") from None
     if not isinstance(row, dict) or not {"id", "contents"} <= row.keys():

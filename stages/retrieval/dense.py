@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 from stages.retrieval.ranking import near_best, rescored
 
 VECTORS = "vectors.npy"  # in an index folder
 BLOCK = 65_536  # vectors compared with the queries at once
 QUERIES = 256  # queries compared with a block at once
+SAMPLE = 1024  # vectors that a reader looks at where the writer has looked at all
 MARGIN = 1e-4  # above any rounding error of a float32 product of unit vectors
 
 
@@ -44,6 +46,23 @@ class DenseIndex:
                 kept, scores[i] = near_best(scores[i], k, MARGIN)
                 candidates[i] = candidates[i][kept]
         return [rescored(self.vectors, q, places, k) for q, places in zip(queries, candidates)]
+
+
+def check_finite(vectors: np.ndarray, *, whole: bool) -> None:
+    """NotFinite names the first vector (or number, of a flat array) that is not finite: of all,
+    read block by block, or of SAMPLE spread evenly over them.
+    """
+    count = len(vectors)
+    if whole or count <= SAMPLE:
+        blocks = (np.arange(s, min(s + BLOCK, count)) for s in range(0, count, BLOCK))
+    else:
+        blocks = [np.linspace(0, count - 1, SAMPLE).astype(int)]
+    for places in blocks:
+        block = vectors[places[0] : places[-1] + 1] if whole else vectors[places]
+        broken = ~np.isfinite(block).reshape(len(places), -1).all(axis=1)
+        if broken.any():
+            place = int(places[int(broken.argmax())])
+            raise NotFinite(f"{'vector' if block.ndim > 1 else 'number'} {place + 1} is not finite")
 
 
 def open_vectors(folder: str | Path) -> np.ndarray:

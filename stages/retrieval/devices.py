@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stages.plumbing.finite import NotFinite
 from stages.retrieval.ranking import near_best, rescored
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ class DeviceIndex:
     """Inner product search over vectors that are spread over devices."""
 
     def __init__(self, vectors: np.ndarray, devices: list[str], *, hold: bool | None = None):
-        """`vectors`: (passages, dimension). `hold`: keep them on the devices; None: if they fit."""
+        """`vectors`: (passages, dimension). `hold`: keep them on the devices; None: if they fit.
+
+        NotFinite, here or in a search that reads them, for a vector that is not finite.
+        """
         self.vectors = vectors
         bounds = np.linspace(0, len(vectors), len(devices) + 1).astype(int)
         self.pool = ThreadPoolExecutor(len(devices))
@@ -96,7 +100,10 @@ class Shard:
         import torch
 
         block = torch.from_numpy(np.array(self.vectors[first:last], dtype=np.float16))
-        return block.to(self.device)
+        block = block.to(self.device)
+        if not bool(torch.isfinite(block).all()):
+            raise NotFinite(f"a vector of passages {first + 1} to {last} is not finite")
+        return block
 
     def _fits(self, count: int) -> bool:
         import torch

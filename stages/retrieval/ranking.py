@@ -3,15 +3,21 @@
 Products of blocks, in whatever precision, only choose who may be among the best; those are then
 scored pair by pair in float64, so that a score depends on nothing but its query and its passage,
 equal passages tie exactly, and every kind of index gives the same scores.
+
+Scores that are not finite compare with nothing, and would be left out or come first in silence:
+they are an error (NotFinite) wherever the best are chosen.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from stages.plumbing.finite import NotFinite
+
 
 def best(scores: np.ndarray, k: int) -> np.ndarray:
     """Positions of the `k` highest scores (all, if there are fewer), best first. (k,)"""
+    _check(scores)
     k = min(k, len(scores))
     if k <= 0:
         return np.empty(0, dtype=np.int64)
@@ -24,12 +30,18 @@ def best(scores: np.ndarray, k: int) -> np.ndarray:
 
 def near_best(scores: np.ndarray, k: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
     """Positions (ascending) and values of the `k` highest scores and those within `margin`."""
+    _check(scores)
     if len(scores) > k:
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin
         places = np.flatnonzero(scores >= threshold)
     else:
         places = np.arange(len(scores))
     return places, scores[places]
+
+
+def _check(scores: np.ndarray) -> None:
+    if not np.isfinite(scores).all():
+        raise NotFinite("a score is not finite")
 
 
 def rescored(

@@ -1,13 +1,16 @@
 """Search an index folder: the one interface of every stage that retrieves.
 
-An index folder has `index.json` (type, passages, the digests of what it was built from),
+An index folder has `index.json` (type, passages, the digests of what it was built from, and
+`finite`: its writer has looked at every vector),
 `starts.npy` (where the corpus's lines start), and either `vectors.npy`, perhaps with a faiss index
 beside it, or a bm25s index.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from stages.common.records import read_json
 from stages.common.search import Hit, SearchRequest
 from stages.params import Compute, IndexKind
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 from stages.retrieval.corpus import STARTS, PassageFile, sample_digest
 from stages.retrieval.identity import digest
 
@@ -67,7 +71,9 @@ def load_searcher(
 ) -> Searcher:
     """A searcher over an index; a dense one also needs the retriever that built it.
 
-    InputError if the index was built from another corpus or by another retriever.
+    InputError if the index was built from another corpus or by another retriever. NotFinite, here
+    or in a search, if it holds what is not finite: all of it is looked at where index.json does not
+    say that its writer did, else some of it, and every score.
     """
     folder = Path(index_folder)
     about = read_json(folder / "index.json")
@@ -75,7 +81,9 @@ def load_searcher(
     if about["type"] == "bm25":
         from stages.retrieval.bm25 import Bm25Index
 
-        find = Bm25Index.load(folder).search
+        words = Bm25Index.load(folder)
+        _check_finite(folder, about, words.weights)
+        find = _named(folder, words.search)
         return Searcher(passages, lambda request: request.query, find, about)
     if retriever_folder is None:
         raise InputError(f"{folder}: a dense index needs the retriever that built it")
@@ -107,18 +115,51 @@ def _dense(
     torch.set_num_threads(compute.threads)
     retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)
     vectors = open_vectors(folder)
+    _check_finite(folder, about, vectors)
     if "kind" in about:
         kind, candidates = IndexKind(about["kind"]), about["candidates"]
         exact = DenseIndex(vectors)
         index = approximate.load(folder, kind, exact, candidates, compute.threads)
     else:
-        index = exact_index(vectors, compute)
+        with _naming(folder):
+            index = exact_index(vectors, compute)
+    search = _named(folder, index.search)
     return Searcher(
         passages,
         retriever.query_format.text,
-        lambda texts, k: index.search(retriever.encode_queries(texts), k),
+        lambda texts, k: search(retriever.encode_queries(texts), k),
         about,
     )
+
+
+def _check_finite(folder: Path, about: dict, numbers: np.ndarray) -> None:
+    from stages.retrieval.dense import check_finite
+
+    noted = about.get("finite") is True
+    if not noted:
+        print(
+            f"{folder}: index.json does not say that its numbers are finite: looking at all of them"
+            f" ({len(numbers)} rows); an index that is built anew says so",
+            file=sys.stderr,
+        )
+    with _naming(folder):
+        check_finite(numbers, whole=not noted)
+
+
+def _named(folder: Path, search: Callable) -> Callable:
+    def searched(queries, k: int) -> Found:
+        with _naming(folder):
+            return search(queries, k)
+
+    return searched
+
+
+@contextmanager
+def _naming(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except NotFinite as error:
+        raise NotFinite(f"{folder}: {error}: build the index again") from None
 
 
 def _open_corpus(folder: Path, path: Path, about: dict) -> PassageFile:

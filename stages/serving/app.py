@@ -15,7 +15,6 @@ for programs, `GET /health` says what is served.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from contextlib import asynccontextmanager, suppress
 
@@ -24,7 +23,9 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
 from starlette.requests import ClientDisconnect
 
+from stages.common.records import parse_json
 from stages.common.search import SearchRequest
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import Searcher
 from stages.serving import description
 from stages.serving.batching import Batcher, Busy, Gone
@@ -108,6 +109,8 @@ def application(searcher: Searcher, top_k: int, names: frozenset[str] = frozense
                 raise Refused(503, BUSY) from None
             except Gone:
                 raise Refused(400, "the client left") from None  # which nobody reads
+            except InputError as error:  # of the index or the corpus, not of the client
+                raise Refused(500, str(error)) from None
             return JSONResponse(asked.answer(found))
 
     @app.post("/retrieve", **description.of(Retrieve))
@@ -151,6 +154,7 @@ async def _parts(request: Request):
 
 def _found(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[Hits]:
     """For each request, the found lines of the corpus with their scores, best first."""
-    found = searcher.places(requests, k)
-    lines = {place: json.loads(searcher.passages.line(place)) for row in found for place, _ in row}
+    found, passages = searcher.places(requests, k), searcher.passages
+    places = {place for row in found for place, _ in row}
+    lines = {p: parse_json(passages.line(p), f"{passages.path}:{p + 1}") for p in places}
     return [[(lines[place], score) for place, score in row] for row in found]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 
@@ -12,6 +13,7 @@ from stages.common.records import passage_of
 from stages.common.search import Hit, SearchRequest
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import NotFinite
 from stages.serving.limits import PASSAGES
 
 QUERIES = 256  # of a request
@@ -95,7 +97,10 @@ class HttpSearcher:
         return rows
 
     def _hit(self, row: dict) -> Hit:
-        return Hit(passage_of(row["document"], self._shown), float(row["score"]))
+        score = float(row["score"])
+        if not math.isfinite(score):
+            raise NotFinite(f"{self._shown}: answered with a score that is not finite")
+        return Hit(passage_of(row["document"], self._shown), score)
 
     def _away(self, reason: str) -> InputError:
         return InputError(

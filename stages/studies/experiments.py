@@ -8,7 +8,6 @@ uncommitted changes along into that copy, so none may be there when an experimen
 from __future__ import annotations
 
 import functools
-import json
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ from pathlib import Path
 import yaml
 
 from stages.common.candidates import Candidates, read_candidates
-from stages.common.records import read_jsonl
+from stages.common.records import parse_json, read_json, read_jsonl
 from stages.common.trajectories import Trajectory, read_predictions
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
@@ -98,7 +97,7 @@ class Finished:
 
     def metrics(self, path: str) -> dict:
         """A JSON file of figures."""
-        return json.loads(self._text(path))
+        return parse_json(self._text(path), f"{path} of {self.experiment.name}")
 
     def predictions(self, pair: str) -> list[Trajectory]:
         """What the pair of that name answered."""
@@ -131,7 +130,7 @@ class Finished:
         for output in (path, *map(str, Path(path).parents)):
             digest = self._outputs.get(output)
             if digest is not None and output != path:
-                manifest = json.loads(self._place(output, digest).read_text())
+                manifest = read_json(self._place(output, digest))
                 inside = {entry["relpath"]: entry["md5"] for entry in manifest}
                 digest = inside.get(str(Path(path).relative_to(output)))
             if digest is not None:

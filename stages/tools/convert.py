@@ -12,6 +12,7 @@ import argparse
 from pathlib import Path
 
 from stages.plumbing import errors
+from stages.plumbing.finite import NotFinite, broken_weights
 
 
 def convert(file: Path, output: Path) -> None:
@@ -32,6 +33,9 @@ def convert(file: Path, output: Path) -> None:
         raise errors.InputError(f"{file}: not a GGUF model ({error})") from None
     end = model.generation_config.eos_token_id  # the tokenizer's own end token may be lost
     tokenizer.eos_token = tokenizer.pad_token = tokenizer.convert_ids_to_tokens(end)
+    problem = broken_weights(model.named_parameters())
+    if problem is not None:
+        raise NotFinite(f"{file}: {problem}: the file is broken")
     model.save_pretrained(output)
     tokenizer.save_pretrained(output)
 

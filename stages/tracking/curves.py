@@ -55,12 +55,12 @@ class Live:
 
 
 def curve_points(stage: str, rows: list[dict[str, float]]) -> list[tuple[str, int, float]]:
-    """The points of a curve: `agent/reward` at each `step`; cells without a number are left out."""
+    """The points of a curve: `agent/reward` at each `step`. NaN is a point, and is shown."""
     return [
         (f"{stage}/{name}", int(row["step"]), float(value))
         for row in rows
         for name, value in row.items()
-        if name != "step" and value == value
+        if name != "step"
     ]
 
 

@@ -6,13 +6,12 @@ append without asking each other, and the steps after a checkpoint are forgotten
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import socket
 from pathlib import Path
 
-from stages.common.records import read_jsonl
+from stages.common.records import read_jsonl, to_json
 from stages.rollout.loop import Rollout
 from stages.scoring import exact_match
 
@@ -29,7 +28,7 @@ def count(rollout: Rollout, step: int, folder: Path) -> None:
     file = folder / str(step) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)
     with open(file, "a", encoding="utf-8") as stream:
-        stream.write(json.dumps(line) + "\n")
+        stream.write(to_json(line, str(file)) + "\n")
 
 
 def counted(folder: Path, step: int) -> list[dict]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
+from stages.plumbing.finite import Watch
 from stages.ppo.task import FIGURES, Row
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
@@ -24,6 +25,8 @@ OF_VERL = {  # our column: verl's name
     "value_loss": "critic/vf_loss",
     "clip_fraction": "actor/pg_clipfrac",
 }
+GRADIENTS = ("actor/grad_norm", "critic/grad_norm")  # verl leaves a step out where they are NaN
+RATES = {"critic/": "agent.value_learning_rate", "actor/": "agent.policy_learning_rate"}
 COUNTED = ("em", "searches", "response_length", "invalid")
 
 
@@ -34,6 +37,7 @@ class Curves:
         """Take up the first `done` steps from earlier attempts; a step has `rollouts` rollouts."""
         self.files, self.rollouts = files, rollouts
         self.file, self.position = files.figures(done), 0
+        self.watch = Watch("agent")
         logged: dict[int, dict] = {}
         for made, file in sorted((_made(file), file) for file in files.all_figures()):
             logged = {step: figures for step, figures in logged.items() if step <= made}
@@ -59,11 +63,19 @@ class Curves:
                 "says why"
             )
         row = {name: figures[of_verl] for name, of_verl in OF_VERL.items()}
-        for name, value in row.items():
-            if value is None or not abs(value) < float("inf"):
-                raise InputError(f"agent, step {step}: verl's '{OF_VERL[name]}' is {value}")
+        self._see(step, figures)
         row |= {name: sum(line[name] for line in lines) / len(lines) for name in COUNTED}
         return {name: step if name == "step" else round(float(row[name]), 6) for name in FIGURES}
+
+    def _see(self, step: int, figures: dict) -> None:
+        """NotFinite if a figure of verl's is not finite, which its file says as null.
+
+        The value model comes first: where it diverges, the policy follows.
+        """
+        named = [*OF_VERL.values(), *(name for name in GRADIENTS if name in figures)]
+        for part, rate in RATES.items():
+            known = {f"verl's '{n}'": figures[n] for n in named if n.startswith(part)}
+            self.watch.see(step, rate, known)
 
 
 def _made(file: Path) -> int:
@@ -81,4 +93,4 @@ def _lines(file: Path, position: int) -> Iterator[tuple[dict, int]]:
             if not line.endswith(b"\n"):
                 return
             position += len(line)
-            yield json.loads(line), position
+            yield json.loads(line), position  # of its figures ours are checked when they are taken
