@@ -150,8 +150,8 @@ def _summary(outputs, here, cache: Cache, found: int) -> Iterator[str]:
     yield f"{counted} read: {f'{found} differ' if found else 'all are what they should be'}"
     if found:
         yield (
-            "what is yours among them: copy it elsewhere; then delete what is named, both the "
-            "output and the object, and `dvc checkout` brings it back, or `dvc pull`, or `dvc repro`"
+            "what is yours among them: copy it elsewhere; then delete what is named, the output "
+            "and the object, and `dvc checkout`, `dvc pull` or `dvc repro` brings it back"
         )
     if missing := [str(output.path) for output in outputs if not output.path.exists()]:
         yield f"not here, so not read ({len(missing)}): {', '.join(missing)}"
