@@ -8,7 +8,6 @@ indexes the corpus by it, so that `compare` may name it with any agent.
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 from stages import errors
@@ -27,10 +26,11 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if arguments.name not in params.baseline:
         raise InputError(f"params.yaml: 'baseline' has no '{arguments.name}'")
+    from stages.folders import replaced
     from stages.records import write_json
 
-    shutil.rmtree(arguments.output, ignore_errors=True)
-    figures = refer(params.baseline[arguments.name], arguments.output)
+    with replaced(arguments.output) as folder:
+        figures = refer(params.baseline[arguments.name], folder)
     write_json(arguments.metrics, figures)
 
 

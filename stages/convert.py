@@ -19,6 +19,8 @@ def convert(file: Path, output: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from stages.models import save_model
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(
@@ -30,8 +32,7 @@ def convert(file: Path, output: Path) -> None:
         raise errors.InputError(f"{file}: not a GGUF model ({error})") from None
     end = model.generation_config.eos_token_id  # the tokenizer's own end token may be lost
     tokenizer.eos_token = tokenizer.pad_token = tokenizer.convert_ids_to_tokens(end)
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    save_model(model, tokenizer, output)
 
 
 def main(argv: list[str] | None = None) -> None:

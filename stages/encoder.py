@@ -8,7 +8,6 @@ from scratch by inverse cloze on the passages alone, so that it knows no questio
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 from stages.errors import run
@@ -24,14 +23,14 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = load_params()
 
+    from stages.folders import replaced
     from stages.records import write_json
 
-    output = Path(args.output)
-    shutil.rmtree(output, ignore_errors=True)
-    if params.encoder.model:
-        write_json(args.metrics, refer(params.encoder, output))
-    else:
-        _make(params, args.passages, output, args.metrics)
+    with replaced(args.output) as folder:
+        if params.encoder.model:
+            write_json(args.metrics, refer(params.encoder, folder))
+        else:
+            _make(params, args.passages, folder, args.metrics)
 
 
 def refer(block: Encoder | Baseline, output: Path) -> dict:

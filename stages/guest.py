@@ -30,17 +30,17 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if arguments.name not in params.guest:
         raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
+    from stages.folders import replaced
     from stages.rollout.protocol import FILE, read_protocol
 
-    guest, folder = params.guest[arguments.name], arguments.output
+    guest = params.guest[arguments.name]
     protocol = read_protocol(guest.protocol)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    shutil.copyfile(guest.protocol, folder / FILE)
-    if guest.model is not None:
-        refer(guest, protocol, folder, arguments.metrics)
-    else:
-        make(arguments.name, params, protocol, folder, arguments.metrics)
+    with replaced(arguments.output) as folder:
+        shutil.copyfile(guest.protocol, folder / FILE)
+        if guest.model is not None:
+            refer(guest, protocol, folder, arguments.metrics)
+        else:
+            make(arguments.name, params, protocol, folder, arguments.metrics)
 
 
 def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
@@ -65,6 +65,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons
     from stages.language.supervised import Recipe, train
+    from stages.models import save_model
     from stages.records import write_json
     from stages.scratch import Scratch, fingerprint
     from stages.seeds import seed_of
@@ -84,8 +85,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     key = fingerprint([params.base.seed, block, guest, name], guest.protocol)
     with Scratch(f"guest@{name}", key) as scratch:
         losses = train(model, tokenizer, retold, recipe, scratch.path / "state.pt", name)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_model(model, tokenizer, folder)
         loss = sum(losses[-50:]) / len(losses[-50:])
         figures = {"parameters": model.num_parameters(), "loss": loss}
         write_json(metrics, figures | examine(params, guest, protocol, folder))

@@ -13,6 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.folders import as_umask
 from stages.hub import reaching_hub
 from stages.records import read_json, write_json
 
@@ -59,6 +60,15 @@ def model_path(folder: str | Path) -> str:
             )
     check_safe(Path(path), name)
     return path
+
+
+def save_model(model, tokenizer, folder: str | Path) -> None:
+    """Write a language model and its tokenizer as one transformers folder, read by whom the umask
+    lets read.
+    """
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    as_umask(folder)
 
 
 def digest(folder: Path) -> str:

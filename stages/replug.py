@@ -11,7 +11,6 @@ here the passages are those of R_0's index throughout.
 from __future__ import annotations
 
 import argparse
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -29,6 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.distillation.labels import figures
+    from stages.folders import replaced
     from stages.records import write_json, write_text
     from stages.retrieval.folder import save
 
@@ -49,8 +49,8 @@ def main(argv: list[str] | None = None) -> None:
             counts["out"] -= unused
             counts["dropped"]["not_drawn"] = unused
         model, asking, curve = _train(kept, args, params, scratch.path)
-        shutil.rmtree(args.output, ignore_errors=True)
-        save(model, args.output, asking)
+        with replaced(args.output) as folder:
+            save(model, folder, asking)
         points = [("step", "loss"), *curve]
         write_text(args.curves, "".join(f"{step},{loss}\n" for step, loss in points))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})

@@ -7,13 +7,11 @@ goes on from its last checkpoint to the same bytes.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import torch
-
+from stages import checkpoint
 from stages.params import Agent
 from stages.ppo.batch import Batch, collate
 from stages.ppo.learner import Learner
@@ -115,16 +113,13 @@ def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
 
 
 def _save(learner: Learner, curves: list[dict], folder: Path) -> None:
-    temporary = folder / f"{CHECKPOINT}.part"
-    torch.save({"learner": learner.state(), "curves": curves}, temporary)
-    os.replace(temporary, folder / CHECKPOINT)
+    checkpoint.save({"learner": learner.state(), "curves": curves}, folder / CHECKPOINT)
 
 
 def _resume(learner: Learner, folder: Path) -> list[dict]:
     """Load the checkpoint if there is one; returns the rows of the steps already made."""
-    path = folder / CHECKPOINT
-    if not path.exists():
+    saved = checkpoint.load(folder / CHECKPOINT)
+    if saved is None:
         return []
-    saved = torch.load(path, weights_only=True)
     learner.load(saved["learner"])
     return saved["curves"]

@@ -13,7 +13,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from stages.loop_ppo.steps import train as run_steps
-from stages.models import model_path
+from stages.models import model_path, save_model
 from stages.ppo.critic import Critic
 from stages.ppo.learner import Learner
 from stages.ppo.task import Row, Task
@@ -42,8 +42,7 @@ def train(task: Task) -> list[Row]:
         task.log,
     )
     shutil.rmtree(task.model, ignore_errors=True)
-    generator.model.save_pretrained(task.model)
-    generator.tokenizer.save_pretrained(task.model)
+    save_model(generator.model, generator.tokenizer, task.model)
     return curves
 
 

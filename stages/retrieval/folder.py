@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.folders import as_umask
 from stages.records import read_json, write_json, write_text
 
 DESCRIPTION = "retriever.json"
@@ -67,6 +68,7 @@ def save(model, folder: str | Path, asking: Asking) -> None:
     model.save(str(folder), create_model_card=False, safe_serialization=True)
     write_asking(folder, asking)
     write_text(Path(folder) / "README.md", _card(asking))
+    as_umask(folder)
 
 
 def _card(asking: Asking) -> str:

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.folders import as_umask
 from stages.records import read_json, write_json
 from stages.rollout.tokenizer import load_tokenizer
 
@@ -28,3 +29,4 @@ def export(checkpoint: Path, base: Path, folder: Path) -> None:
     about = read_json(folder / "config.json")
     about.pop("attn_implementation", None)
     write_json(folder / "config.json", about)
+    as_umask(folder)
