@@ -9,7 +9,7 @@ REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.t
 .PHONY: repro test test-vllm test-verl verify install install-gpu params lint
 
 repro: install
-	@$(BIN)/python -m stages.mend
+	@$(BIN)/python -m stages.mend && $(BIN)/python -m stages.fetch
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.summary

@@ -38,8 +38,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack) -> dict:
-    """Fill the empty `folder` and return figures of its model; what it leaves for a restart ends with
-    `scratches`."""
+    """Fill the empty `folder` and return figures of its model; what it leaves for a restart ends
+    with `scratches`."""
     import torch
 
     from stages.language.architecture import Architecture, make_model

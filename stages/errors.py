@@ -26,23 +26,34 @@ class InputError(Exception):
     """Something the user gave is wrong: names the file, line or key, and what to do."""
 
 
+def is_full(error: Exception) -> bool:
+    """Whether `error` is that of a full disk, whichever library wrote."""
+    return _full(error) is not None
+
+
 def of_files(error: Exception) -> str | None:
     """What to say of an error of the disk or of files, on one line; None of any other error.
 
-    That is a full disk, whichever library wrote, or what the system does not let be opened.
+    That is a full disk, or what the system does not let be opened.
     """
-    cause: BaseException | None = error
-    while cause is not None:  # torch's first error is the context of a second one
-        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
-            return f"{cause.filename or 'the disk'}: {cause.strerror}; {KEPT}"
-        if UNWRITTEN.search(str(cause)):
-            return f"the disk is full, or takes no more ({reason(cause)}); {KEPT}"
-        cause = cause.__cause__ or cause.__context__
+    if (full := _full(error)) is not None:
+        return f"{full}; {KEPT}"
     if not isinstance(error, OSError) or error.filename is None:
         return None
     name = error.filename if isinstance(error.filename, str) else repr(error.filename)
     todo = "; a command needs a checkout that it may write to" if error.errno in NOT_OURS else ""
     return f"{name}: {error.strerror}{todo}"
+
+
+def _full(error: Exception) -> str | None:
+    cause: BaseException | None = error
+    while cause is not None:  # torch's first error is the context of a second one
+        if isinstance(cause, OSError) and cause.errno in DISK_FULL:
+            return f"{cause.filename or 'the disk'}: {cause.strerror}"
+        if UNWRITTEN.search(str(cause)):
+            return f"the disk is full, or takes no more ({reason(cause)})"
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -9,6 +9,7 @@ would be unpickled, or that brings code of its own, is refused wherever it comes
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def write_reference(folder: str | Path, model: str, revision: str | None) -> Non
     InputError if it has no safetensors weights or is not safe, or the hub cannot be reached.
     """
     local = Path(model).is_dir()
-    place = Path(model if local else _download(model, revision))
+    place = Path(model if local else download(model, revision))
     check_safe(place, model)
     if not any(place.rglob("*.safetensors")):
         raise InputError(f"{model}: holds no .safetensors weights")
@@ -52,7 +53,7 @@ def model_path(folder: str | Path) -> str:
         reference = read_json(folder / REFERENCE)
         name = path = reference["model"]
         if not Path(name).is_dir():
-            path = _download(name, reference["revision"])
+            path = download(name, reference["revision"])
         elif digest(Path(name)) != reference.get("digest"):
             raise InputError(
                 f"{name}: its files have changed since {folder} was made to stand for it: run the "
@@ -113,8 +114,18 @@ def check_safe(path: Path, name: str) -> None:
                 )
 
 
-def _download(model: str, revision: str | None) -> str:
-    from huggingface_hub import snapshot_download
+def download(model: str, revision: str | None) -> str:
+    """Where the files of a hub model lie on this machine, after their download if it needs one.
 
+    InputError if they are not here and the hub cannot be reached or does not have them.
+    """
     with reaching_hub(model, "neither a local folder nor a hub id"):
-        return snapshot_download(model, revision=revision, allow_patterns=list(FILES))
+        from huggingface_hub import snapshot_download
+
+        options = {"revision": revision, "allow_patterns": list(FILES)}
+        try:
+            return snapshot_download(model, **options)
+        except Exception:
+            with suppress(Exception):  # the hub asks for a pinned revision that is here, too
+                return snapshot_download(model, **options, local_files_only=True)
+            raise
