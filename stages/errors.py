@@ -6,6 +6,7 @@ import errno
 import re
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from stages.reasons import reason
 from stages.usage import Usage
@@ -56,19 +57,26 @@ def _full(error: Exception) -> str | None:
     return None
 
 
+def _fail(why: str) -> NoReturn:
+    """Exit with one line, below what bars of progress have drawn."""
+    if "tqdm" in sys.modules:
+        for bar in list(sys.modules["tqdm"].tqdm._instances):
+            bar.close()
+    print(f"error: {why}", file=sys.stderr)
+    raise SystemExit(2) from None
+
+
 def run(main: Callable[[], int | None]) -> None:
     """Run a command's `main`; an InputError, or one of files, becomes one line and exit code 2."""
     try:
         with Usage():
             code = main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _fail(str(error))
     except BrokenPipeError:
         raise SystemExit(141) from None
     except Exception as error:
         if (said := of_files(error)) is None:
             raise
-        print(f"error: {said}", file=sys.stderr)
-        raise SystemExit(2) from None
+        _fail(said)
     raise SystemExit(code or 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -17,11 +16,15 @@ def reaching_hub(name: str, not_an_id: str) -> Iterator[None]:
 
     `not_an_id` is said of an id that no hub could have.
     """
-    logger = logging.getLogger("huggingface_hub")
-    level = logger.level
-    logger.setLevel(logging.ERROR)  # a line for each attempt, else
     try:
-        yield
+        from huggingface_hub.utils import logging
+
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # or it warns of each attempt
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
     except InputError:
         raise
     except Exception as error:  # of the hub, the network, or whatever answered in the hub's place
@@ -33,5 +36,3 @@ def reaching_hub(name: str, not_an_id: str) -> Iterator[None]:
             f"{name}: not on this machine, and the hub failed ({shown(reason(error))}): start "
             "again where there is a network, or name a local folder or file"
         ) from None
-    finally:
-        logger.setLevel(level)

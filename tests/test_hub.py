@@ -14,13 +14,11 @@ from checkout import ROOT
 
 PINNED = "0123456789abcdef0123456789abcdef01234567"
 STAGES = {
-    "base": [*["--agent", "models/agent/0", "--judge", "models/judge", "--metrics", "m.json"]],
-    "encoder": [
-        *["--passages", "p.jsonl", "--output", "models/retriever/0", "--metrics", "m.json"]
-    ],
-    "baseline": [*["--name", "b", "--output", "models/retriever/b", "--metrics", "m.json"]],
-    "guest": [*["--name", "g", "--output", "models/agent/g", "--metrics", "m.json"]],
-    "fetch": [],
+    "base": "--agent models/agent/0 --judge models/judge --metrics m.json",
+    "encoder": "--passages p.jsonl --output models/retriever/0 --metrics m.json",
+    "baseline": "--name b --output models/retriever/b --metrics m.json",
+    "guest": "--name g --output models/agent/g --metrics m.json",
+    "fetch": "",
 }
 FOLDERS = ("agent/0", "judge", "retriever/0", "retriever/b", "agent/g")
 
@@ -73,7 +71,7 @@ def stage(folder: Path, name: str, hub: str, code: int = 2) -> list[str]:
         "HF_HOME": str(folder / "hf"),
         "HF_HUB_OFFLINE": "0",
     }
-    words = [sys.executable, "-m", f"stages.{name}", *STAGES[name]]
+    words = [sys.executable, "-m", f"stages.{name}", *STAGES[name].split()]
     done = subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stderr.splitlines()
