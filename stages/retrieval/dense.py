@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.errors import InputError
+from stages.reasons import reason
 from stages.retrieval.ranking import near_best, rescored
 from stages.retrieval.store import VECTORS
 
@@ -47,9 +48,16 @@ class DenseIndex:
 
 
 def open_vectors(folder: str | Path) -> np.ndarray:
-    """The vectors of an index folder, memory-mapped. InputError if they cannot be read."""
+    """The vectors of an index folder, memory-mapped: (passages, dimension). InputError if they
+    cannot be read.
+    """
     path = Path(folder) / VECTORS
     try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as vectors ({error})") from None
+        vectors = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as vectors ({reason(error)})") from None
+    if not isinstance(vectors, np.memmap) or vectors.ndim != 2:
+        raise InputError(f"{path}: holds no vectors")
+    if vectors.dtype not in (np.float16, np.float32):
+        raise InputError(f"{path}: vectors must be float16 or float32, not {vectors.dtype}")
+    return vectors

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.errors import InputError
-from stages.models import model_path
+from stages.models import loading, model_path
 from stages.params import Compute
 from stages.retrieval.folder import Asking, read_asking
 
@@ -106,12 +106,14 @@ def load_model(folder: str | Path, device: str = "cpu"):
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    return SentenceTransformer(
-        model_path(folder),
-        device=device,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
+    path = model_path(folder)
+    with loading(path):
+        return SentenceTransformer(
+            path,
+            device=device,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
 
 
 def devices(compute: Compute) -> list[str]:

@@ -16,9 +16,10 @@ import numpy as np
 from stages.errors import InputError
 from stages.params import Compute, IndexKind
 from stages.records import Passage, read_json
-from stages.retrieval.corpus import PassageFile, sample_digest
+from stages.retrieval.corpus import PassageFile, read_starts, sample_digest
 from stages.retrieval.identity import digest
 
+ABOUT = "index.json"
 Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
 
 
@@ -87,17 +88,39 @@ def load_searcher(
     InputError if the index was built from another corpus or by another retriever.
     """
     folder = Path(index_folder)
-    about = read_json(folder / "index.json")
+    about = read_about(folder)
     passages = _open_corpus(folder, Path(passages_path), about)
     if about["type"] == "bm25":
         from stages.retrieval.bm25 import Bm25Index
 
-        return Searcher(passages, lambda request: request.query, Bm25Index.load(folder).search)
+        index = Bm25Index.load(folder, len(passages))
+        return Searcher(passages, lambda request: request.query, index.search)
     if retriever_folder is None:
         raise InputError(f"{folder}: a dense index needs the retriever that built it")
     if about["retriever"] != digest(retriever_folder):
         raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
     return _dense(folder, about, passages, Path(retriever_folder), compute)
+
+
+def read_about(folder: str | Path) -> dict:
+    """What an index folder's index.json says. InputError where it says less, or something else."""
+    path = Path(folder) / ABOUT
+    about = read_json(path)
+    if not isinstance(about, dict):
+        raise InputError(f"{path}: expected an object")
+    needed: dict[str, type] = {"type": str, "passages": int, "corpus": str}
+    if about.get("type") == "dense":
+        needed |= {"retriever": str}
+    if "kind" in about:
+        needed |= {"kind": str, "candidates": int}
+    for key, kind in needed.items():
+        if type(about.get(key)) is not kind:
+            raise InputError(f"{path}: '{key}' must be a {'text' if kind is str else 'number'}")
+    if about["type"] not in ("dense", "bm25"):
+        raise InputError(f"{path}: 'type' must be dense or bm25, not '{about['type']}'")
+    if about.get("kind", "ivfpq") not in ("ivfpq", "hnsw"):
+        raise InputError(f"{path}: 'kind' must be ivfpq or hnsw, not '{about['kind']}'")
+    return about
 
 
 def exact_index(vectors: np.ndarray, compute: Compute):
@@ -123,6 +146,8 @@ def _dense(
     torch.set_num_threads(compute.threads)
     retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)
     vectors = open_vectors(folder)
+    if vectors.shape != (shape := (len(passages), retriever.dimension)):
+        raise InputError(f"{folder}: its vectors are {vectors.shape}, not {shape}: build it again")
     if "kind" in about:
         kind, candidates = IndexKind(about["kind"]), about["candidates"]
         exact = DenseIndex(vectors)
@@ -137,8 +162,7 @@ def _dense(
 
 
 def _open_corpus(folder: Path, path: Path, about: dict) -> PassageFile:
-    starts = np.load(folder / "starts.npy", mmap_mode="r")
-    passages = PassageFile(path, starts)
+    passages = PassageFile(path, read_starts(folder / "starts.npy"))
     if sample_digest(passages) != about["corpus"]:
         raise InputError(f"{folder}: was built from another corpus than {path}: build it again")
     return passages

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from stages.errors import InputError
 from stages.params import Compute, Engine, Generation
 from stages.records import read_json
 from stages.rollout.generator import Generator, TransformersGenerator
@@ -22,7 +23,13 @@ def load_agent(folder: str | Path, generation: Generation, compute: Compute) -> 
     if (Path(folder) / SCRIPTED).exists():
         from stages.world.scripted import ScriptedGenerator
 
-        return ScriptedGenerator(load_tokenizer(read_json(Path(folder) / SCRIPTED)["tokenizer"]))
+        about = read_json(Path(folder) / SCRIPTED)
+        named = about.get("tokenizer") if isinstance(about, dict) else None
+        if not isinstance(named, str):
+            raise InputError(
+                f"{Path(folder) / SCRIPTED}: expected an object whose 'tokenizer' is a model folder"
+            )
+        return ScriptedGenerator(load_tokenizer(named))
     import torch
 
     torch.set_num_threads(compute.threads)

@@ -17,7 +17,7 @@ from transformers import AutoConfig
 
 from stages.addresses import shown
 from stages.errors import InputError
-from stages.models import REFERENCE, model_path
+from stages.models import REFERENCE, loading, model_path
 from stages.records import read_json
 from stages.rollout.protocol import encode_text
 from stages.rollout.replies import Item, before_end, distinct, end_ids, through_stop, window_of
@@ -40,7 +40,8 @@ class EndpointGenerator:
 
     def __init__(self, folder: str | Path, url: str, *, concurrency: int = 64):
         path = model_path(folder)
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        with loading(path):
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         self.tokenizer = load_tokenizer(folder)
         self._ends = end_ids(path, config, self.tokenizer)
         self._url = url.rstrip("/").removesuffix("/v1") + "/v1"

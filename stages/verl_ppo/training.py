@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stages.errors import InputError
-from stages.models import model_path
+from stages.models import loading, model_path
 from stages.params import Params
 from stages.ppo.task import Row, Task
 from stages.progress import progress
@@ -108,7 +108,8 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     from stages.rollout.tokenizer import load_tokenizer
 
     params, model = task.params, str(Path(model_path(task.base)).resolve())
-    about = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    with loading(model):
+        about = AutoConfig.from_pretrained(model, trust_remote_code=False)
     tokenizer = load_tokenizer(task.base)
     tokenizer.save_pretrained(files.tokenizer)
     agent = params.agent
