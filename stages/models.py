@@ -25,6 +25,7 @@ PICKLED = ("pytorch_model*.bin", "adapter_model.bin")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "adapter_model.safetensors")
 # All that a model is read from:
 FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model")
 MODULES = "sentence_transformers."  # where the modules of a retriever come from
 
 
@@ -70,7 +71,7 @@ def _reference(file: Path) -> tuple[str, str | None, str | None]:
     """Model, revision and digest that a reference names."""
     said = read_json(file)
     model = said.get("model") if isinstance(said, dict) else None
-    if not isinstance(model, str):
+    if not isinstance(model, str) or not model:
         raise InputError(f"{file}: expected an object whose 'model' is a text")
     for key in ("revision", "digest"):
         if not isinstance(said.get(key), str | None):
@@ -100,6 +101,23 @@ def check_whole(path: str | Path, found: dict) -> None:
         raise InputError(
             f"{path}: its weights lack {len(missing)} of the model's, such as '{missing[0]}'"
         )
+
+
+def check_tokenizer(path: str | Path) -> None:
+    """InputError if the model in `path` has no file of words: a library would take none at all."""
+    if not any(any(Path(path).rglob(name)) for name in TOKENIZERS):
+        raise InputError(f"{path}: has no tokenizer (none of {', '.join(TOKENIZERS)})")
+
+
+def weight_names(path: str | Path) -> set[str]:
+    """Names of all tensors in the folder's safetensors files."""
+    from safetensors import safe_open
+
+    names: set[str] = set()
+    for file in Path(path).rglob("*.safetensors"):
+        with safe_open(file, "np") as weights:
+            names |= set(weights.keys())
+    return names
 
 
 def _broken(folder: Path) -> str | None:

@@ -3,17 +3,26 @@
 What is read must give what the whole folder gives: a figure from half a file would be a lie.
 """
 
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import retrieval_world as world
+import torch
 import yaml
+from rollout_models import make_model, make_tokenizer, save
+from safetensors.numpy import load_file, save_file
 
-from stages import index
+from stages import checkpoint, index
 from stages.errors import InputError
-from stages.params import Compute
+from stages.models import model_path, write_reference
+from stages.params import Compute, Generation
+from stages.retrieval.encoding import Retriever
 from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.rollout.agents import load_agent
+from stages.rollout.generator import TransformersGenerator
 
 ROOT = Path(__file__).parents[1]
 OTHER = [b"", b"\x00" * 64, b"\xff\xfe\n", b"null", b"[]", b"{}", b'"text"', b"[1]", b"{]"]
@@ -74,3 +83,89 @@ def test_an_index(place, kind):
         return load_searcher(*files, Compute(threads=1)).search(QUERY, 20)
 
     assert breaks(place / kind, use, lambda a, b: a == b) > 20
+
+
+def test_a_retriever(place):
+    def use(folder: Path):
+        return Retriever.load(folder).encode_queries(["where was N3man born", "who"])
+
+    assert breaks(place / "retriever", use, np.array_equal) > 20
+
+
+def test_a_language_model(tmp_path):
+    tokenizer = make_tokenizer()
+    folder = save(make_model("qwen2", tokenizer), tokenizer, tmp_path / "model")
+
+    def use(folder: Path):
+        generator = TransformersGenerator(folder)
+        prompt = generator.tokenizer.encode("Question who directed film Alpha?")
+        return generator.generate([prompt], stop=["</search>"], max_new_tokens=8)
+
+    assert breaks(folder, use, lambda a, b: a == b) > 20
+
+
+def without_a_tensor(file: Path) -> str:
+    """Drops one tensor of a file that is whole otherwise; its name."""
+    tensors = load_file(file)
+    name = sorted(tensors)[-1]
+    del tensors[name]
+    save_file(tensors, file, {"format": "pt"})
+    return name
+
+
+def test_weights_that_lack_a_tensor_are_not_filled_up_at_random(place, tmp_path):
+    folder = Path(shutil.copytree(place / "retriever", tmp_path / "retriever"))
+    name = without_a_tensor(folder / "model.safetensors")
+    with pytest.raises(InputError, match=rf"{folder}: its weights lack 1 .*{name}'"):
+        Retriever.load(folder)
+    tokenizer = make_tokenizer()
+    folder = save(make_model("qwen2", tokenizer), tokenizer, tmp_path / "model")
+    name = without_a_tensor(folder / "model.safetensors")
+    with pytest.raises(InputError, match=rf"{folder}: its weights lack 1 .*{name}'"):
+        TransformersGenerator(folder)
+
+
+@pytest.mark.parametrize("file", ["config.json", "model.safetensors", "tokenizer.json"])
+def test_the_broken_file_is_named(file, tmp_path):
+    tokenizer = make_tokenizer()
+    folder = save(make_model("qwen2", tokenizer), tokenizer, tmp_path / "model")
+    whole = (folder / file).read_bytes()
+    (folder / file).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match=rf"^{folder}/{file}"):
+        TransformersGenerator(folder)
+
+
+def test_a_checkpoint_that_is_cut_short_is_named(tmp_path):
+    checkpoint.save({"weights": torch.zeros(1000)}, tmp_path / "state.pt")
+    assert checkpoint.load(tmp_path / "other.pt") is None
+    whole = (tmp_path / "state.pt").read_bytes()
+    for other in (whole[:-100], whole[:100], b"", b"no checkpoint"):
+        (tmp_path / "state.pt").write_bytes(other)
+        with pytest.raises(InputError, match=r"state\.pt: cannot be read as a checkpoint .*delete"):
+            checkpoint.load(tmp_path / "state.pt")
+
+
+def test_references_say_what_they_lack(tmp_path):
+    for said in ("[]", "{}", '{"model": 3}', '{"model": "a", "revision": 1}', "{", '{"model": ""}'):
+        (tmp_path / "reference.json").write_text(said)
+        with pytest.raises(InputError, match=r"reference\.json"):
+            model_path(tmp_path)
+    (tmp_path / "reference.json").unlink()
+    for said in ("[]", "{}", '{"tokenizer": 3}'):
+        (tmp_path / "scripted.json").write_text(said)
+        with pytest.raises(InputError, match=r"scripted\.json: expected an object"):
+            load_agent(tmp_path, Generation(), Compute(threads=1))
+
+
+def test_a_pickle_beside_other_weights_is_refused(tmp_path):
+    """A file of another name is not what a library reads in the pickle's place."""
+    tokenizer = make_tokenizer()
+    folder = save(make_model("qwen2", tokenizer), tokenizer, tmp_path / "model")
+    torch.save({}, folder / "pytorch_model.bin")
+    TransformersGenerator(folder)
+    (folder / "model.safetensors").rename(folder / "decoy.safetensors")
+    with pytest.raises(InputError, match=r"pytorch_model\.bin is a pickle"):
+        TransformersGenerator(folder)
+    (folder / "pytorch_model.bin").unlink()
+    with pytest.raises(InputError, match=r"no \.safetensors weights \(model\.safetensors"):
+        write_reference(tmp_path / "reference", str(folder), None)

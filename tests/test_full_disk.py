@@ -142,3 +142,23 @@ def test_vectors_are_refused_before_they_are_mapped_and_the_index_goes_on(small,
 
 def digests(folder: Path) -> dict[str, str]:
     return {f.name: hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.iterdir()}
+
+
+def test_a_read_only_checkout_is_one_line(small):
+    mount(small, "8m", "remount")
+    shutil.copy(ROOT / "params.yaml", small)
+    shutil.copytree(ROOT / "conf", small / "conf")
+    path = corpus(small).path
+    mount(small, "8m", "remount", "ro")
+    for words in (
+        ["index", "--passages", str(path), "--bm25", "--output", "index", "--metrics", "m.json"],
+        ["compose", "seed=1"],
+    ):
+        done = subprocess.run(
+            [sys.executable, "-m", f"stages.{words[0]}", *words[1:]],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+        )
+        assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+        assert "Read-only file system" in done.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from stages.models import loading, model_path
+from stages.models import check_tokenizer, loading, model_path
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
@@ -17,6 +17,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     tokenizer.json.
     """
     path = Path(model_path(folder))
+    check_tokenizer(path)
     with loading(path):
         if (path / "tokenizer.json").exists():
             return PreTrainedTokenizerFast.from_pretrained(path)
