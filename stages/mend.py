@@ -3,7 +3,8 @@
 DVC writes its list of running stages (.dvc/tmp/rwlock) and dvc.lock in place, so a disk that is
 full to the last byte leaves them empty, and every later command of DVC fails, even with room again.
 Such a file is moved aside, and dvc.lock comes back as git has it: what was run since, DVC takes
-from its cache. Nothing is touched while a dvc runs in this checkout.
+from its cache, but for a stage whose outputs it had no room to copy there. So that `dvc commit` can
+keep those, the exit code is then 1, once. Nothing is touched while a dvc runs in this checkout.
 """
 
 from __future__ import annotations
@@ -24,19 +25,26 @@ TMP = Path(".dvc/tmp")
 RUNNING, LOCK = TMP / "rwlock", Path("dvc.lock")
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Move aside what DVC could not read. InputError if a dvc runs here."""
+def main(argv: list[str] | None = None) -> int:
+    """Move aside what DVC could not read; 1 if dvc.lock was. InputError if a dvc runs here."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.parse_args(argv)
     broken = [file for file in (RUNNING, LOCK) if file.exists() and not _readable(file)]
     if not broken:
-        return
+        return 0
     with _no_dvc(broken[0]):
         for file in broken:
             print(f"{file}: cannot be read (was the disk full?): moved to {_aside(file)}")
-        if LOCK in broken and (text := _of_git(LOCK)) is not None:
-            write_text(LOCK, text)
-            print(f"{LOCK}: as git has it; what was run since comes from DVC's cache")
+    if LOCK not in broken:
+        return 0
+    if (text := _of_git(LOCK)) is not None:
+        write_text(LOCK, text)
+    print(
+        f"{LOCK}: {'as git has it' if text else 'git has none'}; what was run since comes from DVC's "
+        "cache. If a stage ended just before: `dvc commit STAGE` keeps its outputs, which DVC else "
+        "makes again. Then start again"
+    )
+    return 1
 
 
 def _readable(file: Path) -> bool:

@@ -57,10 +57,24 @@ def test_an_empty_lock_comes_back_and_what_was_run_since_is_not_run_again(checko
     whole = (checkout / "dvc.lock").read_text()
     (checkout / "dvc.lock").write_text("")
     command(checkout, "dvc", "repro", code=255)
-    assert "dvc.lock: as git has it" in mend(checkout)
+    assert "dvc.lock: as git has it" in mend(checkout, code=1)
+    assert mend(checkout) == ""
     said = command(checkout, "dvc", "repro")
     assert stages_run(said) == [] and "is cached" in said
     assert (checkout / "dvc.lock").read_text() == whole
+
+
+def test_outputs_that_dvc_could_not_record_are_kept(checkout):
+    """DVC empties dvc.lock where it has no room to copy an output."""
+    git = (checkout / "dvc.lock").read_text()
+    command(checkout, "git", "commit", "-qam", "both")
+    (checkout / "out").write_text("made anew")
+    (checkout / "dvc.lock").write_text("")
+    assert "`dvc commit STAGE`" in mend(checkout, code=1)
+    assert (checkout / "dvc.lock").read_text() == git
+    command(checkout, "dvc", "commit", "-f", "one")
+    assert stages_run(command(checkout, "dvc", "repro")) == ["two"]
+    assert (checkout / "more").read_text() == "made anew"
 
 
 def test_nothing_is_moved_while_a_dvc_runs(checkout):
