@@ -40,9 +40,9 @@ def main(argv: list[str] | None = None) -> int:
     if (text := _of_git(LOCK)) is not None:
         write_text(LOCK, text)
     print(
-        f"{LOCK}: {'as git has it' if text else 'git has none'}; what was run since comes from DVC's "
-        "cache. If a stage ended just before: `dvc commit STAGE` keeps its outputs, which DVC else "
-        "makes again. Then start again"
+        f"{LOCK}: {'as git has it' if text else 'git has none'}; what was run since comes from "
+        "DVC's cache. If a stage ended just before: `dvc commit STAGE` keeps its outputs, which "
+        "DVC else makes again. Then start again"
     )
     return 1
 
