@@ -23,6 +23,7 @@ from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.rollout.agents import load_agent
 from stages.rollout.generator import TransformersGenerator
+from stages.rollout.protocol import read_protocol
 
 ROOT = Path(__file__).parents[1]
 OTHER = [b"", b"\x00" * 64, b"\xff\xfe\n", b"null", b"[]", b"{}", b'"text"', b"[1]", b"{]"]
@@ -169,3 +170,19 @@ def test_a_pickle_beside_other_weights_is_refused(tmp_path):
     (folder / "pytorch_model.bin").unlink()
     with pytest.raises(InputError, match=r"no \.safetensors weights \(model\.safetensors"):
         write_reference(tmp_path / "reference", str(folder), None)
+
+
+def test_a_protocol(tmp_path):
+    file = tmp_path / "protocol.yaml"
+    whole = (ROOT / "conf/protocol/tool_calls.yaml").read_bytes()
+    for other in [*OTHER, b"3", b"- a", b"prompt: [a]", b"tool: 3", b"marks: {a: 1}"]:
+        file.write_bytes(other)
+        if other != b"{}":  # an object, in which everything is the default
+            with pytest.raises(InputError, match=rf"^{file}[^\n]*$"):
+                read_protocol(file)
+    for part in range(1, 20):
+        file.write_bytes(whole[: len(whole) * part // 20])
+        try:
+            read_protocol(file)
+        except InputError as error:
+            assert str(error).startswith(str(file)) and "\n" not in str(error)
