@@ -9,14 +9,14 @@ REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.t
 .PHONY: repro test test-vllm test-verl verify install install-gpu params lint
 
 repro: install
-	@$(BIN)/python -m stages.mend && $(BIN)/python -m stages.fetch
+	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@$(BIN)/python -m stages.tracking
-	@$(BIN)/python -m stages.summary
+	@$(BIN)/python -m stages.tools.summary
 
 # Whether every byte of DVC's cache and of the outputs is what it should be.
 verify: install
-	@$(BIN)/python -m stages.verify
+	@$(BIN)/python -m stages.tools.verify
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
@@ -52,7 +52,7 @@ $(INSTALLED): $(REQUIREMENTS)
 	@echo $(REQUIREMENTS) > $@
 
 params: install
-	@$(BIN)/python -m stages.compose
+	@$(BIN)/python -m stages.tools.compose
 
 lint: install
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

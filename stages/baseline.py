@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages import errors
 from stages.encoder import refer
-from stages.errors import InputError
 from stages.params import load_params
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if arguments.name not in params.baseline:
         raise InputError(f"params.yaml: 'baseline' has no '{arguments.name}'")
-    from stages.folders import replaced
-    from stages.records import write_json
+    from stages.common.records import write_json
+    from stages.plumbing.folders import replaced
 
     with replaced(arguments.output) as folder:
         figures = refer(params.baseline[arguments.name], folder)

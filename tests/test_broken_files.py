@@ -14,16 +14,17 @@ import yaml
 from rollout_models import make_model, make_tokenizer, save
 from safetensors.numpy import load_file, save_file
 
-from stages import checkpoint, index
-from stages.errors import InputError
-from stages.models import model_path, write_reference
+from stages import index
+from stages.common.models import model_path, write_reference
+from stages.encoders.encoding import Retriever
+from stages.encoders.folder import Asking
+from stages.engines.generator import TransformersGenerator
+from stages.engines.loading import load_agent
 from stages.params import Compute, Generation
-from stages.retrieval.encoding import Retriever
-from stages.retrieval.folder import Asking
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest, load_searcher
-from stages.rollout.agents import load_agent
-from stages.rollout.generator import TransformersGenerator
 from stages.rollout.protocol import read_protocol
+from stages.running import checkpoint
 
 ROOT = Path(__file__).parents[1]
 OTHER = [b"", b"\x00" * 64, b"\xff\xfe\n", b"null", b"[]", b"{}", b'"text"', b"[1]", b"{]"]

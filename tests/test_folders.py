@@ -6,8 +6,8 @@ import pytest
 import retrieval_world as world
 from rollout_models import make_model, make_tokenizer
 
-from stages.folders import replaced
-from stages.models import save_model
+from stages.common.models import save_model
+from stages.plumbing.folders import replaced
 
 
 @pytest.fixture(params=[0o022, 0o077, 0o002], ids=oct)

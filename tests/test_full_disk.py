@@ -18,13 +18,15 @@ import torch
 import yaml
 from checkout import ROOT
 
-from stages import checkpoint, errors, index
-from stages.models import save_model
+from stages import index
+from stages.common.models import save_model
+from stages.common.records import write_jsonl
+from stages.contrastive.training import Recipe, train
 from stages.params import Index, IndexKind
-from stages.records import write_jsonl
+from stages.plumbing import errors
 from stages.retrieval import approximate, bm25
 from stages.retrieval.corpus import PassageFile, line_starts
-from stages.retrieval.training import Recipe, train
+from stages.running import checkpoint
 
 
 def mount(folder: Path, size: str, *options: str) -> None:
@@ -76,7 +78,7 @@ def training(folder: Path) -> None:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
 
-    from stages.retrieval.contrast import symmetric_loss
+    from stages.contrastive.contrast import symmetric_loss
 
     model = SentenceTransformer(str(world.tiny_retriever(folder.parents[1] / "r")), device="cpu")
     rows = Dataset.from_dict({"anchor": ["a b"] * 8, "positive": ["c d"] * 8})

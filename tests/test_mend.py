@@ -36,7 +36,9 @@ def checkout(tmp_path):
 
 
 def mend(folder: Path, code: int = 0) -> str:
-    return command(folder, sys.executable, "-m", "stages.mend", code=code, PYTHONPATH=str(ROOT))
+    return command(
+        folder, sys.executable, "-m", "stages.tools.mend", code=code, PYTHONPATH=str(ROOT)
+    )
 
 
 def test_nothing_is_said_of_whole_files(checkout):

@@ -1,4 +1,4 @@
-"""`python -m stages.verify` finds what DVC takes for whole; and the cache's links are safe."""
+"""`python -m stages.tools.verify` finds what DVC takes for whole; and the cache's links are safe."""
 
 import os
 import shutil
@@ -37,7 +37,7 @@ def checkout(tmp_path):
 
 
 def verify(folder: Path, code: int) -> list[str]:
-    said = command(folder, "python", "-m", "stages.verify", code=code, PYTHONPATH=str(ROOT))
+    said = command(folder, "python", "-m", "stages.tools.verify", code=code, PYTHONPATH=str(ROOT))
     assert "Traceback" not in said
     return [line for line in said.splitlines() if line and "reading:" not in line]
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from stages import checkpoint
 from stages.language.batches import Batch, Make, batches
-from stages.progress import progress
+from stages.plumbing.progress import progress
+from stages.running import checkpoint
 
 
 @dataclass

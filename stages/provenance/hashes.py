@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 
 
 def check(path: str | Path, expected: str) -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
-from stages.reasons import reason
+from stages.plumbing.errors import InputError
+from stages.plumbing.reasons import reason
 from stages.retrieval.corpus import PassageFile
 from stages.retrieval.ranking import best
 

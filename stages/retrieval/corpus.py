@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
-from stages.reasons import reason
-from stages.records import Passage, passage_of
+from stages.common.records import Passage, passage_of
+from stages.plumbing.errors import InputError
+from stages.plumbing.reasons import reason
 
 BLOCK = 1 << 20  # line starts looked at together
 SAMPLE = 1024  # lines that tell one corpus from another
