@@ -6,12 +6,17 @@ INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
-.PHONY: repro test test-vllm test-verl install install-gpu params lint
+.PHONY: repro test test-vllm test-verl verify install install-gpu params lint
 
 repro: install
+	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.tools.summary
+
+# Whether every byte of DVC's cache and of the outputs is what it should be.
+verify: install
+	@$(BIN)/python -m stages.tools.verify
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest

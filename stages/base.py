@@ -8,7 +8,6 @@ every seed. The agent stops short of what it could learn, so that PPO has someth
 """
 
 import argparse
-import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -27,19 +26,23 @@ def main(argv: list[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     params = load_params()
     from stages.common.records import write_json
+    from stages.plumbing.folders import replaced
 
     with ExitStack() as scratches:  # kept until both models have their figures
-        agent = make("agent", params, params.base.agent, arguments.agent, scratches)
-        judge = make("judge", params, params.base.judge, arguments.judge, scratches)
-        write_json(arguments.metrics, {"agent": agent, "judge": judge})
+        with replaced(arguments.agent) as agent, replaced(arguments.judge) as judge:
+            figures = {
+                "agent": make("agent", params, params.base.agent, agent, scratches),
+                "judge": make("judge", params, params.base.judge, judge, scratches),
+            }
+        write_json(arguments.metrics, figures)
 
 
 def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack) -> dict:
-    """Fill `folder` and return figures of its model; what it leaves for a restart ends with
-    `scratches`."""
+    """Fill the empty `folder` and return figures of its model; what it leaves for a restart ends
+    with `scratches`."""
     import torch
 
-    from stages.common.models import write_reference
+    from stages.common.models import save_model, write_reference
     from stages.common.seeds import seed_of
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons, judge_lessons
@@ -47,8 +50,6 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     from stages.language.tokenizer import make_tokenizer, world_texts
     from stages.running.scratch import Scratch, fingerprint
 
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
     if block.model:
         write_reference(folder, block.model, block.revision)
         return {"model": block.model}
@@ -68,8 +69,7 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     scratch = scratches.enter_context(Scratch(f"base-{role}", fingerprint("base", params)))
     state, rate = scratch.path / "state.pt", f"base.{role}.learning_rate"
     losses = train(model, tokenizer, seeded, recipe, state, f"base, {role}", rate)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_model(model, tokenizer, folder)
     figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
     return figures | examine(role, params, folder)
 

@@ -8,7 +8,6 @@ indexes the corpus by it, so that `compare` may name it with any agent.
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 from stages.params import load_params
@@ -28,9 +27,10 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"params.yaml: 'baseline' has no '{arguments.name}'")
     from stages.common.records import write_json
     from stages.encoders.reference import refer
+    from stages.plumbing.folders import replaced
 
-    shutil.rmtree(arguments.output, ignore_errors=True)
-    figures = refer(params.baseline[arguments.name], arguments.output)
+    with replaced(arguments.output) as folder:
+        figures = refer(params.baseline[arguments.name], folder)
     write_json(arguments.metrics, figures)
 
 

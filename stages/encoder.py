@@ -8,7 +8,6 @@ from scratch by inverse cloze on the passages alone, so that it knows no questio
 from __future__ import annotations
 
 import argparse
-import shutil
 from pathlib import Path
 
 from stages.params import Params, load_params
@@ -26,13 +25,13 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import write_json
     from stages.encoders.reference import refer
+    from stages.plumbing.folders import replaced
 
-    output = Path(args.output)
-    shutil.rmtree(output, ignore_errors=True)
-    if params.encoder.model:
-        write_json(args.metrics, refer(params.encoder, output))
-    else:
-        _make(params, args.passages, output, args.metrics)
+    with replaced(args.output) as folder:
+        if params.encoder.model:
+            write_json(args.metrics, refer(params.encoder, folder))
+        else:
+            _make(params, args.passages, folder, args.metrics)
 
 
 def _make(params: Params, passages: str, output: Path, metrics: str) -> None:

@@ -30,17 +30,17 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if arguments.name not in params.guest:
         raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
+    from stages.plumbing.folders import replaced
     from stages.rollout.protocol import FILE, read_protocol
 
-    guest, folder = params.guest[arguments.name], arguments.output
+    guest = params.guest[arguments.name]
     protocol = read_protocol(guest.protocol)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    shutil.copyfile(guest.protocol, folder / FILE)
-    if guest.model is not None:
-        refer(guest, protocol, folder, arguments.metrics)
-    else:
-        make(arguments.name, params, protocol, folder, arguments.metrics)
+    with replaced(arguments.output) as folder:
+        shutil.copyfile(guest.protocol, folder / FILE)
+        if guest.model is not None:
+            refer(guest, protocol, folder, arguments.metrics)
+        else:
+            make(arguments.name, params, protocol, folder, arguments.metrics)
 
 
 def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
@@ -60,6 +60,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     """Fill `folder` with a model made from scratch, and write its figures."""
     import torch
 
+    from stages.common.models import save_model
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
     from stages.guests.retelling import Retelling
@@ -85,8 +86,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     with Scratch(stage, fingerprint(stage, params, guest.protocol)) as scratch:
         state, rate = scratch.path / "state.pt", "base.agent.learning_rate"
         losses = train(model, tokenizer, retold, recipe, state, stage, rate)
-        model.save_pretrained(folder)
-        tokenizer.save_pretrained(folder)
+        save_model(model, tokenizer, folder)
         loss = sum(losses[-50:]) / len(losses[-50:])
         figures = {"parameters": model.num_parameters(), "loss": loss}
         write_json(metrics, figures | examine(params, guest, protocol, folder))

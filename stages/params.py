@@ -520,7 +520,10 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        loaded = OmegaConf.create(Path(path).read_text(encoding="utf-8"))
+        text = Path(path).read_text(encoding="utf-8")
+        if not isinstance(yaml.safe_load(text), dict):  # of nothing, all would be defaults
+            raise InputError(f"{path}: expected an object with keys")
+        loaded = OmegaConf.create(text)
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), loaded))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

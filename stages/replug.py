@@ -11,7 +11,6 @@ here the passages are those of R_0's index throughout.
 from __future__ import annotations
 
 import argparse
-import shutil
 from functools import partial
 from pathlib import Path
 
@@ -31,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.records import write_json, write_text
     from stages.distillation.labels import figures
     from stages.encoders.folder import save
+    from stages.plumbing.folders import replaced
 
     questions = _questions(args, params)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
@@ -48,8 +48,8 @@ def main(argv: list[str] | None = None) -> None:
             counts["out"] -= unused
             counts["dropped"]["not_drawn"] = unused
         model, query_format, curve = _train(kept, args, params, scratch.path)
-        shutil.rmtree(args.output, ignore_errors=True)
-        save(model, args.output, query_format)
+        with replaced(args.output) as folder:
+            save(model, folder, query_format)
         points = [("step", "loss"), *curve]
         write_text(args.curves, "".join(f"{step},{loss}\n" for step, loss in points))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})

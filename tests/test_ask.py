@@ -102,7 +102,7 @@ def test_a_hub_model_is_asked_with_the_prompts_it_brings(world, monkeypatch):
     from stages.encoders.folder import read_format
 
     source = world / "retriever"
-    monkeypatch.setattr(models, "_download", lambda name, revision: str(source))
+    monkeypatch.setattr(models, "download", lambda name, revision: str(source))
     folder = ask._place("models/retriever", "some/encoder")
     assert folder == Path("tmp/ask/some--encoder")
     assert read_format(folder).input == "query"

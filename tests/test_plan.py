@@ -62,7 +62,7 @@ def test_costs_follow_the_method(at_root, tmp_path):
     everything = planned(params, known)
     assert everything["correctness@1"].rollouts == 10_000 * known.searches * 20
     assert everything["correctness@1"].hours > lazy["correctness@1"].hours
-    assert lazy["index@1"].disk == pytest.approx(21_015_324 * 768 * 2 / 1e9)
+    assert lazy["index@1"].disk == pytest.approx(2 * 21_015_324 * 768 * 2 / 1e9), "DVC's copy too"
     params.replug.retrievers = {"replug": {}}
     baseline = planned(params, known)
     assert baseline["replug@replug"].rollouts == 10_000
@@ -79,14 +79,29 @@ def test_costs_follow_the_method(at_root, tmp_path):
 )
 def test_what_ppo_keeps(at_root, tmp_path, trainer, memory):
     """On 8 devices with two rollouts a pass: policy and critic take turns there under verl, and
-    both are on disk twice, 12 bytes a parameter each.
+    both are on disk twice, 12 bytes a parameter each, beside the agent and DVC's copy of it.
     """
     words = ["scale=paper", f"agent.trainer={trainer}", "agent.micro_batch=16"]
     compose(tmp_path / "params.yaml", words)
     params = load_params(tmp_path / "params.yaml")
     cost = planned(params, sizes(params))["agent@1"]
     assert cost.memory == pytest.approx(memory)
-    assert cost.disk == pytest.approx(2 * 2 * 12 * 7)
+    assert cost.disk == pytest.approx(2 * 2 * 12 * 7 + 2 * 2 * 7)
+
+
+@pytest.mark.parametrize(("links", "copies"), [("reflink,copy", 2), ("hardlink,copy", 1)])
+def test_copies_in_the_cache_are_counted(at_root, tmp_path, monkeypatch, capsys, links, copies):
+    compose(tmp_path / "params.yaml", ["scale=paper"])
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text(f"[cache]\n    type = {links}\n")
+    monkeypatch.chdir(tmp_path)
+    for name in ("conf", "data"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    plan.main([])
+    printed = capsys.readouterr().out
+    index = next(line for line in printed.splitlines() if line.startswith("│ index-0"))
+    assert f"{copies * 21_015_324 * 768 * 2 / 1e9:.3g} GB" in index
+    assert ("DVC's copy" in printed) == (copies == 2)
 
 
 @pytest.mark.parametrize("sets", [None, ["indomain"], ["indomain", "threehop"]])

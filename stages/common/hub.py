@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stages.plumbing.errors import InputError
+from stages.plumbing.addresses import shown
+from stages.plumbing.errors import InputError, is_full
 from stages.plumbing.reasons import reason
 
 
@@ -15,12 +16,23 @@ def reaching_hub(name: str, not_an_id: str) -> Iterator[None]:
 
     `not_an_id` is said of an id that no hub could have.
     """
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     try:
-        yield
-    except HFValidationError:
-        raise InputError(f"{name}: {not_an_id}") from None
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
-        why = f"{name}: not on this machine, and the hub failed ({reason(error)})"
-        raise InputError(why) from None
+        from huggingface_hub.utils import logging
+
+        level = logging.get_verbosity()
+        logging.set_verbosity_error()  # or it warns of each attempt
+        try:
+            yield
+        finally:
+            logging.set_verbosity(level)
+    except InputError:
+        raise
+    except Exception as error:  # of the hub, the network, or whatever answered in the hub's place
+        if is_full(error):
+            raise
+        if type(error).__name__ == "HFValidationError":
+            raise InputError(f"{name}: {not_an_id}") from None
+        raise InputError(
+            f"{name}: not on this machine, and the hub failed ({shown(reason(error))}): start "
+            "again where there is a network, or name a local folder or file"
+        ) from None

@@ -7,7 +7,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import InputError, of_files
 from stages.plumbing.finite import NotFinite
 
 
@@ -53,6 +53,11 @@ def _process(rank: int, count: int, port: int, device: str, work: Callable, argu
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # a host's name may lead nowhere
     import torch
 
-    work(*arguments)
+    try:
+        work(*arguments)
+    except Exception as error:
+        if (said := of_files(error)) is None:
+            raise
+        raise InputError(said) from None
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

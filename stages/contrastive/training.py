@@ -8,6 +8,7 @@ library's trainer does the rest: optimizer, schedule, processes, checkpoints.
 from __future__ import annotations
 
 import math
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,9 +158,23 @@ def _newest_checkpoint(work: Path, processes: int) -> str | None:
             TrainerState.load_from_json(str(folder / "trainer_state.json"))
         except (OSError, ValueError, TypeError):
             continue
-        if all((folder / state).exists() for state in states):
+        if all((folder / state).exists() for state in states) and _readable(folder):
             return str(folder)
     return None
+
+
+def _readable(folder: Path) -> bool:
+    """Whether no file of tensors is cut short, as the end of the machine itself leaves them."""
+    from safetensors import SafetensorError, safe_open
+
+    for file in folder.rglob("*.safetensors"):
+        try:
+            with safe_open(file, "np"):
+                pass
+        except SafetensorError:
+            return False
+    pickled = [file for file in folder.rglob("*") if file.suffix in (".pt", ".pth")]
+    return all(zipfile.is_zipfile(file) for file in pickled)  # a zip's table stands at its end
 
 
 def _step(folder: Path) -> int:

@@ -11,12 +11,19 @@ from __future__ import annotations
 import os
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from stages.common.models import model_path
+from stages.common.models import (
+    REFERENCE,
+    check_tokenizer,
+    check_whole,
+    loading,
+    model_path,
+    weight_names,
+)
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
@@ -123,12 +130,28 @@ def load_model(folder: str | Path, device: str = "cpu"):
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    return SentenceTransformer(
-        model_path(folder),
-        device=device,
-        trust_remote_code=False,
-        model_kwargs={"use_safetensors": True},
-    )
+    path = model_path(folder)
+    check_tokenizer(path)
+    ours = not (Path(folder) / REFERENCE).exists()
+    if ours and not (Path(path) / "modules.json").exists():
+        raise InputError(f"{path}/modules.json: is not there")  # pooling would be guessed
+    with loading(path):
+        model = SentenceTransformer(
+            path,
+            device=device,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
+    if ours:  # as `save` wrote it: all that is not in a file would be drawn at random
+        names = {tuple(name.split(".")) for name in weight_names(path)}
+        check_whole(path, {"missing_keys": _not_in(names, model.state_dict())})
+    return model
+
+
+def _not_in(names: set[tuple[str, ...]], weights: Iterable[str]) -> list[str]:
+    """Weights of whose dotted names no end is in `names`."""
+    parts = {name: tuple(name.split(".")) for name in weights}
+    return [n for n, p in parts.items() if not any(p[i:] in names for i in range(len(p)))]
 
 
 def devices(compute: Compute) -> list[str]:

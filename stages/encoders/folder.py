@@ -15,6 +15,7 @@ from stages.common.search import SearchRequest
 from stages.encoders.query_format import QueryFormat
 from stages.params import input_fault
 from stages.plumbing.errors import InputError
+from stages.plumbing.folders import as_umask
 
 DESCRIPTION = "retriever.json"
 
@@ -48,6 +49,10 @@ def save(model, folder: str | Path, query_format: QueryFormat) -> None:
     model.save(str(folder), create_model_card=False, safe_serialization=True)
     write_format(folder, query_format)
     write_text(Path(folder) / "README.md", _card(query_format))
+    as_umask(folder)
+    write_format(folder, query_format)
+    write_text(Path(folder) / "README.md", _card(query_format))
+    as_umask(folder)
 
 
 def _card(query_format: QueryFormat) -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 from transformers import AutoConfig
 
-from stages.common.models import REFERENCE, model_path
+from stages.common.models import REFERENCE, loading, model_path
 from stages.common.records import read_json
 from stages.engines.replies import Item, before_end, distinct, end_ids, through_stop, window_of
 from stages.engines.tokenizer import encode_text, load_tokenizer
@@ -39,7 +39,8 @@ class EndpointGenerator:
 
     def __init__(self, folder: str | Path, url: str, *, concurrency: int = 64):
         path = model_path(folder)
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        with loading(path):
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         self.tokenizer = load_tokenizer(folder)
         self._ends = end_ids(path, config, self.tokenizer)
         self._url = url.rstrip("/").removesuffix("/v1") + "/v1"

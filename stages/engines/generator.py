@@ -21,7 +21,7 @@ from transformers import (
     StoppingCriteriaList,
 )
 
-from stages.common.models import model_path
+from stages.common.models import check_whole, loading, model_path
 from stages.engines.gumbel import GumbelNoise
 from stages.engines.replies import before_end, distinct, end_ids, window_of
 from stages.engines.stopping import StopText, closing_tokens
@@ -88,10 +88,16 @@ class TransformersGenerator:
         path = model_path(folder)
         self.name = str(folder)
         self.tokenizer = load_tokenizer(folder)
-        self.model = AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
-        ).to(device)
-        self.model.eval()
+        with loading(path):
+            model, found = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=getattr(torch, dtype),
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        check_whole(path, found)
+        self.model = model.to(device).eval()
         self.batch_size = batch_size
         self.window = window_of(self.model.config)
         self._ends = end_ids(path, self.model.config, self.tokenizer)

@@ -9,6 +9,7 @@ from stages.common.records import read_json
 from stages.engines.generator import Generator, TransformersGenerator
 from stages.engines.tokenizer import load_tokenizer
 from stages.params import Compute, Engine, Generation
+from stages.plumbing.errors import InputError
 
 SCRIPTED = "scripted.json"
 
@@ -22,7 +23,13 @@ def load_agent(folder: str | Path, generation: Generation, compute: Compute) -> 
     if (Path(folder) / SCRIPTED).exists():
         from stages.scripted.generator import ScriptedGenerator
 
-        return ScriptedGenerator(load_tokenizer(read_json(Path(folder) / SCRIPTED)["tokenizer"]))
+        about = read_json(Path(folder) / SCRIPTED)
+        named = about.get("tokenizer") if isinstance(about, dict) else None
+        if not isinstance(named, str):
+            raise InputError(
+                f"{Path(folder) / SCRIPTED}: expected an object whose 'tokenizer' is a model folder"
+            )
+        return ScriptedGenerator(load_tokenizer(named))
     import torch
 
     torch.set_num_threads(compute.threads)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from stages.common.models import model_path
+from stages.common.models import check_tokenizer, loading, model_path
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
@@ -17,9 +17,11 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerBase:
     tokenizer.json.
     """
     path = Path(model_path(folder))
-    if (path / "tokenizer.json").exists():
-        return PreTrainedTokenizerFast.from_pretrained(path)
-    return AutoTokenizer.from_pretrained(path)
+    check_tokenizer(path)
+    with loading(path):
+        if (path / "tokenizer.json").exists():
+            return PreTrainedTokenizerFast.from_pretrained(path)
+        return AutoTokenizer.from_pretrained(path)
 
 
 def encode_text(text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from transformers import AutoConfig
 
-from stages.common.models import model_path
+from stages.common.models import loading, model_path
 from stages.common.records import write_json
 from stages.engines.replies import before_end, distinct, end_ids, through_stop, window_of
 from stages.engines.tokenizer import load_tokenizer
@@ -51,7 +51,8 @@ class VllmGenerator:
         gpu_memory: float = 0.85,
     ):
         path = model_path(folder)
-        config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        with loading(path):
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
         self.tokenizer = load_tokenizer(folder)
         self.window = window_of(config)
         self._ends = end_ids(path, config, self.tokenizer)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.encoders.encoding import Retriever
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import InputError, of_files
 from stages.retrieval.corpus import PassageFile
 
 Chunk = tuple[int, int]  # its first passage, and the one after its last
@@ -114,5 +114,10 @@ def work(job: Job, device: str, pipe: Connection) -> None:
             encode(passages, retriever, job.vectors, chunk)
         except InputError as error:
             pipe.send(error)
+            return
+        except OSError as error:
+            if (said := of_files(error)) is None:
+                raise
+            pipe.send(InputError(said))
             return
         pipe.send(chunk)

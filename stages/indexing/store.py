@@ -7,6 +7,7 @@ several processes, each with its own model: who encodes a chunk makes no differe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -39,6 +40,7 @@ class Store:
         self.chunk, self.done = state["chunk"], set(state["done"])
         if not self.done:
             np.lib.format.open_memmap(file, mode="w+", dtype=np.dtype(dtype), shape=shape)
+            _allocate(file)
 
     def pending(self) -> list[Chunk]:
         """The chunks that are still to be encoded, in order."""
@@ -49,6 +51,18 @@ class Store:
         """Note that the vectors of `chunk` are on disk."""
         self.done.add(chunk[0])
         write_json(self.note, {"chunk": self.chunk, "done": sorted(self.done)})
+
+
+def _allocate(file: Path) -> None:
+    """Have the disk keep room for all of `file`: a write into a map that finds none kills the
+    process without a word. OSError names the file, which is removed, where there is no room.
+    """
+    try:
+        with open(file, "r+b") as stream:
+            os.posix_fallocate(stream.fileno(), 0, file.stat().st_size)
+    except OSError as error:
+        file.unlink()
+        raise OSError(error.errno, error.strerror, str(file)) from None
 
 
 def build(

@@ -1,6 +1,5 @@
 """Supervised training on demonstrations, with the loss on the model's own tokens only."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 from stages.language.batches import Batch, Make, batches
 from stages.plumbing.finite import Watch
 from stages.plumbing.progress import progress
+from stages.running import checkpoint
 
 
 @dataclass
@@ -45,19 +45,19 @@ def train(
     tokenizer: PreTrainedTokenizerFast,
     make: Make,
     recipe: Recipe,
-    checkpoint: Path,
+    file: Path,
     desc: str,
     rate: str = "learning_rate",
 ) -> list[float]:
     """Train `model` in place; returns the loss of each step. NotFinite if it diverges.
 
-    A run that was killed goes on from `checkpoint`, with the result it would have had. `rate` is
-    the parameter that holds the learning rate.
+    A run that was killed goes on from `file`, its checkpoint, with the result it would have
+    had. `rate` is the parameter that holds the learning rate.
     """
     optimizer = torch.optim.AdamW(
         model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
     )
-    losses: list[float] = _resume(model, optimizer, checkpoint)
+    losses: list[float] = _resume(model, optimizer, file)
     start, watch = len(losses), Watch(desc)
     bar = progress(total=recipe.steps, desc=desc, unit="step")
     bar.update(start)
@@ -77,25 +77,22 @@ def train(
         losses.append(loss.item())
         bar.update(1)
         if len(losses) % recipe.save_every == 0:
-            _save(model, optimizer, losses, checkpoint)
+            _save(model, optimizer, losses, file)
     bar.close()
     watch.see_weights(recipe.steps, model, rate)
     model.eval()
     return losses
 
 
-def _save(model, optimizer, losses: list[float], checkpoint: Path) -> None:
-    """Write the checkpoint whole: a run killed meanwhile finds the one before."""
-    checkpoint.parent.mkdir(parents=True, exist_ok=True)
+def _save(model, optimizer, losses: list[float], file: Path) -> None:
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "losses": losses}
-    torch.save(state, checkpoint.with_suffix(".new"))
-    os.replace(checkpoint.with_suffix(".new"), checkpoint)
+    checkpoint.save(state, file)
 
 
-def _resume(model, optimizer, checkpoint: Path) -> list[float]:
-    if not checkpoint.exists():
+def _resume(model, optimizer, file: Path) -> list[float]:
+    state = checkpoint.load(file)
+    if state is None:
         return []
-    state = torch.load(checkpoint, weights_only=True)
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return state["losses"]

@@ -7,12 +7,9 @@ goes on from its last checkpoint to the same bytes.
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-
-import torch
 
 from stages.common.records import Question
 from stages.common.seeds import seed_of
@@ -24,6 +21,7 @@ from stages.plumbing.progress import progress
 from stages.ppo.questions import questions_of_step
 from stages.rollout.loop import Limits, Rollout, run, start
 from stages.rollout.protocol import Protocol
+from stages.running import checkpoint
 from stages.scoring import exact_match
 
 CHECKPOINT = "checkpoint.pt"
@@ -120,16 +118,13 @@ def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
 
 
 def _save(learner: Learner, curves: list[dict], folder: Path) -> None:
-    temporary = folder / f"{CHECKPOINT}.part"
-    torch.save({"learner": learner.state(), "curves": curves}, temporary)
-    os.replace(temporary, folder / CHECKPOINT)
+    checkpoint.save({"learner": learner.state(), "curves": curves}, folder / CHECKPOINT)
 
 
 def _resume(learner: Learner, folder: Path) -> list[dict]:
     """Load the checkpoint if there is one; returns the rows of the steps already made."""
-    path = folder / CHECKPOINT
-    if not path.exists():
+    saved = checkpoint.load(folder / CHECKPOINT)
+    if saved is None:
         return []
-    saved = torch.load(path, weights_only=True)
     learner.load(saved["learner"])
     return saved["curves"]

@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from transformers import AutoModelForCausalLM
 
-from stages.common.models import model_path
+from stages.common.models import model_path, save_model
 from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
@@ -42,8 +42,7 @@ def train(task: Task) -> list[Row]:
         task.log,
     )
     shutil.rmtree(task.model, ignore_errors=True)
-    generator.model.save_pretrained(task.model)
-    generator.tokenizer.save_pretrained(task.model)
+    save_model(generator.model, generator.tokenizer, task.model)
     return curves
 
 

@@ -45,6 +45,7 @@ class Planner:
     params: Params
     sizes: Sizes
     accelerator: Accelerator
+    copies: int = 2  # of an output on disk: its own, and DVC's in the cache
 
     def costs(self) -> list[Cost]:
         """Every stage that takes an accelerator or much disk."""
@@ -91,23 +92,24 @@ class Planner:
         tokens = self._rollouts(count, searches)
         hours = self._generation(self.sizes.agent, tokens["read"], tokens["written"])
         disk = (tokens["read"] + tokens["written"]) * TEXT_BYTES / 1e9
+        disk *= self.copies
         return Cost(stage, hours=hours, memory=_weights(self.sizes.agent), disk=disk, **tokens)
 
     def _corpus(self) -> Cost:
         size = self.sizes.passages * self.sizes.passage_tokens * TEXT_BYTES / 1e9
-        return Cost("corpus", disk=size)
+        return Cost("corpus", disk=size * self.copies)
 
     def _index(self, stage: str, encode: bool = True) -> Cost:
         tokens = self.sizes.passages * self.sizes.passage_tokens
         if not encode:
-            return Cost(stage, disk=tokens * TEXT_BYTES / 2 / 1e9)
+            return Cost(stage, disk=self.copies * tokens * TEXT_BYTES / 2 / 1e9)
         width = 2 if self.params.index.dtype == "float16" else 4
         return Cost(
             stage,
             read=tokens,
             hours=self._hours("encoding", FORWARD * self.sizes.encoder * tokens),
             memory=_weights(self.sizes.encoder) + 2,
-            disk=self.sizes.passages * self.sizes.dimension * width / 1e9,
+            disk=self.copies * self.sizes.passages * self.sizes.dimension * width / 1e9,
         )
 
     def _agent(self, stage: str) -> Cost:
@@ -121,7 +123,8 @@ class Planner:
             hours=self._generation(model, tokens["read"], tokens["written"])
             + self._hours("training", passes * model * every),
             memory=self._training_memory(),
-            disk=2 * 2 * CHECKPOINT_BYTES * model / 1e9,  # two models; two while one is written
+            # checkpoints of two models, two while one is written; and the agent
+            disk=2 * 2 * CHECKPOINT_BYTES * model / 1e9 + self.copies * _weights(model),
             **tokens,
         )
 
@@ -180,7 +183,7 @@ class Planner:
             read=tokens,
             hours=self._hours("training", (UPDATE + FORWARD) * model * tokens),
             memory=memory,
-            disk=TRAINED_BYTES * model / 1e9,
+            disk=TRAINED_BYTES * model / 1e9 + self.copies * 2 * _weights(model),
         )
 
     def _replug(self, stage: str) -> Cost:
@@ -200,7 +203,8 @@ class Planner:
             + self._generation(self.sizes.agent, rated, 0)
             + self._hours("training", (UPDATE + FORWARD) * self.sizes.encoder * trained),
             memory=_weights(self.sizes.agent),
-            disk=TRAINED_BYTES * self.sizes.encoder / 1e9,
+            disk=TRAINED_BYTES * self.sizes.encoder / 1e9
+            + self.copies * 2 * _weights(self.sizes.encoder),
         )
 
     def _evaluate(self, stage: str) -> Cost:

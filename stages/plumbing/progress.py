@@ -9,17 +9,23 @@ from tqdm import tqdm
 
 
 def progress(
-    items: Iterable | None = None, total: int | None = None, desc: str = "", unit: str = "it"
+    items: Iterable | None = None,
+    total: int | None = None,
+    desc: str = "",
+    unit: str = "it",
+    scale: bool = False,
 ) -> tqdm:
     """A tqdm bar over `items`, or one moved by hand with `.update(n)` when `items` is None.
 
     On a terminal it redraws twice a second, in a log file it adds a line every ten seconds.
+    `scale`: large numbers with k, M, G.
     """
     return tqdm(
         items,
         total=total,
         desc=desc,
         unit=unit,
+        unit_scale=scale,
         dynamic_ncols=True,
         mininterval=0.5 if sys.stderr.isatty() else 10.0,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The first line of what `error` says, or, where it says nothing, its kind.
 
     >>> reason(ValueError("too long\\nhere"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
@@ -20,14 +21,22 @@ def check(path: str | Path, expected: str) -> None:
 
 def hash_of(path: Path) -> str:
     """The MD5 of a file; of a folder, that of the list of its files, as DVC writes it."""
-    if not path.is_dir():
-        return _md5(path)
-    files = {file.relative_to(path).as_posix(): file for file in path.rglob("*") if file.is_file()}
-    listed = [{"md5": _md5(file), "relpath": name} for name, file in sorted(files.items())]
-    whole = json.dumps(listed, sort_keys=True).encode()
-    return hashlib.md5(whole, usedforsecurity=False).hexdigest() + ".dir"
+    return hash_of_listing(listing(path)) if path.is_dir() else md5_of(path)
 
 
-def _md5(file: Path) -> str:
+def md5_of(file: Path) -> str:
+    """The MD5 of a file's bytes, in hexadecimal."""
     with file.open("rb") as data:
         return hashlib.file_digest(data, "md5").hexdigest()
+
+
+def listing(folder: Path, md5: Callable[[Path], str] = md5_of) -> list[dict]:
+    """What DVC keeps of a folder: `relpath` and `md5` of each of its files, by name."""
+    files = {f.relative_to(folder).as_posix(): f for f in folder.rglob("*") if f.is_file()}
+    return [{"md5": md5(file), "relpath": name} for name, file in sorted(files.items())]
+
+
+def hash_of_listing(listed: list[dict]) -> str:
+    """The hash of a folder, which dvc.lock has."""
+    whole = json.dumps(listed, sort_keys=True).encode()
+    return hashlib.md5(whole, usedforsecurity=False).hexdigest() + ".dir"

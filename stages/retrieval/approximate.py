@@ -119,6 +119,13 @@ def load(
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise InputError(f"{path}: cannot be read as a faiss index ({reason})") from None
+    if index is None:  # of a file that begins with "null"
+        raise InputError(f"{path}: cannot be read as a faiss index")
+    if (index.ntotal, index.d) != exact.vectors.shape:
+        raise InputError(
+            f"{path}: is of {index.ntotal} vectors of {index.d} components, not of "
+            f"{exact.vectors.shape}: build the index again"
+        )
     return ApproximateIndex(index, exact, candidates)
 
 

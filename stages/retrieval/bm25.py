@@ -8,6 +8,7 @@ import numpy as np
 
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
+from stages.plumbing.reasons import reason
 from stages.retrieval.corpus import PassageFile
 from stages.retrieval.ranking import best
 
@@ -37,14 +38,19 @@ class Bm25Index:
         self.index = index
 
     @classmethod
-    def load(cls, folder: str | Path) -> Bm25Index:
-        """The index in `folder`."""
+    def load(cls, folder: str | Path, passages: int) -> Bm25Index:
+        """The index of so many passages in `folder`. InputError if it is another or is broken."""
         import bm25s
 
         try:
-            return cls(bm25s.BM25.load(folder, mmap=True, show_progress=False))
-        except (OSError, ValueError, KeyError) as error:
-            raise InputError(f"{folder}: cannot be read as a bm25s index ({error})") from None
+            index = bm25s.BM25.load(folder, mmap=True, show_progress=False)
+            whole = _whole(index, passages)
+        except Exception as error:  # whatever its parts and what they hold give
+            why = f"{folder}: cannot be read as a bm25s index ({reason(error)})"
+            raise InputError(why) from None
+        if not whole:
+            raise InputError(f"{folder}: is no bm25s index of {passages} passages: build it again")
+        return cls(index)
 
     @property
     def weights(self) -> np.ndarray:
@@ -61,3 +67,18 @@ class Bm25Index:
             places = best(scores, k)
             found.append((places, scores[places]))
         return found
+
+
+def _whole(index, passages: int) -> bool:
+    """Whether the parts of a bm25s index fit each other and the corpus."""
+    scores, words = index.scores, index.vocab_dict
+    data, places, starts = scores["data"], scores["indices"], scores["indptr"]
+    named = {number for word, number in words.items() if word}  # bm25s adds an empty word
+    return (
+        scores["num_docs"] == passages
+        and data.ndim == places.ndim == starts.ndim == 1
+        and len(data) == len(places) == starts[-1]
+        and starts[0] == 0
+        and bool((np.diff(starts) >= 0).all())
+        and named == set(range(len(starts) - 1))
+    )

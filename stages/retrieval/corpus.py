@@ -16,8 +16,10 @@ import numpy as np
 
 from stages.common.records import Passage, parse_json, passage_of
 from stages.plumbing.errors import InputError
+from stages.plumbing.reasons import reason
 
 STARTS = "starts.npy"  # in an index folder
+BLOCK = 1 << 20  # line starts looked at together
 SAMPLE = 1024  # lines that tell one corpus from another
 
 
@@ -36,6 +38,26 @@ def line_starts(path: str | Path) -> np.ndarray:
     if len(starts) == 1:
         raise InputError(f"{path}: holds no passage")
     return np.asarray(starts, dtype=np.int64)
+
+
+def read_starts(path: str | Path) -> np.ndarray:
+    """The line starts in a file, memory-mapped. InputError if they are no line starts."""
+    try:
+        starts = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as line starts ({reason(error)})") from None
+    ascending = (
+        isinstance(starts, np.memmap)
+        and (starts.ndim, starts.dtype) == (1, np.int64)
+        and len(starts) > 1
+        and starts[0] == 0
+        and all(
+            (np.diff(starts[i : i + BLOCK + 1]) > 0).all() for i in range(0, len(starts), BLOCK)
+        )
+    )
+    if not ascending:
+        raise InputError(f"{path}: holds no line starts (numbers that ascend from 0)")
+    return starts
 
 
 class PassageFile:

@@ -8,6 +8,7 @@ import numpy as np
 
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
+from stages.plumbing.reasons import reason
 from stages.retrieval.ranking import near_best, rescored
 
 VECTORS = "vectors.npy"  # in an index folder
@@ -66,9 +67,16 @@ def check_finite(vectors: np.ndarray, *, whole: bool) -> None:
 
 
 def open_vectors(folder: str | Path) -> np.ndarray:
-    """The vectors of an index folder, memory-mapped. InputError if they cannot be read."""
+    """The vectors of an index folder, memory-mapped: (passages, dimension). InputError if they
+    cannot be read.
+    """
     path = Path(folder) / VECTORS
     try:
-        return np.load(path, mmap_mode="r")
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: cannot be read as vectors ({error})") from None
+        vectors = np.load(path, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read as vectors ({reason(error)})") from None
+    if not isinstance(vectors, np.memmap) or vectors.ndim != 2:
+        raise InputError(f"{path}: holds no vectors")
+    if vectors.dtype not in (np.float16, np.float32):
+        raise InputError(f"{path}: vectors must be float16 or float32, not {vectors.dtype}")
+    return vectors

@@ -20,9 +20,10 @@ from stages.common.search import Hit, SearchRequest
 from stages.params import Compute, IndexKind
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
-from stages.retrieval.corpus import STARTS, PassageFile, sample_digest
+from stages.retrieval.corpus import STARTS, PassageFile, read_starts, sample_digest
 from stages.retrieval.identity import digest
 
+ABOUT = "index.json"
 Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
 
 
@@ -76,12 +77,12 @@ def load_searcher(
     say that its writer did, else some of it, and every score.
     """
     folder = Path(index_folder)
-    about = read_json(folder / "index.json")
+    about = read_about(folder)
     passages = _open_corpus(folder, Path(passages_path), about)
     if about["type"] == "bm25":
         from stages.retrieval.bm25 import Bm25Index
 
-        words = Bm25Index.load(folder)
+        words = Bm25Index.load(folder, len(passages))
         _check_finite(folder, about, words.weights)
         find = _named(folder, words.search)
         return Searcher(passages, lambda request: request.query, find, about)
@@ -90,6 +91,27 @@ def load_searcher(
     if about["retriever"] != digest(retriever_folder):
         raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
     return _dense(folder, about, passages, Path(retriever_folder), compute)
+
+
+def read_about(folder: str | Path) -> dict:
+    """What an index folder's index.json says. InputError where it says less, or something else."""
+    path = Path(folder) / ABOUT
+    about = read_json(path)
+    if not isinstance(about, dict):
+        raise InputError(f"{path}: expected an object")
+    needed: dict[str, type] = {"type": str, "passages": int, "corpus": str}
+    if about.get("type") == "dense":
+        needed |= {"retriever": str}
+    if "kind" in about:
+        needed |= {"kind": str, "candidates": int}
+    for key, kind in needed.items():
+        if type(about.get(key)) is not kind:
+            raise InputError(f"{path}: '{key}' must be a {'text' if kind is str else 'number'}")
+    if about["type"] not in ("dense", "bm25"):
+        raise InputError(f"{path}: 'type' must be dense or bm25, not '{about['type']}'")
+    if about.get("kind", "ivfpq") not in ("ivfpq", "hnsw"):
+        raise InputError(f"{path}: 'kind' must be ivfpq or hnsw, not '{about['kind']}'")
+    return about
 
 
 def exact_index(vectors: np.ndarray, compute: Compute):
@@ -115,6 +137,8 @@ def _dense(
     torch.set_num_threads(compute.threads)
     retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)
     vectors = open_vectors(folder)
+    if vectors.shape != (shape := (len(passages), retriever.dimension)):
+        raise InputError(f"{folder}: its vectors are {vectors.shape}, not {shape}: build it again")
     _check_finite(folder, about, vectors)
     if "kind" in about:
         kind, candidates = IndexKind(about["kind"]), about["candidates"]
@@ -163,8 +187,7 @@ def _naming(folder: Path) -> Iterator[None]:
 
 
 def _open_corpus(folder: Path, path: Path, about: dict) -> PassageFile:
-    starts = np.load(folder / STARTS, mmap_mode="r")
-    passages = PassageFile(path, starts)
+    passages = PassageFile(path, read_starts(folder / STARTS))
     if sample_digest(passages) != about["corpus"]:
         raise InputError(f"{folder}: was built from another corpus than {path}: build it again")
     return passages

@@ -105,10 +105,10 @@ def local_path(entry: Entry) -> Path:
     """
     if entry.path is not None:
         return _checked(entry)
-    from huggingface_hub import hf_hub_download
-
     name = f"{entry.hub}@{entry.revision}/{entry.file}"
     with reaching_hub(name, f"'{entry.hub}' is no hub id"):
+        from huggingface_hub import hf_hub_download
+
         return Path(
             hf_hub_download(entry.hub, entry.file, repo_type="dataset", revision=entry.revision)
         )

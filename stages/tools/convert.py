@@ -22,6 +22,8 @@ def convert(file: Path, output: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from stages.common.models import save_model
+
     try:
         tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
         model = AutoModelForCausalLM.from_pretrained(
@@ -36,8 +38,7 @@ def convert(file: Path, output: Path) -> None:
     problem = broken_weights(model.named_parameters())
     if problem is not None:
         raise NotFinite(f"{file}: {problem}: the file is broken")
-    model.save_pretrained(output)
-    tokenizer.save_pretrained(output)
+    save_model(model, tokenizer, output)
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -37,7 +37,8 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params(args.params)
     name = args.accelerator or ("cpu" if params.compute.device == "cpu" else "h100")
     known = with_measured(sizes(params), args.params, args.metrics_folder, args.lock)
-    costs = Planner(params, known, ACCELERATORS[name]).costs()
+    copies = _copies()
+    costs = Planner(params, known, ACCELERATORS[name], copies).costs()
 
     from rich.console import Console
 
@@ -45,7 +46,25 @@ def main(argv: list[str] | None = None) -> None:
     console.print(_table(costs, _measured(), params.compute.all_devices))
     for line in _summary(costs, params, known, ACCELERATORS[name], args.price):
         console.print(line)
+    if copies > 1:
+        console.print(
+            "On disk are counted each output and DVC's copy of it; where the file system has "
+            "reflinks (Btrfs, XFS), copies take no room.",
+            soft_wrap=True,
+        )
     console.print(_assumptions(known, ACCELERATORS[name]), soft_wrap=True)
+
+
+def _copies() -> int:
+    """How many copies of an output DVC keeps on disk, by its configuration of links."""
+    from dvc.config import Config
+    from dvc.exceptions import NotDvcRepoError
+
+    try:
+        links = Config.from_cwd()["cache"].get("type") or []
+    except NotDvcRepoError:
+        links = []
+    return 1 if {"hardlink", "symlink"} & set(links) else 2
 
 
 def _measured() -> dict[str, dict]:

@@ -12,6 +12,7 @@ from stages.common.records import read_json, write_text
 from stages.engines.tokenizer import load_tokenizer
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite, broken_weights, saved_weights
+from stages.plumbing.folders import as_umask
 
 
 def export(checkpoint: Path, base: Path, folder: Path) -> None:
@@ -34,3 +35,4 @@ def export(checkpoint: Path, base: Path, folder: Path) -> None:
     about = read_json(folder / "config.json", foreign=True)
     about.pop("attn_implementation", None)
     write_text(folder / "config.json", json.dumps(about, ensure_ascii=False, indent=2) + "\n")
+    as_umask(folder)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
-from stages.common.models import model_path
+from stages.common.models import loading, model_path
 from stages.common.records import write_text
 from stages.params import Params
 from stages.plumbing.errors import InputError
@@ -108,7 +108,8 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     from stages.engines.tokenizer import load_tokenizer
 
     params, model = task.params, str(Path(model_path(task.base)).resolve())
-    about = AutoConfig.from_pretrained(model, trust_remote_code=False)
+    with loading(model):
+        about = AutoConfig.from_pretrained(model, trust_remote_code=False)
     tokenizer = load_tokenizer(task.base)
     tokenizer.save_pretrained(files.tokenizer)
     agent = params.agent
