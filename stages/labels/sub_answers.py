@@ -6,10 +6,11 @@ stays malformed, means that a query has no reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from stages.labels.grammar import answer, is_not_sure
 from stages.labels.judge import Ask, Judge
-from stages.labels.prompts import MalformedReply, Prompt, one_line
+from stages.labels.prompts import Prompt
 from stages.labels.queries import searched_turns
 
 FIELDS = ("trajectory", "queries")
@@ -17,11 +18,13 @@ FIELDS = ("trajectory", "queries")
 
 @dataclass(frozen=True)
 class SubAnswers:
-    """Sub-answers of one trajectory by turn (None: not sure); why there are none, if so."""
+    """Sub-answers of one trajectory by turn (None: not sure); why there are none, if so, and then
+    the reply as a row of the file of failed replies."""
 
     by_turn: dict[int, str | None]
     failure: str | None
     retries: int
+    failed: list[dict] = field(default_factory=list)
 
 
 def trajectory_text(trajectory: dict) -> str:
@@ -38,11 +41,8 @@ def render(prompt: Prompt, trajectory: dict) -> str:
 
 def parse(prompt: Prompt, reply: str, count: int) -> list[str | None]:
     """The reply's `count` sub-answers; None where the judge is not sure. May be MalformedReply."""
-    answers = [one_line(value) for value in prompt.parse(reply, count)]
-    if not all(answers):
-        raise MalformedReply("empty_sub_answer")
-    not_sure = prompt.missing.casefold()
-    return [None if a.rstrip(".").casefold() == not_sure else a for a in answers]
+    answers = prompt.parse(reply, count, answer)
+    return [None if is_not_sure(each, prompt.missing) else each for each in answers]
 
 
 def none(trajectory: dict) -> SubAnswers:
@@ -58,6 +58,7 @@ def ask(judge: Judge, prompt: Prompt, trajectories: list[dict]) -> list[SubAnswe
             dict(zip(turns, reply.value or [None] * len(turns), strict=True)),
             reply.failure,
             reply.retries,
+            [reply.failed] if reply.failure else [],
         )
         for turns, reply in zip(map(searched_turns, trajectories), replies, strict=True)
     ]
