@@ -6,12 +6,16 @@ those that selection can depend on, with `exhaustive` all 20, as in the paper; n
 ablation without GAC. Two modes put something cheaper in GAC's place: `likelihood`, the passages
 after which the gold answer is likeliest, and `predicted`, a classifier that rollouts of a share of
 the queries teach. The metrics say what each took in rollouts and tokens.
+
+A rollout in which the agent has no room for a turn, or writes neither a query nor an answer, is
+lost: its 0 says nothing of the passage. `likelihood` loses the passages after which no answer fits
+the context. Where more than `correctness.max_dropped` are lost, the stage fails at its end.
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -62,7 +66,12 @@ def main(argv: list[str] | None = None) -> None:
     plans = _plans(queries, relevance, params, args.turn)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
-    settings = [params.correctness, params.pairs.threshold, params.seed, args.turn]
+    settings = [
+        replace(params.correctness, max_dropped=1.0),
+        params.pairs.threshold,
+        params.seed,
+        args.turn,
+    ]
     settings += [params.protocol, params.generation, params.rollout]
     with Scratch(f"correctness@{args.turn}", fingerprint(settings, *files)) as scratch:
         job = Job(args, params, queries, relevance, plans, scratch)
@@ -70,6 +79,24 @@ def main(argv: list[str] | None = None) -> None:
         rows, figures = modes.get(mode, _rolled_out)(job)
         write_jsonl(args.output, rows)
         write_json(args.metrics, figures)
+        _check(figures, params, args)
+
+
+def _check(figures: dict, params: Params, args: argparse.Namespace) -> None:
+    """InputError where too much was lost."""
+    from stages.losses import check_lost
+
+    likelihood = params.correctness.mode is CorrectnessMode.likelihood
+    lost = {"too_long": figures["too_long"]} if likelihood else figures["lost"]
+    check_lost(
+        f"correctness@{args.turn}",
+        "passages" if likelihood else "rollouts",
+        lost,
+        figures["evaluated"] if likelihood else figures["rollouts"],
+        params.correctness.max_dropped,
+        f"length, too_long: see 'rollout.max_context_tokens'; invalid: the turns that the agent "
+        f"writes are in {args.trajectories}",
+    )
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

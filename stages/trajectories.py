@@ -3,18 +3,22 @@
 In: Agent_k, R_(k-1) with its index, the corpus, the training questions.
 Out: one line a question: its turns (thought, query, passages), answer, EM, why it stopped.
 As in the paper: greedy, the top 3 passages a turn, at most 5 searches. Ours: a seeded draw of the
-training questions, another one each turn unless `trajectories.fresh` is off.
+training questions, another one each turn unless `trajectories.fresh` is off. A trajectory without a
+query and without an answer gives nothing to label; where more than `trajectories.max_dropped` of
+them are such, the stage fails once they are written.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from stages import errors
 from stages.errors import InputError
+from stages.losses import check_lost
 from stages.params import Params, load_params
 from stages.records import Question, read_questions, write_json, write_jsonl
 from stages.scratch import Scratch, fingerprint
@@ -34,7 +38,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     except InputError as error:
         raise InputError(f"{arguments.questions}: 'trajectories.questions': {error}") from None
     settings = [params.seed, params.protocol, params.generation, params.rollout]
-    settings += [block, arguments.turn]
+    settings += [replace(block, max_dropped=1.0), arguments.turn]
     inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
     key = fingerprint(settings, *inputs, arguments.questions)
     with Scratch(f"trajectories@{arguments.turn}", key) as scratch:
@@ -49,7 +53,17 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             unit="question",
         )
         write_jsonl(arguments.output, rows)
-        write_json(arguments.metrics, figures(rows, len(questions)))
+        counts = figures(rows, len(questions))
+        write_json(arguments.metrics, counts)
+        check_lost(
+            f"trajectories@{arguments.turn}",
+            "trajectories, without a query or an answer,",
+            counts["lost"],
+            counts["in"],
+            block.max_dropped,
+            f"their turns are in {arguments.output}",
+            next((_written(row) for row in rows if is_lost(row)), ""),
+        )
 
 
 def _build(arguments: argparse.Namespace, params: Params) -> Work:
@@ -74,8 +88,19 @@ def _build(arguments: argparse.Namespace, params: Params) -> Work:
     return answer
 
 
+def is_lost(row: dict) -> bool:
+    """Whether a trajectory came to nothing: it has neither a query nor an answer."""
+    return row["answer"] is None and row["searches"] == 0
+
+
+def _written(row: dict) -> str:
+    return " ".join(turn["text"] for turn in row["turns"])
+
+
 def figures(rows: list[dict], asked: int) -> dict:
-    """Counts in and out, mean EM, F1 and searches, and how many rollouts stopped for what."""
+    """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and why
+    those that came to nothing did.
+    """
     count = len(rows)
     return {
         "in": asked,
@@ -86,6 +111,7 @@ def figures(rows: list[dict], asked: int) -> dict:
         "searches": sum(row["searches"] for row in rows) / count,
         "queries": sum(row["searches"] for row in rows),
         "stops": dict(sorted(Counter(row["stop"] for row in rows).items())),
+        "lost": dict(sorted(Counter(row["stop"] for row in rows if is_lost(row)).items())),
     }
 
 

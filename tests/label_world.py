@@ -63,12 +63,12 @@ def trajectory(draw: random.Random) -> Segments:
 
 
 def grading(draw: random.Random) -> Segments:
-    """A window of notes with grades that say nothing, some of them out of range, many tied."""
+    """A window of notes with grades that say nothing, many tied."""
     notes = [draw.choice(NOTES) for _ in range(WINDOW)]
     prompt = Prompt.load(REPO / "stages/prompts/relevance_short.yaml", *relevance.FIELDS)
     reference = draw.choice((None, *COLORS))
     text = relevance.render(prompt, draw.choice(PLANTS), reference, notes)
-    grades = [draw.choice((0, 40, 60, 80, 80, 105)) for _ in notes]
+    grades = [draw.choice((0, 40, 60, 80, 80, 100)) for _ in notes]
     return [(text, False), (reply(grades), True)]
 
 

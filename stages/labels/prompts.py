@@ -33,7 +33,7 @@ import regex
 from stages.errors import InputError
 from stages.labels.decoration import fault, versions
 from stages.labels.reasoning import without_reasoning
-from stages.records import read_yaml
+from stages.records import check_encodable, read_yaml
 
 KEYS = {
     "template": (str, None),
@@ -212,6 +212,8 @@ def _read(path: str | Path) -> dict:
         if not isinstance(value, kind):
             found = "nothing" if value is None else type(value).__name__
             raise InputError(f"{path}: '{key}' must be a {kind.__name__}, found {found}")
+        if kind is str:
+            check_encodable(value, key, str(path))
     if not all(isinstance(text, str) and text for text in values["stop"]):
         raise InputError(f"{path}: 'stop' must be a list of texts")
     return values
