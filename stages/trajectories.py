@@ -53,16 +53,16 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             unit="question",
         )
         write_jsonl(arguments.output, rows)
-        counts = figures(rows, len(questions))
-        write_json(arguments.metrics, counts)
+        write_json(arguments.metrics, figures(rows, len(questions)))
+        lost = [row for row in rows if is_lost(row)]
         check_lost(
             f"trajectories@{arguments.turn}",
             "trajectories, without a query or an answer,",
-            counts["lost"],
-            counts["in"],
+            Counter(row["stop"] for row in lost),
+            len(rows),
             block.max_dropped,
             f"their turns are in {arguments.output}",
-            next((_written(row) for row in rows if is_lost(row)), ""),
+            next(map(_written, lost), ""),
         )
 
 
@@ -98,9 +98,7 @@ def _written(row: dict) -> str:
 
 
 def figures(rows: list[dict], asked: int) -> dict:
-    """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and why
-    those that came to nothing did.
-    """
+    """Counts in and out, mean EM, F1 and searches, and how many rollouts stopped for what."""
     count = len(rows)
     return {
         "in": asked,
@@ -111,7 +109,6 @@ def figures(rows: list[dict], asked: int) -> dict:
         "searches": sum(row["searches"] for row in rows) / count,
         "queries": sum(row["searches"] for row in rows),
         "stops": dict(sorted(Counter(row["stop"] for row in rows).items())),
-        "lost": dict(sorted(Counter(row["stop"] for row in rows if is_lost(row)).items())),
     }
 
 

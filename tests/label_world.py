@@ -182,7 +182,7 @@ def set_params(**blocks) -> None:
     params = yaml.safe_load((REPO / "params.yaml").read_text())
     for key in ("prompt", "sub_answer_prompt"):
         params["relevance"][key] = str(REPO / params["relevance"][key])
-    params["relevance"] |= {"window": WINDOW, "max_reply_tokens": 40}
+    params["relevance"] |= {"window": WINDOW, "max_reply_tokens": 40, "max_dropped": 1.0}
     for block, values in blocks.items():
         params[block].update(values)
     Path("params.yaml").write_text(yaml.safe_dump(params))
