@@ -160,8 +160,8 @@ def test_a_judge_that_loses_too_much_fails_with_its_replies_kept(place, monkeypa
 
 def test_a_stage_that_reads_all_replies_leaves_an_empty_file(place):
     set_params(relevance={"mode": "off"})
-    relevance.main(arguments("relevance", output="none.jsonl", metrics="none.json"))
-    assert Path("none.failed.jsonl").read_bytes() == b""
+    relevance.main(arguments("relevance", output="silent.jsonl", metrics="silent.json"))
+    assert Path("silent.failed.jsonl").read_bytes() == b""
 
 
 def test_rollouts_without_room_are_counted_and_limited(place):
