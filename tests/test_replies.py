@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.labels import prompts, relevance, sub_answers
-from stages.labels.prompts import MalformedReply, Prompt
-from stages.labels.reasoning import without_reasoning
-from stages.world.facts import read_fact, read_query
-from stages.world.scripted import next_action
+from stages.judge import prompts, relevance, sub_answers
+from stages.judge.prompts import MalformedReply, Prompt
+from stages.judge.reasoning import without_reasoning
+from stages.scripted.facts import read_fact, read_query
+from stages.scripted.generator import next_action
 
 FOLDER = Path("stages/prompts")
 RELEVANCE = {

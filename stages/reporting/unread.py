@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.records import read_jsonl
+from stages.common.records import read_jsonl
 
 CUT = 600  # characters of a reply
 
