@@ -4,6 +4,10 @@ In: candidates, their LR, the trajectories they come from, Agent_k and the index
 for each query the GAC (0 or 1) of the candidates that were evaluated: with `correctness.mode: lazy`
 those that selection can depend on, with `exhaustive` all 20, as in the paper; null with `off`, the
 ablation without GAC. The metrics say what each took in rollouts and tokens.
+
+A rollout in which the agent has no room for a turn, or writes neither a query nor an answer, is
+lost: its 0 says nothing of the passage. Where more than `correctness.max_dropped` are lost, the
+stage fails at its end.
 """
 
 from __future__ import annotations
@@ -46,6 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.candidates import match, read_candidates, read_labels
     from stages.common.records import write_json, write_jsonl
     from stages.gac.rollouts import figures
+    from stages.plumbing.losses import check_lost
 
     graded = read_labels(args.relevance, 0, 100)
     matched = match(read_candidates(args.candidates), graded, args.relevance)
@@ -66,7 +71,17 @@ def main(argv: list[str] | None = None) -> None:
         rows = ({"id": query, "scores": values} for query, values in scores.items())
         write_jsonl(args.output, rows)
         candidates = sum(len(each.candidates) for each in queries)
-        write_json(args.metrics, figures(scores, plans, price, candidates))
+        found = figures(scores, plans, price, candidates)
+        write_json(args.metrics, found)
+        check_lost(
+            stage,
+            "rollouts",
+            found["lost"],
+            found["rollouts"],
+            params.correctness.max_dropped,
+            "length: see 'rollout.max_context_tokens'; invalid: the turns that the agent writes are "
+            f"in {args.trajectories}",
+        )
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -350,6 +350,7 @@ class Agent:
 class Trajectories:
     questions: int = 150
     fresh: bool = True  # questions of its own each turn
+    max_dropped: float = 0.05  # share of trajectories
 
 
 @dataclass
@@ -368,6 +369,7 @@ class Relevance:
     max_reply_tokens: int = 320
     sub_answers: bool = True
     noise: float = 0.0  # share of grades
+    max_dropped: float = 0.05  # share of queries
 
 
 @dataclass
@@ -377,6 +379,7 @@ class Correctness:
     mode: CorrectnessMode = CorrectnessMode.lazy
     top: int | None = None
     whole_levels: bool = True
+    max_dropped: float = 0.05  # share of rollouts
 
 
 @dataclass
@@ -656,6 +659,9 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
         most = "is more than the judge is taught: see 'base.judge.window'"
         yield "relevance.window", most, judge.window <= taught.window
     yield "relevance.noise", "is a share of the grades, from 0 to 1", 0 <= judge.noise <= 1
+    for name in ("trajectories", "relevance", "correctness"):
+        share = getattr(params, name).max_dropped
+        yield f"{name}.max_dropped", "is a share, from 0 to 1", 0 <= share <= 1
     both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off
     yield "relevance.mode", "and 'correctness.mode' cannot both be off", not both
     yield "pairs.threshold", "is a grade, from 0 to 100", 0 <= params.pairs.threshold <= 100

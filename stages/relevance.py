@@ -4,13 +4,17 @@ In: candidates, the trajectories they come from, the judge. Out: for each query 
 where the judge is not sure) and an integer 0..100 for each candidate (null with
 `relevance.mode: off`, the ablation without LR, which asks no judge). The prompts are the files that
 `relevance.prompt` and `relevance.sub_answer_prompt` name. A reply that cannot be read is asked for
-again; a query whose grades stay unreadable is dropped and counted.
+again; a query whose grades stay unreadable is dropped and counted, and what the judge said then is
+kept beside the labels, in K.failed.jsonl: a row {id, reply, reason, tries} for each prompt whose
+reply could not be read. Where more than `relevance.max_dropped` of the queries are lost, the stage
+fails once all of this is written.
 """
 
 from __future__ import annotations
 
 import argparse
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.params import Params, RelevanceMode, load_params
@@ -33,11 +37,14 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.candidates import read_candidates
     from stages.common.records import write_json, write_jsonl
     from stages.judge.judging import Prompts, figures, with_noise
+    from stages.plumbing.losses import check_lost
 
     candidates = read_candidates(args.candidates)
+    unread = Path(args.output).with_suffix(".failed.jsonl")
     if params.relevance.mode is RelevanceMode.off:
         rows = [{"id": each.id, "sub_answer": None, "scores": None} for each in candidates]
         write_jsonl(args.output, rows)
+        write_jsonl(unread, [])
         write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
         return
     block = params.relevance
@@ -50,7 +57,22 @@ def main(argv: list[str] | None = None) -> None:
         rows = [with_noise(row, block.noise, params.seed) for row in rows]
         kept = [row for row in rows if row["scores"] is not None]
         write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
-        write_json(args.metrics, figures(rows))
+        failed = [reply for row in rows for reply in row["failed"]]
+        write_jsonl(unread, failed)
+        counts = figures(rows)
+        write_json(args.metrics, counts)
+        grades = (reply for reply in failed if reply["id"].startswith("relevance/"))
+        example = next((reply["reply"] or "" for reply in grades), "")
+        where = f"the replies are in {unread}"
+        check_lost(
+            f"relevance@{args.turn}",
+            "queries",
+            counts["dropped"],
+            counts["in"],
+            block.max_dropped,
+            where,
+            example,
+        )
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -60,7 +82,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
     parser.add_argument("--passages", required=True, help="the corpus")
     parser.add_argument("--judge", required=True, help="folder of the judging language model")
-    parser.add_argument("--output", required=True, help="a row for each query, JSON Lines")
+    parser.add_argument(
+        "--output", required=True, help="a row for each query; .failed.jsonl beside"
+    )
     parser.add_argument("--metrics", required=True, help="counts, JSON")
     return parser.parse_args(argv)
 

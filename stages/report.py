@@ -2,7 +2,7 @@
 
 Reads files only: no model computes anything here. The page says first whether the flywheel turned,
 then shows where: tables with intervals, half turns, which questions gain, curves, labels, counts,
-studies, and questions followed through R_0 and R_K side by side.
+studies, questions followed through R_0 and R_K side by side, and replies that could not be read.
 
 in:  metrics/ (and what studies and drift left there), data/predictions/, the labels of every turn,
      the question sets, the corpus
@@ -73,6 +73,7 @@ def _content(
         unordered_sets,
     )
     from stages.reporting.studies import read_studies
+    from stages.reporting.unread import read_unread
     from stages.tracking.rebuilding import sample
 
     sides = case_pairs(results)
@@ -99,6 +100,7 @@ def _content(
         sample(last, params.report.traces),
         passages_by_id(args.passages, wanted),
         unordered_sets(metadata),
+        read_unread(args.labels, results.turns),
     )
 
 

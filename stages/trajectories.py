@@ -3,7 +3,9 @@
 In: Agent_k, R_(k-1) with its index, the corpus, the training questions.
 Out: one line a question: its turns (thought, query, passages), answer, EM, why it stopped.
 As in the paper: greedy, the top 3 passages a turn, at most 5 searches. Ours: a seeded draw of the
-training questions, another one each turn unless `trajectories.fresh` is off.
+training questions, another one each turn unless `trajectories.fresh` is off. A trajectory without a
+query and without an answer gives nothing to label; where more than `trajectories.max_dropped` of
+them are such, the stage fails once they are written.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
-from stages.common.trajectories import trajectory_of
+from stages.common.trajectories import Trajectory, trajectory_of
 from stages.params import Params, load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
+from stages.plumbing.losses import check_lost
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
@@ -48,7 +51,18 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             unit="question",
         )
         write_jsonl(arguments.output, rows)
-        write_json(arguments.metrics, figures(rows, len(questions)))
+        told = [trajectory_of(row, str(arguments.output)) for row in rows]
+        write_json(arguments.metrics, figures(told, len(questions)))
+        lost = [each for each in told if is_lost(each)]
+        check_lost(
+            stage,
+            "trajectories, without a query or an answer,",
+            Counter(each.stop for each in lost),
+            len(rows),
+            block.max_dropped,
+            f"their turns are in {arguments.output}",
+            next(map(_written, lost), ""),
+        )
 
 
 def _build(arguments: argparse.Namespace, params: Params) -> Work:
@@ -73,9 +87,17 @@ def _build(arguments: argparse.Namespace, params: Params) -> Work:
     return answer
 
 
-def figures(rows: list[dict], asked: int) -> dict:
+def is_lost(trajectory: Trajectory) -> bool:
+    """Whether a trajectory came to nothing: it has neither a query nor an answer."""
+    return trajectory.answer is None and trajectory.searches == 0
+
+
+def _written(trajectory: Trajectory) -> str:
+    return " ".join(turn.text for turn in trajectory.turns)
+
+
+def figures(trajectories: list[Trajectory], asked: int) -> dict:
     """Counts in and out, mean EM, F1 and searches, and how many rollouts stopped for what."""
-    trajectories = [trajectory_of(row, "trajectories") for row in rows]
     count = len(trajectories)
     return {
         "in": asked,

@@ -64,12 +64,12 @@ def trajectory(draw: random.Random) -> Segments:
 
 
 def grading(draw: random.Random) -> Segments:
-    """A window of notes with grades that say nothing, some of them out of range, many tied."""
+    """A window of notes with grades that say nothing, many tied."""
     notes = [draw.choice(NOTES) for _ in range(WINDOW)]
     prompt = Prompt.load(REPO / "stages/prompts/relevance_short.yaml", *relevance.FIELDS)
     reference = draw.choice((None, *COLORS))
     text = relevance.render(prompt, draw.choice(PLANTS), reference, notes)
-    grades = [draw.choice((0, 40, 60, 80, 80, 105)) for _ in notes]
+    grades = [draw.choice((0, 40, 60, 80, 80, 100)) for _ in notes]
     return [(text, False), (reply(grades), True)]
 
 
@@ -186,7 +186,7 @@ def set_params(**blocks) -> None:
     params = yaml.safe_load((REPO / "params.yaml").read_text())
     for key in ("prompt", "sub_answer_prompt"):
         params["relevance"][key] = str(REPO / params["relevance"][key])
-    params["relevance"] |= {"window": WINDOW, "max_reply_tokens": 40}
+    params["relevance"] |= {"window": WINDOW, "max_reply_tokens": 40, "max_dropped": 1.0}
     for block, values in blocks.items():
         params[block].update(values)
     Path("params.yaml").write_text(yaml.safe_dump(params))

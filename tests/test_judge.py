@@ -10,6 +10,7 @@ from stages.common.records import Passage
 from stages.judge import relevance, sub_answers
 from stages.judge.asking import PLACE, Ask, Judge, encode
 from stages.judge.prompts import MalformedReply, Prompt
+from stages.judge.reasoning import opens
 from stages.language.tokenizer import make_tokenizer
 from stages.plumbing.errors import InputError
 
@@ -47,12 +48,14 @@ def query(name: str, reference=None) -> relevance.Query:
 
 def test_only_malformed_replies_are_asked_for_again():
     script = Script(
-        q=["[1] 80\n[2] 0"], w=["[1] 80", "[2] 1\n[1] 700"], p=["", "[1] x\n[2] 2", "[1] 1\n[1] 2"]
+        q=["[1] 80\n[2] 0"], w=["[1] 80", "[2] 1\n[1] 70"], p=["", "[1] x\n[2] 2", "[1] 1\n[1] 2"]
     )
     good, late, never = relevance.grade(judge(script), PROMPT, [query(n) for n in "qwp"], window=2)
     assert (good.scores, good.retries, good.failure) == ({"p0": 80, "p1": 0}, 0, None)
-    assert (late.scores, late.retries, late.clamped) == ({"p0": 100, "p1": 1}, 1, 1)
+    assert (late.scores, late.retries, late.failed) == ({"p0": 70, "p1": 1}, 1, [])
     assert (never.scores, never.retries, never.failure) == (None, 2, "duplicate_labels")
+    said = {"id": "relevance/p/p0", "reply": "[1] 1\n[1] 2", "reason": "duplicate_labels"}
+    assert never.failed == [said | {"tries": 3}], "the last reply to each prompt is kept"
     assert [call.size for call in script.calls] == [3, 2, 1]
     assert [call.temperature for call in script.calls] == [0.0, 0.7, 0.7]
     keys = [key for call in script.calls[1:] for key in call.keys]
@@ -97,6 +100,7 @@ def test_a_prompt_that_does_not_fit_is_never_sent():
     long = relevance.Query("q", "q " * 200, None, PASSAGES[:1])
     (grades,) = relevance.grade(judge(script), PROMPT, [long], window=2)
     assert (grades.failure, script.calls) == ("prompt_too_long", [])
+    assert [(row["reply"], row["tries"]) for row in grades.failed] == [(None, 0)]
 
 
 def test_sub_answers_by_turn_and_without_reference():
@@ -138,3 +142,44 @@ def test_reading_may_only_fail_as_malformed():
 
     (reply,) = judge(Script(q=["x"])).ask(PROMPT, [Ask("a", "q", read)])
     assert (reply.value, reply.failure, reply.retries) == (None, "no", 2)
+
+
+def thinking_judge(marks: bool):
+    """A tokenizer whose chat template opens a thought; `marks`: its tags are special tokens."""
+    words = make_tokenizer(["user assistant q w <think> </think> [1] [2] 85 10 20"])
+    words.chat_template = (
+        "{% for m in messages %}{{ m.role }} {{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %} assistant <think>{% endif %}"
+    )
+    if marks:
+        words.add_special_tokens({"additional_special_tokens": ["<think>", "</think>"]})
+    return words
+
+
+@pytest.mark.parametrize("marks", [False, True])
+@pytest.mark.parametrize(
+    ("reply", "grades"),
+    [
+        ("[1] 20\n[2] 20\n</think>\n[1] 85\n[2] 10", [85, 10]),
+        ("<think>[1] 20\n[2] 20\n</think>\n[1] 85\n[2] 10", [85, 10]),
+        ("[1] 20\n[2] 20", None),  # the thought that the template opened was cut off
+    ],
+)
+def test_a_thought_that_the_template_opens_is_cut(marks, reply, grades):
+    words = thinking_judge(marks)
+    chat = Prompt("{query}{reference}{passages}", PATTERN, "{text}", "none", True)
+
+    class Thinker(Script):
+        tokenizer = words
+
+        def generate(self, prompts, **_):
+            return [words.encode(reply, add_special_tokens=False) for _ in prompts]
+
+    (found,) = relevance.grade(judge(Thinker(), retries=0), chat, [query("q")], window=2)
+    assert found.scores == (grades and dict(zip(("p0", "p1"), grades)))
+    assert found.failure == (None if grades else "only_reasoning")
+
+
+def test_a_template_that_closes_its_thought_opens_none():
+    """As that of a judge that can think and is asked not to."""
+    assert not opens("assistant <think>\n\n</think>\n\n") and opens("assistant <think>\n")

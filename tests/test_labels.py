@@ -127,6 +127,55 @@ def test_unreadable_grades_drop_the_query_and_are_counted(place):
     assert sum(figures["sub_answers_failed"].values()) == len(trajectories)
     assert figures["with_sub_answer"] == 0
     assert figures["sub_answer_retries"] == 2 * len(trajectories)
+    failed = read_jsonl("random.failed.jsonl", ("id", "reply", "reason", "tries"))
+    assert {row["tries"] for row in failed} == {3} and all(row["reply"] for row in failed)
+    steps = [row["id"].partition("/")[0] for row in failed]
+    assert steps.count("sub-answers") == len(trajectories)
+    graded = {row["id"].split("/")[1] for row in failed if row["id"].startswith("relevance/")}
+    assert graded == {row["id"] for row in candidate_rows()}
+
+
+def test_a_judge_that_loses_too_much_fails_with_its_replies_kept(place, monkeypatch):
+    """And goes on from there, without the judge, once it may lose as much."""
+    set_params(relevance={"max_dropped": 0.05})
+    files = arguments("relevance", judge="random", output="lost.jsonl", metrics="lost.json")
+    with pytest.raises(InputError) as error:
+        relevance.main(files)
+    count = len(candidate_rows())
+    said = str(error.value)
+    assert said.startswith(f"relevance@1: {count} of {count} queries were lost")
+    reasons = read_json("lost.json")["dropped"]
+    most = max(reasons, key=reasons.get)
+    assert f"{most}: {reasons[most]}" in said and "'relevance.max_dropped'" in said
+    assert "lost.failed.jsonl" in said and "\n" not in said
+    kept = Path("lost.failed.jsonl").read_bytes()
+    assert len(read_jsonl("lost.failed.jsonl")) >= count and read_jsonl("lost.jsonl") == []
+    set_params(relevance={"max_dropped": 1.0})
+    monkeypatch.setattr(relevance, "_build", lambda *_: pytest.fail("a judge is loaded"))
+    relevance.main(files)
+    assert Path("lost.failed.jsonl").read_bytes() == kept
+
+
+def test_a_stage_that_reads_all_replies_leaves_an_empty_file(place):
+    set_params(relevance={"mode": "off"})
+    relevance.main(arguments("relevance", output="silent.jsonl", metrics="silent.json"))
+    assert Path("silent.failed.jsonl").read_bytes() == b""
+
+
+def test_rollouts_without_room_are_counted_and_limited(place):
+    """A window that holds the trajectory's first turns and no more: its 0s say nothing."""
+    write_relevance(0)
+    set_params(rollout={"max_context_tokens": 60})
+    with pytest.raises(InputError, match=r"^correctness@1: \d+ of \d+ rollouts were lost.*length"):
+        correctness.main(arguments("correctness", output="short.jsonl", metrics="short.json"))
+    figures = balanced("short.json")
+    assert figures["lost"]["length"] > 0.05 * figures["rollouts"]
+    set_params(rollout={"max_context_tokens": 60}, correctness={"max_dropped": 1.0})
+    correctness.main(arguments("correctness", output="again.jsonl", metrics="again.json"))
+    assert Path("again.jsonl").read_bytes() == Path("short.jsonl").read_bytes()
+    set_params()
+    correctness.main(arguments("correctness", output="long.jsonl", metrics="long.json"))
+    assert balanced("long.json")["lost"] == {}
 
 
 def test_a_prompt_beyond_the_judges_window_is_counted(place):

@@ -23,7 +23,7 @@ SUB_ANSWERS = [
 ]
 BARE = Prompt("", re.compile(r"(?<![\w.,-])(?P<value>-?[0-9]+)(?![\w.,])"), "", "none", False)
 both = pytest.mark.parametrize("prompt", RELEVANCE, ids=["long", "short"])
-SCORES = st.lists(st.integers(-300, 300), min_size=1, max_size=20)
+SCORES = st.lists(st.integers(0, 100), min_size=1, max_size=20)
 
 
 def labelled(scores) -> list[str]:
@@ -78,7 +78,6 @@ def test_a_lost_or_repeated_line_is_malformed(prompt, scores, data):
         "[1] 80\n[2] 70\n[3] 1",
         "[0] 80\n[1] 70",
         "[1] 80\n[٢] 70",
-        "[1] 80 [2] 70",
         "[1] 80\n[2] " + "9" * 5000,
         "[1] 80\n[" + "9" * 5000 + "] 70",
     ],
@@ -134,16 +133,16 @@ def test_a_passage_cannot_pose_as_another_one(prompt):
     assert "who {is}" in text and "{query}" in text and prompt.missing in text
 
 
-def test_clamp():
-    assert [relevance.clamp(score) for score in (-1, 0, 60, 100, 101)] == [0, 0, 60, 100, 100]
-
-
 @pytest.mark.parametrize(
     ("content", "said"),
     [
         ("", "a prompt file has keys"),
         ("- a", "a prompt file has keys"),
         ("template: [", "not valid YAML"),
+        ("template: x\npattern: 2001-99-99", "not valid YAML"),
+        ("template: " + "[" * 5000, "not valid YAML"),
+        ('template: "{query} \\uD800"\npattern: "(?P<value>.)"', "'template'"),
+        ("template: '{query}'\npattern: '(?P<value>.){99999999999999}'", "'pattern'"),
         ("template: x {query}", "'pattern'"),
         ("pattern: x", "'template'"),
         ("template: 3\npattern: x", "'template'"),

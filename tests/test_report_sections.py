@@ -11,7 +11,7 @@ import flywheel_files
 import pytest
 from rows import prediction
 
-from stages.common.records import write_json, write_text
+from stages.common.records import write_json, write_jsonl, write_text
 from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
@@ -22,6 +22,7 @@ from stages.reporting.links import ask_command, trace_link
 from stages.reporting.predictions import unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
+from stages.reporting.unread import read_unread
 from stages.scoring import bootstrap_interval
 from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
 
@@ -180,6 +181,29 @@ def test_labels_without_a_signal_are_shown_without_it(tmp_path):
     found = read_labelled(tmp_path / "data", ["1"], flywheel_files.params())
     assert all(c.gac is None for query in found.queries for c in query.candidates)
     assert found.counts["1"][NO_CORRECT] == 0 and found.counts["1"][LOWER] == 0
+
+
+def test_replies_not_read_are_shown_by_reason_with_one_example(tmp_path):
+    flywheel_files.write_flywheel(tmp_path, questions=3)
+    reply = f"[1] high {flywheel_files.HOSTILE} " + "x" * 1000
+    rows = [
+        {"id": f"relevance/q{n}#0/p", "reply": reply, "reason": "not_an_integer", "tries": 3}
+        for n in range(3)
+    ]
+    rows.append(
+        {"id": "relevance/long#0/p", "reply": None, "reason": "prompt_too_long", "tries": 0}
+    )
+    rows.append({"id": "sub-answers/q", "reply": "", "reason": "missing_labels", "tries": 1})
+    write_jsonl(tmp_path / "data/relevance/2.failed.jsonl", rows)
+    found = read_unread(tmp_path / "data", ["1", "2"])
+    assert [(row.turn, row.step, row.reason, row.count) for row in found] == [
+        ("2", "relevance", "not_an_integer", 3),
+        ("2", "relevance", "prompt_too_long", 1),
+        ("2", "sub-answers", "missing_labels", 1),
+    ]
+    assert found[0].id == "relevance/q0#0/p" and len(found[0].reply) < 700
+    assert found[1].reply is None
+    assert read_unread(tmp_path / "data", ["1"]) == []  # of a turn without the file
 
 
 def table(path, rows):

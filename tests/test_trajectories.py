@@ -116,6 +116,28 @@ def test_more_questions_than_there_are(world, monkeypatch, tmp_path):
         trajectories.main(arguments("none"))
 
 
+def test_an_agent_that_does_nothing_fails_with_its_turns_kept(world, monkeypatch, tmp_path):
+    """A turn of three tokens holds no action, so no trajectory has a query or an answer."""
+    monkeypatch.chdir(world)
+    text = Path("params.yaml").read_text().replace("max_turn_tokens: 30", "max_turn_tokens: 3")
+    for name, share in (("strict", 0.05), ("open", 1)):
+        few = text.replace("questions: 3", f"questions: 3, max_dropped: {share}")
+        (tmp_path / name).write_text(few)
+        path = tmp_path / name
+        monkeypatch.setattr(trajectories, "load_params", lambda p=path: params.load_params(p))
+        if name == "strict":
+            with pytest.raises(InputError) as error:
+                trajectories.main(arguments("nothing"))
+        else:
+            monkeypatch.setattr(trajectories, "_build", lambda *_: pytest.fail("done again"))
+            trajectories.main(arguments("nothing"))
+        lines = [json.loads(line) for line in Path("nothing/1.jsonl").read_text().splitlines()]
+        assert {(line["stop"], line["searches"]) for line in lines} == {("invalid", 0)}
+    said = str(error.value)
+    assert said.startswith("trajectories@1: 3 of 3 trajectories") and "invalid: 3" in said
+    assert "nothing/1.jsonl" in said and "\n" not in said
+
+
 def test_turns_share_their_questions_where_told_to(world, monkeypatch, tmp_path):
     monkeypatch.chdir(world)
     text = Path("params.yaml").read_text().replace("questions: 3", "questions: 2, fresh: FRESH")

@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -115,31 +116,39 @@ def finish(
     limits: loop.Limits,
     advance: Callable[[int], object],
 ) -> list[dict]:
-    """Let the agent finish the trajectories: a row {em, written, read} for each of `starts`.
+    """Let the agent finish the trajectories: a row {em, written, read, lost} for each of `starts`.
 
     `written` are the tokens that the agent adds, `read` all others of the conversation: each is
-    read once, since an engine keeps what it has computed of a conversation.
+    read once, since an engine keeps what it has computed of a conversation. `lost` is None, or why
+    the agent wrote neither a query nor an answer after the passage, so that its 0 says nothing.
     """
     rollouts = [
         loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
         for s in starts
     ]
     before = [len(rollout.token_ids) for rollout in rollouts]
+    searched = [len(rollout.queries) for rollout in rollouts]
     loop.run(rollouts, agent, search, protocol, limits, advance=advance)
     written = [sum(r.mask[length:]) for r, length in zip(rollouts, before, strict=True)]
+    lost = [
+        r.stop if r.answer is None and len(r.queries) == n and r.stop != "searches" else None
+        for r, n in zip(rollouts, searched, strict=True)
+    ]
     return [
-        {"em": loop.record(r).em, "written": new, "read": len(r.token_ids) - new}
-        for r, new in zip(rollouts, written, strict=True)
+        {"em": loop.record(r).em, "written": new, "read": len(r.token_ids) - new, "lost": why}
+        for r, new, why in zip(rollouts, written, lost, strict=True)
     ]
 
 
 @dataclass
 class Price:
-    """What GAC took: rollouts, and the tokens that the agent wrote and read."""
+    """What GAC took: rollouts, and the tokens that the agent wrote and read; why rollouts were
+    lost (see finish), and how many."""
 
     rollouts: int = 0
     written_tokens: int = 0
     read_tokens: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -169,6 +178,7 @@ class Finisher:
             self.known[context] = row["em"]
             self.price.written_tokens += row["written"]
             self.price.read_tokens += row["read"]
+            self.price.lost.update([row["lost"]] if row["lost"] else [])
         self.price.rollouts += len(new)
         return [self.known[context] for context in contexts]
 
@@ -204,6 +214,7 @@ def figures(
         "levels_per_query": _share(sum(evaluated), len(scores)),
         "written_tokens": price.written_tokens,
         "read_tokens": price.read_tokens,
+        "lost": dict(sorted(price.lost.items())),
     }
 
 

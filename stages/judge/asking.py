@@ -2,6 +2,7 @@
 
 The first try is greedy. A reply that cannot be read is asked for again at a temperature, with
 noise named by (question, try), so that tries differ from each other and a run from no other run.
+The last reply to a question that stayed unread is kept, as a row of the file of failed replies.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING
 from stages.common.seeds import seed_of
 from stages.engines.tokenizer import encode_text
 from stages.judge.prompts import MalformedReply, Prompt
+from stages.judge.reasoning import is_mark, opened
 from stages.plumbing.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,11 +35,16 @@ class Ask:
 
 @dataclass(frozen=True)
 class Reply:
-    """What the judge said (None if no try could be read), the last failure, and the retries."""
+    """What the judge said (None if no try could be read), the last failure, and the retries.
+
+    `failed`, of a question that stayed unread: {id, reply, reason, tries}, the reply None where the
+    judge was not asked.
+    """
 
     value: object | None
     failure: str | None
     retries: int
+    failed: dict | None = None
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,13 @@ class Judge:
         """A reply to each of `asks`, in order. The retries of all of them share their batches."""
         prompts = [encode(prompt, ask.text, self.generator.tokenizer) for ask in asks]
         room = self.generator.window - self.max_reply_tokens
-        replies = [Reply(None, TOO_LONG, 0) for _ in asks]
+        replies = [_failed(ask, None, TOO_LONG, 0) for ask in asks]
+        begun = opening(prompt, self.generator.tokenizer)
         live = [i for i, ids in enumerate(prompts) if len(ids) <= room]
         for attempt in range(1 + self.retries):
             texts = self._write(prompt, [(asks[i], prompts[i]) for i in live], attempt)
             for i, text in zip(live, texts, strict=True):
-                replies[i] = _read(asks[i], text, attempt)
+                replies[i] = _read(asks[i], opened(text, begun), attempt)
             live = [i for i in live if replies[i].failure]
         return replies
 
@@ -73,8 +81,16 @@ class Judge:
             temperature=self.temperature if attempt else 0.0,
             keys=[seed_of(self.seed, "judge", ask.name, attempt) for ask, _ in sent],
         )
-        decode = self.generator.tokenizer.decode
-        return [decode(ids, skip_special_tokens=True) for ids in written]
+        return [decode(ids, self.generator.tokenizer) for ids in written]
+
+
+def decode(ids: list[int], tokenizer) -> str:
+    """The text without special tokens, but for those that stand around a thought."""
+    special = set(tokenizer.all_special_ids)
+    marks = {i for i in special & set(ids) if is_mark(tokenizer.convert_ids_to_tokens(i))}
+    if not marks:
+        return tokenizer.decode(ids, skip_special_tokens=True)
+    return tokenizer.decode([i for i in ids if i in marks or i not in special])
 
 
 def encode(prompt: Prompt, text: str, tokenizer) -> list[int]:
@@ -84,18 +100,33 @@ def encode(prompt: Prompt, text: str, tokenizer) -> list[int]:
     """
     if not prompt.chat:
         return encode_text(text, tokenizer)
+    before, after = (tokenizer.encode(part, add_special_tokens=False) for part in _frame(tokenizer))
+    return before + encode_text(text.strip(), tokenizer) + after
+
+
+def opening(prompt: Prompt, tokenizer) -> str:
+    """What every prompt of the file ends with, which may be the tag that opens a thought."""
+    return _frame(tokenizer)[1] if prompt.chat else prompt.template.rpartition("}")[2]
+
+
+def _frame(tokenizer) -> tuple[str, str]:
+    """What the chat template writes before and after a user message."""
     if not tokenizer.chat_template:
         raise InputError("the judge has no chat template: choose prompt files without 'chat: true'")
     message = [{"role": "user", "content": PLACE}]
     frame = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
     before, _, after = frame.partition(PLACE)
-    opening = tokenizer.encode(before, add_special_tokens=False)
-    closing = tokenizer.encode(after, add_special_tokens=False)
-    return opening + encode_text(text.strip(), tokenizer) + closing
+    return before, after
 
 
 def _read(ask: Ask, text: str, attempt: int) -> Reply:
     try:
         return Reply(ask.read(text), None, attempt)
     except MalformedReply as failure:
-        return Reply(None, str(failure), attempt)
+        return _failed(ask, text, str(failure), attempt)
+
+
+def _failed(ask: Ask, text: str | None, reason: str, attempt: int) -> Reply:
+    tries = 0 if text is None else attempt + 1
+    row = {"id": ask.name, "reply": text, "reason": reason, "tries": tries}
+    return Reply(None, reason, attempt, row)

@@ -13,8 +13,8 @@ from stages.common.seeds import seed_of
 from stages.common.trajectories import Trajectory, read_trajectories
 from stages.judge import relevance, sub_answers
 from stages.judge.asking import Judge
+from stages.judge.grammar import HIGHEST, LOWEST
 from stages.judge.prompts import Prompt
-from stages.judge.relevance import HIGHEST, LOWEST
 from stages.params import Relevance
 
 
@@ -61,7 +61,8 @@ def judge_trajectories(
 ) -> list[dict]:
     """A row for each candidates row of what is asked.
 
-    `scores` is None where the grades stayed malformed, and `failure` then says why. How a
+    `scores` is None where the grades stayed malformed, and `failure` then says why; `failed` are
+    the rows of the file of failed replies. How a
     trajectory's sub-answers went stands in the first of its rows, so that rows can be added up.
     """
     trajectories = [each.trajectory for each in asked]
@@ -86,10 +87,10 @@ def judge_trajectories(
             "scores": grades.scores,
             "failure": grades.failure,
             "retries": grades.retries,
-            "clamped": grades.clamped,
             "noised": 0,
             "sub_answer_failure": first.failure if first else None,
             "sub_answer_retries": first.retries if first else 0,
+            "failed": [*(first.failed if first else []), *grades.failed],
         }
         for query, grades, first in zip(queries, graded, firsts, strict=True)
     ]
@@ -119,7 +120,6 @@ def figures(rows: list[dict]) -> dict:
         "out": len(kept),
         "dropped": _reasons(rows, "failure"),
         "retries": sum(row["retries"] for row in rows),
-        "clamped": sum(row["clamped"] for row in rows),
         "noised": sum(row["noised"] for row in rows),
         "with_sub_answer": sum(row["sub_answer"] is not None for row in rows),
         "sub_answers_failed": _reasons(rows, "sub_answer_failure"),

@@ -12,19 +12,27 @@ A prompt file is YAML with the keys
     chat        true: the prompt is one user message through the judge's chat template
     stop        texts that end the reply, for judges that would write on (default none)
 
-so that another judge is another file and no code.
+so that another judge is another file and no code. The pattern is the only reader of a reply, whose
+thoughts are cut off first (reasoning.py); where it cannot read the reply as it stands, it is given
+the reply with its decoration taken off (decoration.py). What a grade is, and what "not sure", is
+said in grammar.py. A pattern that takes longer than `TIME_LIMIT` on one reply reads nothing in it.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
-import yaml
+import regex
 
+from stages.common.records import check_encodable, read_yaml
+from stages.judge.decoration import fault, versions
+from stages.judge.reasoning import without_reasoning
 from stages.plumbing.errors import InputError
 
 KEYS = {
@@ -36,6 +44,11 @@ KEYS = {
     "stop": (list, []),
 }
 ITEM_FIELDS = {"label", "title", "text"}
+TIME_LIMIT = 5.0  # seconds of one pattern on one reply
+ABSENT = ("missing_labels", "missing_values")
+_SECOND = re.compile(  # between a label and a value that is the second number of its line
+    r"\W{0,9}[0-9]{1,3}(?:\.0{1,9})?(?:\W|out|of|or|to|and|then|maybe|perhaps|\[[0-9]{1,3}\]){0,9}"
+)
 
 
 class MalformedReply(ValueError):
@@ -76,28 +89,103 @@ class Prompt:
             for label, (title, text) in enumerate(zip(titles, texts, strict=True), 1)
         )
 
-    def parse(self, reply: str, count: int) -> list[str]:
+    def parse(
+        self, reply: str, count: int, tidy: Callable[[str], str] = str, *, numbers: bool = False
+    ) -> list[str]:
         """The values that a reply gives to items 1..count, in the items' order.
 
-        MalformedReply if a label is missing, occurs twice or is out of range, or if an
-        unlabelled reply does not have `count` values.
+        `tidy` gives a value as it is kept, or a MalformedReply. With `numbers` a second value for
+        an item is looked for in the words around the values too.
+
+        MalformedReply if a label is missing, occurs twice or is out of range, if an unlabelled
+        reply does not have `count` values, or if nothing is left without the thoughts.
         """
-        found = list(self.pattern.finditer(reply))
-        if "label" not in self.pattern.groupindex:
-            if len(found) != count:
-                raise MalformedReply("missing_values" if len(found) < count else "extra_values")
-            return [match["value"] for match in found]
-        values = {}
-        for match in found:
-            label = as_integer(match["label"])
-            if not 1 <= label <= count:
-                raise MalformedReply("extra_labels")
-            if label in values:
+        text = without_reasoning(reply)
+        if reply.strip() and not text.strip():
+            raise MalformedReply("only_reasoning")
+        labelled = "label" in self.pattern.groupindex
+        failure = None
+        for version in versions(text, count, labelled, tidy):
+            try:
+                found = self._find(version)
+                values = _values(found, count, labelled)
+                if numbers and any(_is_second(version, match) for match in found):
+                    raise MalformedReply("two_grades")
+                tidied = [tidy(value) for value in values]
+            except MalformedReply as error:
+                if str(error) == "duplicate_labels":
+                    raise
+                failure = error if failure is None or str(failure) in ABSENT else failure
+                continue
+            if numbers and labelled and self._says_again(_without(version, found), count, tidy):
                 raise MalformedReply("duplicate_labels")
-            values[label] = match["value"]
-        if len(values) < count:
-            raise MalformedReply("missing_labels")
-        return [values[label] for label in range(1, count + 1)]
+            return tidied
+        if str(failure) in ABSENT and (reason := fault(text, tidy)):
+            raise MalformedReply(reason)
+        raise failure
+
+    def _find(self, text: str) -> list:
+        """All matches of the pattern."""
+        pattern = _limited(self.pattern)
+        try:
+            return list(pattern.finditer(text, timeout=TIME_LIMIT))
+        except TimeoutError:
+            raise MalformedReply("pattern_took_too_long") from None
+
+    def _says_again(self, rest: str, count: int, tidy: Callable[[str], str]) -> bool:
+        """Whether the words around the values give a value to some item once more."""
+        if not rest.strip():
+            return False
+        for version in versions(rest, count, True, tidy):
+            for match in self._find(version):
+                try:
+                    again = 1 <= as_integer(match["label"] or "") <= count
+                    tidy(match["value"] or "")
+                except MalformedReply:
+                    continue
+                if again:
+                    return True
+        return False
+
+
+def _values(found: list, count: int, labelled: bool) -> list[str]:
+    """The values of the matches, in the items' order; see Prompt.parse."""
+    if not labelled:
+        if len(found) != count:
+            raise MalformedReply("missing_values" if len(found) < count else "extra_values")
+        return [match["value"] or "" for match in found]
+    values = {}
+    for match in found:
+        label = as_integer(match["label"] or "")
+        if not 1 <= label <= count:
+            raise MalformedReply("extra_labels")
+        if label in values:
+            raise MalformedReply("duplicate_labels")
+        values[label] = match["value"] or ""
+    if len(values) < count:
+        raise MalformedReply("missing_labels")
+    return [values[label] for label in range(1, count + 1)]
+
+
+def _is_second(text: str, match) -> bool:
+    """Whether a pattern for a line's last number found that of `85 / 100` or of `85 or 90`."""
+    start = match.end("label") if "label" in match.re.groupindex else match.start()
+    return bool(_SECOND.fullmatch(text, start, match.start("value")))
+
+
+def _without(text: str, found: list) -> str:
+    """The text with each match as an empty line."""
+    parts, end = [], 0
+    for match in found:
+        parts.append(text[end : match.start()])
+        end = max(end, match.end())
+    return "\n".join([*parts, text[end:]])
+
+
+@cache
+def _limited(pattern: re.Pattern) -> regex.Pattern:
+    """The same pattern as one whose search can be given a time limit."""
+    return regex.compile(pattern.pattern, pattern.flags)
 
 
 def one_line(text: str) -> str:
@@ -113,14 +201,7 @@ def as_integer(text: str) -> int:
 
 
 def _read(path: str | Path) -> dict:
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f":{mark.line + 1}" if mark else ""
-        raise InputError(f"{path}{line}: not valid YAML") from None
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: a prompt file has keys: {', '.join(KEYS)}")
     for key in values:
@@ -131,6 +212,8 @@ def _read(path: str | Path) -> dict:
         if not isinstance(value, kind):
             found = "nothing" if value is None else type(value).__name__
             raise InputError(f"{path}: '{key}' must be a {kind.__name__}, found {found}")
+        if kind is str:
+            check_encodable(value, key, str(path))
     if not all(isinstance(text, str) and text for text in values["stop"]):
         raise InputError(f"{path}: 'stop' must be a list of texts")
     return values
@@ -152,7 +235,8 @@ def _check_fields(path, key: str, template: str, needed: set[str], allowed: set[
 def _compile(path, pattern: str) -> re.Pattern:
     try:
         compiled = re.compile(pattern, re.MULTILINE)
-    except re.error as error:
+        _limited(compiled)
+    except (re.error, regex.error, RecursionError, OverflowError, ValueError) as error:
         raise InputError(f"{path}: 'pattern' is no regular expression: {error}") from None
     if "value" not in compiled.groupindex:
         raise InputError(f"{path}: 'pattern' must have a group (?P<value>...)")

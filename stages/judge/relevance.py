@@ -1,19 +1,20 @@
 """LR, local relevance: how well a passage answers one query by itself (Agentic-R, step B4).
 
 Listwise: the judge sees a window of candidates at once and prints an integer for each. (The paper's
-text puts all 20 in one window, its public code 10.)
+text puts all 20 in one window, its public code 10.) A number outside 0..100 is no grade: the reply
+is malformed, as any other that stages/judge/grammar.py does not read.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stages.common.records import Passage
 from stages.judge.asking import Ask, Judge
-from stages.judge.prompts import Prompt, as_integer
+from stages.judge.grammar import grade as grade_of
+from stages.judge.prompts import Prompt
 
 FIELDS = ("query", "reference", "passages")
-LOWEST, HIGHEST = 0, 100
 
 
 @dataclass(frozen=True)
@@ -28,12 +29,13 @@ class Query:
 
 @dataclass(frozen=True)
 class Grades:
-    """LR by passage id (None if a window stayed malformed: `failure` says why), and counts."""
+    """LR by passage id (None if a window stayed malformed: `failure` says why), the retries, and
+    the windows that stayed malformed as rows of the file of failed replies."""
 
     scores: dict[str, int] | None
     failure: str | None
     retries: int
-    clamped: int
+    failed: list[dict] = field(default_factory=list)
 
 
 def render(prompt: Prompt, query: str, reference: str | None, passages: list[Passage]) -> str:
@@ -46,13 +48,8 @@ def render(prompt: Prompt, query: str, reference: str | None, passages: list[Pas
 
 
 def parse(prompt: Prompt, reply: str, count: int) -> list[int]:
-    """The reply's `count` integers as printed, in the window's order. May be MalformedReply."""
-    return [as_integer(value) for value in prompt.parse(reply, count)]
-
-
-def clamp(score: int) -> int:
-    """The score within 0..100."""
-    return min(max(score, LOWEST), HIGHEST)
+    """The reply's `count` grades (0..100), in the window's order. May be MalformedReply."""
+    return [int(digits) for digits in prompt.parse(reply, count, grade_of, numbers=True)]
 
 
 def grade(judge: Judge, prompt: Prompt, queries: list[Query], window: int) -> list[Grades]:
@@ -80,14 +77,12 @@ def _ask(prompt: Prompt, query: Query, part: list[Passage]) -> Ask:
 def _grades(parts: list[tuple]) -> Grades:
     """One query's grades from the replies to its windows."""
     retries = sum(reply.retries for _, reply in parts)
-    failure = next((reply.failure for _, reply in parts if reply.failure), None)
-    if failure:
-        return Grades(None, failure, retries, 0)
-    printed = {
+    failed = [reply.failed for _, reply in parts if reply.failure]
+    if failed:
+        return Grades(None, failed[0]["reason"], retries, failed)
+    scores = {
         passage.id: score
         for part, reply in parts
         for passage, score in zip(part, reply.value, strict=True)
     }
-    scores = {identifier: clamp(score) for identifier, score in printed.items()}
-    clamped = sum(scores[identifier] != score for identifier, score in printed.items())
-    return Grades(scores, None, retries, clamped)
+    return Grades(scores, None, retries)

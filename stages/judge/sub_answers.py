@@ -6,22 +6,25 @@ stays malformed, means that a query has no reference.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from stages.common.trajectories import Trajectory
 from stages.judge.asking import Ask, Judge
-from stages.judge.prompts import MalformedReply, Prompt, one_line
+from stages.judge.grammar import answer, is_not_sure
+from stages.judge.prompts import Prompt
 
 FIELDS = ("trajectory", "queries")
 
 
 @dataclass(frozen=True)
 class SubAnswers:
-    """Sub-answers of one trajectory by turn (None: not sure); why there are none, if so."""
+    """Sub-answers of one trajectory by turn (None: not sure); why there are none, if so, and then
+    the reply as a row of the file of failed replies."""
 
     by_turn: dict[int, str | None]
     failure: str | None
     retries: int
+    failed: list[dict] = field(default_factory=list)
 
 
 def trajectory_text(trajectory: Trajectory) -> str:
@@ -39,11 +42,8 @@ def render(prompt: Prompt, trajectory: Trajectory) -> str:
 
 def parse(prompt: Prompt, reply: str, count: int) -> list[str | None]:
     """The reply's `count` sub-answers; None where the judge is not sure. May be MalformedReply."""
-    answers = [one_line(value) for value in prompt.parse(reply, count)]
-    if not all(answers):
-        raise MalformedReply("empty_sub_answer")
-    not_sure = prompt.missing.casefold()
-    return [None if a.rstrip(".").casefold() == not_sure else a for a in answers]
+    answers = prompt.parse(reply, count, answer)
+    return [None if is_not_sure(each, prompt.missing) else each for each in answers]
 
 
 def none(trajectory: Trajectory) -> SubAnswers:
@@ -59,6 +59,7 @@ def ask(judge: Judge, prompt: Prompt, trajectories: list[Trajectory]) -> list[Su
             dict(zip(turns, reply.value or [None] * len(turns), strict=True)),
             reply.failure,
             reply.retries,
+            [reply.failed] if reply.failure else [],
         )
         for turns, reply in zip((each.searched for each in trajectories), replies, strict=True)
     ]

@@ -25,6 +25,7 @@ from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
 from stages.reporting.studies import ALL, Study, matrix, retriever_name
 from stages.reporting.tables import numbers
+from stages.reporting.unread import Unread
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -33,7 +34,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 class Content:
     """All that the page shows. `cases` follow questions through the pairs `sides`; `traced` are
     predictions that MLflow has traces of; `passages` are those that the page shows, by id;
-    `unordered` names the sets whose gold passages have no order. A section without content is left
+    `unordered` names the sets whose gold passages have no order; `unread` are the judge's replies
+    that could not be read. A section without content is left
     out."""
 
     results: Results
@@ -47,6 +49,7 @@ class Content:
     traced: list[dict] = field(default_factory=list)
     passages: dict[str, Passage] = field(default_factory=dict)
     unordered: list[str] = field(default_factory=list)
+    unread: list[Unread] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

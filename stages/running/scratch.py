@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("tmp/scratch")
 LOCK = "running.lock"
+GUARDS = ("max_dropped",)  # end a stage, and change none of the rows that it made
 FORMAT = 2  # of what is kept in a folder: another one is not gone on with
 
 
@@ -140,9 +141,9 @@ def _files(path: Path) -> list[Path]:
 
 def _plain(value: object) -> object:
     if dataclasses.is_dataclass(value):
-        return dataclasses.asdict(value)
+        value = dataclasses.asdict(value)
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: _plain(item) for key, item in value.items() if key not in GUARDS}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value

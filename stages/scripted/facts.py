@@ -154,7 +154,7 @@ def question_text(work: Fact, relation: str | None = None, country: bool = False
 
 
 _SENTENCE = re.compile(
-    r"(?P<kind>\w+) (?P<subject>\w+(?: \w+)?) (?P<clause>"
+    r"(?<!\w)(?P<kind>\w++) (?P<subject>\w++(?: \w++)?) (?P<clause>"
     + "|".join(CLAUSES.values())
     + r") (?P<value>\w+)"
 )

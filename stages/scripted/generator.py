@@ -7,7 +7,7 @@ without training. Pipelines evaluate it (`compare`); none trains with it.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from stages.scripted.actions import answer_text, first_thought, search_text
@@ -26,8 +26,8 @@ from stages.scripted.facts import (
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_ASKED = re.compile(r"the (?P<role>\w+) of the \w+ (?P<title>\w+ \w+)")
-_INFORMATION = re.compile(r"<information>\n(.*?)</information>", re.DOTALL)
+_ASKED = re.compile(r"the (?P<role>\w++) of the \w++ (?P<title>\w++ \w++)")
+_OPENS, _CLOSES = "<information>\n", "</information>"
 
 
 class ScriptedGenerator:
@@ -63,7 +63,7 @@ def next_action(text: str) -> str:
     craft = CRAFT_OF_ROLE[asked["role"]]
     hops = _hops(question, craft, asked["title"])
     thought, known, failed = first_thought(craft.role), [], 0
-    for block in _INFORMATION.findall(text):
+    for block in _blocks(text):
         wanted = _wanted(hops, craft, asked["title"], known)
         fact = _found(block, wanted)
         failed = 0 if fact else failed + 1
@@ -76,6 +76,17 @@ def next_action(text: str) -> str:
             return answer_text(thought, UNKNOWN)
     wanted = _wanted(hops, craft, asked["title"], known)
     return search_text(thought, wanted.reformulation if failed else wanted.query)
+
+
+def _blocks(text: str) -> Iterator[str]:
+    """What stands between the tags of information; a pattern would look for the end of each tag."""
+    start = text.find(_OPENS)
+    while start >= 0:
+        end = text.find(_CLOSES, start + len(_OPENS))
+        if end < 0:
+            return
+        yield text[start + len(_OPENS) : end]
+        start = text.find(_OPENS, end)
 
 
 def _hops(question: str, craft: Craft, title: str) -> list[str]:

@@ -8,8 +8,7 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
+from stages.judge.prompts import Prompt
 from stages.scripted.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
 from stages.teaching.demonstrations import Segment, demonstration, draw_question
 from stages.teaching.grades import comparison
@@ -23,20 +22,13 @@ SUB_ANSWERS_PROMPT = PROMPTS / "sub_answers_short.yaml"
 REFERENCE, MISREAD = 0.6, 0.15
 
 
-def _prompt(path: Path) -> tuple[str, str]:
-    """The template of a prompt file and that of an item in its numbered list."""
-    keys = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return keys["template"], keys.get("item", "[{label}] {text}\n")
+RELEVANCE = Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages")
+SUB_ANSWERS = Prompt.load(SUB_ANSWERS_PROMPT, "trajectory", "queries")
 
 
-RELEVANCE, PASSAGE = _prompt(RELEVANCE_PROMPT)
-SUB_ANSWERS, QUERY = _prompt(SUB_ANSWERS_PROMPT)
-REPLY = "[{label}] {text}\n"
-
-
-def _listed(item: str, texts: Sequence[object]) -> str:
-    """Texts as a list numbered from one."""
-    return "".join(item.format(label=label, text=text) for label, text in enumerate(texts, 1))
+def _reply(texts: Sequence[str]) -> str:
+    """What a judge writes: a labelled line for each text."""
+    return "".join(f"[{label}] {text}\n" for label, text in enumerate(texts, 1))
 
 
 def sub_answer(query: str, thoughts: Sequence[str]) -> str:
@@ -60,24 +52,25 @@ def sub_answer_demonstration(seed: int | str) -> list[Segment]:
     queries = [_between(turn, "search") for turn in turns[:-1]]
     thoughts = [_between(turn, "think") for turn in turns]
     answers = [sub_answer(query, thoughts[turn + 1 :]) for turn, query in enumerate(queries)]
-    prompt = SUB_ANSWERS.format(
-        trajectory="".join(segment.text for segment in told), queries=_listed(QUERY, queries)
+    prompt = SUB_ANSWERS.render(
+        trajectory="".join(segment.text for segment in told), queries=SUB_ANSWERS.numbered(queries)
     )
-    return [Segment(prompt, False), Segment(_listed(REPLY, answers), True)]
+    return [Segment(prompt, False), Segment(_reply(answers), True)]
 
 
 def relevance_demonstration(seed: int | str, window: int = 10) -> list[Segment]:
     """A window of at most `window` passages for one query, each restated, compared and graded."""
     query, reference, passages, judged = _judged(seed, window)
-    prompt = RELEVANCE.format(query=query, reference=reference, passages=_listed(PASSAGE, passages))
+    listed = RELEVANCE.numbered(passages)
+    prompt = RELEVANCE.render(query=query, reference=reference, passages=listed)
     lines = [f"{text} {words}" for text, words in zip(passages, judged, strict=True)]
-    return [Segment(prompt, False), Segment(_listed(REPLY, lines), True)]
+    return [Segment(prompt, False), Segment(_reply(lines), True)]
 
 
 def relevance_drill(seed: int | str, window: int = 10) -> list[Segment]:
     """The same with the passages only in the reply, where they are told: grading alone."""
     query, reference, passages, judged = _judged(seed, window)
-    segments = [Segment(RELEVANCE.format(query=query, reference=reference, passages=""), False)]
+    segments = [Segment(RELEVANCE.render(query=query, reference=reference, passages=""), False)]
     for label, (text, words) in enumerate(zip(passages, judged, strict=True), 1):
         segments.append(Segment(f"[{label}] {text}", False))
         segments.append(Segment(f" {words}", True))

@@ -1,0 +1,73 @@
+"""What a judge thought before it replied: cut off before anything is read.
+
+Thoughts stand between tags, written as
+
+    <think> ... </think>                        any of NAMES, in any case, with blanks or attributes
+    [THINK] ... [/THINK], ◁think▷ ... ◁/think▷  other brackets
+    <|begin_of_thought|> ... <|end_of_thought|>, <|START_THINKING|> ... <|END_THINKING|>
+    <|channel|>analysis ... <|channel|>final    channels, with their marks or, where a server has
+                                                dropped those, `analysis... assistantfinal...`
+
+The name in a closing tag need not be that of the opening one. Three rules:
+
+- Closed: what stands between the tags is cut. A tag inside a thought opens another one, and the
+  thought ends when all are closed: a reply that is in doubt is malformed, never misread.
+- Unclosed (the thought ran into the token limit): all from the opening tag on is cut.
+- Closed and never opened (the chat template wrote the opening tag): all before it is cut.
+"""
+
+from __future__ import annotations
+
+import re
+
+NAMES = (
+    "antthinking|chain_of_thought|cot|deliberation|inner_monologue|inner_thoughts?|monologue"
+    "|rationale|reasoning|reason|reflection|scratchpad|analysis|thinking|think|thoughts?"
+)
+_TAG = re.compile(
+    rf"<[ \t]{{0,3}}(?P<closes>/?)[ \t]{{0,3}}\|?(?:[a-z]{{1,12}}:)?(?:{NAMES})\|?"
+    r"(?:\s[^<>]{0,80})?>"
+    r"|[\[◁](?P<shuts>/?)think(?:ing)?[\]▷]"
+    r"|<\|(?:(?P<end>end)|begin|start)_?(?:of_?)?(?:thinking|thought|think|reasoning)\|>"
+    r"|(?P<final>(?:<\|start\|>)?(?:assistant)?<\|channel\|>final(?:<\|message\|>)?|assistantfinal)"
+    r"|<\|channel\|>(?:analysis|commentary)|(?-i:\Aanalysis(?=[A-Z]))",
+    re.IGNORECASE,
+)
+OPENING = "<think>"
+
+
+def without_reasoning(reply: str) -> str:
+    """The reply without its thoughts: see the three rules above."""
+    kept: list[str] = []
+    depth = start = 0
+    for tag in _TAG.finditer(reply):
+        if tag["final"]:
+            kept, depth = [], 0
+        elif _closes(tag):
+            kept, depth = ([], 0) if not depth else (kept, depth - 1)
+        else:
+            kept += [reply[start : tag.start()]] if not depth else []
+            depth += 1
+        start = tag.end()
+    return "".join(kept) + (reply[start:] if not depth else "")
+
+
+def _closes(tag: re.Match) -> bool:
+    return bool(tag["closes"] or tag["shuts"] or tag["end"])
+
+
+def is_mark(token: str) -> bool:
+    """Whether a special token of a tokenizer is (a part of) such a tag, so it must not be lost."""
+    return bool(_TAG.fullmatch(token)) or token in ("<|channel|>", "<|message|>", "<|start|>")
+
+
+def opens(prompt: str) -> bool:
+    """Whether a prompt ends inside a thought, so that the reply begins there."""
+    return bool(prompt) and not without_reasoning(prompt + "x").endswith("x")
+
+
+def opened(reply: str, prompt: str) -> str:
+    """The reply with the opening tag that the end of its `prompt` wrote for it, if it did."""
+    first = _TAG.match(reply.lstrip())
+    again = first and not (_closes(first) or first["final"])
+    return OPENING + reply if opens(prompt) and not again else reply
