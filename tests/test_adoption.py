@@ -382,6 +382,14 @@ def test_odd_calls_are_counted(caller, capsys, calls, reason):
     assert reason in capsys.readouterr().err
 
 
+def test_half_characters_are_one_clear_error(place):
+    write = Path("logs.jsonl").write_text
+    for row in ({"response": "\ud800"}, {"messages": [{"role": "assistant", "content": "\ud800"}]}):
+        write(json.dumps({"id": "0", **ASKED, **row}) + "\n")
+        with pytest.raises(InputError, match=r"logs\.jsonl:1: '.*' holds half a surrogate pair"):
+            adopted("logs.jsonl")
+
+
 def test_messages_with_tags_are_read_like_a_response(place):
     told = [
         {"role": "assistant", "content": INVALID},

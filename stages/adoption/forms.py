@@ -12,6 +12,7 @@ A file holds JSON Lines, or one JSON array.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.errors import InputError
-from stages.records import Question, iter_jsonl, question_of, read_json
+from stages.records import Question, check_encodable, iter_jsonl, question_of, read_json
 from stages.rollout.protocol import Protocol
 
 if TYPE_CHECKING:
@@ -83,12 +84,15 @@ class Prompts:
 def read_logs(path: Path, prompts: Prompts) -> Iterator[Log]:
     """The rollouts in a file. InputError names the line, or the item, that is no rollout."""
     for number, (where, row) in enumerate(_rows(path)):
-        yield _log(row, where, number, prompts)
+        log = _log(row, where, number, prompts)
+        check_encodable(log.text or "", "the response", where)
+        check_encodable(json.dumps(log.messages, ensure_ascii=False), "messages", where)
+        yield log
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict]]:
     if path.suffix == ".gz" or not _is_array(path):
-        yield from iter_jsonl(path, ())
+        yield from iter_jsonl(path, (), outside=True)
         return
     for number, row in enumerate(read_json(path), 1):
         where = f"{path}: item {number}"
