@@ -75,8 +75,12 @@ def test_odd_passages_are_found_and_shown_within_the_limit(place, name):
     queries = ["film director", "", "\x00\x1b[2J", "\u202e", "f" * LONG, "film " * (LONG // 5)]
     requests = [SearchRequest("Who?", (), query) for query in queries]
     found = searcher.search(requests, everything)
-    assert [len(hits) for hits in found] == [everything] * len(queries)
-    by_id = {hit.passage.id: hit.passage for hit in found[0]}
+    by_id = {passage.id: passage for passage in searcher.passages}
+    if name == "dense":
+        assert [len(hits) for hits in found] == [everything] * len(queries)
+    else:  # BM25 finds what shares a word, in any of these ways of writing it
+        assert {hit.passage.id for hit in found[0]} >= {"controls", "lines", "forged", "hidden"}
+        assert found[1] == [] and [hit.passage.id for hit in found[4]] == ["one word"]
     assert {by_id[odd].contents for odd in ODD} == set(ODD.values())
 
     protocol, tokenizer = Protocol(params.Protocol()), make_tokenizer()
