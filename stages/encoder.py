@@ -29,20 +29,25 @@ def main(argv: list[str] | None = None) -> None:
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
     if params.encoder.model:
-        write_json(args.metrics, refer(params.encoder, output))
+        write_json(args.metrics, refer(params.encoder, output, params.retriever.max_length))
     else:
         _make(params, args.passages, output, args.metrics)
 
 
-def refer(block: Encoder | Baseline, output: Path) -> dict:
-    """Make the folder `output` stand for a ready-made model; returns figures of it."""
+def refer(block: Encoder | Baseline, output: Path, max_length: int | None = None) -> dict:
+    """Make the folder `output` stand for a ready-made model; returns figures of it.
+
+    InputError if it cannot read the `max_length` tokens that its training will ask for, which
+    would else be found out after the labels were made.
+    """
     from stages.models import write_reference
-    from stages.retrieval.encoding import load_model
+    from stages.retrieval.encoding import check_length, load_model
     from stages.retrieval.folder import write_asking
 
     write_reference(output, block.model, block.revision)
     write_asking(output, _asking(block))
     model = load_model(output)
+    check_length(model, max_length)
     return {"parameters": sum(p.numel() for p in model.parameters())}
 
 
@@ -59,6 +64,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.records import read_passages, write_json
     from stages.retrieval.cloze import Noise, cloze_pairs
     from stages.retrieval.contrast import symmetric_loss
+    from stages.retrieval.encoding import check_length
     from stages.retrieval.folder import save
     from stages.retrieval.fresh import fresh_encoder, vocabulary
     from stages.retrieval.training import Recipe, train
@@ -77,6 +83,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
         max_length=p.max_length,
         seed=seed_of(params.seed, "encoder", "weights"),
     )
+    check_length(model, params.retriever.max_length)
     batch_size = min(p.batch_size, len(contents))
     noise = Noise(fillers=p.fillers.split(), families=[family.split() for family in p.families])
     seed = seed_of(params.seed, "encoder", "pairs")

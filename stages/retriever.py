@@ -64,13 +64,14 @@ def train(params: Params, args: argparse.Namespace, asking, instances: list, wor
     from stages.records import write_json
     from stages.retrieval import training
     from stages.retrieval.contrast import columns, instance_loss, training_order
-    from stages.retrieval.encoding import load_model
+    from stages.retrieval.encoding import check_length, load_model
     from stages.retrieval.folder import save
     from stages.seeds import seed_of
 
     torch.set_num_threads(params.compute.threads)
     p = params.retriever
     model = load_model(args.encoder)
+    check_length(model, p.max_length)
     if p.max_length is not None:
         model.max_seq_length = p.max_length
     seed = seed_of(params.seed, "retriever", args.turn)
