@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from stages.rollout.protocol import Protocol
 
 NO_SEARCH = "no_search"
+BLANK = "empty gold answers left out"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -66,6 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     rows, seen, left_out, odd = [], set(), Counter(), Counter()
     for log in logs:
         check_new(log.question.id, seen, log.where)
+        odd[BLANK] += log.blank
         if log.missing:
             left_out[log.missing] += 1
             continue

@@ -382,6 +382,29 @@ def test_odd_calls_are_counted(caller, capsys, calls, reason):
     assert reason in capsys.readouterr().err
 
 
+def test_empty_gold_answers_are_counted(place, capsys):
+    row = {"id": "0", **ASKED, "golden_answers": ["", "Kaliton"], "response": LOG}
+    write_jsonl("logs.jsonl", [row])
+    assert adopted("logs.jsonl")[0]["golden_answers"] == ["Kaliton"]
+    assert "empty gold answers left out: 1 times" in capsys.readouterr().err
+
+
+def test_the_end_of_a_turn_may_stand_before_information():
+    text = ASK + "<|im_end|>" + SHOWN + ANSWER + "<|im_end|>"
+    assert read(text) == ([("one", None), (None, "Kaliton")], {}, text)
+
+
+def test_results_are_told_apart_by_other_keys(caller):
+    calls = [call("a", "one"), call("b", "two")]
+    calls[1]["function"]["arguments"] = {"query_list": ["two"]}
+    results = [{"role": "tool", "id": "b", "content": "2nd"}, {"role": "tool", "content": "1st"}]
+    asking = {"role": "assistant", "tool_calls": calls}
+    write_jsonl("logs.jsonl", chat(asking, *results, ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert queries(row) == ["one", "two"]
+    assert ["1st" in t["information"] for t in row["turns"]] == [True, False, False]
+
+
 def test_half_characters_are_one_clear_error(place):
     write = Path("logs.jsonl").write_text
     for row in ({"response": "\ud800"}, {"messages": [{"role": "assistant", "content": "\ud800"}]}):

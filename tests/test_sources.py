@@ -194,6 +194,10 @@ def test_folders_hold_gzipped_files_too(tmp_path):
 
 
 def test_tables_in_a_folder_name_the_command(tmp_path):
+    for name, message in (("q.tsv", "stages.to_jsonl"), ("q.jsonl", "stages.split")):
+        (tmp_path / name).touch()
+        with pytest.raises(InputError, match=f"is a file, not a folder .*{message}"):
+            read_sets(Questions(str(tmp_path / name)), 0)
     lines(tmp_path / "train.jsonl", [{"id": "0", "question": "q", "golden_answers": ["a"]}])
     (tmp_path / "test").mkdir()
     (tmp_path / "test/a.csv").write_text("question,answer\nq,a\n")

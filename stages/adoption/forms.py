@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,7 +40,7 @@ _ASKED = "what-is-asked"  # stands for a question in a prompt
 class Log:
     """One rollout of another program: its question and either a `text` or `messages`.
 
-    `missing`: why there is neither.
+    `missing`: why there is neither. `blank`: how many empty gold answers were left out.
     """
 
     where: str
@@ -48,6 +48,7 @@ class Log:
     text: str | None = None
     messages: list | None = None
     missing: str | None = None
+    blank: int = 0
 
 
 class Prompts:
@@ -87,7 +88,9 @@ def read_logs(path: Path, prompts: Prompts) -> Iterator[Log]:
         log = _log(row, where, number, prompts)
         check_encodable(log.text or "", "the response", where)
         check_encodable(json.dumps(log.messages, ensure_ascii=False), "messages", where)
-        yield log
+        gold = row.get("golden_answers")
+        blank = len(gold) - len(log.question.golden_answers) if isinstance(gold, list) else 0
+        yield replace(log, blank=blank)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict]]:

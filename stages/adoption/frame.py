@@ -23,8 +23,8 @@ class Frame:
     nearest to the passages, which other programs write too.
 
     `heads` and `tails`: what may stand beyond the marks, such as the marks of a chat template's
-    roles, which are lost where special tokens were skipped; the longest first. `written`: marks
-    that open what an agent writes.
+    roles, which are lost where special tokens were skipped, or the end of the agent's turn; the
+    longest first. `written`: marks that open what an agent writes.
     """
 
     opening: str
@@ -61,7 +61,7 @@ def frame_of(
         closing,
         begin,
         end,
-        _variants(opening[: opening.rindex(begin)], special),
+        (*_variants(opening[: opening.rindex(begin)], special), *special),
         _variants(closing[closing.index(end) + len(end) :], special),
         tuple(m for m in known if m not in (begin, end, *block.stop) and not m.startswith("</")),
     )

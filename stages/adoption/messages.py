@@ -95,7 +95,8 @@ class Conversation:
 
     def _result(self, message: dict, pieces: list[Piece], waiting: dict, counts: Counter) -> None:
         content = _text(message.get("content"), counts)
-        key = message.get("tool_call_id")
+        told = [message.get(name) for name in ("tool_call_id", "call_id", "id")]
+        key = next((key for key in told if isinstance(key, str) and key in waiting), told[0])
         if key is None:
             key = next(iter(waiting), None)
         if not isinstance(key, str) or key not in waiting:
@@ -160,7 +161,10 @@ def _call(call: object) -> tuple[str | None, object, str]:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
             arguments = None
-    query = arguments.get("query") if isinstance(arguments, dict) else None
+    arguments = arguments if isinstance(arguments, dict) else {}
+    query, queries = arguments.get("query"), arguments.get("query_list")  # verl's tool has a list
+    if query is None and isinstance(queries, list) and len(queries) == 1:
+        query = queries[0]
     identifier = call.get("id")
     query = query.strip() if isinstance(query, str) else ""
     return identifier if isinstance(identifier, str) else None, function.get("name"), query

@@ -58,6 +58,12 @@ def draw(questions: list[Question], count: int | None, seed: int) -> list[Questi
 
 
 def _of_folder(folder: Path) -> Sets:
+    if folder.is_file():
+        other = other_form(folder)
+        raise InputError(
+            f"{folder}: is a file, not a folder of question sets: "
+            + (other or f"`python -m stages.split {folder} FOLDER --training N` makes one")
+        )
     tests = {name: _read(path) for name, path in sorted(test_files(folder).items())}
     if not tests:
         others = sorted(path.name for path in folder.glob("test/*") if other_form(path))
