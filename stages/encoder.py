@@ -11,8 +11,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages.errors import run
 from stages.params import Baseline, Encoder, Params, load_params
+from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = load_params()
 
-    from stages.records import write_json
+    from stages.common.records import write_json
 
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
@@ -40,9 +40,9 @@ def refer(block: Encoder | Baseline, output: Path, max_length: int | None = None
     InputError if it cannot read the `max_length` tokens that its training will ask for, which
     would else be found out after the labels were made.
     """
-    from stages.models import write_reference
-    from stages.retrieval.encoding import check_length, load_model
-    from stages.retrieval.folder import write_asking
+    from stages.common.models import write_reference
+    from stages.encoders.encoding import check_length, load_model
+    from stages.encoders.folder import write_asking
 
     write_reference(output, block.model, block.revision)
     write_asking(output, _asking(block))
@@ -52,7 +52,7 @@ def refer(block: Encoder | Baseline, output: Path, max_length: int | None = None
 
 
 def _asking(block: Encoder | Baseline):
-    from stages.retrieval.folder import Asking
+    from stages.encoders.folder import Asking
 
     return Asking(block.input.value, block.query_prompt, block.passage_prompt)
 
@@ -61,15 +61,15 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     import torch
     from datasets import Dataset
 
-    from stages.records import read_passages, write_json
-    from stages.retrieval.cloze import Noise, cloze_pairs
-    from stages.retrieval.contrast import symmetric_loss
-    from stages.retrieval.encoding import check_length
-    from stages.retrieval.folder import save
-    from stages.retrieval.fresh import fresh_encoder, vocabulary
-    from stages.retrieval.training import Recipe, train
-    from stages.scratch import Scratch, fingerprint
-    from stages.seeds import seed_of
+    from stages.common.records import read_passages, write_json
+    from stages.common.seeds import seed_of
+    from stages.contrastive.cloze import Noise, cloze_pairs
+    from stages.contrastive.contrast import symmetric_loss
+    from stages.contrastive.fresh import fresh_encoder, vocabulary
+    from stages.contrastive.training import Recipe, train
+    from stages.encoders.encoding import check_length
+    from stages.encoders.folder import save
+    from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
     p, asking = params.encoder, _asking(params.encoder)

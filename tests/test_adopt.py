@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages import adopt
-from stages.errors import InputError
+from stages.common.records import read_jsonl, write_jsonl
+from stages.engines.tokenizer import load_tokenizer
 from stages.params import load_params
-from stages.records import read_jsonl, write_jsonl
-from stages.rollout.tokenizer import load_tokenizer
+from stages.plumbing.errors import InputError
+from stages.tools import adopt
 
 ROOT = Path(__file__).parents[1]
 AGENT = ROOT / "models/agent/0"

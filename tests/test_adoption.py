@@ -14,14 +14,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollout_models import make_chat_tokenizer
 
-from stages import adopt, params
+from stages import params
 from stages.adoption.frame import frame_of
 from stages.adoption.reader import ENDLESS, LATE, OWN, REFUSED, UNANSWERED, UNSEARCHED, Reader
 from stages.adoption.refusals import found_refusals
-from stages.errors import InputError
+from stages.common.records import read_jsonl, write_jsonl
 from stages.params import read_block
-from stages.records import read_jsonl, write_jsonl
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol
+from stages.tools import adopt
 
 ROOT = Path(__file__).parents[1]
 AGENT = ROOT / "models/agent/0"

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import InputError
-from stages.records import Passage, write_passages
+from stages.common.records import Passage, write_passages
+from stages.plumbing.errors import InputError
 from stages.retrieval import bm25
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.terms import terms

@@ -11,10 +11,10 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from transformers import Gemma3Config, Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
 
-from stages.errors import InputError
-from stages.retrieval.encoding import Retriever, load_model, positions
-from stages.retrieval.folder import Asking, write_asking
-from stages.rollout.replies import window_of
+from stages.encoders.encoding import Retriever, load_model, positions
+from stages.encoders.folder import Asking, write_asking
+from stages.engines.replies import window_of
+from stages.plumbing.errors import InputError
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
 SIZES |= {"intermediate_size": 16, "num_key_value_heads": 2}

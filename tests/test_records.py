@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import InputError
-from stages.records import (
+from stages.common.records import (
     Passage,
     Question,
     iter_jsonl,
@@ -22,6 +21,7 @@ from stages.records import (
     write_passages,
     write_questions,
 )
+from stages.plumbing.errors import InputError
 
 GOOD = {"id": "q", "question": "Who?", "golden_answers": ["x"], "metadata": {}}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
@@ -181,7 +181,7 @@ def test_other_forms_name_the_command_that_converts(tmp_path, name, text, form):
         read_passages(tmp_path / name)
     file = tmp_path / name
     assert str(error.value) == (
-        f"{file}:1: this is {form}: `python -m stages.to_jsonl {file} NEW.jsonl` makes JSON Lines "
+        f"{file}:1: this is {form}: `python -m stages.tools.to_jsonl {file} NEW.jsonl` makes JSON Lines "
         "of it"
     )
 

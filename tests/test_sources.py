@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.errors import InputError
+from stages.common.records import Passage, read_passages, read_questions
 from stages.params import Questions
-from stages.records import Passage, read_passages, read_questions
+from stages.plumbing.errors import InputError
 from stages.sources.description import read_description
 from stages.sources.passages import copy_passages, passages_of
 from stages.sources.questions import read_sets, with_supporting_ids
@@ -194,14 +194,16 @@ def test_folders_hold_gzipped_files_too(tmp_path):
 
 
 def test_tables_in_a_folder_name_the_command(tmp_path):
-    for name, message in (("q.tsv", "stages.to_jsonl"), ("q.jsonl", "stages.split")):
+    for name, message in (("q.tsv", "stages.tools.to_jsonl"), ("q.jsonl", "stages.tools.split")):
         (tmp_path / name).touch()
         with pytest.raises(InputError, match=f"is a file, not a folder .*{message}"):
             read_sets(Questions(str(tmp_path / name)), 0)
     lines(tmp_path / "train.jsonl", [{"id": "0", "question": "q", "golden_answers": ["a"]}])
     (tmp_path / "test").mkdir()
     (tmp_path / "test/a.csv").write_text("question,answer\nq,a\n")
-    with pytest.raises(InputError, match=r"found a\.csv: this is CSV: `python -m stages.to_jsonl"):
+    with pytest.raises(
+        InputError, match=r"found a\.csv: this is CSV: `python -m stages.tools.to_jsonl"
+    ):
         read_sets(Questions(str(tmp_path)), 0)
 
 

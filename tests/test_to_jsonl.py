@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from stages import to_jsonl
-from stages.errors import InputError
-from stages.records import read_passages, read_questions
+from stages.common.records import read_passages, read_questions
+from stages.plumbing.errors import InputError
+from stages.tools import to_jsonl
 
 
 def converted(path: Path, text: str) -> Path:

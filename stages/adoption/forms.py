@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Question, check_encodable, iter_jsonl, question_of, read_json
+from stages.common.records import Question, check_encodable, iter_jsonl, question_of, read_json
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol
 
 if TYPE_CHECKING:

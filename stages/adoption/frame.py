@@ -8,8 +8,8 @@ from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Passage
+from stages.common.records import Passage
+from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
 from stages.rollout.protocol import Protocol
 

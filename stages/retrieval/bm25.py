@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.retrieval.corpus import PassageFile
 from stages.retrieval.ranking import best
 from stages.retrieval.terms import terms

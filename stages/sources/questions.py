@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Passage, Question, other_form, read_questions
-from stages.seeds import seed_of
+from stages.common.records import Passage, Question, other_form, read_questions
+from stages.common.seeds import seed_of
+from stages.plumbing.errors import InputError
 from stages.sources.description import is_description, local_path, question_files
 
 BULKY = ("context", "supporting_facts", "question_decomposition", "evidences", "paragraphs")
@@ -62,7 +62,7 @@ def _of_folder(folder: Path) -> Sets:
         other = other_form(folder)
         raise InputError(
             f"{folder}: is a file, not a folder of question sets: "
-            + (other or f"`python -m stages.split {folder} FOLDER --training N` makes one")
+            + (other or f"`python -m stages.tools.split {folder} FOLDER --training N` makes one")
         )
     tests = {name: _read(path) for name, path in sorted(test_files(folder).items())}
     if not tests:
