@@ -79,8 +79,8 @@ def main(argv: list[str] | None = None) -> None:
             found["lost"],
             found["rollouts"],
             params.correctness.max_dropped,
-            "length: see 'rollout.max_context_tokens'; invalid: the turns that the agent writes are "
-            f"in {args.trajectories}",
+            "length: see 'rollout.max_context_tokens'; invalid: the agent's turns are in "
+            f"{args.trajectories}",
         )
 
 

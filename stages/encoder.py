@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
 
     with replaced(args.output) as folder:
         if params.encoder.model:
-            write_json(args.metrics, refer(params.encoder, folder))
+            write_json(args.metrics, refer(params.encoder, folder, params.retriever.max_length))
         else:
             _make(params, args.passages, folder, args.metrics)
 
@@ -44,6 +44,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.contrastive.contrast import symmetric_loss
     from stages.contrastive.fresh import fresh_encoder, vocabulary
     from stages.contrastive.training import Recipe, train
+    from stages.encoders.encoding import check_length
     from stages.encoders.folder import save
     from stages.encoders.reference import format_of
     from stages.running.scratch import Scratch, fingerprint
@@ -60,6 +61,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
         max_length=p.max_length,
         seed=seed_of(params.seed, "encoder", "weights"),
     )
+    check_length(model, params.retriever.max_length)
     batch_size = min(p.batch_size, len(contents))
     noise = Noise(fillers=p.fillers.split(), families=[family.split() for family in p.families])
     seed = seed_of(params.seed, "encoder", "pairs")

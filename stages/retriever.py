@@ -68,12 +68,13 @@ def train(
     from stages.common.seeds import seed_of
     from stages.contrastive import training
     from stages.contrastive.contrast import columns, instance_loss, training_order
-    from stages.encoders.encoding import load_model
+    from stages.encoders.encoding import check_length, load_model
     from stages.encoders.folder import save
 
     torch.set_num_threads(params.compute.threads)
     p = params.retriever
     model = load_model(args.encoder)
+    check_length(model, p.max_length)
     if p.max_length is not None:
         model.max_seq_length = p.max_length
     seed = seed_of(params.seed, "retriever", args.turn)

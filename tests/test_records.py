@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stages.common.records import (
     Passage,
     Question,
+    iter_jsonl,
     read_json,
     read_jsonl,
     read_passages,
@@ -71,6 +72,28 @@ def test_integer_ids_are_read_as_text(tmp_path):
         ({"metadata": {"hops": "2"}}, "'metadata.hops' must be an integer"),
         ({"metadata": {"namesakes": True}}, "'metadata.namesakes' must be an integer"),
         ({"metadata": {"supporting_titles": "T"}}, "'metadata.supporting_titles' must be a list"),
+        ({"metadata": {"hops": -3}}, "'metadata.hops' must not be negative, found -3"),
+        ({"metadata": {"namesakes": -1}}, "'metadata.namesakes' must not be negative"),
+        ({"metadata": {"supporting_ids": "p1"}}, "'metadata.supporting_ids' must be a list"),
+        ({"metadata": {"supporting_ids": ""}}, "'metadata.supporting_ids' must be a list"),
+        ({"metadata": {"supporting_ids": 0}}, "'metadata.supporting_ids' must be a list"),
+        ({"metadata": {"supporting_ids": [["1", None]]}}, "must be a list with some ids"),
+        ({"metadata": {"supporting_ids": [[" "]]}}, "'metadata.supporting_ids' holds an empty id"),
+        ({"metadata": {"supporting_ids": [["a\nb"]]}}, "holds an id with a line break"),
+        ({"metadata": {"supporting_titles": 0}}, "'metadata.supporting_titles' must be a list"),
+        ({"metadata": {"supporting_titles": ["\0"]}}, "'metadata' holds NUL"),
+        ({"metadata": {"note": {"deep": ["a\0"]}}}, "'metadata' holds NUL"),
+        ({"metadata": False}, "'metadata' must be an object"),
+        ({"metadata": ""}, "'metadata' must be an object"),
+        ({"id": ""}, "'id' holds an empty id"),
+        ({"id": " \t"}, "'id' holds an empty id"),
+        ({"id": "a\nb"}, r"'id' holds an id with a line break: 'a\\nb'"),
+        ({"id": "a\n"}, "'id' holds an id with a line break"),
+        ({"id": "a\u2028b"}, "'id' holds an id with a line break"),
+        ({"id": "a\0"}, "'id' holds NUL"),
+        ({"question": "a\0"}, "'question' holds NUL"),
+        ({"golden_answers": ["a", "\0"]}, "'golden_answers' holds NUL"),
+        ({"golden_answers": ["", " ", "\n"]}, "no gold answer"),
         ({"id": None}, "'id' must be"),
         ({"id": True}, "'id' must be"),
     ],
@@ -99,6 +122,9 @@ def test_a_bad_question_names_its_line(tmp_path, change, message):
         ('{"id": "\\udc00", "contents": "t\\nx"}', "'id' holds half a surrogate pair"),
         ('{"id": "1", "contents": "t\\nx"}\0', "not a JSON object"),
         ("\ufeff{}", "not a JSON object"),
+        ('{"id": "", "contents": "t\\nx"}', "'id' holds an empty id"),
+        ('{"id": "a\\r", "contents": "t\\nx"}', "'id' holds an id with a line break"),
+        ('{"id": "1", "contents": "t\\nx\\u0000"}', "'contents' holds NUL"),
     ],
 )
 def test_a_bad_passage_names_its_line(tmp_path, line, message):
@@ -107,6 +133,57 @@ def test_a_bad_passage_names_its_line(tmp_path, line, message):
     with pytest.raises(InputError, match=message) as error:
         read_passages(path)
     assert str(error.value).startswith(f"{path}:2: ")
+
+
+def test_blank_gold_answers_are_left_out_and_counted(tmp_path, capsys):
+    rows = [{**GOOD, "id": str(n), "golden_answers": g} for n, g in enumerate((["", "x"], ["y"]))]
+    write_jsonl(tmp_path / "q.jsonl", [*rows, {**GOOD, "golden_answers": [" ", "z", "\n"]}])
+    found = read_questions(tmp_path / "q.jsonl")
+    assert [question.golden_answers for question in found] == [["x"], ["y"], ["z"]]
+    said = f"{tmp_path / 'q.jsonl'}: empty gold answers left out: 3\n"
+    assert capsys.readouterr().err == said
+
+
+def test_backslashes_in_metadata_are_no_nul(tmp_path):
+    write_jsonl(tmp_path / "q.jsonl", [{**GOOD, "metadata": {"note": "\\u0000 and \\"}}])
+    assert read_questions(tmp_path / "q.jsonl")[0].metadata == {"note": "\\u0000 and \\"}
+
+
+@pytest.mark.parametrize(
+    ("line", "key"),
+    [
+        ('{"id": "1", "id": "2"}', "id"),
+        ('{"id": "1", "metadata": {"hops": 1, "hops": 2}}', "hops"),
+        ('{"id": "1", "list": [{"a": 1}, {"b": 1, "b" : 1}]}', "b"),
+        ('{"id": "1", "text": "\\"id\\": 1", "i\\u0064": 2}', "id"),
+    ],
+)
+def test_no_key_stands_twice_in_a_file_from_outside(tmp_path, line, key):
+    path = tmp_path / "o.jsonl"
+    path.write_text('{"id": "0", "text": "\\"id\\": \\"id\\" : x"}\n' + line + "\n")
+    with pytest.raises(InputError, match=rf"o\.jsonl:2: the key '{key}' occurs twice"):
+        list(iter_jsonl(path, outside=True))
+    assert len(list(iter_jsonl(path))) == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "form"),
+    [
+        ("a.json", '[\n  {"id": 1}\n]\n', "a JSON array"),
+        ("a.jsonl", '[{"id": 1}]', "a JSON array"),
+        ("a.csv", "id,contents\n", "CSV"),
+        ("a.TSV", "id\tcontents\n", "TSV"),
+    ],
+)
+def test_other_forms_name_the_command_that_converts(tmp_path, name, text, form):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError) as error:
+        read_passages(tmp_path / name)
+    file = tmp_path / name
+    assert str(error.value) == (
+        f"{file}:1: this is {form}: `python -m stages.tools.to_jsonl {file} NEW.jsonl` makes JSON Lines "
+        "of it"
+    )
 
 
 def test_bad_files_are_named(tmp_path):

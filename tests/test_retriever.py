@@ -318,3 +318,12 @@ def test_weights_that_the_last_step_breaks_are_no_output(inside, monkeypatch):
     with pytest.raises(InputError, match=told):
         make_retriever(inside, "diverged")
     assert not list(inside.glob("diverged*"))
+
+
+def test_more_tokens_than_r0_can_read_are_refused_by_the_first_stage(inside):
+    for block in ({}, {"model": str(inside / "R0")}):
+        set_params(inside, encoder=block, retriever={"max_length": 49})
+        with pytest.raises(InputError, match=r"'retriever.max_length' is 49, but R_0 can read 48"):
+            make_encoder(inside, "longer")
+    set_params(inside, encoder={"model": str(inside / "R0")}, retriever={"max_length": 48})
+    make_encoder(inside, "as_long")

@@ -143,6 +143,81 @@ def test_titles_of_facts_that_are_no_texts_are_left_out(tmp_path):
     assert sets.train[0].metadata["supporting_titles"] == ["A"]
 
 
+MUSIQUE = [
+    {"question": "a", "answer": "x", "support_paragraph": {"title": "B", "paragraph_text": "b"}},
+    {"question": "#1", "answer": "y", "support_paragraph": {"title": "A", "paragraph_text": "a"}},
+]
+PLACES = [{"question": "a", "paragraph_support_idx": 4}, {"paragraph_support_idx": 0}]
+PARAGRAPHS = [{"idx": 0, "title": "A", "paragraph_text": "a"}, {"idx": 4, "title": "B"}]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "titles"),
+    [
+        ({"supporting_facts": {"title": ["B", "A", "B"], "sent_id": [0, 1, 2]}}, ["B", "A"]),
+        ({"supporting_facts": [["B", 0], ["A", 3], ["B", 1]]}, ["B", "A"]),
+        ({"question_decomposition": MUSIQUE}, ["B", "A"]),
+        ({"question_decomposition": [*MUSIQUE, MUSIQUE[0]]}, ["B", "A", "B"]),
+        ({"question_decomposition": PLACES, "paragraphs": PARAGRAPHS}, ["B", "A"]),
+        ({"question_decomposition": [None, {}, {"support_paragraph": 3}]}, None),
+        ({"supporting_titles": ["A"], "supporting_facts": {"title": ["B"]}}, ["A"]),
+        ({"type": "bridge"}, None),
+    ],
+)
+@pytest.mark.parametrize("form", ["folder", "description"])
+def test_metadata_of_public_sets_is_read_by_one_reader(tmp_path, form, metadata, titles):
+    row = {"id": "0", "question": "q", "golden_answers": ["a"], "metadata": metadata}
+    train, test = (lines(tmp_path / f"{name}.jsonl", [row]) for name in ("train", "test/t"))
+    files = {"train": {"t": local(train)}, "test": {"t": local(test)}}
+    source = described(tmp_path / "d.yaml", files) if form == "description" else str(tmp_path)
+    sets = read_sets(Questions(source), 0)
+    for found in (sets.train[0], sets.test["t"][0]):
+        assert found.metadata.get("supporting_titles") == titles
+        assert not {"supporting_facts", "question_decomposition", "paragraphs"} & set(
+            found.metadata
+        )
+    if titles:
+        passages = [Passage("p1", "A", "x"), Passage("p2", "B", "y")]
+        ids = with_supporting_ids(sets, passages).test["t"][0].metadata["supporting_ids"]
+        assert ids == [[{"A": "p1", "B": "p2"}[title]] for title in titles]
+
+
+def test_folders_hold_gzipped_files_too(tmp_path):
+    row = {"id": "0", "question": "q", "golden_answers": ["a", ""]}
+    for name in ("train.jsonl.gz", "test/a.b.jsonl.gz", "test/c.jsonl"):
+        lines(tmp_path / name, [row])
+    sets = read_sets(Questions(str(tmp_path)), 0)
+    assert list(sets.test) == ["a.b", "c"] and sets.train[0].golden_answers == ["a"]
+    lines(tmp_path / "test/c.jsonl.gz", [row])
+    with pytest.raises(InputError, match=r"c\.jsonl\.gz: there is c\.jsonl too; keep one of them"):
+        read_sets(Questions(str(tmp_path)), 0)
+
+
+def test_tables_in_a_folder_name_the_command(tmp_path):
+    for name, message in (("q.tsv", "stages.tools.to_jsonl"), ("q.jsonl", "stages.tools.split")):
+        (tmp_path / name).touch()
+        with pytest.raises(InputError, match=f"is a file, not a folder .*{message}"):
+            read_sets(Questions(str(tmp_path / name)), 0)
+    lines(tmp_path / "train.jsonl", [{"id": "0", "question": "q", "golden_answers": ["a"]}])
+    (tmp_path / "test").mkdir()
+    (tmp_path / "test/a.csv").write_text("question,answer\nq,a\n")
+    with pytest.raises(
+        InputError, match=r"found a\.csv: this is CSV: `python -m stages.tools.to_jsonl"
+    ):
+        read_sets(Questions(str(tmp_path)), 0)
+
+
+def test_no_key_stands_twice_in_sources(tmp_path):
+    (tmp_path / "p.jsonl").write_text('{"id": "0", "contents": "t\\nx", "contents": "t\\ny"}\n')
+    with pytest.raises(InputError, match=r"p\.jsonl:1: the key 'contents' occurs twice"):
+        copy_passages(str(tmp_path / "p.jsonl"), tmp_path / "out.jsonl")
+    for name in ("train", "test/t"):
+        path = Path(lines(tmp_path / f"{name}.jsonl", []))
+        path.write_text('{"id": "0", "question": "q", "golden_answers": ["a"], "id": "1"}\n')
+    with pytest.raises(InputError, match=r"t\.jsonl:1: the key 'id' occurs twice"):
+        read_sets(Questions(str(tmp_path)), 0)
+
+
 def test_public_sets_are_read_by_name_and_drawn_by_the_seed(tmp_path):
     files = {
         name: local(lines(tmp_path / name / "x.jsonl", [question(i, ["A"]) for i in range(9)]))

@@ -11,6 +11,8 @@ import gzip
 import json
 import math
 import os
+import re
+import sys
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
@@ -50,10 +52,12 @@ def read_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> list[dict
     return [row for _, row in iter_jsonl(path, required)]
 
 
-def iter_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> Iterator[tuple[str, dict]]:
+def iter_jsonl(
+    path: str | Path, required: Iterable[str] = ("id",), *, outside: bool = False
+) -> Iterator[tuple[str, dict]]:
     """Yield (`file:line`, row) for each line; every row is an object with the `required` keys.
 
-    A file NAME.gz is read as it is.
+    A file NAME.gz is read as it is. In a file from `outside` no key may stand twice in an object.
     """
     required = tuple(required)
     opened = gzip.open if Path(path).suffix == ".gz" else open
@@ -66,7 +70,15 @@ def iter_jsonl(path: str | Path, required: Iterable[str] = ("id",)) -> Iterator[
         try:
             for number, line in enumerate(file, 1):
                 where = f"{path}:{number}"
-                yield where, _parse(line, where, required)
+                try:
+                    row = _parse(line, where, required)
+                except InputError:
+                    if number > 1 or (other := other_form(path, line)) is None:
+                        raise
+                    raise InputError(f"{where}: {other}") from None
+                if outside:
+                    _check_keys(row, line, where)
+                yield where, row
         except UnicodeDecodeError:
             raise InputError(f"{path}:{number + 1}: not valid UTF-8") from None
         except (gzip.BadGzipFile, EOFError, zlib.error):
@@ -84,6 +96,43 @@ def _parse(line: str, where: str, required: tuple[str, ...]) -> dict:
         if key not in row:
             raise InputError(f"{where}: the key '{key}' is missing")
     return row
+
+
+def other_form(path: str | Path, line: str = "") -> str | None:
+    """What to do about a file that is no JSON Lines, if its name or first line says what it is."""
+    name = Path(path).name.lower().removesuffix(".gz")
+    form = {".csv": "CSV", ".tsv": "TSV"}.get(Path(name).suffix)
+    form = form or ("a JSON array" if line.lstrip("\ufeff \t").startswith("[") else None)
+    if form is None:
+        return None
+    return (
+        f"this is {form}: `python -m stages.tools.to_jsonl {path} NEW.jsonl` makes JSON Lines of it"
+    )
+
+
+_KEY = re.compile(r'"\s*:')  # the end of a key, unless it stands in a text
+
+
+def _check_keys(row: dict, line: str, where: str) -> None:
+    """InputError if a key stands twice in an object, where readers would take the last."""
+    if len(_KEY.findall(line)) == _keys(row):
+        return  # the usual case, without reading the line again
+
+    def once(pairs: list[tuple[str, object]]) -> dict:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise InputError(f"{where}: the key '{key}' occurs twice")
+            seen.add(key)
+        return dict(pairs)
+
+    json.loads(line, object_pairs_hook=once)
+
+
+def _keys(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_keys, value.values()))
+    return sum(map(_keys, value)) if isinstance(value, list) else 0
 
 
 def _reason(error: Exception) -> str:
@@ -239,12 +288,17 @@ def write_passages(path: str | Path, passages: Iterable[Passage]) -> None:
     write_jsonl(path, ({"id": p.id, "contents": p.contents} for p in passages))
 
 
-def read_questions(path: str | Path) -> list[Question]:
-    """Questions in file order. Each needs a text and at least one non-empty gold answer."""
-    questions, seen = [], set()
-    for where, row in iter_jsonl(path, ("id", "question", "golden_answers")):
+def read_questions(path: str | Path, *, outside: bool = False) -> list[Question]:
+    """Questions in file order. Each needs a text and at least one gold answer that is not blank;
+    blank ones are left out, and their number is said.
+    """
+    questions, seen, blank = [], set(), 0
+    for where, row in iter_jsonl(path, ("id", "question", "golden_answers"), outside=outside):
         questions.append(question_of(row, where))
         check_new(questions[-1].id, seen, where)
+        blank += len(row["golden_answers"]) - len(questions[-1].golden_answers)
+    if blank:
+        print(f"{path}: empty gold answers left out: {blank}", file=sys.stderr)
     if not questions:
         raise InputError(f"{path}: holds no question")
     return questions
@@ -262,21 +316,37 @@ def _metadata(row: dict, where: str) -> dict:
     """What the row says of its question: the numbers `hops` and `namesakes`, and `supporting_ids`,
     a list of passage ids a hop, among others.
     """
-    metadata = row.get("metadata") or {}
+    metadata = row.get("metadata")
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
         raise InputError(f"{where}: 'metadata' must be an object")
-    check_encodable(json.dumps(metadata, ensure_ascii=False), "metadata", where)
+    told = json.dumps(metadata, ensure_ascii=False)
+    check_encodable(told, "metadata", where)
+    if "\\u0000" in told.replace("\\\\", ""):
+        check_encodable("\0", "metadata", where)
     for key in ("hops", "namesakes"):
-        if type(metadata.get(key)) not in (int, type(None)):  # bool is a kind of int
+        number = metadata.get(key)
+        if type(number) not in (int, type(None)):  # bool is a kind of int
             raise InputError(f"{where}: 'metadata.{key}' must be an integer")
-    hops = metadata.get("supporting_ids") or []
+        if number is not None and number < 0:
+            raise InputError(f"{where}: 'metadata.{key}' must not be negative, found {number}")
+    hops = _listed(metadata, "supporting_ids")
     if not isinstance(hops, list) or not all(hop and _is_texts(hop) for hop in hops):
         raise InputError(
-            f"{where}: 'metadata.supporting_ids' must be a list with some ids, a list, for each hop"
+            f"{where}: 'metadata.supporting_ids' must be a list with some ids, a list of texts, "
+            "for each hop"
         )
-    if not _is_texts(metadata.get("supporting_titles") or []):
+    for identifier in (identifier for hop in hops for identifier in hop):
+        _check_id(identifier, "metadata.supporting_ids", where)
+    titles = _listed(metadata, "supporting_titles")
+    if not _is_texts(titles):
         raise InputError(f"{where}: 'metadata.supporting_titles' must be a list of texts")
+    check_encodable("".join(titles), "metadata.supporting_titles", where)
     return metadata
+
+
+def _listed(metadata: dict, key: str) -> object:
+    return [] if metadata.get(key) is None else metadata[key]
 
 
 def _is_texts(value: object) -> bool:
@@ -284,7 +354,7 @@ def _is_texts(value: object) -> bool:
 
 
 def golden_answers_of(row: dict, where: str) -> list[str]:
-    """The row's gold answers: a non-empty list of texts, at least one of them not blank."""
+    """The row's gold answers that are not blank. InputError where there is none, or no text."""
     answers = row.get("golden_answers")
     if not isinstance(answers, list) or not all(isinstance(a, str) for a in answers):
         raise InputError(f"{where}: 'golden_answers' must be a list of texts")
@@ -292,7 +362,7 @@ def golden_answers_of(row: dict, where: str) -> list[str]:
         raise InputError(f"{where}: the question has no gold answer")
     for answer in answers:
         check_encodable(answer, "golden_answers", where)
-    return answers
+    return [answer for answer in answers if answer.strip()]
 
 
 def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
@@ -303,8 +373,17 @@ def write_questions(path: str | Path, questions: Iterable[Question]) -> None:
 def _id(row: dict, where: str) -> str:
     if isinstance(row["id"], bool) or not isinstance(row["id"], str | int):
         raise InputError(f"{where}: 'id' must be a text or an integer")
-    check_encodable(str(row["id"]), "id", where)
+    _check_id(str(row["id"]), "id", where)
     return str(row["id"])
+
+
+def _check_id(identifier: str, key: str, where: str) -> None:
+    """InputError for an id that no line, table or address can hold."""
+    check_encodable(identifier, key, where)
+    if not identifier.strip():
+        raise InputError(f"{where}: '{key}' holds an empty id")
+    if len(f"{identifier}.".splitlines()) > 1:
+        raise InputError(f"{where}: '{key}' holds an id with a line break: {identifier!r}")
 
 
 def _text(row: dict, key: str, where: str) -> str:
@@ -315,7 +394,11 @@ def _text(row: dict, key: str, where: str) -> str:
 
 
 def check_encodable(text: str, key: str, where: str) -> None:
-    """InputError if the value of `key` cannot be written as UTF-8."""
+    """InputError if the value of `key` cannot be written as UTF-8, or holds NUL, which is no text
+    to many programs.
+    """
+    if "\0" in text:
+        raise InputError(f"{where}: '{key}' holds NUL (\\u0000)")
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:

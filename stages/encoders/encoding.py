@@ -125,7 +125,11 @@ def _kind(half: bool) -> str:
 
 
 def load_model(folder: str | Path, device: str = "cpu"):
-    """The SentenceTransformer in a retriever folder, from safetensors and without remote code."""
+    """The SentenceTransformer in a retriever folder, from safetensors and without remote code.
+
+    A text is cut to what the model's positions hold, where its own limit is higher or missing. A
+    tokenizer without a pad token pads with its end of text, which attention leaves out.
+    """
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
@@ -145,6 +149,10 @@ def load_model(folder: str | Path, device: str = "cpu"):
     if ours:  # as `save` wrote it: all that is not in a file would be drawn at random
         names = {tuple(name.split(".")) for name in weight_names(path)}
         check_whole(path, {"missing_keys": _not_in(names, model.state_dict())})
+    limit = positions(model)
+    if limit is not None and (model.max_seq_length or sys.maxsize) > limit:
+        model.max_seq_length = limit
+    _pads(model, folder)
     return model
 
 
@@ -152,6 +160,41 @@ def _not_in(names: set[tuple[str, ...]], weights: Iterable[str]) -> list[str]:
     """Weights of whose dotted names no end is in `names`."""
     parts = {name: tuple(name.split(".")) for name in weights}
     return [n for n, p in parts.items() if not any(p[i:] in names for i in range(len(p)))]
+
+
+def _pads(model, folder: str | Path) -> None:
+    """Give the tokenizer a pad token if it has none. InputError if the model knows none."""
+    tokenizer, inner = model.tokenizer, getattr(model[0], "auto_model", None)
+    if inner is None:
+        return
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    known = inner.get_input_embeddings().num_embeddings
+    if tokenizer.pad_token is None or tokenizer.pad_token_id >= known:
+        raise InputError(f"{folder}: the tokenizer has no pad token of the model's, nor an end")
+
+
+def positions(model) -> int | None:
+    """How many tokens the positions of a SentenceTransformer hold; None where nothing says it."""
+    inner = getattr(model[0], "auto_model", None)
+    if inner is None:
+        return None
+    count = getattr(inner.config.get_text_config(), "max_position_embeddings", None)
+    table = getattr(getattr(inner, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)  # RoBERTa's kind counts from the place after it
+    if not count or count < 0:
+        return None
+    return count if padding is None else count - padding - 1
+
+
+def check_length(model, asked: int | None) -> None:
+    """InputError if `asked`, of `retriever.max_length`, is more tokens than `model` can read."""
+    limit = positions(model)
+    if asked is not None and limit is not None and asked > limit:
+        raise InputError(
+            f"params.yaml: 'retriever.max_length' is {asked}, but R_0 can read {limit} tokens: "
+            "lower it, or null for the model's own limit"
+        )
 
 
 def devices(compute: Compute) -> list[str]:

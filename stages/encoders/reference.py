@@ -18,14 +18,16 @@ def format_of(block: Encoder | Baseline) -> QueryFormat:
     return QueryFormat(block.input, block.query_prompt, block.passage_prompt)
 
 
-def refer(block: Encoder | Baseline, output: Path) -> dict:
+def refer(block: Encoder | Baseline, output: Path, max_length: int | None = None) -> dict:
     """Make the folder `output` stand for the model that `block` names; returns metrics of it.
 
-    InputError if the model cannot be had or loaded.
+    InputError if the model cannot be had or loaded, or cannot read the `max_length` tokens that its
+    training will ask for, which would else be found out after the labels were made.
     """
-    from stages.encoders.encoding import load_model
+    from stages.encoders.encoding import check_length, load_model
 
     write_reference(output, block.model, block.revision)
     write_format(output, format_of(block))
     model = load_model(output)
+    check_length(model, max_length)
     return {"parameters": sum(p.numel() for p in model.parameters())}

@@ -173,6 +173,8 @@ class TransformersGenerator:
 
     def _closing_tokens(self, stop: tuple[str, ...]) -> torch.Tensor:
         if stop not in self._closing:
-            closing = closing_tokens(stop, self.tokenizer, self.model.config.vocab_size)
+            closing = closing_tokens(
+                stop, self.tokenizer, self.model.config.get_text_config().vocab_size
+            )
             self._closing[stop] = closing.to(self.model.device)
         return self._closing[stop]

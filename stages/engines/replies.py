@@ -43,7 +43,7 @@ def end_ids(path: str, config: PretrainedConfig, tokenizer: PreTrainedTokenizerB
 
 def window_of(config: PretrainedConfig) -> int:
     """How many tokens a model of this configuration can read."""
-    return getattr(config, "max_position_embeddings", sys.maxsize)
+    return getattr(config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def before_end(ids: list[int], ends: Collection[int]) -> list[int]:

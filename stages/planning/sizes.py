@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from stages.params import WORLD, BaseModel, Encoder, Params
 from stages.sources.description import corpus_files, is_description, question_files
+from stages.sources.questions import test_files, training_file
 from stages.world.questions import TEST_SETS
 
 KNOWN = {"intfloat/e5-base-v2": 0.109e9, "liuwenhan/Agentic-R_e5": 0.109e9}
@@ -88,8 +90,8 @@ def _questions(params: Params) -> tuple[int, int]:
         sets = {name: entry.count or 0 for name, entry in blocks["test"].items()}
     else:
         folder = Path(block.source)
-        training = _lines(folder / "train.jsonl")
-        sets = {file.stem: _lines(file) for file in folder.glob("test/*.jsonl")}
+        training = _lines(training_file(folder))
+        sets = {name: _lines(file) for name, file in test_files(folder).items()}
     asked = [count for name, count in sets.items() if name in (block.sets or sets)]
     test = sum(min(count, block.test or count) for count in asked)
     return min(training, block.training or training), test
@@ -98,5 +100,5 @@ def _questions(params: Params) -> tuple[int, int]:
 def _lines(path: Path) -> int:
     if not path.exists():
         return 0
-    with open(path, "rb") as file:
+    with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
         return sum(1 for _ in file)

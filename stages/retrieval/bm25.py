@@ -1,7 +1,11 @@
-"""BM25 index of a corpus: bm25s with its defaults (Lucene's variant, k1 1.5, b 0.75)."""
+"""BM25 index of a corpus: bm25s with its defaults (Lucene's variant, k1 1.5, b 0.75).
+
+A passage is found if it shares a term with the query (terms.py), and not otherwise.
+"""
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,19 +15,29 @@ from stages.plumbing.finite import NotFinite
 from stages.plumbing.reasons import reason
 from stages.retrieval.corpus import PassageFile
 from stages.retrieval.ranking import best
+from stages.retrieval.terms import terms
+
+MANY = 0.01  # of the passages: so many without a term are worth a word
 
 
 def build(passages: PassageFile, folder: str | Path) -> None:
     """Index the passages' `contents` and save the index into `folder`.
 
-    InputError if they hold no word; NotFinite if a word's score in a passage is not finite.
+    InputError if no passage has a term; NotFinite if a term's score is not finite. Where many
+    passages have none, their number is said.
     """
     import bm25s
 
-    # Ids by first appearance; without them bm25s numbers its words by Python's hash seed.
-    tokens = bm25s.tokenize([p.contents for p in passages], return_ids=True, show_progress=False)
-    if not any(tokens.ids):
-        raise InputError(f"{passages.path}: no passage holds a word that BM25 would index")
+    tokens = terms((p.contents for p in passages), ids=True)
+    without = sum(not ids for ids in tokens.ids)
+    if without == len(passages):
+        raise InputError(f"{passages.path}: no passage has a word that BM25 can index")
+    if without > MANY * len(passages):
+        print(
+            f"{passages.path}: {without} of {len(passages)} passages have no word that BM25 can "
+            "index, so it never finds them",
+            file=sys.stderr,
+        )
     index = bm25s.BM25(method="lucene")
     index.index(tokens, show_progress=False)
     if not np.isfinite(index.scores["data"]).all():
@@ -58,14 +72,22 @@ class Bm25Index:
         return self.index.scores["data"]
 
     def search(self, queries: list[str], k: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """For each query, (positions, scores) of the `k` best passages; ties: earlier first."""
-        import bm25s
-
-        found = []
-        for tokens in bm25s.tokenize(queries, return_ids=False, show_progress=False):
+        """For each query, (positions, scores) of the `k` best passages, fewer where fewer share a
+        term with it; ties: earlier first. Queries that have no term are counted and said.
+        """
+        found, without = [], 0
+        for tokens in terms(queries, ids=False):
+            without += not tokens
             scores = self.index.get_scores_from_ids(self.index.get_tokens_ids(tokens))
             places = best(scores, k)
+            places = places[scores[places] > 0]
             found.append((places, scores[places]))
+        if without:
+            print(
+                f"BM25: {without} of {len(queries)} queries have no word that it can look for, "
+                "so nothing is found for them",
+                file=sys.stderr,
+            )
         return found
 
 

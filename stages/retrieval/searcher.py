@@ -47,7 +47,8 @@ class Searcher:
     def search(self, requests: list[SearchRequest], top_k: int) -> list[list[Hit]]:
         """The `top_k` best passages of each request, best first; equal texts are searched once.
 
-        Fewer than `top_k` where the corpus is smaller. Ties: the earlier passage first.
+        Fewer than `top_k` where the corpus is smaller, or BM25 finds fewer that share a term with
+        the text. Ties: the earlier passage first.
         """
         found = self.places(requests, top_k)
         passages = {place: self.passages[place] for row in found for place, _ in row}

@@ -61,7 +61,7 @@ def passages_of(source: str | Path) -> Iterator[Named]:
 
 
 def _of_file(path: Path) -> Iterator[Named]:
-    for where, row in iter_jsonl(path, ("id", "contents")):
+    for where, row in iter_jsonl(path, ("id", "contents"), outside=True):
         yield where, passage_of(row, where)
 
 
@@ -72,7 +72,7 @@ def of_contexts(files: Iterable[Path]) -> Iterator[Named]:
     """
     seen: set[bytes] = set()
     for path in files:
-        for where, row in iter_jsonl(path, ("id",)):
+        for where, row in iter_jsonl(path, ("id",), outside=True):
             for title, text in _context(row, where):
                 key = hashlib.sha256(f"{title}\n{text}".encode()).digest()[:16]
                 if text.strip() and key not in seen:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages import params
-from stages.common.records import Passage, Question, read_questions
+from stages.common.records import Passage, Question, other_form, read_questions
 from stages.common.seeds import seed_of
 from stages.plumbing.errors import InputError
 from stages.sources.description import is_description, local_path, question_files
 
-BULKY = ("context", "supporting_facts", "question_decomposition", "evidences")
+BULKY = ("context", "supporting_facts", "question_decomposition", "evidences", "paragraphs")
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,44 @@ def draw(questions: list[Question], count: int | None, seed: int) -> list[Questi
 
 
 def _of_folder(folder: Path) -> Sets:
-    tests = {path.stem: read_questions(path) for path in sorted(folder.glob("test/*.jsonl"))}
+    if folder.is_file():
+        other = other_form(folder)
+        raise InputError(
+            f"{folder}: is a file, not a folder of question sets: "
+            + (other or f"`python -m stages.tools.split {folder} FOLDER --training N` makes one")
+        )
+    tests = {name: _read(path) for name, path in sorted(test_files(folder).items())}
     if not tests:
-        raise InputError(f"{folder}: no test sets (expected test/NAME.jsonl)")
-    return Sets(read_questions(folder / "train.jsonl"), tests)
+        others = sorted(path.name for path in folder.glob("test/*") if other_form(path))
+        found = f", found {others[0]}: {other_form(folder / 'test' / others[0])}" if others else ""
+        raise InputError(f"{folder}: no test sets (expected test/NAME.jsonl{found})")
+    return Sets(_read(training_file(folder)), tests)
+
+
+def training_file(folder: Path) -> Path:
+    """The training questions in a folder of question sets: train.jsonl, or gzipped."""
+    plain, zipped = folder / "train.jsonl", folder / "train.jsonl.gz"
+    if plain.exists() and zipped.exists():
+        raise InputError(f"{zipped}: there is {plain.name} too; keep one of them")
+    return zipped if zipped.exists() else plain
+
+
+def test_files(folder: Path) -> dict[str, Path]:
+    """The test sets in a folder by name: test/NAME.jsonl, or gzipped."""
+    files: dict[str, Path] = {}
+    for path in sorted([*folder.glob("test/*.jsonl"), *folder.glob("test/*.jsonl.gz")]):
+        name = path.name.removesuffix(".gz").removesuffix(".jsonl")
+        if name in files:
+            raise InputError(f"{path}: there is {files[name].name} too; keep one of them")
+        files[name] = path
+    return files
 
 
 def _described(source: str) -> Sets:
     blocks = question_files(source)
     read = {
         block: {
-            name: [_named(name, question) for question in read_questions(local_path(entry))]
+            name: [replace(q, id=f"{name}/{q.id}") for q in _read(local_path(entry))]
             for name, entry in blocks[block].items()
         }
         for block in blocks
@@ -77,16 +104,57 @@ def _described(source: str) -> Sets:
     return Sets(train, read["test"])
 
 
-def _named(name: str, question: Question) -> Question:
-    """The question under `name/id`, so that ids of several sets differ, with the metadata that is
-    used here: its supporting titles stay, the passages that came with it go.
+def _read(path: Path) -> list[Question]:
+    """The questions of a file, with the metadata that is used here: the titles of what supports
+    them stay, the passages that came with them go.
     """
-    metadata = {key: value for key, value in question.metadata.items() if key not in BULKY}
-    facts = question.metadata.get("supporting_facts")
-    if isinstance(facts, dict) and isinstance(facts.get("title"), list):
-        titles = (title for title in facts["title"] if isinstance(title, str))
-        metadata["supporting_titles"] = list(dict.fromkeys(titles))
-    return replace(question, id=f"{name}/{question.id}", metadata=metadata)
+    return [
+        replace(question, metadata=_used(question.metadata))
+        for question in read_questions(path, outside=True)
+    ]
+
+
+def _used(metadata: dict) -> dict:
+    used = {key: value for key, value in metadata.items() if key not in BULKY}
+    titles = supporting_titles(metadata)
+    return used if titles is None else used | {"supporting_titles": titles}
+
+
+def supporting_titles(metadata: dict) -> list[str] | None:
+    """Titles of the passages that support a question, in the order of its hops where the data set
+    gives one; None where it names none.
+
+    They are told as `supporting_titles`, as HotpotQA's and 2WikiMultihopQA's `supporting_facts`
+    (two lists in an object, or pairs of title and sentence), or as MuSiQue's
+    `question_decomposition`, a step a hop, each with its paragraph or the place of that among
+    `paragraphs`.
+    """
+    if metadata.get("supporting_titles") is not None:
+        return metadata["supporting_titles"]
+    facts = metadata.get("supporting_facts")
+    if isinstance(facts, dict):
+        facts = facts.get("title")
+    elif isinstance(facts, list):
+        facts = [fact[0] if isinstance(fact, list) and fact else None for fact in facts]
+    if isinstance(facts, list):
+        return list(dict.fromkeys(title for title in facts if isinstance(title, str)))
+    steps = metadata.get("question_decomposition")
+    if not isinstance(steps, list):
+        return None
+    titles = [_title(step, metadata.get("paragraphs")) for step in steps]
+    return [title for title in titles if title is not None] or None
+
+
+def _title(step: object, paragraphs: object) -> str | None:
+    """The title of the paragraph that one step of a decomposition needs."""
+    step = step if isinstance(step, dict) else {}
+    paragraph = step.get("support_paragraph")
+    if paragraph is None and isinstance(paragraphs, list):
+        place = step.get("paragraph_support_idx")
+        named = [p for p in paragraphs if isinstance(p, dict) and p.get("idx") == place]
+        paragraph = named[0] if named and place is not None else None
+    title = paragraph.get("title") if isinstance(paragraph, dict) else None
+    return title if isinstance(title, str) else None
 
 
 def with_supporting_ids(sets: Sets, passages: Iterable[Passage]) -> Sets:

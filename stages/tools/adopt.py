@@ -3,34 +3,37 @@
     python -m stages.tools.adopt logs.jsonl --agent models/agent/1 \\
         --output data/trajectories/1.jsonl
 
-A line of the input: `id`, `question`, `golden_answers` and `response`, all that followed the prompt
-as one text: what the agent wrote and, between the protocol's marks of information, what it was
-shown. The agent's folder says how it talks (its protocol.yaml, else `protocol` in params.yaml).
-What was asked and answered is read from the agent's own words alone, as in our rollouts. A response
-without a search has nothing to label: it is left out and counted. So is information that follows no
-words of the agent, as before its first turn.
+The input holds Search-R1's responses, FlashRAG's intermediate data, messages of a chat API, or
+verl's dump of rollouts (stages/adoption/forms.py). The agent's folder says how it talks (its
+protocol.yaml, else `protocol` in params.yaml). What was asked and answered is read from the agent's
+own words alone, as in our rollouts: what the environment says after an invalid action is cut
+first, be it this protocol's message, one given as a file, or one found in the logs. A response
+without a search has nothing to label: it is left out. What is left out or odd is counted by reason;
+`--strict` refuses it.
 """
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from itertools import takewhile
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.common.records import Passage, Question, check_new, iter_jsonl, question_of, write_jsonl
+from stages import params as parameters
+from stages.common.records import Question, check_new, write_jsonl
 from stages.params import load_params
 from stages.plumbing.errors import InputError, run
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from stages.rollout.loop import Rollout
+    from stages.adoption.reader import Piece
+    from stages.rollout.loop import Rollout, Stop
     from stages.rollout.protocol import Protocol
 
 NO_SEARCH = "no_search"
+BLANK = "empty gold answers left out"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -38,100 +41,129 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
+    from stages.adoption.forms import Prompts, read_logs
+    from stages.adoption.frame import frame_of
+    from stages.adoption.messages import Conversation
+    from stages.adoption.reader import REFUSED, Reader
+    from stages.adoption.refusals import found_refusals
     from stages.engines.tokenizer import load_tokenizer
     from stages.rollout.loop import record
-    from stages.rollout.protocol import load_protocol
+    from stages.rollout.protocol import FILE, Protocol
 
-    protocol, tokenizer = load_protocol(args.agent, params.protocol), load_tokenizer(args.agent)
-    shown = shown_pattern(protocol, tokenizer)
-    rows, seen, no_search, unasked = [], set(), 0, 0
-    for where, row in iter_jsonl(args.responses, ("id", "question", "golden_answers", "response")):
-        if not isinstance(row["response"], str):
-            raise InputError(f"{where}: 'response' must be a text")
-        question = question_of(row, where)
-        check_new(question.id, seen, where)
-        rollout, blocks = read_response(question, row["response"], shown, protocol, tokenizer)
-        unasked += blocks
+    file = args.agent / FILE
+    block = parameters.read_block(file, parameters.Protocol) if file.exists() else params.protocol
+    protocol = Protocol(block, file if file.exists() else None)
+    tokenizer = load_tokenizer(args.agent)
+    frame = frame_of(protocol, block, tokenizer)
+    logs = list(read_logs(args.logs, Prompts(protocol, block, tokenizer)))
+    known = [_text(path) for path in args.refusal]
+    known += [block.invalid_message or "", protocol.refusal(tokenizer) or ""]
+    texts = [(log.question.id, log.text) for log in logs if log.text is not None]
+    found = found_refusals(texts, Reader(protocol, frame, known))
+    for message in found:
+        print(f"taken for the environment's, as the logs show: {message!r}", file=sys.stderr)
+    reader = Reader(protocol, frame, [*known, *found])
+    conversation = Conversation(reader, frame, block, args.tool, tokenizer)
+
+    rows, seen, left_out, odd = [], set(), Counter(), Counter()
+    for log in logs:
+        check_new(log.question.id, seen, log.where)
+        odd[BLANK] += log.blank
+        if log.missing:
+            left_out[log.missing] += 1
+            continue
+        if log.messages is not None:
+            pieces = conversation.pieces(log.messages, odd)
+        else:
+            pieces = reader.pieces(log.text, odd)
+        rollout = rollout_of(log.question, pieces, protocol, tokenizer)
         if rollout.queries:
             rows.append(record(rollout))
         else:
-            no_search += 1
+            left_out[NO_SEARCH] += 1
+        if args.strict and (reasons := [*(+left_out), *(key for key in +odd if key != REFUSED)]):
+            raise InputError(f"{log.where}: refused by --strict: {', '.join(reasons)}")
     if not rows:
-        raise InputError(f"{args.responses}: no response searches in the form of this protocol")
+        raise InputError(f"{args.logs}: no response searches in the form of this protocol")
+    if args.strict and found:
+        raise InputError(
+            f"{args.logs}: refused by --strict: give what the environment says after an invalid "
+            f"action as a file, with --refusal; the logs show {found[0]!r}"
+        )
     write_jsonl(args.output, rows)
-    left_out = f", left out for {NO_SEARCH}: {no_search}" if no_search else ""
-    if unasked:
-        left_out += f", information left out that follows no words of the agent: {unasked} times"
-    print(f"{len(rows)} trajectories{left_out}", file=sys.stderr)
+    told = [f"{len(rows)} trajectories"]
+    told += [f"left out for {reason}: {count}" for reason, count in (+left_out).items()]
+    told += [f"{reason}: {count} times" for reason, count in (+odd).items()]
+    print(", ".join(told), file=sys.stderr)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("responses", type=Path, help="JSON Lines of another program")
+    parser.add_argument("logs", type=Path, help="JSON Lines, or a JSON array, of another program")
     parser.add_argument("--agent", type=Path, required=True, help="folder of the model")
     parser.add_argument("--output", type=Path, required=True, help="trajectories, JSON Lines")
+    parser.add_argument(
+        "--refusal",
+        type=Path,
+        action="append",
+        default=[],
+        help="text file: what the environment says after an invalid action; may be repeated",
+    )
+    parser.add_argument("--tool", default="search", help="the search's name in calls of tools")
+    parser.add_argument("--strict", action="store_true", help="refuse what would be left out")
     return parser.parse_args(argv)
 
 
-def shown_pattern(protocol: Protocol, tokenizer: PreTrainedTokenizerBase) -> re.Pattern:
-    """Finds what was shown after a search: the frame that the protocol puts around passages."""
-    empty = protocol.information([], tokenizer)
-    filled = protocol.information([Passage("0", "title", "text")], tokenizer)
-    alike = takewhile(lambda pair: pair[0] == pair[1], zip(empty, filled, strict=False))
-    opening = "".join(sign for sign, _ in alike)
-    closing = empty[len(opening) :]
-    if not opening.strip() or not closing.strip():
-        raise InputError("the protocol's 'information' puts no mark before or after passages")
-    return re.compile(
-        rf"\s*{re.escape(opening.strip())}.*?{re.escape(closing.strip())}\s*", re.DOTALL
-    )
+def _text(path: Path) -> str:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: not valid UTF-8") from None
+    if not text.strip():
+        raise InputError(f"{path}: holds no text")
+    return text
 
 
-def read_response(
+def rollout_of(
     question: Question,
-    response: str,
-    shown: re.Pattern,
+    pieces: list[Piece],
     protocol: Protocol,
     tokenizer: PreTrainedTokenizerBase,
-) -> tuple[Rollout, int]:
-    """The rollout that a response tells, turn by turn; `stop` is "answer" or "invalid". And how
-    many blocks of information are left out, since they follow no words of the agent.
-    """
+) -> Rollout:
+    """The rollout that the pieces of a log tell, turn by turn."""
     from stages.rollout.loop import start
 
-    rollout, place, unasked = start(question, protocol, tokenizer), 0, 0
-    pieces = [(found.start(), found.end()) for found in shown.finditer(response)]
-    for begin, end in [*pieces, (len(response), len(response))]:
-        text, information = response[place:begin], response[begin:end]
-        place = end
-        if rollout.stop is not None:
-            break
-        if text.strip():
-            _take(rollout, text, information, protocol, tokenizer)
-        else:
-            unasked += bool(information)
-    rollout.stop = rollout.stop or "invalid"
-    return rollout, unasked
+    rollout = start(question, protocol, tokenizer)
+    for piece in pieces:
+        ids = tokenizer.encode(piece.text, add_special_tokens=False)
+        rollout.turns.append(
+            {
+                "text": piece.text,
+                "token_ids": ids,
+                "thought": piece.action.thought,
+                "query": piece.query,
+                "passages": [],
+                "information": piece.information,
+            }
+        )
+        rollout.add(ids, written=True)
+        rollout.add(protocol.encode(piece.information, tokenizer), written=False)
+    rollout.stop = _stop(pieces)
+    if rollout.stop == "answer":
+        rollout.answer = pieces[-1].action.value
+    return rollout
 
 
-def _take(rollout: Rollout, text: str, information: str, protocol: Protocol, tokenizer) -> None:
-    action = protocol.parse(text)
-    searched = action.kind == "search" and bool(information)
-    ids = tokenizer.encode(text, add_special_tokens=False)
-    rollout.turns.append(
-        {
-            "text": text,
-            "token_ids": ids,
-            "thought": action.thought,
-            "query": action.value if searched else None,
-            "passages": [],
-            "information": information,
-        }
-    )
-    rollout.add(ids, written=True)
-    rollout.add(protocol.encode(information, tokenizer), written=False)
-    if action.kind == "answer":
-        rollout.answer, rollout.stop = action.value, "answer"
+def _stop(pieces: list[Piece]) -> Stop:
+    """How the log ends: with an answer, with a search or its information, or with neither."""
+    last = pieces[-1] if pieces else None
+    if last is None or last.action.kind == "invalid":
+        return "invalid"
+    if last.action.kind == "answer":
+        return "answer"
+    return "length" if last.found else "searches"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,9 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
 
-    train, test = split(read_questions(arguments.questions), arguments.training, arguments.seed)
+    train, test = split(
+        read_questions(arguments.questions, outside=True), arguments.training, arguments.seed
+    )
     write_questions(arguments.output / "train.jsonl", train)
     write_questions(arguments.output / "test" / f"{arguments.name}.jsonl", test)
     print(f"{len(train)} training questions, {len(test)} in test/{arguments.name}.jsonl")

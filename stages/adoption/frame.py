@@ -1,0 +1,81 @@
+"""What a protocol puts around what is shown, as it is found in logs of other programs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import TYPE_CHECKING
+
+from stages import params
+from stages.common.records import Passage
+from stages.plumbing.errors import InputError
+from stages.rollout import tool_calls
+from stages.rollout.protocol import Protocol
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The frame around passages: `opening` and `closing` as the protocol writes them, and the marks
+    nearest to the passages, which other programs write too.
+
+    `heads` and `tails`: what may stand beyond the marks, such as the marks of a chat template's
+    roles, which are lost where special tokens were skipped, or the end of the agent's turn; the
+    longest first. `written`: marks that open what an agent writes.
+    """
+
+    opening: str
+    closing: str
+    open_mark: str
+    close_mark: str
+    heads: tuple[str, ...]
+    tails: tuple[str, ...]
+    written: tuple[str, ...]
+
+    def around(self, content: str) -> str:
+        """`content` in the protocol's frame; as it is where it stands in one."""
+        return content if self.open_mark in content else self.opening + content + self.closing
+
+
+def frame_of(
+    protocol: Protocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
+) -> Frame:
+    """The frame of `protocol`, which was made from `block`. InputError if it puts no mark."""
+    empty = protocol.information([], tokenizer)
+    filled = protocol.information([Passage("0", "title", "text")], tokenizer)
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(empty, filled, strict=False))
+    opening = "".join(sign for sign, _ in alike)
+    closing = empty[len(opening) :]
+    if not opening.strip() or not closing.strip():
+        raise InputError("the protocol's 'information' puts no mark before or after passages")
+    known = [*block.marks, *(f"<{slash}{tag}>" for tag in block.tags for slash in ("", "/"))]
+    special = tool_calls.special_marks(tokenizer)
+    known = [mark for mark in known if mark not in special]
+    begin, end = _nearest(known, opening, last=True), _nearest(known, closing, last=False)
+    begin, end = begin or opening.strip(), end or closing.strip()
+    return Frame(
+        opening,
+        closing,
+        begin,
+        end,
+        (*_variants(opening[: opening.rindex(begin)], special), *special),
+        _variants(closing[closing.index(end) + len(end) :], special),
+        tuple(m for m in known if m not in (begin, end, *block.stop) and not m.startswith("</")),
+    )
+
+
+def _nearest(known: list[str], text: str, *, last: bool) -> str:
+    """The last (or first) of the `known` marks in `text`, or nothing."""
+    places = [(text.rfind(mark) if last else text.find(mark), mark) for mark in known]
+    places = [place for place in places if place[0] >= 0]
+    if not places:
+        return ""
+    return (max if last else min)(places)[1]
+
+
+def _variants(text: str, special: list[str]) -> tuple[str, ...]:
+    plain = re.sub("|".join(map(re.escape, special)) or r"(?!)", "", text)
+    return tuple(dict.fromkeys(part.strip() for part in (text, plain) if part.strip()))

@@ -1,0 +1,170 @@
+"""A conversation of messages, as chat APIs log it, read as pieces of one protocol.
+
+A turn here has one search. Calls made at once become turns one after the other, each with its own
+result, whatever the order in which results came. Nothing is dropped without being counted.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from stages import params
+from stages.adoption.frame import Frame
+from stages.adoption.reader import LATE, REFUSED, UNANSWERED, Piece, Reader
+from stages.adoption.writer import Writer
+from stages.rollout import tool_calls
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+AGENT = "assistant"
+PROMPT = ("system", "developer", "user")
+RESULT = ("tool", "function", "ipython", "observation", "environment")
+NO_OBJECT = "messages that are no objects"
+NO_ROLE = "messages without a role"
+NO_TEXT = "parts of messages that are no text"
+NO_QUERY = "calls without a query of text"
+NO_CALL = "results that belong to no call"
+UNWRITABLE = "calls whose query the protocol cannot write"
+
+
+class Conversation:
+    """Reads one list of messages after the other into the protocol of `block`, which is the
+    reader's; `tool` is the name of the search in them.
+    """
+
+    def __init__(
+        self,
+        reader: Reader,
+        frame: Frame,
+        block: params.Protocol,
+        tool: str,
+        tokenizer: PreTrainedTokenizerBase,
+    ):
+        self._reader, self._frame, self._block, self._tool = reader, frame, block, tool
+        self._writer = Writer(reader.protocol, block)
+        self._tokenizer = tokenizer
+
+    def pieces(self, messages: list, counts: Counter) -> list[Piece]:
+        """The pieces of a conversation up to its answer; what is odd is counted by reason."""
+        pieces: list[Piece] = []
+        waiting: dict[str, int | None] = {}  # a call's id: its piece; None: of another tool
+        for message in messages:
+            role = _role(message, counts)
+            if role is None or (role in PROMPT and not pieces):
+                continue
+            if pieces and pieces[-1].action.kind == "answer":
+                counts[LATE] += 1
+            elif role == AGENT:
+                self._agent(message, pieces, waiting, counts)
+            elif role in RESULT:
+                self._result(message, pieces, waiting, counts)
+            elif role in PROMPT:
+                self._user(_text(message.get("content"), counts), pieces, counts)
+            else:
+                counts[f"messages of the unknown role '{role[:40]}'"] += 1
+        counts[UNANSWERED] += sum(not p.found and p.action.kind == "search" for p in pieces)
+        return pieces
+
+    def _agent(self, message: dict, pieces: list[Piece], waiting: dict, counts: Counter) -> None:
+        words = _text(message.get("content"), counts)
+        if isinstance(thought := message.get("reasoning_content"), str) and thought.strip():
+            words = f"<think>{thought}</think>\n{words}"
+        calls = message.get("tool_calls") or []
+        if isinstance(message.get("function_call"), dict):
+            calls = [{"function": message["function_call"]}]
+        if not isinstance(calls, list) or not calls:
+            pieces += [Piece(*turn) for turn in self._reader.turns(words)]
+            return
+        for number, call in enumerate(calls):
+            identifier, name, query = _call(call)
+            key = identifier or f"call {len(pieces)}.{number}"
+            text = self._writer.search(words, query) if query and name == self._tool else None
+            waiting[key] = None if text is None else len(pieces)
+            if text is not None:
+                pieces.append(Piece(text, self._reader.protocol.parse(text)))
+                words = ""
+            elif name != self._tool:
+                counts[f"calls of the other tool '{str(name)[:40]}'"] += 1
+            else:
+                counts[UNWRITABLE if query else NO_QUERY] += 1
+        pieces += [Piece(*turn) for turn in self._reader.turns(words)]
+
+    def _result(self, message: dict, pieces: list[Piece], waiting: dict, counts: Counter) -> None:
+        content = _text(message.get("content"), counts)
+        told = [message.get(name) for name in ("tool_call_id", "call_id", "id")]
+        key = next((key for key in told if isinstance(key, str) and key in waiting), told[0])
+        if key is None:
+            key = next(iter(waiting), None)
+        if not isinstance(key, str) or key not in waiting:
+            if key is None and pieces and _asks(pieces[-1]):
+                self._show(len(pieces) - 1, content, pieces)
+            else:
+                counts[NO_CALL] += 1
+            return
+        place = waiting.pop(key)
+        if place is not None:
+            self._show(place, content, pieces)
+
+    def _user(self, content: str, pieces: list[Piece], counts: Counter) -> None:
+        """What a user says after the agent's turn: what its search found, or a refusal."""
+        if _asks(pieces[-1]):
+            self._show(len(pieces) - 1, content, pieces)
+        else:
+            counts[REFUSED] += 1
+            last = pieces[-1]
+            told = f"\n{content}\n"
+            if self._block.tool is not None:
+                told = tool_calls.after_text(content, self._block.tool, self._tokenizer)
+            pieces[-1] = replace(last, information=last.information + told)
+
+    def _show(self, place: int, content: str, pieces: list[Piece]) -> None:
+        shown = self._frame.around(content)
+        pieces[place] = replace(pieces[place], information=shown, found=True)
+
+
+def _asks(piece: Piece) -> bool:
+    return piece.action.kind == "search" and not piece.found
+
+
+def _role(message: object, counts: Counter) -> str | None:
+    if not isinstance(message, dict):
+        counts[NO_OBJECT] += 1
+        return None
+    role = message.get("role")
+    if not isinstance(role, str) or not role.strip():
+        counts[NO_ROLE] += 1
+        return None
+    return role.strip().lower()
+
+
+def _text(content: object, counts: Counter) -> str:
+    """The text of a message: a text, or the texts among its parts."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, dict) else part for part in parts]
+    counts[NO_TEXT] += sum(not isinstance(text, str) for text in texts)
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _call(call: object) -> tuple[str | None, object, str]:
+    """Id, name and query of a call; the query is empty where there is none of text."""
+    call = call if isinstance(call, dict) else {}
+    function = call["function"] if isinstance(call.get("function"), dict) else call
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except (ValueError, RecursionError):
+            arguments = None
+    arguments = arguments if isinstance(arguments, dict) else {}
+    query, queries = arguments.get("query"), arguments.get("query_list")  # verl's tool has a list
+    if query is None and isinstance(queries, list) and len(queries) == 1:
+        query = queries[0]
+    identifier = call.get("id")
+    query = query.strip() if isinstance(query, str) else ""
+    return identifier if isinstance(identifier, str) else None, function.get("name"), query

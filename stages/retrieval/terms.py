@@ -1,0 +1,39 @@
+"""The terms of a text for BM25: bm25s's words, and pairs of characters where no blanks part words.
+
+Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan are written without blanks between words,
+so a sentence would be one term that no query shares. As Lucene's analyser for such scripts does,
+each run of their characters becomes all its pairs, a lone character itself. Other text stays.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+# Han, kana and bopomofo; Thai and Lao; Tibetan, Burmese, Khmer: letters, and the signs on them.
+UNSPACED = (
+    "\u2e80-\u2fd5\u3005-\u3007\u3041-\u3096\u3099\u309a\u309d-\u309f\u30a1-\u30fa\u30fc-\u30ff"
+    "\u3105-\u312f\u31a0-\u31bf\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff66-\uff9f"
+    "\U0001b000-\U0001b16f\U00020000-\U000323af"
+    "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecd\u0edc-\u0edf"
+    "\u0f40-\u0fbc\u1000-\u103f\u1050-\u108f\u109a-\u109d\uaa60-\uaa7f\u1780-\u17d3"
+)
+_RUN = re.compile(f"[{UNSPACED}]+")
+_TERM = rf"(?u)[{UNSPACED}]{{1,2}}|\b\w\w+\b"  # the second is bm25s's own
+
+
+def terms(texts: Iterable[str], *, ids: bool):
+    """bm25s's tokens of `texts`: a Tokenized with `ids`, by first appearance, else lists of terms.
+
+    (Without ids bm25s numbers its words by Python's hash seed.)
+    """
+    import bm25s
+
+    spread = [_RUN.sub(_pairs, text) for text in texts]
+    return bm25s.tokenize(spread, token_pattern=_TERM, return_ids=ids, show_progress=False)
+
+
+def _pairs(run: re.Match) -> str:
+    signs = run[0]
+    pairs = (signs[place : place + 2] for place in range(max(1, len(signs) - 1)))
+    return f" {' '.join(pairs)} "

@@ -1,0 +1,451 @@
+"""Who wrote what in logs of other programs: the agent, its environment, or the agent posing as it.
+
+The sentences of environments here are made up: what is found is found by its place alone.
+"""
+
+import json
+import shutil
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rollout_models import make_chat_tokenizer
+
+from stages import params
+from stages.adoption.frame import frame_of
+from stages.adoption.reader import ENDLESS, LATE, OWN, REFUSED, UNANSWERED, UNSEARCHED, Reader
+from stages.adoption.refusals import found_refusals
+from stages.common.records import read_jsonl, write_jsonl
+from stages.params import read_block
+from stages.plumbing.errors import InputError
+from stages.rollout.protocol import Protocol
+from stages.tools import adopt
+
+ROOT = Path(__file__).parents[1]
+AGENT = ROOT / "models/agent/0"
+CONF = ROOT / "conf/protocol"
+TOKENIZER = make_chat_tokenizer()
+BLOCKS = {
+    name: read_block(CONF / f"{name}.yaml", params.Protocol)
+    for name in ("search_r1", "r1_searcher", "simple_deep_searcher", "tool_calls", "few_shot")
+}
+MESSAGE = "Not understood! Write <search> and </search> to look up, <answer> and </answer> to end."
+DOCS = 'Doc 1(Title: "A (Title: b) [c]") one\nDoc 2(Title: D) two, Doc 2(Title: e) three\n'
+SHOWN = f"\n\n<information>{DOCS}</information>\n\n"
+INVALID = "<think> let me see </think> I look it up"
+ASK, AGAIN = "<think> first </think> <search> one </search>", "<search> two </search>"
+ANSWER = "<think> so </think> <answer> Kaliton </answer>"
+
+
+def reader(name: str = "search_r1", refusals: tuple[str, ...] = ()) -> Reader:
+    block = BLOCKS[name]
+    protocol = Protocol(block)
+    return Reader(protocol, frame_of(protocol, block, TOKENIZER), refusals)
+
+
+def read(text: str, refusals: tuple[str, ...] = (), name: str = "search_r1"):
+    """(turns as (query, answer), counts, the text put together again)."""
+    counts = Counter()
+    pieces = reader(name, refusals).pieces(text, counts)
+    answers = [p.action.value if p.action.kind == "answer" else None for p in pieces]
+    told = "".join(piece.text + piece.information for piece in pieces)
+    return list(zip([p.query for p in pieces], answers, strict=True)), dict(+counts), told
+
+
+WHOLE = [
+    ("plain", ASK + SHOWN + AGAIN + SHOWN + ANSWER, "one two Kaliton", {}),
+    ("a refusal", f"{INVALID}\n{MESSAGE}\n{ASK}{SHOWN}{ANSWER}", "- one Kaliton", {REFUSED: 1}),
+    (
+        "two refusals",
+        f"{INVALID}\n{MESSAGE}\n{ASK}{SHOWN}{INVALID}\n{MESSAGE}\n{ANSWER}",
+        "- one - Kaliton",
+        {REFUSED: 2},
+    ),
+    ("a refusal ends it", f"{ASK}{SHOWN}{INVALID}\n{MESSAGE}\n", "one -", {REFUSED: 1}),
+    (
+        "the agent's own mark",
+        f"<think> <information> is what I need </think> {AGAIN}{SHOWN}{ANSWER}",
+        "two Kaliton",
+        {OWN: 1},
+    ),
+    (
+        "the agent's own information",
+        f"<think> I know </think> <information> it </information> {AGAIN}{SHOWN}{ANSWER}",
+        "two Kaliton",
+        {OWN: 1},
+    ),
+    ("cut in information", ASK + SHOWN + AGAIN + SHOWN[:40], "one two", {ENDLESS: 1}),
+    ("cut in a forged answer", ASK + SHOWN[:30] + " <answer> x </answer> of", "one", {ENDLESS: 1}),
+    ("cut at the mark", ASK + "\n\n<information>", "one", {ENDLESS: 1}),
+    (
+        "information cut to a limit",
+        f"{ASK}{SHOWN[:40]}<think> more </think> {AGAIN}{SHOWN}{ANSWER}",
+        "one two Kaliton",
+        {ENDLESS: 1},
+    ),
+    ("the last is cut to a limit", ASK + SHOWN[:40] + ANSWER, "one Kaliton", {ENDLESS: 1}),
+    ("no end", ASK + SHOWN + AGAIN, "one -", {UNANSWERED: 1}),
+    ("two searches at once", ASK + AGAIN + SHOWN + ANSWER, "- two Kaliton", {UNANSWERED: 1}),
+    (
+        "a passage that opens information",
+        ASK + SHOWN.replace("one\n", "one <information> of\n") + ANSWER,
+        "one Kaliton",
+        {},
+    ),
+    (
+        "information after no search",
+        INVALID + SHOWN.replace("one\n", "<answer> x </answer>\n") + ANSWER,
+        "- Kaliton",
+        {UNSEARCHED: 1},
+    ),
+    ("an empty search", f"<search> </search>{SHOWN}{ANSWER}", "- Kaliton", {"unread": 1}),
+]
+
+
+@pytest.mark.parametrize(("text", "want", "odd"), [w[1:] for w in WHOLE], ids=[w[0] for w in WHOLE])
+def test_every_word_is_given_to_who_wrote_it(text, want, odd):
+    turns, counts, told = read(text, (MESSAGE,))
+    assert " ".join(query or answer or "-" for query, answer in turns) == want
+    assert len(counts) == len(odd) and list(counts.values()) == list(odd.values())
+    assert told == text
+
+
+def test_what_comes_after_an_answer_is_counted():
+    turns, counts, told = read(ASK + SHOWN + ANSWER + SHOWN + AGAIN)
+    assert turns == [("one", None), (None, "Kaliton")] and counts == {LATE: 1}
+    assert told == ASK + SHOWN + ANSWER
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_every_protocol_reads_what_it_would_show(name):
+    block = BLOCKS[name]
+    protocol = Protocol(block)
+    ask = {
+        "r1_searcher": "t <|begin_of_query|> one <|end_of_query|>",
+        "simple_deep_searcher": "t <|begin_search_query|> one <|end_search_query|>",
+        "tool_calls": '<tool_call>{"name": "search", "arguments": {"query": "one"}}</tool_call>',
+    }.get(name, "<search> one </search>")
+    answer = r"so \boxed{x}" if name == "simple_deep_searcher" else "<answer> x </answer>"
+    shown = protocol.information([], TOKENIZER)
+    refusal = protocol.refusal(TOKENIZER) or ""
+    known = (refusal, block.invalid_message or "")
+    text = (
+        f"{INVALID}{refusal}{ask}{shown}{ask}{shown}{answer}" if refusal else ask + shown + answer
+    )
+    for special in ((), ("<|im_start|>", "<|im_end|>")):  # special tokens are skipped in some logs
+        for mark in special:
+            text = text.replace(mark, "")
+        turns, counts, told = read(text, known, name)
+        assert [pair for pair in turns if any(pair)][-2:] == [("one", None), (None, "x")]
+        assert told == text and set(counts) <= {REFUSED}
+
+
+def found(*texts: str) -> list[str]:
+    return found_refusals([(f"q{n}", text) for n, text in enumerate(texts)], reader())
+
+
+def test_the_environments_message_is_found_in_the_logs():
+    log = f"{INVALID}\n{MESSAGE}\n{ASK}{SHOWN}{ANSWER}"
+    assert found(log) == [MESSAGE], "information follows, so no answer was taken"
+    assert found(f"{INVALID}\n{MESSAGE}\n{ANSWER}") == [MESSAGE], "one word for both"
+    other = MESSAGE.replace("<answer> and", "<answer> or")
+    assert found(f"{INVALID}\n{other}\n") == []
+    assert found(f"{INVALID}\n{other}\n", f"x\n{other}\n") == [other], "for two questions"
+    assert found(f"{INVALID}\n{other}\n{INVALID}\n{other}\n") == [other], "twice in one"
+    assert found(ASK + SHOWN + ANSWER, ASK + AGAIN + SHOWN + ANSWER, ANSWER) == []
+    assert found(f"{ASK} {ANSWER}") == [], "the agent's own, which nothing follows"
+    assert found(f"<answer> x </answer> {AGAIN}{SHOWN}{ANSWER}") == [], "its search was answered"
+
+
+PARTS = [ASK, AGAIN, ANSWER, SHOWN, SHOWN[:30], INVALID, f"\n{MESSAGE}\n", " ", "<information>"]
+PARTS += ["</information>", "<search>", "</search>", "<answer> </answer>", "\n\n", "x", "\ufeff"]
+ANY = st.lists(st.sampled_from(PARTS) | st.text(max_size=8), max_size=12).map("".join)
+
+
+@settings(deadline=None)
+@given(text=ANY)
+def test_whatever_the_text_nothing_is_told_twice(text):
+    turns, _, told = read(text, (MESSAGE,))
+    assert len([query for query, _ in turns if query]) <= text.count("</search>")
+    assert len([answer for _, answer in turns if answer]) <= 1
+    place = 0
+    for sign in told:  # what is kept is the text without what was left out, in its order
+        place = text.index(sign, place) + 1
+    found_refusals([("q", text)], reader())
+
+
+TURN = st.sampled_from([(ASK, SHOWN), (AGAIN, SHOWN), (INVALID, f"\n{MESSAGE}\n"), ("x", "")])
+TURN = TURN.filter(lambda turn: turn[1])
+
+
+@settings(deadline=None)
+@given(turns=st.lists(TURN, max_size=6), ended=st.sampled_from([ANSWER, "", INVALID]))
+def test_a_well_formed_log_comes_back_turn_by_turn(turns, ended):
+    text = "".join(map("".join, turns)) + ended
+    counts = Counter()
+    pieces = reader(refusals=(MESSAGE,)).pieces(text, counts)
+    want = [*turns, (ended, "")] if ended else turns
+    assert [(piece.text, piece.information) for piece in pieces] == want
+    assert set(+counts) <= {REFUSED}
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["<information>", "</search> <information>", " ", "\n", "<search>a</search>", "</information>"],
+)
+def test_reading_takes_time_in_proportion_to_the_text(unit):
+    def seconds(size: int) -> float:
+        text, begun = unit * (size // len(unit)), time.perf_counter()
+        reader().pieces(text, Counter())
+        return time.perf_counter() - begun
+
+    small, large = (min(seconds(size) for _ in range(3)) for size in (50_000, 100_000))
+    assert large < 3 * small + 0.05
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def adopted(path: str, *words: str, agent: Path = AGENT) -> list[dict]:
+    adopt.main([path, "--agent", str(agent), "--output", "out.jsonl", *words])
+    return read_jsonl("out.jsonl")
+
+
+ASKED = {"question": "Where was he born?", "golden_answers": ["Kaliton"]}
+LOG = ASK + SHOWN + ANSWER
+
+
+def queries(row: dict) -> list[str]:
+    return [turn["query"] for turn in row["turns"] if turn["query"]]
+
+
+def test_a_message_is_found_and_strict_wants_it_as_a_file(place, capsys):
+    log = f"{INVALID}\n{MESSAGE}\n{ASK}{SHOWN}{ANSWER}"
+    write_jsonl("logs.jsonl", [{"id": "0", **ASKED, "response": log}])
+    [row] = adopted("logs.jsonl")
+    assert queries(row) == ["one"] and row["answer"] == "Kaliton" and len(row["turns"]) == 3
+    said = capsys.readouterr().err
+    assert MESSAGE in said and "messages after an invalid action: 1 times" in said
+    with pytest.raises(InputError, match="refused by --strict: give what the environment says"):
+        adopted("logs.jsonl", "--strict")
+    Path("said.txt").write_text(f"{MESSAGE}\n")
+    assert adopted("logs.jsonl", "--strict", "--refusal", "said.txt") == [row]
+    with pytest.raises(InputError, match=r"none\.txt: cannot be read"):
+        adopted("logs.jsonl", "--refusal", "none.txt")
+
+
+def test_strict_names_the_line_and_writes_nothing(place):
+    write_jsonl(
+        "logs.jsonl",
+        [
+            {"id": "0", **ASKED, "response": LOG},
+            {"id": "1", **ASKED, "response": ASK + SHOWN[:30]},
+        ],
+    )
+    with pytest.raises(InputError, match=r"logs\.jsonl:2: refused by --strict: .* without an end"):
+        adopted("logs.jsonl", "--strict")
+    assert not Path("out.jsonl").exists()
+    assert [row["stop"] for row in adopted("logs.jsonl")] == ["answer", "length"]
+
+
+def test_flashrag_items_begin_after_their_prompt(place, capsys):
+    prompt = "Use <search> query </search> and <answer> x </answer>. Question: {}\n{}"
+    marks = ("", "<|im_end|>\n<|im_start|>assistant\n", "</s>[/INST] ")
+    items = [
+        {"id": f"t{n}", **ASKED, "output": {"prompt": prompt.format(ASKED["question"], m) + LOG}}
+        for n, m in enumerate(marks)
+    ]
+    items[0]["output"] |= {"retrieval_results": {"0": {"query": "one"}}, "pred": "Kaliton"}
+    items.append({"id": "t9", **ASKED, "output": {"prompt": LOG}})
+    Path("intermediate_data.json").write_text(json.dumps(items, indent=4))
+    rows = adopted("intermediate_data.json")
+    for row in rows:
+        assert "".join(t["text"] + t["information"] for t in row["turns"]) == LOG
+    assert len(rows) == 3
+    assert "left out for no_prompt_with_the_question: 1" in capsys.readouterr().err
+
+
+def test_dumps_of_rollouts_get_ids_and_questions(place):
+    dump = {"input": "user\nSearch. Question: Where was he born?\nassistant\n", "output": LOG}
+    dump |= {"score": 1.0, "step": 7}
+    golds = ({"target": ["Kaliton"]}, "Kaliton", ["x", "Kaliton"])
+    write_jsonl("7.jsonl", [{**dump, "gts": gold} for gold in golds])
+    rows = adopted("7.jsonl")
+    assert [row["id"] for row in rows] == ["7-0", "7-1", "7-2"]
+    assert all(row["question"] == ASKED["question"] and row["em"] == 1 for row in rows)
+    write_jsonl("7.jsonl", [dump])
+    with pytest.raises(InputError, match=r"7\.jsonl:1: no gold answers \('gts'\)"):
+        adopted("7.jsonl")
+
+
+@pytest.fixture
+def caller(place):
+    """A folder of an agent that calls tools."""
+    TOKENIZER.save_pretrained(place / "agent")
+    shutil.copy(CONF / "tool_calls.yaml", place / "agent/protocol.yaml")
+    return place / "agent"
+
+
+def call(identifier: str | None, query: object, name: str = "search") -> dict:
+    arguments = json.dumps({"query": query})
+    return {
+        "id": identifier,
+        "type": "function",
+        "function": {"name": name, "arguments": arguments},
+    }
+
+
+def result(identifier: str | None, content: object, role: str = "tool") -> dict:
+    known = {"role": role, "content": content}
+    return known | ({"tool_call_id": identifier} if identifier else {})
+
+
+ASKING = [{"role": "system", "content": "s"}, {"role": "user", "content": ASKED["question"]}]
+ENDING = {"role": "assistant", "content": "so <answer> Kaliton </answer>"}
+
+
+def chat(*messages: object) -> list[dict]:
+    return [{"id": "0", **ASKED, "messages": [*ASKING, *messages]}]
+
+
+@pytest.mark.parametrize("agent", ["tool_calls", "tiny"])
+def test_calls_at_once_get_their_own_results_in_any_order(caller, agent):
+    calls = [call("a", 'one "x"'), call("b", "two")]
+    write_jsonl(
+        "logs.jsonl",
+        chat(
+            {"role": "assistant", "content": "both", "tool_calls": calls},
+            result("b", "second"),
+            result("a", [{"type": "text", "text": "first"}]),
+            ENDING,
+        ),
+    )
+    folder = caller if agent == "tool_calls" else AGENT
+    [row] = adopted("logs.jsonl", "--strict", agent=folder)
+    assert queries(row) == ['one "x"', "two"] and row["answer"] == "Kaliton"
+    assert ["first" in t["information"] for t in row["turns"]] == [True, False, False]
+    assert ["second" in t["information"] for t in row["turns"]] == [False, True, False]
+    if agent == "tool_calls":
+        protocol = Protocol(BLOCKS["tool_calls"])
+        empty = protocol.information([], TOKENIZER)
+        assert row["turns"][0]["information"].replace("first", "") == empty
+        assert row["turns"][0]["text"].startswith("both\n<tool_call>\n{")
+
+
+@pytest.mark.parametrize(
+    ("messages", "reason", "found"),
+    [
+        ([result("a", "x") | {"role": None}], "messages without a role: 1", []),
+        ([{"content": "x"}], "messages without a role: 1", []),
+        (["x"], "messages that are no objects: 1", []),
+        ([result("z", "x")], "results that belong to no call: 1", []),
+        ([result("a", "x"), result("a", "y")], "results that belong to no call: 1", ["one"]),
+        ([result("a", "x", "retriever")], "unknown role 'retriever': 1", []),
+        ([result("a", 7)], "parts of messages that are no text: 1", ["one"]),
+        ([result(None, "x", "observation")], "", ["one"]),
+        ([result(None, "x", "function")], "", ["one"]),
+        ([], "searches that nothing was shown for: 1", []),
+        ([result("a", "x"), ENDING, result("a", "y")], "text left out after an answer: 1", ["one"]),
+    ],
+)
+def test_odd_messages_are_counted(caller, capsys, messages, reason, found):
+    before = ({"role": "assistant", "tool_calls": [call("0", "zero")]}, result("0", "x"))
+    asking = {"role": "assistant", "content": None, "tool_calls": [call("a", "one")]}
+    write_jsonl("logs.jsonl", chat(*before, asking, *messages))
+    [row] = adopted("logs.jsonl", agent=caller)
+    assert queries(row) == ["zero", *found]
+    assert reason in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("calls", "reason"),
+    [
+        ([call("a", "x", "calculator")], "calls of the other tool 'calculator': 1"),
+        ([call("a", ["x"])], "calls without a query of text: 1"),
+        ([{"id": "a"}], "calls of the other tool 'None': 1"),
+        (["x"], "calls of the other tool 'None': 1"),
+        ([call("a", "</answer>")], "calls whose query the protocol cannot write: 1"),
+    ],
+)
+def test_odd_calls_are_counted(caller, capsys, calls, reason):
+    before = ({"role": "assistant", "tool_calls": [call("0", "zero")]}, result("0", "x"))
+    odd = ({"role": "assistant", "content": "hm", "tool_calls": calls}, result("a", "x"))
+    write_jsonl("logs.jsonl", chat(*before, *odd, ENDING))
+    [row] = adopted("logs.jsonl", agent=caller)
+    assert queries(row) == ["zero"] and row["answer"] == "Kaliton"
+    assert reason in capsys.readouterr().err
+
+
+def test_empty_gold_answers_are_counted(place, capsys):
+    row = {"id": "0", **ASKED, "golden_answers": ["", "Kaliton"], "response": LOG}
+    write_jsonl("logs.jsonl", [row])
+    assert adopted("logs.jsonl")[0]["golden_answers"] == ["Kaliton"]
+    assert "empty gold answers left out: 1 times" in capsys.readouterr().err
+
+
+def test_the_end_of_a_turn_may_stand_before_information():
+    text = ASK + "<|im_end|>" + SHOWN + ANSWER + "<|im_end|>"
+    assert read(text) == ([("one", None), (None, "Kaliton")], {}, text)
+
+
+def test_results_are_told_apart_by_other_keys(caller):
+    calls = [call("a", "one"), call("b", "two")]
+    calls[1]["function"]["arguments"] = {"query_list": ["two"]}
+    results = [{"role": "tool", "id": "b", "content": "2nd"}, {"role": "tool", "content": "1st"}]
+    asking = {"role": "assistant", "tool_calls": calls}
+    write_jsonl("logs.jsonl", chat(asking, *results, ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert queries(row) == ["one", "two"]
+    assert ["1st" in t["information"] for t in row["turns"]] == [True, False, False]
+
+
+def test_half_characters_are_one_clear_error(place):
+    write = Path("logs.jsonl").write_text
+    for row in ({"response": "\ud800"}, {"messages": [{"role": "assistant", "content": "\ud800"}]}):
+        write(json.dumps({"id": "0", **ASKED, **row}) + "\n")
+        with pytest.raises(InputError, match=r"logs\.jsonl:1: '.*' holds half a surrogate pair"):
+            adopted("logs.jsonl")
+
+
+def test_messages_with_tags_are_read_like_a_response(place):
+    told = [
+        {"role": "assistant", "content": INVALID},
+        {"role": "user", "content": MESSAGE},
+        {"role": "assistant", "content": ASK},
+        {"role": "user", "content": SHOWN},
+        {"role": "assistant", "content": ANSWER},
+    ]
+    write_jsonl("logs.jsonl", chat(*told))
+    [row] = adopted("logs.jsonl", "--strict")
+    assert queries(row) == ["one"] and row["answer"] == "Kaliton"
+    assert [turn["information"].strip() for turn in row["turns"]] == [MESSAGE, SHOWN.strip(), ""]
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.sampled_from(["tool", "assistant", "x"]),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["role", "content", "tool_calls", "tool_call_id", "id"]),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=12,
+    ).filter(lambda value: isinstance(value, list))
+)
+def test_whatever_the_messages_no_crash(messages):
+    from stages.adoption.messages import Conversation
+
+    block = BLOCKS["tool_calls"]
+    own = reader("tool_calls")
+    Conversation(own, own.frame, block, "search", TOKENIZER).pieces(messages, Counter())

@@ -1,0 +1,75 @@
+"""Encoders whose configuration or tokenizer says less, or more, than others' do."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import retrieval_world as world
+from rollout_models import make_tokenizer
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.models import Pooling, Transformer
+from transformers import Gemma3Config, Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
+
+from stages.encoders.encoding import Retriever, load_model, positions
+from stages.encoders.folder import write_format
+from stages.encoders.query_format import QueryFormat
+from stages.engines.replies import window_of
+from stages.plumbing.errors import InputError
+
+SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+SIZES |= {"intermediate_size": 16, "num_key_value_heads": 2}
+LONG = "who directed film Alpha " * 40
+
+
+def saved(model, tokenizer, folder: Path, limit: int | None) -> Path:
+    model.save_pretrained(folder / "bare")
+    tokenizer.save_pretrained(folder / "bare")
+    transformer = Transformer(str(folder / "bare"), max_seq_length=limit)
+    made = SentenceTransformer(modules=[transformer, Pooling(16)], device="cpu")
+    made.save(str(folder / "made"), safe_serialization=True)
+    write_format(folder / "made", QueryFormat())
+    return folder / "made"
+
+
+@pytest.mark.parametrize("limit", [None, 30, 34, 512])
+def test_positions_that_begin_behind_padding_are_not_overrun(tmp_path, limit):
+    tokenizer = make_tokenizer()
+    config = RobertaConfig(vocab_size=len(tokenizer), max_position_embeddings=34, **SIZES)
+    folder = saved(RobertaModel(config), tokenizer, tmp_path, limit)
+    model = load_model(folder)
+    assert positions(model) == 32 and model.max_seq_length == (30 if limit == 30 else 32)
+    assert np.isfinite(Retriever.load(folder).encode_passages([LONG, "film"])).all()
+
+
+def test_a_text_is_cut_to_the_positions_where_no_limit_is_said(tmp_path):
+    folder = world.tiny_retriever(tmp_path / "R")
+    for file in folder.rglob("*.json"):
+        about = json.loads(file.read_text())
+        if isinstance(about, dict):
+            kept = {
+                k: v for k, v in about.items() if k not in ("max_seq_length", "model_max_length")
+            }
+            file.write_text(json.dumps(kept))
+    assert load_model(folder).max_seq_length == 48
+    assert Retriever.load(folder).encode_passages([LONG]).shape == (1, 32)
+
+
+def test_a_tokenizer_without_pad_or_bos_token_pads_with_its_end(tmp_path):
+    tokenizer = make_tokenizer()
+    config = Qwen2Config(vocab_size=len(tokenizer), max_position_embeddings=64, **SIZES)
+    padded = Retriever.load(saved(Qwen2Model(config), tokenizer, tmp_path / "a", 64))
+    want = padded.encode_queries(["film Alpha", LONG])
+    tokenizer.pad_token = None
+    folder = saved(padded.model[0].auto_model, tokenizer, tmp_path / "b", 64)
+    bare = Retriever.load(folder)
+    assert bare.model.tokenizer.bos_token is None and bare.model.tokenizer.pad_token == "<eos>"
+    assert np.allclose(bare.encode_queries(["film Alpha", LONG]), want, atol=1e-6)
+    tokenizer.eos_token = None
+    with pytest.raises(InputError, match="made: the tokenizer has no pad token of the model's"):
+        load_model(saved(padded.model[0].auto_model, tokenizer, tmp_path / "c", 64))
+
+
+def test_the_window_of_a_nested_configuration_is_read():
+    assert window_of(Gemma3Config(text_config={"max_position_embeddings": 77})) == 77
+    assert window_of(Qwen2Config(max_position_embeddings=78)) == 78

@@ -1,0 +1,58 @@
+"""JSON arrays and tables become JSON Lines that the readers take."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from stages.common.records import read_passages, read_questions
+from stages.plumbing.errors import InputError
+from stages.tools import to_jsonl
+
+
+def converted(path: Path, text: str) -> Path:
+    path.write_bytes(gzip.compress(text.encode()) if path.suffix == ".gz" else text.encode())
+    to_jsonl.main([str(path), str(path.parent / "new.jsonl")])
+    return path.parent / "new.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.tsv", 'id\ttext\ttitle\n7\t"One\nline, ""two"""\tA\n8\tx\tB, c\n'),
+        ("p.csv.gz", '\ufeffid,title,text\n7,A,"One\nline, ""two"""\n8,"B, c",x\n'),
+        ("p.csv", 'id,contents\n7,"""A""\nOne\nline, ""two"""\n8,"""B, c""\nx"\n'),
+    ],
+)
+def test_tables_of_passages(tmp_path, name, text):
+    told = [(p.id, p.contents) for p in read_passages(converted(tmp_path / name, text))]
+    assert told == [("7", '"A"\nOne\nline, "two"'), ("8", '"B, c"\nx')]
+
+
+def test_tables_and_arrays_of_questions(tmp_path):
+    table = 'question,answers,kind\nWho?,"[\'Ada\', ""O\'Neil""]",a\nWhen?,1840,b\n'
+    found = read_questions(converted(tmp_path / "q.csv", table))
+    assert [(q.id, q.golden_answers) for q in found] == [("0", ["Ada", "O'Neil"]), ("1", ["1840"])]
+    rows = [{"question": q.question, "golden_answers": q.golden_answers} for q in found]
+    assert read_questions(converted(tmp_path / "q.json", json.dumps(rows, indent=2))) == found
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.csv", "id,contents\n1\n", r"a\.csv:2: 1 cells, but 2 columns"),
+        ("a.csv", "id,id\n1,2\n", r"a\.csv:1: column names are missing or occur twice"),
+        ("a.csv", "id,x\n1,2\n", r"a\.csv:2: neither 'question' nor 'contents'"),
+        ("a.csv", "id,question\n1,2\n", r"a\.csv:2: no column of answers"),
+        ("a.csv", 'id,contents\n1,"2\n', r"a\.csv: cannot be read as a table"),
+        ("a.csv", "", r"a\.csv: holds no row"),
+        ("a.json", "{}", r"a\.json: expected a JSON array"),
+        ("a.json", "[1]", r"a\.json: item 1: expected an object"),
+        ("a.json", "[", r"a\.json:1: not valid JSON"),
+    ],
+)
+def test_what_is_no_table_is_one_line(tmp_path, name, text, message):
+    with pytest.raises(InputError, match=message):
+        converted(tmp_path / name, text)
+    assert not (tmp_path / "new.jsonl").exists()
