@@ -85,7 +85,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     from datasets import Dataset
 
     from stages.common.seeds import seed_of
-    from stages.contrastive.contrast import training_order
+    from stages.contrastive.rows import training_order
     from stages.contrastive.training import Recipe, train
     from stages.distillation.loss import LikelihoodLoss, columns
     from stages.encoders.encoding import load_model

@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import read_json, write_json, write_text
-    from stages.contrastive.contrast import read_rows
     from stages.contrastive.processes import run_processes
+    from stages.contrastive.rows import read_rows
     from stages.encoders.folder import read_format
     from stages.encoders.query_format import QueryFormat
     from stages.running.scratch import Scratch, fingerprint
@@ -67,7 +67,8 @@ def train(
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
     from stages.contrastive import training
-    from stages.contrastive.contrast import columns, instance_loss, training_order
+    from stages.contrastive.contrast import instance_loss
+    from stages.contrastive.rows import columns, training_order
     from stages.encoders.encoding import check_length, load_model
     from stages.encoders.folder import save
 

@@ -181,8 +181,8 @@ def test_other_forms_name_the_command_that_converts(tmp_path, name, text, form):
         read_passages(tmp_path / name)
     file = tmp_path / name
     assert str(error.value) == (
-        f"{file}:1: this is {form}: `python -m stages.tools.to_jsonl {file} NEW.jsonl` makes JSON Lines "
-        "of it"
+        f"{file}:1: this is {form}: `python -m stages.tools.to_jsonl {file} NEW.jsonl` makes JSON "
+        "Lines of it"
     )
 
 

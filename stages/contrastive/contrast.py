@@ -1,4 +1,4 @@
-"""The losses of contrastive training, and the rows they read (Agentic-R, section 3.3).
+"""The losses of contrastive training (Agentic-R, section 3.3).
 
 InfoNCE over every passage of the batch on every process. A passage that is a known positive of a
 query is never its negative, wherever it lies: it can be the positive of a sibling instance, a
@@ -9,10 +9,7 @@ process's batch, and it knows nothing of other queries' candidates.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from sentence_transformers.base.losses.gradcache import CachedLossMixin
@@ -20,18 +17,12 @@ from sentence_transformers.sentence_transformer.losses import MultipleNegativesR
 from sentence_transformers.util import all_gather, cos_sim, get_rank
 from torch import Tensor
 
-from stages.common.instances import iter_instances
-from stages.encoders.query_format import QueryFormat
-from stages.plumbing.errors import InputError
-
-NONE = -1  # fills up the list of a query's positives
-
 
 class InstanceLoss(MultipleNegativesRankingLoss):
     """InfoNCE in which no known positive of a query counts as its negative.
 
     `labels` has one row of passage numbers an instance: the query's positives (filled up with
-    NONE), then the passages in the order of the columns, (batch, positives + columns).
+    NONE, see rows.py), then the passages in the order of the columns, (batch, positives + columns).
     """
 
     def __init__(self, model, temperature: float):
@@ -109,62 +100,3 @@ def symmetric_loss(model, temperature: float) -> MultipleNegativesRankingLoss:
         directions=("query_to_doc", "doc_to_query"),
         partition_mode="per_direction",
     )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the training: texts as the model reads them, and passages by id."""
-
-    query_id: str
-    anchor: str
-    passages: list[str]  # the positive, then the negatives
-    passage_ids: list[str]
-    positive_ids: list[str]  # the query's positives, this instance's among them
-
-
-def read_rows(path: str | Path, query_format: QueryFormat) -> list[Row]:
-    """Training instances as the stage `pairs` writes them. InputError for a malformed line.
-
-    An agent may ask the same twice for a question: the positives of equal queries are put together,
-    so that none of one is a negative of the other. Where the model does not read the question, the
-    equal queries of all questions are one.
-    """
-    rows: list[Row] = []
-    asked: dict[tuple[str, str], list[str]] = {}  # (question, query) -> its positives
-    for where, instance in iter_instances(path):
-        passages = [instance.positive, *instance.negatives]
-        texts = [query_format.passage_prompt + passage.text for passage in passages]
-        ids = [passage.id for passage in passages]
-        request, text = instance.request, query_format.text(instance.request)
-        same = (request.question, request.query) if query_format.reads("question") else ("", text)
-        positives = asked.setdefault(same, [])
-        positives += [one for one in (ids[0], *instance.siblings) if one not in positives]
-        rows.append(Row(instance.query_id, query_format.query_prompt + text, texts, ids, positives))
-        if len(ids) != len(rows[0].passage_ids):
-            raise InputError(f"{where}: every instance must have as many negatives as the first")
-    return rows
-
-
-def columns(rows: Iterable[Row]) -> dict[str, list]:
-    """The rows as columns: anchor, positive, negative_1, ..., label (see InstanceLoss)."""
-    rows = list(rows)
-    numbers: dict[str, int] = {}
-    most = max(len(row.positive_ids) for row in rows)
-    labels = []
-    for row in rows:
-        filled = [NONE] * (most - len(row.positive_ids))
-        ids = row.positive_ids, row.passage_ids
-        known, own = ([numbers.setdefault(i, len(numbers)) for i in part] for part in ids)
-        labels.append(known + filled + own)
-    names = ["positive", *(f"negative_{n}" for n in range(1, len(rows[0].passages)))]
-    texts = zip(names, zip(*(row.passages for row in rows)))
-    return {"anchor": [row.anchor for row in rows], **dict(texts), "label": labels}
-
-
-def training_order(count: int, total: int, seed: int) -> list[int]:
-    """`total` places out of `count`: seeded permutations of all of them, one after another."""
-    draw = random.Random(seed)
-    order: list[int] = []
-    while len(order) < total:
-        order += draw.sample(range(count), count)
-    return order[:total]
