@@ -7,9 +7,10 @@ batch sizes); it is no dependency of any stage, so changing it never reruns one.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass
 from enum import Enum
 from operator import attrgetter
 from pathlib import Path
@@ -45,6 +46,8 @@ LEAST = {  # of other integers
 }
 POOLED = ("all", "mean")  # what tables call all question sets together
 HEADS = 4  # of the language models made from scratch
+HIGHEST_SEED = 2**31 - 1  # of the libraries that are seeded, the narrowest takes so much
+CODES = 256  # of a byte: product quantisation is trained on as many vectors at least
 PLAIN = re.compile(r"\w[\w-]*")  # names that files and DVC's stages can bear
 DTYPES = ("float32", "bfloat16", "float16")
 
@@ -339,7 +342,9 @@ class Agent:
 
 @dataclass
 class Trajectories:
-    questions: int = 150
+    """`questions`: how many training questions are labelled a turn; null: all."""
+
+    questions: int | None = 150
     fresh: bool = True  # questions of its own each turn
 
 
@@ -538,10 +543,14 @@ def _check(params: Params, path: str) -> None:
     for key, value, least in _integers(params):
         if value < least:
             raise InputError(f"{path}: '{key}' must be at least {least}, found {value}")
+    for key, value in _numbers(params):
+        if not math.isfinite(value):
+            raise InputError(f"{path}: '{key}' must be a finite number, found {value}")
     _check_retrievers(params, path)
-    for key, rule, holds in _rules(params):
-        if not holds:
-            raise InputError(f"{path}: '{key}' {rule}")
+    for rules in (_rules, _training_rules, _rules_across_blocks):
+        for key, rule, holds in rules(params):
+            if not holds:
+                raise InputError(f"{path}: '{key}' {rule}")
 
 
 def _check_turns(params: Params, path: str) -> None:
@@ -587,6 +596,16 @@ def _integers(params: Params) -> Iterator[tuple[str, int, int]]:
                 yield f"base.{role}.{name}", value, least.get(name, 1)
     for key, least in LEAST.items():
         yield key, attrgetter(key)(params), least
+
+
+def _numbers(block: object, key: str = "") -> Iterator[tuple[str, float]]:
+    """(key, value) of everything that is a number of any precision."""
+    for name, value in vars(block).items():
+        place = f"{key}.{name}".removeprefix(".")
+        if type(value) is float:
+            yield place, value
+        elif is_dataclass(value):
+            yield from _numbers(value, place)
 
 
 def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
@@ -636,8 +655,66 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     asked = params.questions
     made = asked.source != WORLD or None not in (asked.training, asked.test)
     yield "questions.training", "and 'questions.test': a world needs numbers", made
+    named = asked.sets is None or len(set(asked.sets)) == len(asked.sets) > 0
+    yield "questions.sets", "needs names, each of them once; null: all that there are", named
     free = not set(POOLED) & set(asked.sets or ())
     yield "questions.sets", "cannot call a set 'all' or 'mean': tables call all of them so", free
+
+
+def _training_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """As `_rules`, of what gradients and draws are made with."""
+    for key in ("seed", "base.seed", "index.seed"):
+        seed = attrgetter(key)(params)
+        yield key, f"must be from 0 to {HIGHEST_SEED}, found {seed}", 0 <= seed <= HIGHEST_SEED
+    rates = ("agent.policy_learning_rate", "agent.value_learning_rate", "base.agent.learning_rate")
+    rates += ("base.judge.learning_rate", "encoder.learning_rate", "retriever.learning_rate")
+    for key in (*rates, "replug.learning_rate", "agent.max_gradient_norm", "agent.adam_epsilon"):
+        yield key, "must be above 0", attrgetter(key)(params) > 0
+    for key in ("agent.clip", "agent.value_clip"):
+        yield key, "must be above 0", attrgetter(key)(params) > 0
+    for key in ("agent.gamma", "agent.lam"):
+        yield key, "must be above 0, to 1", 0 < attrgetter(key)(params) <= 1
+    yield "agent.kl_coefficient", "must be at least 0", params.agent.kl_coefficient >= 0
+    for key in ("base.agent.doubt", "corpus.world.test_share"):
+        yield key, "is a share, from 0 to 1", 0 <= attrgetter(key)(params) <= 1
+    yield "index.hnsw.links", "must be at least 2", params.index.hnsw.links >= 2
+
+
+def _rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """As `_rules`, where two blocks must fit each other: a stage of hours before must not end in
+    vain.
+    """
+    asked, index, encoder = params.questions, params.index, params.encoder
+    made = asked.source != WORLD or params.corpus.source == WORLD
+    yield "questions.source", f"asks about a world: set 'corpus.source' to {WORLD} too", made
+    if index.kind is IndexKind.ivfpq:
+        few = f"of {index.sample} is too few to train 'index.ivfpq.lists' ({index.ivfpq.lists})"
+        yield "index.sample", few, index.sample >= max(index.ivfpq.lists, CODES)
+        if encoder.model is None:
+            fits = encoder.width % index.ivfpq.bytes == 0
+            yield "index.ivfpq.bytes", f"must divide 'encoder.width' ({encoder.width})", fits
+    if encoder.model is None:
+        most = f"is more than 'encoder.max_length' ({encoder.max_length}) that R_0 is made for"
+        length = params.retriever.max_length
+        yield "retriever.max_length", most, (length or 0) <= encoder.max_length
+    for key, needed in training_questions(params).items():
+        most = f"is more than the training questions ({asked.training}: 'questions.training')"
+        yield key, most, needed <= (asked.training or needed)
+    if params.iterations:
+        drawn, found = params.pairs.negatives, params.candidates.top_k
+        few = f"leaves no positive: a query has 'candidates.top_k' ({found}) passages in all"
+        yield "pairs.negatives", few, drawn < found
+
+
+def training_questions(params: Params) -> dict[str, int]:
+    """How many training questions there must be, by the key that asks for them."""
+    needed = {}
+    if params.iterations:
+        needed["agent.questions"] = params.agent.questions
+        needed["trajectories.questions"] = params.trajectories.questions or 0
+    if params.replug.retrievers:
+        needed["replug.questions"] = params.replug.questions
+    return needed
 
 
 def _address(url: str | None) -> bool:

@@ -24,6 +24,7 @@ from stages.verl_ppo.files import LATEST, Files
 from stages.verl_ppo.process import held, running
 from stages.verl_ppo.retriever import retriever_of
 from stages.verl_ppo.settings import Settings
+from stages.workers import check_sockets
 
 PACKAGES = ("verl", "vllm", "transfer_queue")
 POLL = 1.0  # seconds between two looks at what verl has written
@@ -33,6 +34,8 @@ def train(task: Task) -> list[Row]:
     """See `stages.ppo.task`. InputError where verl cannot run, or stopped."""
     check_machine()
     config.check(task.params)
+    if config.alone(task.params):
+        check_sockets()
     agent, files = task.params.agent, Files(task.folder.resolve())
     with held(files.lock) as lock:
         done = files.done()
