@@ -6,8 +6,6 @@ stages/params.py has the rules that need nothing but the parameters.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from stages.params import WORLD, Params, RelevanceMode, Trainer
 
 
