@@ -363,6 +363,7 @@ class Relevance:
     temperature: float = 0.7
     max_reply_tokens: int = 320
     sub_answers: bool = True
+    gold_in_sub_answers: bool = False  # tell the judge the gold answers when it is asked for them
     noise: float = 0.0  # share of grades
 
 

@@ -1,13 +1,16 @@
 """Sub-answers: what the judge holds to be the answer of each query (Agentic-R, step B3).
 
 The judge reads a whole trajectory and answers all its queries at once. "Not Sure", or a reply that
-stays malformed, means that a query has no reference.
+stays malformed, means that a query has no reference. The paper's public code also tells the judge
+the gold answers and wants sub-answers that agree with them; its text does not say so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
+from stages.errors import InputError
 from stages.labels.judge import Ask, Judge
 from stages.labels.prompts import MalformedReply, Prompt, one_line
 from stages.labels.queries import searched_turns
@@ -30,10 +33,25 @@ def trajectory_text(trajectory: dict) -> str:
     return f"Question: {trajectory['question']}\n" + "".join(turns)
 
 
-def render(prompt: Prompt, trajectory: dict) -> str:
-    """The prompt that asks for the sub-answers of `trajectory`."""
+def load(path: str | Path, gold: bool) -> Prompt:
+    """The prompt file `path`. InputError if it cannot tell the gold answers and `gold` wants it."""
+    prompt = Prompt.load(path, *FIELDS)
+    if gold and not prompt.gold:
+        raise InputError(
+            f"{path}: 'gold' is missing, the words that tell the judge the gold answers: "
+            "'relevance.gold_in_sub_answers' needs them"
+        )
+    return prompt
+
+
+def render(prompt: Prompt, trajectory: dict, gold: bool = False) -> str:
+    """The prompt that asks for the sub-answers of `trajectory`; `gold`: tell the gold answers."""
     queries = [trajectory["turns"][turn]["query"] for turn in searched_turns(trajectory)]
-    return prompt.render(trajectory=trajectory_text(trajectory), queries=prompt.numbered(queries))
+    fields = {"trajectory": trajectory_text(trajectory), "queries": prompt.numbered(queries)}
+    if prompt.gold:
+        answers = "; ".join(map(one_line, trajectory["golden_answers"] if gold else ()))
+        fields["gold"] = prompt.gold.format(answers=answers) if gold else ""
+    return prompt.render(**fields)
 
 
 def parse(prompt: Prompt, reply: str, count: int) -> list[str | None]:
@@ -50,9 +68,11 @@ def none(trajectory: dict) -> SubAnswers:
     return SubAnswers(dict.fromkeys(searched_turns(trajectory)), None, 0)
 
 
-def ask(judge: Judge, prompt: Prompt, trajectories: list[dict]) -> list[SubAnswers]:
+def ask(
+    judge: Judge, prompt: Prompt, trajectories: list[dict], gold: bool = False
+) -> list[SubAnswers]:
     """The sub-answers of each trajectory; a trajectory without queries must not be given."""
-    replies = judge.ask(prompt, [_ask(prompt, trajectory) for trajectory in trajectories])
+    replies = judge.ask(prompt, [_ask(prompt, trajectory, gold) for trajectory in trajectories])
     return [
         SubAnswers(
             dict(zip(turns, reply.value or [None] * len(turns), strict=True)),
@@ -63,10 +83,10 @@ def ask(judge: Judge, prompt: Prompt, trajectories: list[dict]) -> list[SubAnswe
     ]
 
 
-def _ask(prompt: Prompt, trajectory: dict) -> Ask:
+def _ask(prompt: Prompt, trajectory: dict, gold: bool) -> Ask:
     count = len(searched_turns(trajectory))
     return Ask(
         f"sub-answers/{trajectory['id']}",
-        render(prompt, trajectory),
+        render(prompt, trajectory, gold),
         lambda reply: parse(prompt, reply, count),
     )
