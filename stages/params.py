@@ -66,6 +66,17 @@ class Trainer(Enum):
     verl = "verl"
 
 
+class Kl(Enum):
+    """Where the KL to the base agent counts, and by which estimate of it, a token.
+
+    `low_var_loss`: a term of the loss, r - log r - 1 with r = base / policy (the paper's text).
+    `k1_reward`: log(policy / base), taken off the reward of its token (the public code).
+    """
+
+    low_var_loss = "low_var_loss"
+    k1_reward = "k1_reward"
+
+
 class RelevanceMode(Enum):
     """Whether the judge's local relevance (LR) is used."""
 
@@ -315,7 +326,11 @@ class Index:
 
 @dataclass
 class Agent:
-    """Reinforcement learning of the agent (Agentic-R, agent training)."""
+    """Reinforcement learning of the agent (Agentic-R, agent training).
+
+    Warm-ups are in steps, also of more steps than there are: the rate then rises to the end. Under
+    verl they are whole. `mask_retrieved` off lets retrieved tokens into the loss, to study that.
+    """
 
     trainer: Trainer = Trainer.loop
     steps: int = 40
@@ -325,17 +340,21 @@ class Agent:
     micro_batch: int = 32  # rollouts a forward pass; changes results by rounding only
     epochs: int = 1
     policy_learning_rate: float = 2e-4
-    policy_warmup: float = 0.285  # share of the steps
+    policy_warmup_steps: float = 0.0
     value_learning_rate: float = 2e-3
-    value_warmup: float = 0.015
+    value_warmup_steps: float = 0.0
     max_gradient_norm: float = 1.0
     adam_epsilon: float = 1e-4  # of the policy's optimizer
+    kl: Kl = Kl.low_var_loss
     kl_coefficient: float = 0.001
+    entropy_coefficient: float = 0.0
+    mask_retrieved: bool = True
     clip: float = 0.2
     value_clip: float = 0.5
     gamma: float = 1.0
     lam: float = 1.0
     temperature: float = 1.0
+    top_p: float = 1.0  # of the rollouts' sampling
     max_searches: int = 4
     top_k: int = 3
 
@@ -675,7 +694,10 @@ def _training_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
         yield key, "must be above 0", attrgetter(key)(params) > 0
     for key in ("agent.gamma", "agent.lam"):
         yield key, "must be above 0, to 1", 0 < attrgetter(key)(params) <= 1
-    yield "agent.kl_coefficient", "must be at least 0", params.agent.kl_coefficient >= 0
+    for name in ("kl_coefficient", "entropy_coefficient", "policy_warmup_steps"):
+        yield f"agent.{name}", "must be at least 0", getattr(params.agent, name) >= 0
+    yield "agent.value_warmup_steps", "must be at least 0", params.agent.value_warmup_steps >= 0
+    yield "agent.top_p", "is a probability, above 0, to 1", 0 < params.agent.top_p <= 1
     for key in ("base.agent.doubt", "corpus.world.test_share"):
         yield key, "is a share, from 0 to 1", 0 <= attrgetter(key)(params) <= 1
     yield "index.hnsw.links", "must be at least 2", params.index.hnsw.links >= 2

@@ -18,6 +18,8 @@ from transformers import (
     LogitsProcessorList,
     PreTrainedTokenizerBase,
     StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
 )
 
 from stages.models import model_path
@@ -64,14 +66,16 @@ class TransformersGenerator:
         device: str = "cpu",
         dtype: str = "float32",
         batch_size: int = 64,
+        top_p: float = 1.0,
     ):
+        """`top_p`: samples are drawn from the most likely tokens of so much probability."""
         path = model_path(folder)
         self.tokenizer = load_tokenizer(folder)
         self.model = AutoModelForCausalLM.from_pretrained(
             path, dtype=getattr(torch, dtype), use_safetensors=True, trust_remote_code=False
         ).to(device)
         self.model.eval()
-        self.batch_size = batch_size
+        self.batch_size, self.top_p = batch_size, top_p
         self.window = window_of(self.model.config)
         self._ends = end_ids(path, self.model.config, self.tokenizer)
         pad = self.tokenizer.pad_token_id
@@ -115,6 +119,9 @@ class TransformersGenerator:
         stopping = StopText(stop, self.tokenizer, self._closing_tokens(tuple(stop)), width)
         processors = LogitsProcessorList()
         if temperature > 0:
+            if self.top_p < 1:  # of what the temperature leaves
+                processors += [TemperatureLogitsWarper(temperature), TopPLogitsWarper(self.top_p)]
+                temperature = 1.0
             processors.append(GumbelNoise([key for _, key in batch], mask, temperature))
         device = self.model.device
         config = GenerationConfig(

@@ -11,18 +11,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.errors import InputError
+from stages.params import Kl
 from stages.ppo.task import FIGURES, Row
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
 
 OF_VERL = {  # our column: verl's name
-    "reward": "critic/rewards/mean",
-    "kl": "actor/kl_loss",  # while the step learns; our loop takes it just before
+    "reward": "critic/score/mean",  # without the KL that `agent.kl` may take off it
     "entropy": "actor/entropy",
     "explained_variance": "critic/vf_explained_var",
     "policy_loss": "actor/loss",  # with the KL term
     "value_loss": "critic/vf_loss",
     "clip_fraction": "actor/pg_clipfrac",
+}
+KL = {
+    Kl.low_var_loss: "actor/kl_loss",  # while the step learns; our loop takes it just before
+    Kl.k1_reward: "actor/reward_kl_penalty",  # a mean over rollouts, ours is one over tokens
 }
 COUNTED = ("em", "searches", "response_length", "invalid")
 
@@ -30,9 +34,10 @@ COUNTED = ("em", "searches", "response_length", "invalid")
 class Curves:
     """Reads rows as verl makes them; `rows` has those so far, in order."""
 
-    def __init__(self, files: Files, done: int, rollouts: int):
+    def __init__(self, files: Files, done: int, rollouts: int, kl: Kl):
         """Take up the first `done` steps from earlier attempts; a step has `rollouts` rollouts."""
         self.files, self.rollouts = files, rollouts
+        self.names = OF_VERL | {"kl": KL[kl]}
         self.file, self.position = files.figures(done), 0
         logged: dict[int, dict] = {}
         for made, file in sorted((_made(file), file) for file in files.all_figures()):
@@ -58,10 +63,10 @@ class Curves:
                 f"agent, step {step}: {missing} of {self.rollouts} rollouts failed; verl's output "
                 "says why"
             )
-        row = {name: figures[of_verl] for name, of_verl in OF_VERL.items()}
+        row = {name: figures[of_verl] for name, of_verl in self.names.items()}
         for name, value in row.items():
             if value is None or not abs(value) < float("inf"):
-                raise InputError(f"agent, step {step}: verl's '{OF_VERL[name]}' is {value}")
+                raise InputError(f"agent, step {step}: verl's '{self.names[name]}' is {value}")
         row |= {name: sum(line[name] for line in lines) / len(lines) for name in COUNTED}
         return {name: step if name == "step" else round(float(row[name]), 6) for name in FIGURES}
 

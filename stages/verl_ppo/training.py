@@ -42,7 +42,7 @@ def train(task: Task) -> list[Row]:
         if done < agent.steps:
             check_world_size(files, done, task.params)
         forget_after(files, done)
-        curves = Curves(files, done, agent.questions * agent.rollouts)
+        curves = Curves(files, done, agent.questions * agent.rollouts, agent.kl)
         if done < agent.steps:
             with retriever_of(task) as address:
                 settings = prepare(task, files, address)
@@ -123,6 +123,7 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
         protocol=params.protocol,
         limits=replace(Limits.of(params.rollout), max_searches=agent.max_searches),
         top_k=agent.top_k,
+        mask_retrieved=agent.mask_retrieved,
         retriever=retriever,
         counts=str(files.counts),
     ).write(files.settings)
