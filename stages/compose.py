@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import runpy
 import tempfile
 from pathlib import Path
 
@@ -50,6 +51,8 @@ def compose_unchecked(output: Path, overrides: list[str]) -> None:
 
     _check_overrides(overrides)
     conf = Path("conf").resolve()
+    for plugin in sorted(conf.glob("hydra_plugins/*.py")):
+        runpy.run_path(str(plugin))  # Hydra looks for them once a process
     try:
         compose_and_dump(str(output), str(conf), None, "config", str(conf), overrides)
         composed = OmegaConf.load(output)

@@ -415,6 +415,7 @@ class Retriever:
     batch_size: int = 32
     cached_batch: int | None = None
     learning_rate: float = 2e-5
+    weight_decay: float = 0.0
     warmup: float = 0.1
     temperature: float = 0.01
     max_length: int | None = None
@@ -697,6 +698,7 @@ def _training_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     for name in ("kl_coefficient", "entropy_coefficient", "policy_warmup_steps"):
         yield f"agent.{name}", "must be at least 0", getattr(params.agent, name) >= 0
     yield "agent.value_warmup_steps", "must be at least 0", params.agent.value_warmup_steps >= 0
+    yield "retriever.weight_decay", "must be at least 0", params.retriever.weight_decay >= 0
     yield "agent.top_p", "is a probability, above 0, to 1", 0 < params.agent.top_p <= 1
     for key in ("base.agent.doubt", "corpus.world.test_share"):
         yield key, "is a share, from 0 to 1", 0 <= attrgetter(key)(params) <= 1

@@ -12,7 +12,6 @@ from torch import Tensor
 from verl.trainer.ppo import core_algos
 from verl.workers.config import ActorConfig
 
-
 K1, LOW_VARIANCE = "kl", "low_var_kl"  # verl's names of two estimates of KL
 
 

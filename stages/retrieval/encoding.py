@@ -101,7 +101,11 @@ class Retriever:
 
 
 def load_model(folder: str | Path, device: str = "cpu"):
-    """The SentenceTransformer in a retriever folder, from safetensors and without remote code."""
+    """The SentenceTransformer in a retriever folder, from safetensors and without remote code.
+
+    Its weights are float32, also where they were saved in 16 bits: trained in those, small steps
+    would be lost in rounding.
+    """
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
@@ -111,7 +115,7 @@ def load_model(folder: str | Path, device: str = "cpu"):
         device=device,
         trust_remote_code=False,
         model_kwargs={"use_safetensors": True},
-    )
+    ).float()
 
 
 def devices(compute: Compute) -> list[str]:

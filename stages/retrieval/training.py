@@ -28,7 +28,7 @@ POINTS = 50  # of a curve
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to optimise: AdamW, linear warm-up over a share of the steps, then linear decay.
+    """How to optimise: AdamW with weight decay, linear warm-up over a share of the steps, then linear decay.
 
     `dtype` is that of the products in the model; weights and the loss stay float32.
     """
@@ -37,6 +37,7 @@ class Recipe:
     learning_rate: float
     warmup: float
     dtype: str = "float32"
+    weight_decay: float = 0.01
 
 
 def train(
@@ -89,7 +90,7 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str, la
         per_device_train_batch_size=recipe.batch_size,
         num_train_epochs=1,
         learning_rate=recipe.learning_rate,
-        weight_decay=0.01,
+        weight_decay=recipe.weight_decay,
         lr_scheduler_type="linear",
         dataloader_drop_last=True,
         dataloader_pin_memory=device != "cpu",
