@@ -16,7 +16,13 @@ from pathlib import Path
 from stages import errors
 from stages.errors import InputError
 
-BY_NAME = ("iterations", "compare", "guest", "baseline")  # blocks whose entries an override names
+BY_NAME = (
+    "iterations",
+    "compare",
+    "guest",
+    "baseline",
+    "published",
+)  # blocks whose entries an override names
 
 
 def compose(output: Path, overrides: list[str]) -> None:

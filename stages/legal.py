@@ -38,8 +38,10 @@ def _check_data(params: Params) -> None:
     """Of a world, all that the stages corpus and questions do; of files, what their size tells."""
     from stages.enough import check_passages, check_questions
     from stages.planning.sizes import sizes
-    from stages.sources.description import corpus_files, is_description
+    from stages.sources.description import corpus_files, is_description, pair_file
 
+    for pairs in params.published.values():
+        pair_file(pairs.source)
     where, asked = "params.yaml", params.questions
     known = sizes(params)
     exact = not is_description(params.corpus.source)

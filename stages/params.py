@@ -293,6 +293,13 @@ class Baseline:
 
 
 @dataclass
+class Published:
+    """Training pairs that others have published: a description (conf/data/) of their file."""
+
+    source: str = MISSING
+
+
+@dataclass
 class Ivfpq:
     """Inverted lists of product-quantised vectors."""
 
@@ -504,6 +511,7 @@ class Params:
     guest: dict[str, Guest] = field(default_factory=dict)
     encoder: Encoder = field(default_factory=Encoder)
     baseline: dict[str, Baseline] = field(default_factory=dict)
+    published: dict[str, Published] = field(default_factory=dict)
     index: Index = field(default_factory=Index)
     agent: Agent = field(default_factory=Agent)
     trajectories: Trajectories = field(default_factory=Trajectories)
@@ -521,7 +529,8 @@ class Params:
     @property
     def all_retrievers(self) -> list[str]:
         """Names of the run's retrievers: those to compare with, then R_0, R_1, ..."""
-        return ["bm25", *self.baseline, *self.replug.retrievers, "0", *self.iterations]
+        beside = [*self.baseline, *self.replug.retrievers, *self.published]
+        return ["bm25", *beside, "0", *self.iterations]
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
@@ -586,7 +595,7 @@ def _check_turns(params: Params, path: str) -> None:
 
 def _check_names(params: Params, path: str) -> None:
     """Names become those of files and stages."""
-    for key in ("compare", "guest", "baseline", "replug.retrievers"):
+    for key in ("compare", "guest", "baseline", "published", "replug.retrievers"):
         for name in attrgetter(key)(params):
             if not PLAIN.fullmatch(name):
                 raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-' only")
@@ -756,6 +765,7 @@ def _address(url: str | None) -> bool:
 def _check_retrievers(params: Params, path: str) -> None:
     taken = {"bm25"}
     named = {"replug.retrievers": params.replug.retrievers, "baseline": params.baseline}
+    named["published"] = params.published
     for key, names in named.items():
         for name in names:
             if name.isdigit() or name in taken:

@@ -60,6 +60,11 @@ class Planner:
                 self._evaluate(f"evaluate@{turn}"),
             ]
         stages += [self._index(f"index-baseline@{name}") for name in self.params.baseline]
+        for name in self.params.published:
+            stages += [
+                self._retriever(f"retriever-published@{name}"),
+                self._index(f"index-published@{name}"),
+            ]
         for name in self.params.replug.retrievers:
             stages += [self._replug(f"replug@{name}"), self._index(f"index-replug@{name}")]
         return stages + [self._evaluate(f"compare@{name}") for name in self.params.compare]

@@ -28,7 +28,7 @@ POINTS = 50  # of a curve
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to optimise: AdamW with weight decay, linear warm-up over a share of the steps, then linear decay.
+    """How to optimise: AdamW, linear warm-up over a share of the steps, then linear decay.
 
     `dtype` is that of the products in the model; weights and the loss stay float32.
     """

@@ -8,6 +8,8 @@
       hotpotqa: {hub: owner/name, revision: 0a1b..., file: hotpotqa/train.jsonl}
     test:
       hotpotqa: {path: /my/own/dev.jsonl, sha256: 0a1b...}
+    pairs:                   # or training pairs
+      - {hub: owner/name, revision: 0a1b..., file: pairs.jsonl}
 
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
 description alone, and with it the pinned revisions and the SHA-256 of local files, so that another
@@ -26,7 +28,7 @@ from stages.errors import InputError
 from stages.hub import reaching_hub
 from stages.records import read_yaml
 
-BLOCKS = ("passages", "contexts", "train", "test")
+BLOCKS = ("passages", "contexts", "train", "test", "pairs")
 KINDS = {"count": (int, "a number"), "question_mark": (bool, "true or false")}  # others: texts
 HUB = ("hub", "revision", "file")  # keys of a file of the hub
 
@@ -76,6 +78,15 @@ def question_files(path: str | Path) -> dict[str, dict[str, Entry]]:
     if set(blocks) != {"train", "test"} or not all(isinstance(b, dict) for b in blocks.values()):
         raise InputError(f"{path}: questions are described by 'train' and 'test', files by name")
     return blocks
+
+
+def pair_file(path: str | Path) -> Entry:
+    """The file of published training pairs (stages/sources/published.py)."""
+    blocks = read_description(path)
+    files = blocks.get("pairs")
+    if set(blocks) != {"pairs"} or not isinstance(files, list) or len(files) != 1:
+        raise InputError(f"{path}: training pairs are described by 'pairs', a list of one file")
+    return files[0]
 
 
 def _block(block: object, where: str) -> list[Entry] | dict[str, Entry]:
