@@ -465,9 +465,12 @@ class Health:
 
 @dataclass
 class Report:
-    """`cases_per_kind`: questions won, lost and unchanged; `traces`: for MLflow, each turn."""
+    """`cases_per_kind`: questions won, lost and unchanged; `follow`: texts of questions that are
+    followed in any case; `traces`: for MLflow, each turn.
+    """
 
     cases_per_kind: int = 1
+    follow: list[str] = field(default_factory=list)
     traces: int = 20
 
 
@@ -680,6 +683,8 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off
     yield "relevance.mode", "and 'correctness.mode' cannot both be off", not both
     yield "pairs.threshold", "is a grade, from 0 to 100", 0 <= params.pairs.threshold <= 100
+    followed = all(text.strip() for text in params.report.follow)
+    yield "report.follow", "holds an empty text, which every question does", followed
     depths = params.evaluate.recall_at
     yield "evaluate.recall_at", "needs numbers of passages, from 1", min(depths, default=0) >= 1
     asked = params.questions

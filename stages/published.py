@@ -1,9 +1,9 @@
 """Stage published@NAME: training pairs that others have published, in place of our own labels.
 
-In: the description `published.NAME.source` (a file of the hub at a pinned revision, or a local one),
-the corpus. Out: instances as the stage pairs writes them, for a retriever NAME that is trained from
-R_0 without an agent, a judge or a rollout. Rows that name a passage which the corpus lacks are dropped
-and counted; where all do, it is another corpus.
+In: the description `published.NAME.source` (a file of the hub at a pinned revision, or a local
+one), the corpus. Out: instances as the stage pairs writes them, for a retriever NAME that is
+trained from R_0 without an agent, a judge or a rollout. Rows that name a passage which the corpus
+lacks are dropped and counted; where all do, it is another corpus.
 """
 
 from __future__ import annotations

@@ -64,9 +64,8 @@ def project(tmp_path, monkeypatch):
         values = yaml.safe_load(Path("params.yaml").read_text())
         values["published"] = {"theirs": {"source": "pairs.yaml"}}
         Path("params.yaml").write_text(yaml.safe_dump(values))
-        published.main(
-            "--name theirs --passages passages.jsonl --output out.jsonl --metrics m.json".split()
-        )
+        files = ["--passages", "passages.jsonl", "--output", "out.jsonl", "--metrics", "m.json"]
+        published.main(["--name", "theirs", *files])
         return read_jsonl("out.jsonl")
 
     return make
@@ -94,7 +93,7 @@ def test_rows_become_instances(project):
 
 def test_a_retriever_is_trained_on_them(project):
     project(ROWS)
-    encoder.main("--passages passages.jsonl --output R0 --metrics r0.json".split())
+    encoder.main(["--passages", "passages.jsonl", "--output", "R0", "--metrics", "r0.json"])
     words = "--turn theirs --pairs out.jsonl --encoder R0 --output R1 --metrics r1.json"
     retriever.main([*words.split(), "--curves", "r1.csv"])
     assert read_json("r1.json")["in"] == 4 and Path("R1/model.safetensors").exists()
