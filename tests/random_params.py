@@ -2,6 +2,7 @@
 
 import random
 
+SEED = 18
 ONE_TURN = ("~iterations.2", "~compare.agent2_r1", "~compare.scripted_r2")
 
 # Values that leave the models in git as they are.

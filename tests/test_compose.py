@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from random_params import ONE_TURN, draw
+from random_params import ONE_TURN, SEED, draw
 
 from stages.compose import compose
 from stages.errors import InputError
@@ -16,7 +16,7 @@ from stages.legal import check_run
 from stages.params import load_params
 
 ROOT = Path(__file__).parents[1]
-SEED, COMBINATIONS = 18, 200
+COMBINATIONS = 200
 
 
 @pytest.fixture
