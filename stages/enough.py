@@ -1,13 +1,13 @@
 """Whether there are passages and questions enough for what the parameters ask.
 
-Checked before a run (stages/compose.py) where the numbers are known, and by the first stages: too
+Checked before a run (stages/tools/compose.py) where the numbers are known, and by the first stages: too
 few of them would end a stage hours later, or drop every query.
 """
 
 from __future__ import annotations
 
-from stages.errors import InputError
 from stages.params import CODES, Index, IndexKind, Params, training_questions
+from stages.plumbing.errors import InputError
 
 
 def check_passages(params: Params, passages: int, where: str) -> None:

@@ -11,9 +11,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages import errors
-from stages.errors import InputError
 from stages.params import load_params
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> None:
     if arguments.name not in params.published:
         raise InputError(f"params.yaml: 'published' has no '{arguments.name}'")
 
-    from stages.records import write_json, write_jsonl
+    from stages.common.records import write_json, write_jsonl
     from stages.sources.description import local_path, pair_file
     from stages.sources.published import find_texts, instances, read_published
 

@@ -12,10 +12,10 @@ later stages ask of it is refused here, before the first hour is spent.
 import argparse
 from pathlib import Path
 
-from stages import errors
+from stages.common.records import write_questions
 from stages.enough import check_passages, check_questions
 from stages.params import WORLD, Params, load_params
-from stages.records import write_questions
+from stages.plumbing import errors
 from stages.sources.passages import passages_of
 from stages.sources.questions import Sets, read_sets, with_supporting_ids
 from stages.world.questions import questions_for_tests, questions_for_training

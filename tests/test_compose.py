@@ -10,10 +10,10 @@ import pytest
 import yaml
 from random_params import ONE_TURN, SEED, draw
 
-from stages.compose import compose
-from stages.errors import InputError
-from stages.legal import check_run
 from stages.params import load_params
+from stages.plumbing.errors import InputError
+from stages.tools.compose import compose
+from stages.tools.legal import check_run
 
 ROOT = Path(__file__).parents[1]
 COMBINATIONS = 200

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from stages import questions
-from stages.compose import compose
-from stages.errors import InputError
-from stages.records import read_questions
+from stages.common.records import read_questions
+from stages.plumbing.errors import InputError
 from stages.rollout.draw import draw_questions
+from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 OWN = {"source": "sets", "training": None, "test": None, "sets": None}

@@ -9,12 +9,12 @@ import yaml
 from checkout import command, copy_of_checkout
 
 from stages import encoder, published, retriever
-from stages.compose import compose
-from stages.errors import InputError
+from stages.common.records import read_json, read_jsonl
+from stages.contrastive.contrast import read_instances
+from stages.encoders.folder import Asking
 from stages.params import load_params
-from stages.records import read_json, read_jsonl
-from stages.retrieval.contrast import read_instances
-from stages.retrieval.folder import Asking
+from stages.plumbing.errors import InputError
+from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 NEGATIVES, CORPUS = 3, 40

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from stages.common.records import read_json, read_yaml
 from stages.planning.sizes import Sizes
-from stages.records import read_json, read_yaml
 
 FIGURES = {  # of Sizes: the stages behind it, the file and the key of the figure
     "passages": (("corpus",), "index/0.json", "in"),

@@ -14,7 +14,7 @@
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
 description alone, and with it the pinned revisions and the SHA-256 of local files, so that another
 file is another description; a file is downloaded once. `count` may say how many
-passages or questions a file gives, for `python -m stages.plan` before the download;
+passages or questions a file gives, for `python -m stages.tools.plan` before the download;
 `question_mark: true` ends its training questions in one, as the paper's public code does.
 """
 
@@ -24,9 +24,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.hub import reaching_hub
-from stages.records import read_yaml
+from stages.common.hub import reaching_hub
+from stages.common.records import read_yaml
+from stages.plumbing.errors import InputError
 
 BLOCKS = ("passages", "contexts", "train", "test", "pairs")
 KINDS = {"count": (int, "a number"), "question_mark": (bool, "true or false")}  # others: texts

@@ -12,8 +12,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.records import Passage, check_encodable, iter_jsonl, passage_of
+from stages.common.records import Passage, check_encodable, iter_jsonl, passage_of
+from stages.plumbing.errors import InputError
 
 KEYS = ("query_id", "question", "round_index", "history_queries", "query_text", "passage_ids")
 HIGHEST = 100  # of LR

@@ -10,8 +10,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.errors import InputError
 from stages.params import Kl
+from stages.plumbing.errors import InputError
 from stages.ppo.task import FIGURES, Row
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
