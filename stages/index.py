@@ -34,6 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from stages.common.records import write_json
+    from stages.enough import check_lists
     from stages.retrieval.corpus import STARTS, PassageFile, line_starts, sample_digest
     from stages.running.scratch import Scratch, fingerprint
 
@@ -47,6 +48,8 @@ def main(argv: list[str] | None = None) -> None:
         passages = PassageFile(args.passages, np.load(folder / STARTS, mmap_mode="r"))
         about = {"passages": len(passages), "corpus": sample_digest(passages)}
         figures = {"in": len(passages), "out": len(passages), "dropped": {}}
+        if not args.bm25:
+            check_lists(params.index, len(passages), "params.yaml")  # before hours of encoding
         if args.bm25:
             about |= _bm25(passages, folder)
         else:

@@ -46,6 +46,8 @@ LEAST = {  # of other integers
 }
 POOLED = ("all", "mean")  # what tables call all question sets together
 HEADS = 4  # of the language models made from scratch
+HIGHEST_SEED = 2**31 - 1  # of the libraries that are seeded, the narrowest takes so much
+CODES = 256  # of a byte: product quantisation is trained on as many vectors at least
 PLAIN = re.compile(r"\w[\w-]*")  # names that files and DVC's stages can bear
 FASTEST = 1e30  # a learning rate; with a larger one an optimiser leaves the range of float32
 DTYPES = ("float32", "bfloat16", "float16")
@@ -63,6 +65,17 @@ class Trainer(Enum):
 
     loop = "loop"
     verl = "verl"
+
+
+class Kl(Enum):
+    """Where the KL to the base agent counts, and by which estimate of it, a token.
+
+    `low_var_loss`: a term of the loss, r - log r - 1 with r = base / policy (the paper's text).
+    `k1_reward`: log(policy / base), taken off the reward of its token (the public code).
+    """
+
+    low_var_loss = "low_var_loss"
+    k1_reward = "k1_reward"
 
 
 class RelevanceMode(Enum):
@@ -288,6 +301,13 @@ class Baseline:
 
 
 @dataclass
+class Published:
+    """Training pairs that others have published: a description (conf/data/) of their file."""
+
+    source: str = MISSING
+
+
+@dataclass
 class Ivfpq:
     """Inverted lists of product-quantised vectors."""
 
@@ -321,7 +341,11 @@ class Index:
 
 @dataclass
 class Agent:
-    """Reinforcement learning of the agent (Agentic-R, agent training)."""
+    """Reinforcement learning of the agent (Agentic-R, agent training).
+
+    Warm-ups are in steps, also of more steps than there are: the rate then rises to the end. Under
+    verl they are whole. `mask_retrieved` off lets retrieved tokens into the loss, to study that.
+    """
 
     trainer: Trainer = Trainer.loop
     steps: int = 40
@@ -331,24 +355,30 @@ class Agent:
     micro_batch: int = 32  # rollouts a forward pass; changes results by rounding only
     epochs: int = 1
     policy_learning_rate: float = 2e-4
-    policy_warmup: float = 0.285  # share of the steps
+    policy_warmup_steps: float = 0.0
     value_learning_rate: float = 2e-3
-    value_warmup: float = 0.015
+    value_warmup_steps: float = 0.0
     max_gradient_norm: float = 1.0
     adam_epsilon: float = 1e-4  # of the policy's optimizer
+    kl: Kl = Kl.low_var_loss
     kl_coefficient: float = 0.001
+    entropy_coefficient: float = 0.0
+    mask_retrieved: bool = True
     clip: float = 0.2
     value_clip: float = 0.5
     gamma: float = 1.0
     lam: float = 1.0
     temperature: float = 1.0
+    top_p: float = 1.0  # of the rollouts' sampling
     max_searches: int = 4
     top_k: int = 3
 
 
 @dataclass
 class Trajectories:
-    questions: int = 150
+    """`questions`: how many training questions are labelled a turn; null: all."""
+
+    questions: int | None = 150
     fresh: bool = True  # questions of its own each turn
     max_dropped: float = 0.05  # share of trajectories
 
@@ -368,6 +398,7 @@ class Relevance:
     temperature: float = 0.7
     max_reply_tokens: int = 320
     sub_answers: bool = True
+    gold_in_sub_answers: bool = False  # tell the judge the gold answers when it is asked for them
     noise: float = 0.0  # share of grades
     max_dropped: float = 0.05  # share of queries
 
@@ -401,6 +432,7 @@ class Retriever:
     batch_size: int = 32
     cached_batch: int | None = None
     learning_rate: float = 2e-5
+    weight_decay: float = 0.0
     warmup: float = 0.1
     temperature: float = 0.01
     max_length: int | None = None
@@ -443,9 +475,12 @@ class Health:
 
 @dataclass
 class Report:
-    """`cases_per_kind`: questions won, lost and unchanged; `traces`: for MLflow, each turn."""
+    """`cases_per_kind`: questions won, lost and unchanged; `follow`: texts of questions that are
+    followed in any case; `traces`: for MLflow, each turn.
+    """
 
     cases_per_kind: int = 1
+    follow: list[str] = field(default_factory=list)
     traces: int = 20
 
 
@@ -489,6 +524,7 @@ class Params:
     guest: dict[str, Guest] = field(default_factory=dict)
     encoder: Encoder = field(default_factory=Encoder)
     baseline: dict[str, Baseline] = field(default_factory=dict)
+    published: dict[str, Published] = field(default_factory=dict)
     index: Index = field(default_factory=Index)
     agent: Agent = field(default_factory=Agent)
     trajectories: Trajectories = field(default_factory=Trajectories)
@@ -506,7 +542,8 @@ class Params:
     @property
     def all_retrievers(self) -> list[str]:
         """Names of the run's retrievers: those to compare with, then R_0, R_1, ..."""
-        return ["bm25", *self.baseline, *self.replug.retrievers, "0", *self.iterations]
+        beside = [*self.baseline, *self.replug.retrievers, *self.published]
+        return ["bm25", *beside, "0", *self.iterations]
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
@@ -558,9 +595,10 @@ def _check(params: Params, path: str) -> None:
             raise InputError(f"{path}: '{key}' must be a finite number, found {value}")
         if key.endswith("learning_rate") and not 0 <= value <= FASTEST:
             raise InputError(f"{path}: '{key}' must be from 0 to {FASTEST:g}, found {value:g}")
-    for key, rule, holds in _rules(params):
-        if not holds:
-            raise InputError(f"{path}: '{key}' {rule}")
+    for rules in (_rules, _training_rules, _rules_across_blocks):
+        for key, rule, holds in rules(params):
+            if not holds:
+                raise InputError(f"{path}: '{key}' {rule}")
 
 
 def _floats(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
@@ -584,7 +622,7 @@ def _check_turns(params: Params, path: str) -> None:
 
 def _check_names(params: Params, path: str) -> None:
     """Names become those of files and stages."""
-    for key in ("compare", "guest", "baseline", "replug.retrievers"):
+    for key in ("compare", "guest", "baseline", "published", "replug.retrievers"):
         for name in attrgetter(key)(params):
             if not PLAIN.fullmatch(name):
                 raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-' only")
@@ -665,13 +703,77 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off
     yield "relevance.mode", "and 'correctness.mode' cannot both be off", not both
     yield "pairs.threshold", "is a grade, from 0 to 100", 0 <= params.pairs.threshold <= 100
+    followed = all(text.strip() for text in params.report.follow)
+    yield "report.follow", "holds an empty text, which every question does", followed
     depths = params.evaluate.recall_at
     yield "evaluate.recall_at", "needs numbers of passages, from 1", min(depths, default=0) >= 1
     asked = params.questions
     made = asked.source != WORLD or None not in (asked.training, asked.test)
     yield "questions.training", "and 'questions.test': a world needs numbers", made
+    named = asked.sets is None or len(set(asked.sets)) == len(asked.sets) > 0
+    yield "questions.sets", "needs names, each of them once; null: all that there are", named
     free = not set(POOLED) & set(asked.sets or ())
     yield "questions.sets", "cannot call a set 'all' or 'mean': tables call all of them so", free
+
+
+def _training_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """As `_rules`, of what gradients and draws are made with."""
+    for key in ("seed", "base.seed", "index.seed"):
+        seed = attrgetter(key)(params)
+        yield key, f"must be from 0 to {HIGHEST_SEED}, found {seed}", 0 <= seed <= HIGHEST_SEED
+    rates = ("agent.policy_learning_rate", "agent.value_learning_rate", "base.agent.learning_rate")
+    rates += ("base.judge.learning_rate", "encoder.learning_rate", "retriever.learning_rate")
+    for key in (*rates, "replug.learning_rate", "agent.max_gradient_norm", "agent.adam_epsilon"):
+        yield key, "must be above 0", attrgetter(key)(params) > 0
+    for key in ("agent.clip", "agent.value_clip"):
+        yield key, "must be above 0", attrgetter(key)(params) > 0
+    for key in ("agent.gamma", "agent.lam"):
+        yield key, "must be above 0, to 1", 0 < attrgetter(key)(params) <= 1
+    for name in ("kl_coefficient", "entropy_coefficient", "policy_warmup_steps"):
+        yield f"agent.{name}", "must be at least 0", getattr(params.agent, name) >= 0
+    yield "agent.value_warmup_steps", "must be at least 0", params.agent.value_warmup_steps >= 0
+    yield "retriever.weight_decay", "must be at least 0", params.retriever.weight_decay >= 0
+    yield "agent.top_p", "is a probability, above 0, to 1", 0 < params.agent.top_p <= 1
+    for key in ("base.agent.doubt", "corpus.world.test_share"):
+        yield key, "is a share, from 0 to 1", 0 <= attrgetter(key)(params) <= 1
+    yield "index.hnsw.links", "must be at least 2", params.index.hnsw.links >= 2
+
+
+def _rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """As `_rules`, where two blocks must fit each other: a stage of hours before must not end in
+    vain.
+    """
+    asked, index, encoder = params.questions, params.index, params.encoder
+    made = asked.source != WORLD or params.corpus.source == WORLD
+    yield "questions.source", f"asks about a world: set 'corpus.source' to {WORLD} too", made
+    if index.kind is IndexKind.ivfpq:
+        few = f"of {index.sample} is too few to train 'index.ivfpq.lists' ({index.ivfpq.lists})"
+        yield "index.sample", few, index.sample >= max(index.ivfpq.lists, CODES)
+        if encoder.model is None:
+            fits = encoder.width % index.ivfpq.bytes == 0
+            yield "index.ivfpq.bytes", f"must divide 'encoder.width' ({encoder.width})", fits
+    if encoder.model is None:
+        most = f"is more than 'encoder.max_length' ({encoder.max_length}) that R_0 is made for"
+        length = params.retriever.max_length
+        yield "retriever.max_length", most, (length or 0) <= encoder.max_length
+    for key, needed in training_questions(params).items():
+        most = f"is more than the training questions ({asked.training}: 'questions.training')"
+        yield key, most, needed <= (asked.training or needed)
+    if params.iterations:
+        drawn, found = params.pairs.negatives, params.candidates.top_k
+        few = f"leaves no positive: a query has 'candidates.top_k' ({found}) passages in all"
+        yield "pairs.negatives", few, drawn < found
+
+
+def training_questions(params: Params) -> dict[str, int]:
+    """How many training questions there must be, by the key that asks for them."""
+    needed = {}
+    if params.iterations:
+        needed["agent.questions"] = params.agent.questions
+        needed["trajectories.questions"] = params.trajectories.questions or 0
+    if params.replug.retrievers:
+        needed["replug.questions"] = params.replug.questions
+    return needed
 
 
 def _address(url: str | None) -> bool:
@@ -688,6 +790,7 @@ def _address(url: str | None) -> bool:
 def _check_retrievers(params: Params, path: str) -> None:
     taken = {"bm25"}
     named = {"replug.retrievers": params.replug.retrievers, "baseline": params.baseline}
+    named["published"] = params.published
     for key, names in named.items():
         for name in names:
             if name.isdigit() or name in taken:

@@ -5,13 +5,15 @@ OUTPUT/test/NAME.jsonl for each of `questions.sets`.
 
 `questions.source` is `stages/world`, a folder of that form in Search-R1's format, or the
 description of public sets (conf/data/), which are checked and copied. The paper trains on HotpotQA
-and TriviaQA and tests on seven public sets.
+and TriviaQA and tests on seven public sets. A corpus or a training set that is too small for what
+later stages ask of it is refused here, before the first hour is spent.
 """
 
 import argparse
 from pathlib import Path
 
 from stages.common.records import write_questions
+from stages.enough import check_passages, check_questions
 from stages.params import WORLD, Params, load_params
 from stages.plumbing import errors
 from stages.sources.passages import passages_of
@@ -27,16 +29,25 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, required=True, help="folder of the question sets")
     arguments = parser.parse_args(argv)
     params = load_params()
+    check_passages(params, _lines(arguments.corpus / "passages.jsonl"), "params.yaml")
     sets = _of_world(arguments.corpus, params)
     if sets is None:
         block = params.questions
         sets = read_sets(block, params.seed)
         corpus = passages_of(arguments.corpus / "passages.jsonl")
         sets = with_supporting_ids(sets, (passage for _, passage in corpus))
+    check_questions(params, len(sets.train), "params.yaml")
     (arguments.output / "test").mkdir(parents=True, exist_ok=True)
     write_questions(arguments.output / "train.jsonl", sets.train)
     for name, questions in sets.test.items():
         write_questions(arguments.output / "test" / f"{name}.jsonl", questions)
+
+
+def _lines(path: Path) -> int:
+    """The number of passages: one a line, as the stage corpus wrote them."""
+    from stages.retrieval.corpus import line_starts
+
+    return len(line_starts(path)) - 1
 
 
 def _of_world(corpus: Path, params: Params) -> Sets | None:

@@ -77,7 +77,8 @@ def _content(
     from stages.tracking.rebuilding import sample
 
     sides = case_pairs(results)
-    cases = choose_cases(sides, predictions, params.report.cases_per_kind) if sides else []
+    block = params.report
+    cases = choose_cases(sides, predictions, block.cases_per_kind, block.follow) if sides else []
     labelled = read_labelled(args.labels, results.turns, params)
     pairs = results.flywheel
     compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []

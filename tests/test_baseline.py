@@ -81,7 +81,31 @@ def test_the_pipeline_has_it_where_it_is_named(tmp_path):
     listed = command(clone, "dvc", "stage", "list", "--name-only").split()
     assert set(listed) - set(without) == {
         *(f"{stage}@{name}" for stage in ("baseline", "index-baseline") for name in ("e5", "bge")),
-        *(f"compare@agent{agent}_{name}" for agent in (0, 2) for name in ("e5", "bge")),
+        *(f"compare@agent_{name}" for name in ("e5", "bge")),
     }
-    graph = command(clone, "dvc", "dag", "compare@agent2_bge")
+    graph = command(clone, "dvc", "dag", "compare@agent_bge")
     assert "index-baseline@bge" in graph and "baseline@bge" in graph
+
+
+@pytest.mark.parametrize(
+    ("overrides", "agent"),
+    [
+        (["scale=released", "+baseline=e5"], "0"),
+        (["scale=real", "+baseline=e5"], "1"),
+        (["scale=gpu", "+baseline=bge"], "2"),
+        (["+baseline=all", '+iterations.3={previous: "2"}'], "3"),
+    ],
+)
+def test_its_pair_is_the_last_agents(overrides, agent, tmp_path, monkeypatch):
+    """At scale=released there is the published agent alone."""
+    monkeypatch.chdir(Path(__file__).parents[1])
+    compose(tmp_path / "params.yaml", overrides)
+    params = load_params(tmp_path / "params.yaml")
+    pairs = [pair for pair in params.compare.values() if pair.retriever in params.baseline]
+    assert [pair.agent for pair in pairs] == [agent] * len(params.baseline)
+    if "scale=released" in overrides:
+        assert {(p.agent, p.retriever) for p in params.compare.values()} == {
+            ("0", "0"),
+            ("0", "bm25"),
+            ("0", "e5"),
+        }

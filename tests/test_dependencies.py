@@ -13,7 +13,7 @@ from stages.running.dependencies import bodies
 
 # What a stage imports and dvc.yaml need not list, since it changes no byte of a result.
 PLUMBING = {
-    "stages/params.py": "types and checks values; DVC hashes the values themselves",
+    "stages/params": "types and checks values; DVC hashes the values themselves",
     "stages/plumbing": "errors, progress, usage and addresses carry a run and change no row",
     "stages/running": "scratch and workers give back the rows that a stage made, in order",
     "stages/serving": "carries requests to a searcher and its answers back",

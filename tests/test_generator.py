@@ -1,6 +1,7 @@
 """Generation: independent of the batch, exact stops, exact sampling, faithful tokenizers."""
 
 import math
+from collections import Counter
 
 import pytest
 import torch
@@ -164,6 +165,28 @@ def test_samples_follow_the_softmax(generator, temperature):
     observed = [*counts[often].tolist(), counts[~often].sum().item()]
     wanted = [*(expected[often] * draws).tolist(), (expected[~often].sum() * draws).item()]
     assert chisquare(observed, wanted).pvalue > 1e-4
+
+
+@pytest.mark.parametrize("temperature", [0.7, 1.0])
+def test_top_p_draws_from_the_likeliest_tokens_alone(generator, temperature):
+    """The fewest tokens, likeliest first, whose probabilities reach top_p; each as often as chance
+    among them has it."""
+    prompt, draws = encode(generator)[0], 3000
+    with torch.no_grad():
+        logits = generator.model(input_ids=torch.tensor([prompt])).logits[0, -1]
+    likely, order = torch.softmax(logits.double() / temperature, -1).sort(descending=True)
+    kept = int((likely.cumsum(0) < 0.6).sum()) + 1
+    expected = likely[:kept] / likely[:kept].sum() * draws
+    before = generator.batch_size, generator.top_p
+    generator.batch_size, generator.top_p = 1000, 0.6
+    options = {"stop": [], "max_new_tokens": 1, "temperature": temperature}
+    replies = generator.generate([prompt] * draws, keys=range(draws), **options)
+    generator.batch_size, generator.top_p = before
+    ends = generator.tokenizer.eos_token_id
+    counts = Counter(reply[0] if reply else ends for reply in replies)
+    assert 1 < kept < len(likely) / 2 and set(counts) <= set(order[:kept].tolist())
+    observed = [counts[token] for token in order[:kept].tolist()]
+    assert chisquare(observed, expected.tolist()).pvalue > 1e-4
 
 
 def test_positions_draw_independent_noise(generator):

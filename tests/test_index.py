@@ -234,8 +234,8 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"lists": 400}, "'index.ivfpq.lists' of 400 needs"),
-        ({"lists": 8, "bytes": 5}, "'index.ivfpq.bytes' must divide a vector's 32"),
+        ({"lists": 400}, r"'index.ivfpq.lists' \(400\) needs 400 passages to train on"),
+        ({"lists": 8, "bytes": 5}, "'index.ivfpq.bytes' must divide"),
     ],
 )
 def test_an_approximate_index_that_cannot_be_is_refused(large, options, message):
@@ -243,6 +243,13 @@ def test_an_approximate_index_that_cannot_be_is_refused(large, options, message)
     with pytest.raises(InputError, match=message):
         build(large, "none", "--retriever", "retriever", kind="ivfpq", ivfpq=ivfpq)
     assert not (large / "none").exists()
+
+
+def test_too_many_lists_are_refused_before_passages_are_encoded(large, monkeypatch):
+    monkeypatch.setattr(store, "build", lambda *given: pytest.fail("encodes"))
+    with pytest.raises(InputError, match="needs 400 passages"):
+        ivfpq = KINDS["ivfpq"] | {"lists": 400}
+        build(large, "none", "--retriever", "retriever", kind="ivfpq", ivfpq=ivfpq)
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 """Asking a judge: retries, what is said when they fail, and text that looks like special tokens."""
 
 import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from rows import prediction
 
 from stages.common.records import Passage
 from stages.judge import relevance, sub_answers
-from stages.judge.asking import PLACE, Ask, Judge, encode
+from stages.judge.asking import PLACE, Ask, Judge, Reply, encode
 from stages.judge.prompts import MalformedReply, Prompt
 from stages.judge.reasoning import opens
 from stages.language.tokenizer import make_tokenizer
@@ -114,6 +116,31 @@ def test_sub_answers_by_turn_and_without_reference():
     assert (answers.by_turn, answers.failure, answers.retries) == ({0: "w", 2: None}, None, 1)
     (answers,) = sub_answers.ask(judge(Script(Q=["w"])), ANSWERS, [row])
     assert (answers.by_turn, answers.failure) == ({0: None, 2: None}, "missing_labels")
+
+
+def test_the_gold_answers_are_told_where_the_parameter_says_so():
+    """Held to the file's own words, with and without them."""
+    path = Path("stages/prompts/sub_answers.yaml")
+    prompt, raw = sub_answers.load(path, True), yaml.safe_load(path.read_text())
+    turns = [{"text": "a", "query": "q", "information": "b"}]
+    golden = ["Soman\n Barax", "{trajectory}"]
+    row = {"id": "1", "question": "p", "turns": turns, "golden_answers": golden}
+    told, plain = (sub_answers.render(prompt, row, gold) for gold in (True, False))
+    words = raw["gold"].replace("{answers}", "Soman Barax; {trajectory}")
+    assert told.count(words) == 1 and told.replace(words, "") == plain
+    assert "Soman" not in plain and "{gold}" not in plain
+    asks = []
+    seen = SimpleNamespace(ask=lambda _, asked: asks.extend(asked) or [Reply(["x"], None, 0)])
+    for gold in (True, False):
+        sub_answers.ask(seen, prompt, [row], gold)
+    assert [ask.text for ask in asks] == [told, plain]
+
+
+def test_a_prompt_that_cannot_tell_the_gold_answers_is_named():
+    path = "stages/prompts/sub_answers_short.yaml"
+    assert sub_answers.load(path, False).gold == ""
+    with pytest.raises(InputError, match=r"sub_answers_short.yaml: 'gold' is missing"):
+        sub_answers.load(path, True)
 
 
 def test_text_cannot_write_special_tokens():

@@ -1,6 +1,7 @@
 """The plan of a run, from parameters alone, and what stages took beside it."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,10 +58,10 @@ def test_costs_follow_the_method(at_root, tmp_path):
     known = sizes(params)
     lazy = planned(params, known)
     assert lazy["agent@1"].rollouts == 100 * 512
-    assert lazy["trajectories@1"].rollouts == 10_000
+    assert lazy["trajectories@1"].rollouts == 169_232
     params.correctness.mode = CorrectnessMode.exhaustive
     everything = planned(params, known)
-    assert everything["correctness@1"].rollouts == 10_000 * known.searches * 20
+    assert everything["correctness@1"].rollouts == 169_232 * known.searches * 20
     assert everything["correctness@1"].hours > lazy["correctness@1"].hours
     assert lazy["index@1"].disk == pytest.approx(2 * 21_015_324 * 768 * 2 / 1e9), "DVC's copy too"
     params.replug.retrievers = {"replug": {}}
@@ -194,3 +195,18 @@ def test_a_model_says_its_size_by_its_name(name, size):
     from stages.params import BaseModel
 
     assert language_model(BaseModel(model=name)) == size
+
+
+def test_the_plan_of_the_paper_has_both_prices(tmp_path, monkeypatch, capsys):
+    """All labels of the public code, and a share of them: about 600 and 80 hours of an H100."""
+    monkeypatch.chdir(ROOT)
+    said = {}
+    for name, overrides in (("all", []), ("some", ["trajectories.questions=10000"])):
+        compose(tmp_path / f"{name}.yaml", ["scale=paper", *overrides])
+        plan.main(["--params", str(tmp_path / f"{name}.yaml"), "--accelerator", "h100"])
+        said[name] = capsys.readouterr().out
+    hours = {n: float(re.search(r"\(([\d.]+) accelerator hours", t)[1]) for n, t in said.items()}
+    assert 550 < hours["all"] < 650 and 70 < hours["some"] < 90
+    assert "It labels all 169,232 training questions each turn." in said["all"]
+    fewer = f"With trajectories.questions=10000 it takes {hours['some']:g} accelerator hours."
+    assert fewer in said["all"] and fewer not in said["some"]

@@ -15,7 +15,7 @@ from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.policy import token_log_probs
 from stages.loop_ppo.steps import sample, to_batch, train
-from stages.params import Agent
+from stages.params import Agent, Kl
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
@@ -53,7 +53,7 @@ def settings(**changes) -> Agent:
 
 
 def setup(base, params: Agent) -> SimpleNamespace:
-    generator = TransformersGenerator(base)
+    generator = TransformersGenerator(base, top_p=params.top_p)
     reference = TransformersGenerator(base).model
     learner = Learner(generator.model, Critic.from_base(str(base)), reference, params, seed=7)
     return SimpleNamespace(generator=generator, learner=learner, params=params)
@@ -201,6 +201,37 @@ def test_log_probs_are_those_of_a_plain_forward_pass(base):
                     spread = torch.special.entr(before).sum().item()
                 assert found[row, position - 1].item() == pytest.approx(expected, abs=1e-4)
                 assert entropy[row, position - 1].item() == pytest.approx(spread, abs=1e-4)
+
+
+def test_unmasked_rollouts_learn_what_was_retrieved(base):
+    """The prompt stays out; everything after it is learned, the reward at its last token."""
+    run = setup(base, settings(mask_retrieved=False))
+    rollouts = rollouts_of(run)
+    batch = to_batch(rollouts, [1] * len(rollouts), "cpu", mask_retrieved=False)
+    assert any(0 in rollout.mask[rollout.prompt_length :] for rollout in rollouts)
+    for row, rollout in enumerate(rollouts):
+        length, prompt = len(rollout.token_ids), rollout.prompt_length
+        learned = batch.mask[row].nonzero().flatten().tolist()
+        assert learned == list(range(prompt - 1, length - 1))
+        assert batch.scores[row].nonzero().flatten().tolist() == [length - 2]
+
+
+def test_the_entropy_bonus_and_a_kl_in_the_reward_reach_the_weights(base, tmp_path):
+    plain = {}
+    for name, changes in (
+        ("text", {}),
+        ("entropy", {"entropy_coefficient": 0.5}),
+        ("code", {"kl": Kl.k1_reward, "kl_coefficient": 0.5}),
+        ("none", {"kl_coefficient": 0.0}),
+        ("unmasked", {"mask_retrieved": False}),
+        ("top_p", {"top_p": 0.5}),
+    ):
+        (tmp_path / name).mkdir()
+        run = setup(base, settings(**changes))
+        plain[name] = trained(run, tmp_path / name)
+        assert [row["step"] for row in plain[name]] == [1, 2, 3]
+    last = {name: tuple(rows[-1].values()) for name, rows in plain.items()}
+    assert len(set(last.values())) == len(last), "each changes what is learned"
 
 
 def test_values_start_at_zero_and_do_not_see_the_future(base):

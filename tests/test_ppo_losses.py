@@ -209,5 +209,7 @@ def test_explained_variance():
 
 
 def test_warm_up_is_a_share_of_the_steps():
-    assert [warmup(step, 10, 0.4) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
-    assert warmup(0, 10, 0.0) == 1
+    assert [warmup(step, 4) for step in range(5)] == [0.25, 0.5, 0.75, 1, 1]
+    assert warmup(0, 0) == 1
+    assert [warmup(step, 1.6) for step in range(3)] == [1 / 1.6, 1, 1]
+    assert warmup(99, 114) == 100 / 114, "the paper's agent still warms up when its training ends"

@@ -248,6 +248,24 @@ def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
     assert [case.before.id for case in again] == [case.before.id for case in chosen]
 
 
+def test_a_question_that_is_named_is_followed_whatever_comes_of_it(flywheel):
+    """A case of three hops over two films and a club, among the others."""
+    run = results(flywheel)
+    predictions = read_predictions(flywheel / "data/predictions", run)
+    sides = run.pair("1", "0"), run.pair("2", "2")
+    asked = "Which club of Mickey Gilley's is in the film with the star of Get Shorty?"
+    plain = choose_cases(sides, predictions, 1)
+    chosen = {(case.set, case.before["id"]) for case in plain}
+    rows = {(row["set"], row["id"]): row for row in predictions["agent1_r0"]}
+    place = next(key for key in rows if key not in chosen)
+    rows[place]["question"] = asked
+    found = choose_cases(sides, predictions, 1, ["mickey gilley"])
+    assert asked in [case.question for case in found] and len(found) == len(plain) + 1
+    assert [case for case in found if case.question != asked] == plain
+    assert choose_cases(sides, predictions, 0, ["Mickey Gilley"])[0].question == asked
+    assert choose_cases(sides, predictions, 1, ["nobody"]) == plain
+
+
 def test_sets_and_hops_take_turns_in_the_cases(flywheel):
     run = results(flywheel)
     predictions = read_predictions(flywheel / "data/predictions", run)

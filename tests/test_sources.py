@@ -302,3 +302,32 @@ def test_real_files_are_read(tmp_path):
     found = copy_passages(str(REAL / "passages.jsonl"), tmp_path / "p.jsonl")
     assert found == counts["passages"] > 0
     assert len(read_questions(REAL / "hotpotqa.jsonl")) == counts["hotpotqa"] > 0
+
+
+def test_training_questions_end_in_a_question_mark_where_the_description_says_so(tmp_path):
+    """As the public code has them; test questions stay as they are."""
+    texts = ["who wrote it", "Who wrote it? ", "name the author."]
+    rows = [
+        {"id": str(n), "question": text, "golden_answers": ["a"]} for n, text in enumerate(texts)
+    ]
+    entry = local(lines(tmp_path / "q.jsonl", rows))
+    for asked, found in (
+        ({"question_mark": True}, ["who wrote it?", "Who wrote it?", "name the author.?"]),
+        ({}, texts),
+    ):
+        source = described(
+            tmp_path / "d.yaml", {"train": {"a": entry | asked}, "test": {"a": entry}}
+        )
+        sets = read_sets(Questions(source, training=None, test=None), 0)
+        assert [q.question for q in sets.train] == found
+        assert [q.question for q in sets.test["a"]] == texts
+    source = described(tmp_path / "d.yaml", {"train": {"a": entry | {"question_mark": "yes"}}})
+    with pytest.raises(InputError, match="'question_mark' must be true or false"):
+        read_description(source)
+
+
+@pytest.mark.parametrize("name", ["seven_sets", "hotpotqa"])
+def test_the_public_training_sets_do(name):
+    blocks = read_description(REPO / f"conf/data/{name}.yaml")
+    assert all(entry.question_mark for entry in blocks["train"].values())
+    assert not any(entry.question_mark for entry in blocks["test"].values())

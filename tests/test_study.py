@@ -426,6 +426,7 @@ TWICE = f"{NEEDS}contrasts: [{ONE}, {ONE}]\n" % ("[a, 1, 1]", "[a, 1, 1]")
         ("seeds: [0]\nvariants: {a_b: [], a-b: []}\n", "'a_b' and 'a-b' have the same names"),
         ("seeds: [0.9]\nvariants: {a: []}\n", "'seeds' must be a list of whole numbers"),
         ("seeds: [0, 0]\nvariants: {a: []}\n", "each of them once"),
+        ("seeds: [-1]\nvariants: {a: []}\n", "whole numbers from 0"),
         ("variants: {a: []}\n", "'seeds' must be"),
         (NEEDS + "targets: evaluate\n", "'targets' must be a list"),
         (NEEDS + "price: [b]\n", "has no variant 'b'"),

@@ -35,6 +35,7 @@ STEPS, COUNT = 2, 12  # 24 of the questions are asked
 CASES = {  # parameters, and how some rollout then ends
     "as it is": (Params(), "answer"),
     "one search": (Params(agent=Agent(max_searches=1, top_k=2)), "searches"),
+    "unmasked": (Params(agent=Agent(mask_retrieved=False)), "answer"),
     "cut short": (
         Params(
             protocol=ProtocolParams(invalid_message="\nAnswer, or search.\n"),
@@ -145,11 +146,12 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
             ids, mask = ids[:-1], mask[:-1]  # one masked token stands for nothing
             assert made.batch["response_mask"][row].sum() == 0
         assert ids == rollout.token_ids
-        assert mask == rollout.mask[rollout.prompt_length :]
+        own = rollout.mask[rollout.prompt_length :]
+        assert mask == (own if case.agent.mask_retrieved else [1] * len(own))
         assert made.non_tensor_batch["answer"][row] == rollout.answer
         likely = made.batch["rollout_log_probs"][row][shown].tolist()[: len(mask)]
         response = ids[rollout.prompt_length :]
-        assert likely == [-float(token) * own for token, own in zip(response, mask, strict=True)]
+        assert likely == [-float(token) * by for token, by in zip(response, own, strict=True)]
         reward = exact_match(rollout.answer, rollout.question.golden_answers)
         scores = made.batch["rm_scores"][row][shown]
         assert scores.sum() == scores[-1] == reward

@@ -25,7 +25,9 @@ PAPER = Params(
         mini_batch=256,
         micro_batch=64,
         policy_learning_rate=1e-6,
+        policy_warmup_steps=114,
         value_learning_rate=1e-5,
+        value_warmup_steps=6,
         kl_coefficient=0.001,
     ),
     compute=Compute(
@@ -80,7 +82,7 @@ def test_the_papers_figures_reach_verl(base, tmp_path):
     )
     assert (whole.data.train_batch_size, rollout.n, actor.ppo_mini_batch_size) == (512, 1, 256)
     assert (actor.optim.lr, critic.optim.lr) == (1e-6, 1e-5)
-    assert (actor.optim.lr_warmup_steps_ratio, critic.optim.lr_warmup_steps_ratio) == (0.285, 0.015)
+    assert (actor.optim.lr_warmup_steps, critic.optim.lr_warmup_steps) == (114, 6)
     assert (whole.algorithm.adv_estimator, whole.algorithm.gamma, whole.algorithm.lam) == (
         "gae",
         1,
@@ -94,6 +96,27 @@ def test_the_papers_figures_reach_verl(base, tmp_path):
     passes = (actor.ppo_micro_batch_size_per_gpu, critic.fsdp.micro_batch_size_per_gpu)
     assert passes == (4, 4)  # 64 over 16 devices
     assert whole.ray_kwargs.ray_init.address == "auto"
+
+
+def test_the_public_codes_figures_reach_verl(tmp_path, base, monkeypatch):
+    """Of conf/scale/paper.yaml: its KL is in the reward, by k1; the text's is in the loss."""
+    from verl_workers import composed
+
+    monkeypatch.chdir(Path(__file__).parents[1])
+    compose(tmp_path / "params.yaml", ["scale=paper"])
+    params = load_params(tmp_path / "params.yaml")
+    whole = composed(config.overrides(params, base, 32768, 0, files(tmp_path)))
+    actor, algorithm = whole.actor_rollout_ref.actor, whole.algorithm
+    assert (algorithm.use_kl_in_reward, actor.use_kl_loss) == (True, False)
+    assert (algorithm.kl_penalty, algorithm.kl_ctrl.kl_coef) == ("kl", 0.001)
+    assert (actor.entropy_coeff, whole.actor_rollout_ref.rollout.top_p) == (0.001, 0.95)
+    assert (actor.optim.lr_warmup_steps, whole.critic.optim.lr_warmup_steps) == (114, 6)
+    whole = composed(config.overrides(PAPER, base, 32768, 0, files(tmp_path)))
+    assert (whole.algorithm.use_kl_in_reward, whole.actor_rollout_ref.actor.use_kl_loss) == (
+        False,
+        True,
+    )
+    assert whole.actor_rollout_ref.actor.entropy_coeff == 0
 
 
 def test_a_short_window_limits_the_context(base, tmp_path):

@@ -11,19 +11,20 @@ from rollout_models import make_model, make_tokenizer, save
 
 from stages.common.records import Question
 from stages.engines.generator import TransformersGenerator
-from stages.params import Agent, Compute, Params
+from stages.params import Agent, Compute, Kl, Params
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import FIGURES
 from stages.rollout.loop import Limits, Rollout
 from stages.verl_ppo import counts, data, training
-from stages.verl_ppo.curves import OF_VERL, Curves
+from stages.verl_ppo.curves import KL, OF_VERL, Curves
 from stages.verl_ppo.export import export
 from stages.verl_ppo.files import LATEST, Files
 from stages.verl_ppo.reward import compute_score
 from stages.verl_ppo.settings import Settings
 
+TEXT, CODE = Kl.low_var_loss, Kl.k1_reward
 QUESTIONS = [
     Question(f"q{n}", f"who wrote {n}?", [f"Ana {n}", "né Ωs'"[: 1 + n]]) for n in range(7)
 ]
@@ -71,6 +72,7 @@ def test_settings_travel_as_a_file(tmp_path):
         protocol=ProtocolParams(search_pattern=r"\[\[(.*?)\]\] ${x}", invalid_message="Oh \n"),
         limits=Limits(1, 2, 3, 4),
         top_k=3,
+        mask_retrieved=True,
         retriever="http://127.0.0.1:1",
         counts="c",
     )
@@ -83,14 +85,14 @@ def rollout(question: Question, answer: str | None, stop: str) -> Rollout:
     return Rollout(question, [1, 2, 3, 4], [0, 1, 0, 1], 1, [turn], answer, stop)
 
 
-def write_step(files: Files, made: int, step: int, rewards: list[int], **other) -> None:
+def write_step(files: Files, made: int, step: int, rewards: list[int], kl=TEXT, **other):
     """The figures that verl logs of a step, in the attempt after `made` steps, and its counts."""
     for number, reward in enumerate(rewards):
         question = QUESTIONS[number]
         answer = question.golden_answers[0] if reward else None
         stop = "answer" if reward else "invalid"
         counts.count(rollout(question, answer, stop), step, files.counts)
-    figures = dict.fromkeys(OF_VERL.values(), step / 8) | other
+    figures = dict.fromkeys([*OF_VERL.values(), KL[kl]], step / 8) | other
     files.folder.mkdir(exist_ok=True)
     with open(files.figures(made), "a") as stream:
         stream.write(json.dumps({"step": step, "data": figures}) + "\n")
@@ -98,7 +100,7 @@ def write_step(files: Files, made: int, step: int, rewards: list[int], **other) 
 
 def test_curves_as_verl_writes_them(tmp_path):
     files = Files(tmp_path)
-    curves = Curves(files, done=0, rollouts=4)
+    curves = Curves(files, done=0, rollouts=4, kl=TEXT)
     assert curves.new() == []
     write_step(files, 0, 1, [1, 0, 0, 1])
     [row] = curves.new()
@@ -110,6 +112,14 @@ def test_curves_as_verl_writes_them(tmp_path):
         stream.flush()
         assert curves.new() == []
     assert curves.rows == [row]
+
+
+def test_a_kl_in_the_reward_is_read_from_there(tmp_path):
+    """verl names it otherwise, and takes it off what it calls the reward, not off the score."""
+    files = Files(tmp_path)
+    write_step(files, 0, 1, [1, 0], kl=CODE, **{"critic/rewards/mean": -7.0})
+    [row] = Curves(files, 0, rollouts=2, kl=CODE).new()
+    assert (row["kl"], row["reward"]) == (0.125, 0.125)
 
 
 def write_checkpoint(files: Files, step: int, size: int = 1, without: str = "") -> None:
@@ -138,13 +148,13 @@ def test_a_resumed_training_has_the_rows_of_its_checkpoint_and_makes_the_others_
     (files.checkpoints / LATEST).write_text("2")
     training.forget_after(files, files.done())
     assert files.steps() == [2]
-    curves = Curves(files, files.done(), rollouts=2)
+    curves = Curves(files, files.done(), rollouts=2, kl=TEXT)
     assert [row["step"] for row in curves.rows] == [1, 2]
     write_step(files, 2, 3, [1, 1])
     curves.new()
     assert [(row["step"], row["em"]) for row in curves.rows] == [(1, 0), (2, 0), (3, 1)]
     training.forget_after(files, 3)
-    assert Curves(files, 3, rollouts=2).rows == curves.rows
+    assert Curves(files, 3, rollouts=2, kl=TEXT).rows == curves.rows
 
 
 @pytest.mark.parametrize(
@@ -205,9 +215,9 @@ def test_failed_rollouts_and_figures_that_are_no_numbers_stop_the_training(tmp_p
     files = Files(tmp_path)
     write_step(files, 0, 1, [1, 0, 1])
     with pytest.raises(InputError, match="step 1: 1 of 4 rollouts failed"):
-        Curves(files, 0, rollouts=4).new()
+        Curves(files, 0, rollouts=4, kl=TEXT).new()
     write_step(files, 0, 2, [1, 0, 1], **{"actor/loss": None})
-    curves = Curves(files, 0, rollouts=3)
+    curves = Curves(files, 0, rollouts=3, kl=TEXT)
     with pytest.raises(InputError, match="step 2: verl's 'actor/loss' is None"):
         curves.new()
 

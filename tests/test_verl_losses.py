@@ -7,6 +7,7 @@ configuration that stages/verl_ppo makes; only where they run is this processor.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -27,15 +28,13 @@ AGENT = params.Agent(
     mini_batch=8,
     micro_batch=2,
     policy_learning_rate=3e-3,
-    policy_warmup=0.0,
     value_learning_rate=1e-2,
-    value_warmup=0.0,
     kl_coefficient=0.05,
     gamma=0.99,
     lam=0.95,
     temperature=1.3,
 )
-PARAMS = params.Params(agent=AGENT, rollout=params.Rollout(max_context_tokens=64))
+PUBLIC = replace(AGENT, kl=params.Kl.k1_reward, entropy_coefficient=0.02)  # as the public code
 
 
 def rollouts() -> list[SimpleNamespace]:
@@ -76,14 +75,19 @@ def head(size: int) -> torch.Tensor:
     return 0.3 * torch.randn(1, size, generator=torch.Generator().manual_seed(2))
 
 
+@pytest.fixture(scope="module", params=[AGENT, PUBLIC], ids=["text", "code"])
+def agent(request):
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def ours(models):
+def ours(models, agent):
     """Our learner after one step, with what it estimated before."""
     policy = TransformersGenerator(models / "policy").model
     critic = Critic.from_base(str(models / "base"))
     critic.head.weight.data = head(32)
     reference = TransformersGenerator(models / "base").model
-    learner = Learner(policy, critic, reference, AGENT, seed=0)
+    learner = Learner(policy, critic, reference, agent, seed=0)
     made = rollouts()
     batch = collate([r.ids for r in made], [r.mask for r in made], [r.reward for r in made])
     estimates, _ = learner._estimate(batch)
@@ -93,11 +97,12 @@ def ours(models):
 
 
 @pytest.fixture(scope="module")
-def theirs(models, tmp_path_factory):
+def theirs(models, agent, tmp_path_factory):
     """verl's workers after the same step, in the order of its trainer's `_step_once`."""
     import verl_workers
 
-    return verl_workers.step(PARAMS, models, rollouts(), head(32), tmp_path_factory)
+    given = params.Params(agent=agent, rollout=params.Rollout(max_context_tokens=64))
+    return verl_workers.step(given, models, rollouts(), head(32), tmp_path_factory)
 
 
 def aligned(ours, padded: torch.Tensor) -> torch.Tensor:
@@ -131,14 +136,23 @@ def test_advantages_and_returns(ours, theirs):
     same(aligned(ours, theirs.returns), ours.estimates.returns, ours.batch.mask)
 
 
-def test_losses(ours, theirs):
-    """The policy's with its KL term, and the critic's, as means over the mini-batch's tokens."""
+def test_losses(ours, theirs, agent):
+    """The policy's with its KL term or entropy bonus, and the critic's, as means over the
+    mini-batch's tokens; a KL in the reward is a figure of each, over tokens and over rollouts."""
     figures = theirs.figures
     assert figures["actor/loss"] == pytest.approx(ours.figures["policy_loss"], abs=1e-6)
     assert figures["critic/vf_loss"] == pytest.approx(ours.figures["value_loss"], abs=1e-6)
-    assert figures["actor/kl_loss"] == pytest.approx(ours.figures["kl"], abs=1e-6)
+    if agent.kl is params.Kl.low_var_loss:
+        assert figures["actor/kl_loss"] == pytest.approx(ours.figures["kl"], abs=1e-6)
+    else:
+        assert "actor/kl_loss" not in figures
+        kl = ours.estimates.old_log_probs - ours.estimates.reference_log_probs
+        mask = ours.batch.mask
+        rows = [float(row[own].sum() / (own.sum() + 1e-8)) for row, own in zip(kl, mask)]
+        assert figures["actor/reward_kl_penalty"] == pytest.approx(sum(rows) / len(rows), abs=1e-5)
+        assert ours.figures["kl"] == pytest.approx(float(kl[mask].mean()), abs=1e-6)
     assert figures["actor/entropy"] == pytest.approx(ours.figures["entropy"], abs=1e-6)
-    assert ours.figures["kl"] > 1e-3
+    assert abs(ours.figures["kl"]) > 1e-3
     assert ours.figures["value_loss"] > 1e-2
 
 
@@ -154,9 +168,11 @@ def test_the_weights_after_the_step(ours, theirs):
             assert (tensor - weights[name]).abs().max().item() < 2e-6, name
 
 
-def test_what_is_said_of_masked_tokens_changes_nothing(theirs):
-    """verl's losses with other numbers at masked tokens, and no gradient there."""
-    for name in ("policy", "value"):
+def test_what_is_said_of_masked_tokens_changes_nothing(theirs, agent):
+    """verl's losses with other numbers at masked tokens, and no gradient there. (The policy's, of
+    outputs so far away, is clipped to none but for its KL term.)"""
+    kept = agent.kl is params.Kl.low_var_loss
+    for name in ("policy", "value") if kept else ("value",):
         loss, gradient = theirs.losses[name](0.0)
         other, _ = theirs.losses[name](7.0)
         assert loss == other

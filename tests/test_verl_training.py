@@ -56,7 +56,6 @@ SETTINGS = {
         "micro_batch": 6,
         "max_searches": 2,
         "policy_learning_rate": 1e-3,
-        "policy_warmup": 0.0,
         "value_learning_rate": 1e-2,
         "adam_epsilon": 1e-8,
     },

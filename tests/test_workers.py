@@ -13,7 +13,7 @@ from stages.common.records import read_json, write_questions
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.running.scratch import Scratch
-from stages.running.workers import Workers, connect, shards
+from stages.running.workers import SOCKET, SOCKET_BYTES, Workers, check_sockets, connect, shards
 
 BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
 RAY = {"ray": "local", "workers": 2, "threads": 1}
@@ -127,6 +127,29 @@ def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):
     monkeypatch.setattr(ray, "init", fails)
     with pytest.raises(InputError, match=r"no cluster at 'auto' \(ConnectionError\)$"):
         connect(Compute(ray="auto"))
+
+
+@pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
+def test_a_temporary_folder_of_too_long_a_path_is_one_clear_line(monkeypatch, tmp_path, variable):
+    """Ray's own limit, asked of Ray: what passes here is what it accepts."""
+    from ray._private.utils import validate_socket_filepath
+
+    monkeypatch.delenv("RAY_TMPDIR", raising=False)
+    monkeypatch.setenv(variable, "/tmp/" + "x" * 80)
+    with pytest.raises(InputError, match=r"compute.ray: in the temporary folder /tmp/x+ .* 107 by"):
+        connect(Compute(ray="local"))
+    room = SOCKET_BYTES - len(SOCKET) - 1
+    for length in (room, room + 1):
+        folder = "/" + "y" * (length - 1)
+        monkeypatch.setenv(variable, folder)
+        if length == room:
+            check_sockets()
+            validate_socket_filepath(f"{folder}/{SOCKET}")
+        else:
+            with pytest.raises(InputError):
+                check_sockets()
+            with pytest.raises(OSError):
+                validate_socket_filepath(f"{folder}/{SOCKET}")
 
 
 # the stages

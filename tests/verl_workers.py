@@ -14,8 +14,8 @@ import verl_cpu  # noqa: F401  (before verl's engines)
 from hydra import compose, initialize_config_module
 from tensordict import TensorDict
 from verl.protocol import DataProto
-from verl.trainer.ppo.core_algos import agg_loss
-from verl.trainer.ppo.ray_trainer import compute_advantage
+from verl.trainer.ppo.core_algos import agg_loss, get_kl_controller
+from verl.trainer.ppo.ray_trainer import apply_kl_penalty, compute_advantage
 from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.metric import reduce_metrics
@@ -97,9 +97,13 @@ def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
     estimated = {"old_log_probs": old, "ref_log_prob": ref, "values": values}
     estimated |= {"response_mask": data["response_mask"], "rm_scores": data["rm_scores"]}
     padded = TensorDict(estimated, batch_size=len(rollouts)).to_padded_tensor()
-    padded["token_level_rewards"] = padded["rm_scores"]
+    padded["token_level_scores"] = padded["token_level_rewards"] = padded["rm_scores"]
+    rated, penalty = DataProto(batch=padded), {}
+    if whole.algorithm.use_kl_in_reward:
+        control = get_kl_controller(whole.algorithm.kl_ctrl)
+        rated, penalty = apply_kl_penalty(rated, control, whole.algorithm.kl_penalty)
     advantage = compute_advantage(
-        DataProto(batch=padded),
+        rated,
         adv_estimator=whole.algorithm.adv_estimator,
         gamma=whole.algorithm.gamma,
         lam=whole.algorithm.lam,
@@ -120,9 +124,10 @@ def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
         "dataloader_kwargs": {"shuffle": learning.shuffle},
         "temperature": temperature,
     }
-    figures = {}
+    figures = dict(penalty)
     for name, worker in (("critic", critic), ("actor", actor)):
-        output = worker.train_mini_batch(_with(data, calculate_entropy=False, **train))
+        entropy_too = name == "actor" and learning.entropy_coeff != 0  # as verl's trainer asks
+        output = worker.train_mini_batch(_with(data, calculate_entropy=entropy_too, **train))
         learned = reduce_metrics(output["metrics"])
         figures |= {f"{name}/{key.removeprefix(name + '/')}": v for key, v in learned.items()}
     mask = advantage["response_mask"]

@@ -40,6 +40,7 @@ class Recipe:
     learning_rate: float
     warmup: float
     dtype: str = "float32"
+    weight_decay: float = 0.01
 
 
 def train(
@@ -115,7 +116,7 @@ def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str, la
         per_device_train_batch_size=recipe.batch_size,
         num_train_epochs=1,
         learning_rate=recipe.learning_rate,
-        weight_decay=0.01,
+        weight_decay=recipe.weight_decay,
         lr_scheduler_type="linear",
         dataloader_drop_last=True,
         dataloader_pin_memory=device != "cpu",

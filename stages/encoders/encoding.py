@@ -129,6 +129,8 @@ def load_model(folder: str | Path, device: str = "cpu"):
 
     A text is cut to what the model's positions hold, where its own limit is higher or missing. A
     tokenizer without a pad token pads with its end of text, which attention leaves out.
+    Its weights are float32, also where they were saved in 16 bits: trained in those, small steps
+    would be lost in rounding.
     """
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
@@ -145,7 +147,7 @@ def load_model(folder: str | Path, device: str = "cpu"):
             device=device,
             trust_remote_code=False,
             model_kwargs={"use_safetensors": True},
-        )
+        ).float()
     if ours:  # as `save` wrote it: all that is not in a file would be drawn at random
         names = {tuple(name.split(".")) for name in weight_names(path)}
         check_whole(path, {"missing_keys": _not_in(names, model.state_dict())})

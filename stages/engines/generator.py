@@ -19,6 +19,8 @@ from transformers import (
     LogitsProcessorList,
     PreTrainedTokenizerBase,
     StoppingCriteriaList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
 )
 
 from stages.common.models import check_whole, loading, model_path
@@ -84,7 +86,9 @@ class TransformersGenerator:
         device: str = "cpu",
         dtype: str = "float32",
         batch_size: int = 64,
+        top_p: float = 1.0,
     ):
+        """`top_p`: samples are drawn from the most likely tokens of so much probability."""
         path = model_path(folder)
         self.name = str(folder)
         self.tokenizer = load_tokenizer(folder)
@@ -98,7 +102,7 @@ class TransformersGenerator:
             )
         check_whole(path, found)
         self.model = model.to(device).eval()
-        self.batch_size = batch_size
+        self.batch_size, self.top_p = batch_size, top_p
         self.window = window_of(self.model.config)
         self._ends = end_ids(path, self.model.config, self.tokenizer)
         pad = self.tokenizer.pad_token_id
@@ -143,6 +147,9 @@ class TransformersGenerator:
         logits = FiniteLogits()
         processors = LogitsProcessorList([logits])
         if temperature > 0:
+            if self.top_p < 1:  # of what the temperature leaves
+                processors += [TemperatureLogitsWarper(temperature), TopPLogitsWarper(self.top_p)]
+                temperature = 1.0
             processors.append(GumbelNoise([key for _, key in batch], mask, temperature))
         device = self.model.device
         config = GenerationConfig(

@@ -29,7 +29,7 @@ class Prompts:
     def load(cls, block: Relevance) -> Prompts:
         """The prompt files that params.yaml names."""
         return cls(
-            Prompt.load(block.sub_answer_prompt, *sub_answers.FIELDS),
+            sub_answers.load(block.sub_answer_prompt, block.gold_in_sub_answers),
             Prompt.load(block.prompt, *relevance.FIELDS),
         )
 
@@ -67,7 +67,8 @@ def judge_trajectories(
     """
     trajectories = [each.trajectory for each in asked]
     if block.sub_answers:
-        answers = sub_answers.ask(judge, prompts.sub_answers, trajectories)
+        gold = block.gold_in_sub_answers
+        answers = sub_answers.ask(judge, prompts.sub_answers, trajectories, gold)
     else:
         answers = [sub_answers.none(trajectory) for trajectory in trajectories]
     queries, firsts = [], []

@@ -9,6 +9,8 @@ A prompt file is YAML with the keys
                 (default `[{label}] {text}` and a line break)
     missing     what stands where there is nothing to say: no reference, or, in a reply, no
                 sub-answer (default `none`)
+    gold        for sub-answers: the words that tell the gold answers, with `{answers}`; they stand
+                where the template has `{gold}`, if the answers are told (default: never told)
     chat        true: the prompt is one user message through the judge's chat template
     stop        texts that end the reply, for judges that would write on (default none)
 
@@ -40,6 +42,7 @@ KEYS = {
     "pattern": (str, None),
     "item": (str, "[{label}] {text}\n"),
     "missing": (str, "none"),
+    "gold": (str, ""),
     "chat": (bool, False),
     "stop": (list, []),
 }
@@ -65,6 +68,7 @@ class Prompt:
     missing: str
     chat: bool
     stop: list[str] = field(default_factory=list)
+    gold: str = ""
 
     @classmethod
     def load(cls, path: str | Path, *fields: str) -> Prompt:
@@ -73,6 +77,9 @@ class Prompt:
         InputError names the file and the key that is missing, unknown or wrong.
         """
         values = _read(path)
+        if values["gold"]:
+            _check_fields(path, "gold", values["gold"], {"answers"}, {"answers"})
+            fields = (*fields, "gold")
         _check_fields(path, "template", values["template"], set(fields), set(fields))
         _check_fields(path, "item", values["item"], {"text"}, ITEM_FIELDS)
         return cls(**{**values, "pattern": _compile(path, values["pattern"])})

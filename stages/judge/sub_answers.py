@@ -1,17 +1,20 @@
 """Sub-answers: what the judge holds to be the answer of each query (Agentic-R, step B3).
 
 The judge reads a whole trajectory and answers all its queries at once. "Not Sure", or a reply that
-stays malformed, means that a query has no reference.
+stays malformed, means that a query has no reference. The paper's public code also tells the judge
+the gold answers and wants sub-answers that agree with them; its text does not say so.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from stages.common.trajectories import Trajectory
 from stages.judge.asking import Ask, Judge
 from stages.judge.grammar import answer, is_not_sure
-from stages.judge.prompts import Prompt
+from stages.judge.prompts import Prompt, one_line
+from stages.plumbing.errors import InputError
 
 FIELDS = ("trajectory", "queries")
 
@@ -33,11 +36,25 @@ def trajectory_text(trajectory: Trajectory) -> str:
     return f"Question: {trajectory.question}\n" + "".join(turns)
 
 
-def render(prompt: Prompt, trajectory: Trajectory) -> str:
-    """The prompt that asks for the sub-answers of `trajectory`."""
-    return prompt.render(
-        trajectory=trajectory_text(trajectory), queries=prompt.numbered(trajectory.queries)
-    )
+def load(path: str | Path, gold: bool) -> Prompt:
+    """The prompt file `path`. InputError if it cannot tell the gold answers and `gold` wants it."""
+    prompt = Prompt.load(path, *FIELDS)
+    if gold and not prompt.gold:
+        raise InputError(
+            f"{path}: 'gold' is missing, the words that tell the judge the gold answers: "
+            "'relevance.gold_in_sub_answers' needs them"
+        )
+    return prompt
+
+
+def render(prompt: Prompt, trajectory: Trajectory, gold: bool = False) -> str:
+    """The prompt that asks for the sub-answers of `trajectory`; `gold`: tell the gold answers."""
+    queries = prompt.numbered(trajectory.queries)
+    fields = {"trajectory": trajectory_text(trajectory), "queries": queries}
+    if prompt.gold:
+        answers = "; ".join(map(one_line, trajectory.golden_answers if gold else ()))
+        fields["gold"] = prompt.gold.format(answers=answers) if gold else ""
+    return prompt.render(**fields)
 
 
 def parse(prompt: Prompt, reply: str, count: int) -> list[str | None]:
@@ -51,9 +68,11 @@ def none(trajectory: Trajectory) -> SubAnswers:
     return SubAnswers(dict.fromkeys(trajectory.searched), None, 0)
 
 
-def ask(judge: Judge, prompt: Prompt, trajectories: list[Trajectory]) -> list[SubAnswers]:
+def ask(
+    judge: Judge, prompt: Prompt, trajectories: list[Trajectory], gold: bool = False
+) -> list[SubAnswers]:
     """The sub-answers of each trajectory; a trajectory without queries must not be given."""
-    replies = judge.ask(prompt, [_ask(prompt, trajectory) for trajectory in trajectories])
+    replies = judge.ask(prompt, [_ask(prompt, trajectory, gold) for trajectory in trajectories])
     return [
         SubAnswers(
             dict(zip(turns, reply.value or [None] * len(turns), strict=True)),
@@ -65,10 +84,10 @@ def ask(judge: Judge, prompt: Prompt, trajectories: list[Trajectory]) -> list[Su
     ]
 
 
-def _ask(prompt: Prompt, trajectory: Trajectory) -> Ask:
+def _ask(prompt: Prompt, trajectory: Trajectory, gold: bool) -> Ask:
     count = len(trajectory.searched)
     return Ask(
         f"sub-answers/{trajectory.id}",
-        render(prompt, trajectory),
+        render(prompt, trajectory, gold),
         lambda reply: parse(prompt, reply, count),
     )

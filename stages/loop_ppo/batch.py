@@ -2,8 +2,9 @@
 
 Everything that is said of a token is stored at the position that predicts it: column t speaks of
 token t + 1. `mask` is true where the model wrote that token; the prompt, retrieved text and padding
-are false, and with them out of the policy loss, the value loss, the KL term and the advantages
-(Agentic-R, agent training; Search-R1's retrieved-token masking).
+are false, and with them out of the policy loss, the KL term, the value loss and the advantages. The
+paper's public code masks the first two (Search-R1's retrieved-token masking) and not the others,
+where it lets the value of retrieved text in; leaving it out of those as well is ours.
 """
 
 from __future__ import annotations
@@ -58,6 +59,11 @@ def collate(
             scores[row, 1 + int(positions[-1])] = reward
     batch = Batch(ids, written[:, 1:], scores[:, 1:], lengths)
     return Batch(*(tensor.to(device) for tensor in vars(batch).values()))
+
+
+def unmasked(length: int, prompt_length: int) -> list[int]:
+    """The mask of a rollout whose retrieved tokens are learned as if the model had written them."""
+    return [0] * prompt_length + [1] * (length - prompt_length)
 
 
 def micro_batches(rows: Tensor, lengths: Tensor, size: int) -> list[Tensor]:

@@ -12,8 +12,9 @@ from stages.common.seeds import seed_of
 from stages.loop_ppo import losses
 from stages.loop_ppo.batch import Batch, micro_batches
 from stages.loop_ppo.critic import Critic
+from stages.loop_ppo.losses import K1, LOW_VARIANCE
 from stages.loop_ppo.policy import token_log_probs
-from stages.params import Agent
+from stages.params import Agent, Kl
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite, Watch
 
@@ -75,12 +76,12 @@ class Learner:
 
     def _set_learning_rates(self, step: int) -> None:
         params = self.params
-        for optimizer, rate, share in (
-            (self.policy_optimizer, params.policy_learning_rate, params.policy_warmup),
-            (self.value_optimizer, params.value_learning_rate, params.value_warmup),
+        for optimizer, rate, steps in (
+            (self.policy_optimizer, params.policy_learning_rate, params.policy_warmup_steps),
+            (self.value_optimizer, params.value_learning_rate, params.value_warmup_steps),
         ):
             for group in optimizer.param_groups:
-                group["lr"] = rate * warmup(step, params.steps, share)
+                group["lr"] = rate * warmup(step, steps)
 
     @torch.no_grad()
     def _estimate(self, batch: Batch, step: int) -> tuple[Estimates, dict[str, float]]:
@@ -99,13 +100,15 @@ class Learner:
                 self.reference, part.token_ids, part.mask, temperature
             )
             values[rows, :width] = self.critic(part.token_ids)
-        mask = batch.mask
+        mask, in_reward = batch.mask, self.params.kl is Kl.k1_reward
         self._see_estimates(step, *(part[mask] for part in (values, old, reference)))
+        kl = losses.kl_estimate(old, reference, K1 if in_reward else LOW_VARIANCE)
+        scores = batch.scores - self.params.kl_coefficient * kl if in_reward else batch.scores
         advantages, returns = losses.estimate_advantages(
-            batch.scores, values, mask, self.params.gamma, self.params.lam
+            scores, values, mask, self.params.gamma, self.params.lam
         )
         figures = {
-            "kl": losses.masked_mean(losses.kl_estimate(old, reference), mask),
+            "kl": losses.masked_mean(kl, mask),
             "entropy": losses.masked_mean(entropy, mask),
             "explained_variance": losses.explained_variance(values, returns, mask),
         }
@@ -135,6 +138,7 @@ class Learner:
     ) -> dict[str, float]:
         """One update of policy and critic from one mini-batch."""
         params, tokens = self.params, int(batch.mask[rows].sum())
+        in_loss = params.kl is Kl.low_var_loss
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
         for micro in micro_batches(rows.to(batch.mask.device), batch.lengths, params.micro_batch):
             part = batch.rows(micro)
@@ -142,8 +146,12 @@ class Learner:
             fixed = Estimates(*(tensor[micro, :width] for tensor in vars(estimates).values()))
             if not bool(part.mask.any()):
                 continue
-            log_probs, _ = token_log_probs(
-                self.policy, part.token_ids, part.mask, params.temperature
+            log_probs, entropy = token_log_probs(
+                self.policy,
+                part.token_ids,
+                part.mask,
+                params.temperature,
+                learn_entropy=params.entropy_coefficient > 0,
             )
             policy_loss, clipped = losses.policy_loss(
                 log_probs,
@@ -152,9 +160,12 @@ class Learner:
                 fixed.advantages,
                 part.mask,
                 clip=params.clip,
-                kl_coefficient=params.kl_coefficient,
+                kl_coefficient=params.kl_coefficient if in_loss else 0.0,
                 tokens=tokens,
             )
+            if params.entropy_coefficient > 0:
+                bonus = losses.token_mean(entropy, part.mask, tokens)
+                policy_loss = policy_loss - params.entropy_coefficient * bonus
             value_loss = losses.value_loss(
                 self.critic(part.token_ids),
                 fixed.values,
@@ -197,6 +208,6 @@ class Learner:
         }
 
 
-def warmup(step: int, steps: int, share: float) -> float:
-    """Factor on the learning rate: linear over the first `share` of `steps`, then 1."""
-    return min(1.0, (step + 1) / max(1.0, share * steps))
+def warmup(step: int, steps: float) -> float:
+    """Factor on the learning rate at `step` (from 0): linear over the first `steps`, then 1."""
+    return min(1.0, (step + 1) / max(1.0, steps))

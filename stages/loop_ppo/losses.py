@@ -12,6 +12,8 @@ from torch import Tensor
 from verl.trainer.ppo import core_algos
 from verl.workers.config import ActorConfig
 
+K1, LOW_VARIANCE = "kl", "low_var_kl"  # verl's names of two estimates of KL
+
 
 def estimate_advantages(
     scores: Tensor, values: Tensor, mask: Tensor, gamma: float, lam: float
@@ -26,9 +28,13 @@ def estimate_advantages(
     )
 
 
-def kl_estimate(log_probs: Tensor, reference_log_probs: Tensor) -> Tensor:
-    """Low-variance KL to the reference, a token: r - log r - 1 with r = reference / policy."""
-    return core_algos.kl_penalty(log_probs, reference_log_probs, "low_var_kl")
+def kl_estimate(
+    log_probs: Tensor, reference_log_probs: Tensor, estimate: str = LOW_VARIANCE
+) -> Tensor:
+    """KL to the reference, a token. With r = reference / policy, LOW_VARIANCE is r - log r - 1, and
+    K1 is -log r.
+    """
+    return core_algos.kl_penalty(log_probs, reference_log_probs, estimate)
 
 
 def policy_loss(
@@ -70,6 +76,11 @@ def policy_loss(
         **config.global_batch_info,
     )
     return clipped + kl_coefficient * kl, figures["actor/pg_clipfrac"]
+
+
+def token_mean(numbers: Tensor, mask: Tensor, tokens: int) -> Tensor:
+    """The part of these tokens in the mean over the `tokens` of their mini-batch."""
+    return core_algos.agg_loss(numbers, mask, "token-mean", batch_num_tokens=tokens)
 
 
 def value_loss(

@@ -7,16 +7,21 @@ from torch import Tensor
 
 
 def token_log_probs(
-    model: torch.nn.Module, token_ids: Tensor, mask: Tensor, temperature: float
+    model: torch.nn.Module,
+    token_ids: Tensor,
+    mask: Tensor,
+    temperature: float,
+    learn_entropy: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Log-probability and entropy (nats) of each masked token under `model`, 0 elsewhere.
 
+    The entropy has gradients with `learn_entropy` alone.
     token_ids (rollouts, length), mask (rollouts, length - 1) -> two of (rollouts, length - 1).
     """
     logits = _logits(model, token_ids[:, :-1], mask) / temperature  # (actions, vocabulary)
     every = torch.log_softmax(logits, dim=-1)
     chosen = every.gather(1, token_ids[:, 1:][mask][:, None]).squeeze(1)  # (actions,)
-    with torch.no_grad():
+    with torch.set_grad_enabled(learn_entropy and torch.is_grad_enabled()):
         entropy = -(every.exp() * every).sum(-1)
     return _spread(chosen, mask), _spread(entropy, mask)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from stages.common.records import Question
 from stages.common.seeds import seed_of
 from stages.engines.generator import BrokenLogits
-from stages.loop_ppo.batch import Batch, collate
+from stages.loop_ppo.batch import Batch, collate, unmasked
 from stages.loop_ppo.learner import POLICY_RATE, Learner
 from stages.params import Agent
 from stages.plumbing.progress import progress
@@ -58,7 +58,8 @@ def train(
             except BrokenLogits as error:
                 raise learner.watch.diverged(step + 1, str(error), POLICY_RATE) from None
             rewards = [exact_match(r.answer, r.question.golden_answers) for r in rollouts]
-            batch = to_batch(rollouts, rewards, str(generator.model.device))
+            device, masked = str(generator.model.device), params.mask_retrieved
+            batch = to_batch(rollouts, rewards, device, masked)
             row = {"step": step + 1, **figures_of(rollouts, rewards)}
             row |= learner.update(batch, step)
             curves.append({name: round(number, 6) for name, number in row.items()})
@@ -100,9 +101,14 @@ def sample(
     return rollouts
 
 
-def to_batch(rollouts: list[Rollout], rewards: list[int], device: str) -> Batch:
-    """The rollouts as tensors."""
-    return collate([r.token_ids for r in rollouts], [r.mask for r in rollouts], rewards, device)
+def to_batch(
+    rollouts: list[Rollout], rewards: list[int], device: str, mask_retrieved: bool = True
+) -> Batch:
+    """The rollouts as tensors; without `mask_retrieved` all that follows the prompt is learned."""
+    masks = [
+        r.mask if mask_retrieved else unmasked(len(r.token_ids), r.prompt_length) for r in rollouts
+    ]
+    return collate([r.token_ids for r in rollouts], masks, rewards, device)
 
 
 def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:

@@ -51,7 +51,10 @@ def load_models(task: Task):
     compute = task.params.compute
     torch.set_num_threads(compute.threads)
     generator = TransformersGenerator(
-        task.base, device=compute.device, batch_size=compute.generation_batch
+        task.base,
+        device=compute.device,
+        batch_size=compute.generation_batch,
+        top_p=task.params.agent.top_p,
     )
     reference = AutoModelForCausalLM.from_pretrained(
         model_path(task.base), dtype=torch.float32, use_safetensors=True

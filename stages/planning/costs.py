@@ -6,7 +6,7 @@ token of a rollout through policy (sampling, old probabilities, update), referen
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stages.params import CorrectnessMode, Params, RelevanceMode, Trainer
 from stages.planning.hardware import SHARES, Accelerator
@@ -61,9 +61,23 @@ class Planner:
                 self._evaluate(f"evaluate@{turn}"),
             ]
         stages += [self._index(f"index-baseline@{name}") for name in self.params.baseline]
+        for name in self.params.published:
+            stages += [
+                self._retriever(f"retriever-published@{name}"),
+                self._index(f"index-published@{name}"),
+            ]
         for name in self.params.replug.retrievers:
             stages += [self._replug(f"replug@{name}"), self._index(f"index-replug@{name}")]
         return stages + [self._evaluate(f"compare@{name}") for name in self.params.compare]
+
+    def hours(self) -> float:
+        """Of one accelerator, for the whole run."""
+        return sum(cost.hours for cost in self.costs())
+
+    def labelling(self, questions: int) -> Planner:
+        """The same run, if it labels so many training questions a turn."""
+        trajectories = replace(self.params.trajectories, questions=questions)
+        return replace(self, params=replace(self.params, trajectories=trajectories))
 
     def _hours(self, work: str, operations: float) -> float:
         return operations / (self.accelerator.tera * 1e12 * SHARES[work]) / 3600
@@ -143,7 +157,8 @@ class Planner:
 
     @property
     def _labelled(self) -> int:
-        return min(self.params.trajectories.questions, self.sizes.training)
+        asked = self.params.trajectories.questions
+        return self.sizes.training if asked is None else min(asked, self.sizes.training)
 
     @property
     def _queries(self) -> float:

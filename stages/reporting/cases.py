@@ -3,7 +3,8 @@
 Three kinds: won (right only with the later pair), lost (right only with the earlier one) and
 unchanged (both right, or both wrong). Of each kind, question sets and numbers of hops take turns,
 more hops first, and a hash of set and id says which question of a set stands for it: the choice
-does not depend on file order, and nobody picks.
+does not depend on file order, and nobody picks. Beside them, and first of their kind, stand the
+questions that `report.follow` names.
 """
 
 from __future__ import annotations
@@ -41,9 +42,15 @@ def case_pairs(results: Results) -> tuple[PairResult, PairResult] | None:
 
 
 def choose_cases(
-    pairs: tuple[PairResult, PairResult], predictions: Predictions, per_kind: int
+    pairs: tuple[PairResult, PairResult],
+    predictions: Predictions,
+    per_kind: int,
+    follow: list[str] | None = None,
 ) -> list[Case]:
-    """At most `per_kind` cases of each kind, won first."""
+    """At most `per_kind` cases of each kind, won first, and all whose question holds one of the
+    texts `follow`, in any case of letters.
+    """
+    wanted = [text.casefold() for text in follow or ()]
     before, after = (predictions[pair.name] for pair in pairs)
     later = {row.key: row for row in after}
     cases: dict[str, list[Case]] = {kind: [] for kind in KINDS}
@@ -51,7 +58,12 @@ def choose_cases(
         other = later.get(row.key)
         if other is not None:
             cases[_kind(row.em, other.em)].append(_case(row, other))
-    return [case for kind in KINDS for case in _in_turns(cases[kind])[:per_kind]]
+    chosen = []
+    for kind in KINDS:
+        turns = _in_turns(cases[kind])
+        named = [c for c in turns if any(text in c.question.casefold() for text in wanted)]
+        chosen += named + [case for case in turns if case not in named][:per_kind]
+    return chosen
 
 
 def _case(row: Trajectory, other: Trajectory) -> Case:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.enough import check_lists
 from stages.params import Index, IndexKind
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
@@ -24,7 +25,6 @@ from stages.retrieval.ranking import rescored
 Exact = DenseIndex | DeviceIndex
 
 FILE = "approximate.faiss"
-CODES = 256  # values of a code of one byte: as many vectors are needed to choose them
 
 
 def build(vectors: np.ndarray, params: Index, threads: int, folder: Path) -> None:
@@ -66,11 +66,7 @@ def _empty(shape: tuple[int, int], params: Index):
     lists, codes = params.ivfpq.lists, params.ivfpq.bytes
     if dimension % codes:
         raise InputError(f"'index.ivfpq.bytes' must divide a vector's {dimension} components")
-    if min(count, params.sample) < max(lists, CODES):
-        raise InputError(
-            f"'index.ivfpq.lists' of {lists} needs as many passages to train on, and {CODES}: the "
-            f"corpus has {count}, 'index.sample' is {params.sample}"
-        )
+    check_lists(params, min(count, params.sample), "params.yaml")
     # np: without polysemous codes, whose training takes most of the time and serves another search
     index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}np", faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = index.pq.cp.seed = params.seed

@@ -26,6 +26,9 @@ ENVIRONMENT = {  # of a Ray that we start
     "RAY_process_group_cleanup_enabled": "1",  # the engine of a worker that dies ends with it
 }
 
+SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest
+SOCKET_BYTES = 107  # of a path, by the operating system
+
 Part = list
 Advance = Callable[[int], object]  # is told of rows as they are finished
 Work = Callable[[Part, Advance], list[dict]]
@@ -236,11 +239,14 @@ def connect(compute: Compute) -> None:
         os.environ.setdefault(name, value)
     options = {"logging_level": "ERROR", "log_to_driver": False}
     if compute.ray == "local":
+        check_sockets()
         cpus = max(os.cpu_count() or 1, compute.workers * compute.threads)
         for last in (False, False, True):
             try:
                 ray.init("local", num_cpus=cpus, include_dashboard=False, **options)
                 return
+            except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
+                raise InputError(f"compute.ray: {reason(error)}: see RAY_TMPDIR, TMPDIR") from None
             except Exception:  # of no class of its own
                 ray.shutdown()
                 if last:
@@ -250,6 +256,21 @@ def connect(compute: Compute) -> None:
     except (ConnectionError, ValueError) as error:
         why = f"compute.ray: no cluster at '{compute.ray}' ({reason(error)})"
         raise InputError(why) from None
+
+
+def check_sockets() -> None:
+    """InputError if the paths of Ray's sockets would be longer than the system allows.
+
+    They lie below the temporary folder that RAY_TMPDIR or TMPDIR names, else below /tmp.
+    """
+    from ray._common.utils import get_default_system_temp_dir
+
+    folder = get_default_system_temp_dir()
+    if len(os.fsencode(os.path.join(folder, SOCKET))) > SOCKET_BYTES:
+        raise InputError(
+            f"compute.ray: in the temporary folder {folder} the paths of Ray's sockets would be "
+            f"longer than {SOCKET_BYTES} bytes: set RAY_TMPDIR to a shorter one, such as /tmp"
+        )
 
 
 def _lost(name: str | None, times: int, error: Exception) -> str:

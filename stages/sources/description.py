@@ -8,11 +8,14 @@
       hotpotqa: {hub: owner/name, revision: 0a1b..., file: hotpotqa/train.jsonl}
     test:
       hotpotqa: {path: /my/own/dev.jsonl, sha256: 0a1b...}
+    pairs:                   # or training pairs
+      - {hub: owner/name, revision: 0a1b..., file: pairs.jsonl}
 
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
 description alone, and with it the pinned revisions and the SHA-256 of local files, so that another
 file is another description; a file is downloaded once. `count` may say how many
-passages or questions a file gives, for `python -m stages.tools.plan` before the download.
+passages or questions a file gives, for `python -m stages.tools.plan` before the download;
+`question_mark: true` ends its training questions in one, as the paper's public code does.
 """
 
 from __future__ import annotations
@@ -25,7 +28,8 @@ from stages.common.hub import reaching_hub
 from stages.common.records import read_yaml
 from stages.plumbing.errors import InputError
 
-BLOCKS = ("passages", "contexts", "train", "test")
+BLOCKS = ("passages", "contexts", "train", "test", "pairs")
+KINDS = {"count": (int, "a number"), "question_mark": (bool, "true or false")}  # others: texts
 HUB = ("hub", "revision", "file")  # keys of a file of the hub
 
 
@@ -33,10 +37,12 @@ HUB = ("hub", "revision", "file")  # keys of a file of the hub
 class Entry:
     """One file: local (`path` and its `sha256`), or `file` of the data set `hub` at `revision`.
 
-    `count`: how many passages or questions it gives, for the plan of a run.
+    `count`: how many passages or questions it gives, for the plan of a run. `question_mark`: its
+    training questions end in one, also those that the data set leaves without.
     """
 
     count: int | None = None
+    question_mark: bool = False
     path: str | None = None
     sha256: str | None = None
     hub: str | None = None
@@ -74,6 +80,15 @@ def question_files(path: str | Path) -> dict[str, dict[str, Entry]]:
     return blocks
 
 
+def pair_file(path: str | Path) -> Entry:
+    """The file of published training pairs (stages/sources/published.py)."""
+    blocks = read_description(path)
+    files = blocks.get("pairs")
+    if set(blocks) != {"pairs"} or not isinstance(files, list) or len(files) != 1:
+        raise InputError(f"{path}: training pairs are described by 'pairs', a list of one file")
+    return files[0]
+
+
 def _block(block: object, where: str) -> list[Entry] | dict[str, Entry]:
     if isinstance(block, list) and block:
         return [_entry(entry, where) for entry in block]
@@ -86,11 +101,11 @@ def _entry(entry: object, where: str) -> Entry:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object")
     for key, value in entry.items():
-        if not isinstance(value, int if key == "count" else str):
-            raise InputError(
-                f"{where}: '{key}' must be {'a number' if key == 'count' else 'a text'}"
-            )
-    if set(entry) - {"count", "sha256"} != {"path"} and set(entry) - {"count"} != set(HUB):
+        kind, name = KINDS.get(key, (str, "a text"))
+        if type(value) is not kind:
+            raise InputError(f"{where}: '{key}' must be {name}")
+    keys = set(entry) - set(KINDS)
+    if keys - {"sha256"} != {"path"} and keys != set(HUB):
         raise InputError(
             f"{where}: a file has 'path' and 'sha256', or 'hub', 'revision' and 'file'"
         )

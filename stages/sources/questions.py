@@ -100,8 +100,18 @@ def _described(source: str) -> Sets:
         }
         for block in blocks
     }
-    train = [question for questions in read["train"].values() for question in questions]
+    train = [
+        asking(question) if blocks["train"][name].question_mark else question
+        for name, questions in read["train"].items()
+        for question in questions
+    ]
     return Sets(train, read["test"])
+
+
+def asking(question: Question) -> Question:
+    """The question with a question mark at its end."""
+    text = question.question.strip()
+    return replace(question, question=text if text.endswith("?") else f"{text}?")
 
 
 def _read(path: Path) -> list[Question]:

@@ -104,8 +104,11 @@ def _variants(path: Path, row: object) -> dict[str, tuple[str, ...]]:
 
 def _seeds(path: Path, row: dict) -> list[int]:
     seeds = _list(path, row, "seeds")
-    if not seeds or any(type(seed) is not int for seed in seeds) or len({*seeds}) < len(seeds):
-        raise InputError(f"{path}: 'seeds' must be a list of whole numbers, each of them once")
+    whole = all(type(seed) is int and seed >= 0 for seed in seeds)
+    if not seeds or not whole or len({*seeds}) < len(seeds):
+        raise InputError(
+            f"{path}: 'seeds' must be a list of whole numbers from 0, each of them once"
+        )
     return seeds
 
 

@@ -24,6 +24,8 @@ from stages.planning.sizes import Sizes, sizes
 from stages.plumbing.errors import run
 from stages.plumbing.usage import FILE
 
+FEWER = 10_000  # questions whose labels are an affordable choice
+
 
 def main(argv: list[str] | None = None) -> None:
     """Print the plan."""
@@ -38,7 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     name = args.accelerator or ("cpu" if params.compute.device == "cpu" else "h100")
     known = with_measured(sizes(params), args.params, args.metrics_folder, args.lock)
     copies = _copies()
-    costs = Planner(params, known, ACCELERATORS[name], copies).costs()
+    planner = Planner(params, known, ACCELERATORS[name], copies)
+    costs = planner.costs()
 
     from rich.console import Console
 
@@ -52,6 +55,8 @@ def main(argv: list[str] | None = None) -> None:
             "reflinks (Btrfs, XFS), copies take no room.",
             soft_wrap=True,
         )
+    for line in _labelling(planner):
+        console.print(line)
     console.print(_assumptions(known, ACCELERATORS[name]), soft_wrap=True)
 
 
@@ -131,6 +136,16 @@ def _summary(
                 f"{cost.stage} wants {cost.memory:.0f} GB and there are {room}: it needs more "
                 "devices, or offloading to the host's memory."
             )
+
+
+def _labelling(planner: Planner):
+    """Where all training questions are labelled: what the run takes, and what with fewer."""
+    everything = planner.sizes.training
+    if planner.params.trajectories.questions is None and planner.params.iterations:
+        yield f"It labels all {everything:,} training questions each turn."
+        if everything > FEWER:
+            hours = planner.labelling(FEWER).hours()
+            yield f"With trajectories.questions={FEWER} it takes {hours:.3g} accelerator hours."
 
 
 def _assumptions(known: Sizes, accelerator: Accelerator) -> str:

@@ -115,6 +115,8 @@ class SearchAgentLoop(AgentLoopBase):
     def _output(self, rollout, log_probs, spent: AgentLoopMetrics, weights: dict):
         """verl's form of a rollout; where nothing was written, one masked token stands for it."""
         ids, mask = (part[rollout.prompt_length :] for part in (rollout.token_ids, rollout.mask))
+        if not self.environment.settings.mask_retrieved:
+            mask = [1] * len(ids)
         if not ids:
             ids, mask = rollout.token_ids[-1:], [0]
             log_probs = None if log_probs is None else [0.0]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stages.params import Params
+from stages.params import Kl, Params
 from stages.plumbing.errors import InputError
 from stages.verl_ppo.files import Files
 
@@ -111,6 +111,7 @@ def _rollout(params: Params, window: int, seed: int, files: Files) -> dict:
         "agent.agent_loop_config_path": str(files.agent_loops),
         "n": agent.rollouts,
         "temperature": agent.temperature,
+        "top_p": agent.top_p,
         "seed": seed % 2**31,
         "dtype": params.generation.dtype,
         "max_model_len": min(params.rollout.max_context_tokens, window),
@@ -122,7 +123,7 @@ def _rollout(params: Params, window: int, seed: int, files: Files) -> dict:
 
 
 def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
-    agent = params.agent
+    agent, in_loss = params.agent, params.agent.kl is Kl.low_var_loss
     settings = {
         "strategy": "fsdp2",  # of the reference too
         "ppo_mini_batch_size": agent.mini_batch // agent.rollouts,  # in questions
@@ -135,11 +136,12 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
         "clip_ratio": agent.clip,
         "clip_ratio_low": agent.clip,
         "clip_ratio_high": agent.clip,
-        "use_kl_loss": True,
+        "use_kl_loss": in_loss,
         "kl_loss_type": "low_var_kl",
         "kl_loss_coef": agent.kl_coefficient,
+        "entropy_coeff": agent.entropy_coefficient,
         "optim.lr": agent.policy_learning_rate,
-        "optim.lr_warmup_steps_ratio": agent.policy_warmup,
+        **_warmup(agent.policy_warmup_steps),
         "optim.clip_grad": agent.max_gradient_norm,
         "+optim.override_optimizer_config.eps": agent.adam_epsilon,
     }
@@ -154,9 +156,16 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
             "algorithm.adv_estimator": "gae",
             "algorithm.gamma": agent.gamma,
             "algorithm.lam": agent.lam,
-            "algorithm.use_kl_in_reward": False,
+            "algorithm.use_kl_in_reward": not in_loss,
+            "algorithm.kl_penalty": "kl",  # its k1
+            "algorithm.kl_ctrl.kl_coef": agent.kl_coefficient,
         }
     )
+
+
+def _warmup(steps: float) -> dict:
+    """Where the number of steps is 0, verl takes the ratio."""
+    return {"optim.lr_warmup_steps": int(steps), "optim.lr_warmup_steps_ratio": 0.0}
 
 
 def _critic(params: Params, model: str, seed: int, files: Files) -> dict:
@@ -170,7 +179,7 @@ def _critic(params: Params, model: str, seed: int, files: Files) -> dict:
         "data_loader_seed": seed % 2**31,
         "cliprange_value": agent.value_clip,
         "optim.lr": agent.value_learning_rate,
-        "optim.lr_warmup_steps_ratio": agent.value_warmup,
+        **_warmup(agent.value_warmup_steps),
         "optim.clip_grad": agent.max_gradient_norm,
     }
     return (

@@ -10,6 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.params import Kl
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import Watch
 from stages.ppo.task import FIGURES, Row
@@ -17,8 +18,7 @@ from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
 
 OF_VERL = {  # our column: verl's name
-    "reward": "critic/rewards/mean",
-    "kl": "actor/kl_loss",  # while the step learns; our loop takes it just before
+    "reward": "critic/score/mean",  # without the KL that `agent.kl` may take off it
     "entropy": "actor/entropy",
     "explained_variance": "critic/vf_explained_var",
     "policy_loss": "actor/loss",  # with the KL term
@@ -27,15 +27,20 @@ OF_VERL = {  # our column: verl's name
 }
 GRADIENTS = ("actor/grad_norm", "critic/grad_norm")  # verl leaves a step out where they are NaN
 RATES = {"critic/": "agent.value_learning_rate", "actor/": "agent.policy_learning_rate"}
+KL = {
+    Kl.low_var_loss: "actor/kl_loss",  # while the step learns; our loop takes it just before
+    Kl.k1_reward: "actor/reward_kl_penalty",  # a mean over rollouts, ours is one over tokens
+}
 COUNTED = ("em", "searches", "response_length", "invalid")
 
 
 class Curves:
     """Reads rows as verl makes them; `rows` has those so far, in order."""
 
-    def __init__(self, files: Files, done: int, rollouts: int):
+    def __init__(self, files: Files, done: int, rollouts: int, kl: Kl):
         """Take up the first `done` steps from earlier attempts; a step has `rollouts` rollouts."""
         self.files, self.rollouts = files, rollouts
+        self.names = OF_VERL | {"kl": KL[kl]}
         self.file, self.position = files.figures(done), 0
         self.watch = Watch("agent")
         logged: dict[int, dict] = {}
@@ -62,7 +67,7 @@ class Curves:
                 f"agent, step {step}: {missing} of {self.rollouts} rollouts failed; verl's output "
                 "says why"
             )
-        row = {name: figures[of_verl] for name, of_verl in OF_VERL.items()}
+        row = {name: figures[of_verl] for name, of_verl in self.names.items()}
         self._see(step, figures)
         row |= {name: sum(line[name] for line in lines) / len(lines) for name in COUNTED}
         return {name: step if name == "step" else round(float(row[name]), 6) for name in FIGURES}
@@ -72,7 +77,7 @@ class Curves:
 
         The value model comes first: where it diverges, the policy follows.
         """
-        named = [*OF_VERL.values(), *(name for name in GRADIENTS if name in figures)]
+        named = [*self.names.values(), *(name for name in GRADIENTS if name in figures)]
         for part, rate in RATES.items():
             known = {f"verl's '{n}'": figures[n] for n in named if n.startswith(part)}
             self.watch.see(step, rate, known)

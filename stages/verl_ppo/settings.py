@@ -20,6 +20,7 @@ class Settings:
     protocol: params.Protocol
     limits: Limits
     top_k: int  # passages a search
+    mask_retrieved: bool
     retriever: str  # address of a retriever server
     counts: str  # folder of what is counted (counts.py)
 

@@ -17,6 +17,7 @@ from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.ppo.task import Row, Task
 from stages.rollout.loop import Limits
+from stages.running.workers import check_sockets
 from stages.verl_ppo import config, counts, data
 from stages.verl_ppo.curves import Curves
 from stages.verl_ppo.export import export
@@ -33,13 +34,15 @@ def train(task: Task) -> list[Row]:
     """See `stages.ppo.task`. InputError where verl cannot run, or stopped."""
     check_machine()
     config.check(task.params)
+    if config.alone(task.params):
+        check_sockets()
     agent, files = task.params.agent, Files(task.folder.resolve())
     with held(files.lock) as lock:
         done = files.done()
         if done < agent.steps:
             check_world_size(files, done, task.params)
         forget_after(files, done)
-        curves = Curves(files, done, agent.questions * agent.rollouts)
+        curves = Curves(files, done, agent.questions * agent.rollouts, agent.kl)
         if done < agent.steps:
             with retriever_of(task) as address:
                 settings = prepare(task, files, address)
@@ -121,6 +124,7 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
         protocol=params.protocol,
         limits=replace(Limits.of(params.rollout), max_searches=agent.max_searches),
         top_k=agent.top_k,
+        mask_retrieved=agent.mask_retrieved,
         retriever=retriever,
         counts=str(files.counts),
     ).write(files.settings)

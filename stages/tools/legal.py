@@ -1,0 +1,68 @@
+"""What the stages would refuse, before any of them runs: files that the parameters name, numbers
+of passages and questions, and how work is shared out.
+
+stages/params has the rules that need nothing but the parameters.
+"""
+
+from __future__ import annotations
+
+from stages.params import WORLD, Params, RelevanceMode, Trainer
+
+
+def check_run(params: Params) -> None:
+    """InputError if a run with `params` would end at one of its stages.
+
+    Corpora and questions that are not here yet are left to the stages.
+    """
+    from stages.rollout.protocol import Protocol, read_protocol
+
+    Protocol(params.protocol)
+    for guest in params.guest.values():
+        read_protocol(guest.protocol)
+    if params.iterations:
+        _check_turns(params)
+    _check_data(params)
+
+
+def _check_turns(params: Params) -> None:
+    from stages.judge.judging import Prompts
+    from stages.verl_ppo.config import check as check_sharing
+
+    if params.relevance.mode is not RelevanceMode.off:
+        Prompts.load(params.relevance)
+    if params.agent.trainer is Trainer.verl:
+        check_sharing(params)
+
+
+def _check_data(params: Params) -> None:
+    """Of a world, all that the stages corpus and questions do; of files, what their size tells."""
+    from stages.enough import check_passages, check_questions
+    from stages.planning.sizes import sizes
+    from stages.sources.description import corpus_files, is_description, pair_file
+
+    for pairs in params.published.values():
+        pair_file(pairs.source)
+    where, asked = "params.yaml", params.questions
+    known = sizes(params)
+    exact = not is_description(params.corpus.source)
+    if not exact:
+        exact = corpus_files(params.corpus.source)[0] == "passages"  # contexts are estimates
+    if params.corpus.source == WORLD:
+        _check_world(params, where)
+    elif known.passages and exact:
+        check_passages(params, known.passages, where)
+    if asked.source != WORLD and known.training:
+        check_questions(params, known.training, where)
+
+
+def _check_world(params: Params, where: str) -> None:
+    from stages.enough import check_passages
+    from stages.world.questions import questions_for_tests, questions_for_training
+    from stages.world.world import World
+
+    asked = params.questions
+    world = World.make(params.seed, params.corpus.world)
+    check_passages(params, len(world.facts), where)
+    if asked.source == WORLD:
+        questions_for_training(world, asked.training, params.seed)
+        questions_for_tests(world, asked.test, params.seed, asked.sets)
