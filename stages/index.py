@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     import numpy as np
 
     from stages.common.records import write_json
-    from stages.enough import check_lists
+    from stages.params.enough import check_lists
     from stages.retrieval.corpus import STARTS, PassageFile, line_starts, sample_digest
     from stages.running.scratch import Scratch, fingerprint
 

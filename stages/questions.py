@@ -13,8 +13,8 @@ import argparse
 from pathlib import Path
 
 from stages.common.records import write_questions
-from stages.enough import check_passages, check_questions
 from stages.params import WORLD, Params, load_params
+from stages.params.enough import check_passages, check_questions
 from stages.plumbing import errors
 from stages.sources.passages import passages_of
 from stages.sources.questions import Sets, read_sets, with_supporting_ids

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.enough import check_lists
 from stages.params import Index, IndexKind
+from stages.params.enough import check_lists
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.retrieval.dense import BLOCK, DenseIndex

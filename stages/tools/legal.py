@@ -36,7 +36,7 @@ def _check_turns(params: Params) -> None:
 
 def _check_data(params: Params) -> None:
     """Of a world, all that the stages corpus and questions do; of files, what their size tells."""
-    from stages.enough import check_passages, check_questions
+    from stages.params.enough import check_passages, check_questions
     from stages.planning.sizes import sizes
     from stages.sources.description import corpus_files, is_description, pair_file
 
@@ -56,7 +56,7 @@ def _check_data(params: Params) -> None:
 
 
 def _check_world(params: Params, where: str) -> None:
-    from stages.enough import check_passages
+    from stages.params.enough import check_passages
     from stages.world.questions import questions_for_tests, questions_for_training
     from stages.world.world import World
 

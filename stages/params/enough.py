@@ -1,7 +1,7 @@
 """Whether there are passages and questions enough for what the parameters ask.
 
-Checked before a run (stages/tools/compose.py) where the numbers are known, and by the first stages: too
-few of them would end a stage hours later, or drop every query.
+Checked before a run (stages/tools/compose.py) where the numbers are known, and by the first
+stages: too few of them would end a stage hours later, or drop every query.
 """
 
 from __future__ import annotations
