@@ -19,8 +19,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages import errors
+from stages.metrics.reading import read
 from stages.params import Health, load_params
-from stages.records import read_json, write_json
+from stages.records import write_json
 
 STOPPED = 3  # exit code
 
@@ -55,7 +56,9 @@ def values_of(turn: str, metrics: Path) -> dict[str, float | None]:
     if turn == "0":
         return {}
     names = ("agent", "evaluate", "pairs", "relevance")
-    agent, evaluation, pairs, relevance = (read_json(metrics / n / f"{turn}.json") for n in names)
+    agent, evaluation, pairs, relevance = (
+        read(metrics / n / f"{turn}.json", partial=True) for n in names
+    )
     sets = list(evaluation["sets"].values())
     first, last = agent["first"], agent["last"]
     return {
@@ -115,7 +118,7 @@ def main(argv: list[str] | None = None) -> int:
     limits = load_params().health
 
     now = values_of(args.turn, args.metrics_folder)
-    before = read_json(args.before)["values"] if args.before else {}
+    before = read(args.before, "health")["values"] if args.before else {}
     found = signatures(now, before, limits)
     shown = [signature.sentence for signature in found if signature.shows]
     rows = [{**asdict(signature), "shows": signature.shows} for signature in found]

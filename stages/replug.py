@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.distillation.labels import figures
-    from stages.records import write_json, write_text
+    from stages.records import as_csv, write_json, write_text
     from stages.retrieval.folder import save
 
     questions = _questions(args, params)
@@ -51,8 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         model, asking, curve = _train(kept, args, params, scratch.path)
         shutil.rmtree(args.output, ignore_errors=True)
         save(model, args.output, asking)
-        points = [("step", "loss"), *curve]
-        write_text(args.curves, "".join(f"{step},{loss}\n" for step, loss in points))
+        write_text(args.curves, as_csv([{"step": step, "loss": loss} for step, loss in curve]))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})
 
 

@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.records import read_json, write_json, write_text
+    from stages.records import as_csv, read_json, write_json, write_text
     from stages.retrieval.contrast import read_instances
     from stages.retrieval.folder import Asking, read_asking
     from stages.retrieval.processes import run_processes
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
         shutil.rmtree(args.output, ignore_errors=True)
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(scratch.path / "model", args.output)
-        write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
+        write_text(args.curves, as_csv([{"step": step, "loss": loss} for step, loss in curve]))
         dropped = left_out(params.retriever, len(instances))
         write_json(
             args.metrics,

@@ -4,6 +4,8 @@ import csv
 import math
 import random
 import shlex
+import shutil
+import subprocess
 from statistics import stdev
 from urllib.parse import parse_qs, unquote
 
@@ -12,13 +14,14 @@ import pytest
 
 from stages.errors import InputError
 from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
+from stages.metrics.fields import hidden
 from stages.records import write_json, write_text
 from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
 from stages.reporting.comparisons import Difference, difference
 from stages.reporting.drift import drift_means, drift_table, read_drift
 from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labels
-from stages.reporting.links import ask_command, trace_link
+from stages.reporting.links import ask_command, shown_command, trace_link
 from stages.reporting.predictions import unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
@@ -296,19 +299,39 @@ def test_a_matrix_takes_all_sets_or_their_mean(tmp_path):
 
 def test_drift_is_a_table_of_the_turns(tmp_path):
     assert read_drift(tmp_path / "drift.json") == {}
+    both = {"questions": 3, "queries": 4, "overlap_with_question": 0.5, "distance_to_question": 1.0}
+    none = {"queries_of_both_turns": 0, "distance_to_previous_turn": None}
+    none |= {"equal_to_previous_turn": None, "overlap_with_previous_turn": None}
+    some = {"queries_of_both_turns": 2, "distance_to_previous_turn": 0.125}
+    some |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
     turns = {
-        "0": {"words_per_query": 4.25, "distance_to_previous_turn": None},
-        "1": {"words_per_query": 4.5, "distance_to_previous_turn": 0.125},
+        "0": both | {"words_per_query": 4.25} | none,
+        "1": both | {"words_per_query": 4.5} | some,
     }
     write_json(tmp_path / "drift.json", turns)
-    rows = drift_table(read_drift(tmp_path / "drift.json"))
-    assert [cells for _, cells in rows] == [["4.25", "4.50"], ["–", "0.125"]]
+    cells = [cells for _, cells in drift_table(read_drift(tmp_path / "drift.json"))]
+    assert cells[2] == ["4.25", "4.50"] and cells[-1] == ["–", "0.125"]
 
 
 def test_a_command_keeps_hostile_questions_one_word():
     question = f"--help; $(touch x) 'it' `y`\n{flywheel_files.HOSTILE}"
     words = shlex.split(ask_command(question, BEFORE, AFTER))
     assert words[-2:] == ["--", question] and words[3:8] == ["--agent", "2", "--compare", "0", "2"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_page_shows_a_command_without_characters_that_hide(shell):
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    question = (
+        f"--help; $(touch x) 'it' `y` \\\\n\n\u202eabc\u2066 \U0001f600 {flywheel_files.HOSTILE}"
+    )
+    shown = shown_command(question, BEFORE, AFTER)
+    assert not hidden(shown)
+    asked = shown.replace("python -m stages.ask", "printf '%s|'")
+    run = subprocess.run([shell, "-c", asked], capture_output=True, text=True, check=True)
+    assert run.stdout == f"--agent|2|--compare|0|2|--|{question}|"
+    assert shown_command("Who?", BEFORE, AFTER) == ask_command("Who?", BEFORE, AFTER)
 
 
 def test_a_trace_link_says_set_and_id_as_mlflow_reads_them():

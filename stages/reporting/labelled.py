@@ -14,9 +14,17 @@ from pathlib import Path
 
 from stages.labels.instances import Scores, select_all
 from stages.labels.queries import match_rows, ranked_ids, read_candidates, read_trajectories
-from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Selection
+from stages.labels.selection import (
+    FEW_NEGATIVES,
+    NO_CORRECT,
+    NO_RELEVANT,
+    REASONS,
+    Selection,
+)
+from stages.metrics import run
 from stages.params import Params
 from stages.records import read_jsonl
+from stages.reporting.results import Results
 from stages.seeds import seed_of
 
 LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
@@ -78,6 +86,23 @@ def read_labels(folder: Path, turns: list[str], params: Params, per_kind: int = 
             rows.sort(key=lambda row: seed_of(0, "label", turn, row[0]["id"]))
             found.queries += [_query(turn, kind, answers, *row) for row in rows[:per_kind]]
     return found
+
+
+def check_counts(labelled: Labelled, results: Results, metrics: Path) -> None:
+    """InputError unless the labels give, turn by turn, the counts of pairs in `metrics`."""
+    for turn, kinds in labelled.counts.items():
+        pairs = results.stages["pairs"][turn]
+        dropped = {reason: kinds[reason] for reason in REASONS}
+        kept = sum(kinds.values()) - sum(dropped.values())
+        counted = {"in": pairs["in"], "out": pairs["out"]}
+        counted |= {reason: pairs["dropped"].get(reason, 0) for reason in REASONS}
+        found = {"in": sum(kinds.values()), "out": kept} | dropped
+        for name, count in counted.items():
+            if found[name] != count:
+                raise run.foreign(
+                    metrics / "pairs" / f"{turn}.json",
+                    f"'{name}' is {count}, and {found[name]} by the labels of turn {turn}",
+                )
 
 
 def _file(folder: Path, stage: str, turn: str) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
+from stages.metrics import run
 from stages.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
 from stages.reporting.results import Results
 
@@ -14,9 +15,24 @@ Key = tuple[str, str]  # question set, id
 Predictions = dict[str, list[dict]]  # pair name -> trajectories of all question sets
 
 
-def read_predictions(folder: Path, results: Results) -> Predictions:
-    """The trajectories of every pair. InputError names the first file that is missing."""
-    return {p.name: read_jsonl(folder / f"{p.name}.jsonl", KEYS) for p in results.pairs}
+def read_predictions(
+    folder: Path,
+    results: Results,
+    questions: Collection[Key] | None = None,
+    metrics: Path = Path("metrics"),
+) -> Predictions:
+    """The trajectories of every pair.
+
+    InputError names the first file that is missing, or whose means are not the pair's figures in
+    `metrics`, or whose questions are not `questions`.
+    """
+    found = {}
+    for pair in results.pairs:
+        path = folder / f"{pair.name}.jsonl"
+        found[pair.name] = rows = read_jsonl(path, KEYS)
+        if reason := run.prediction_reason(pair.sets, rows, path, questions):
+            raise run.foreign(metrics / "evaluate" / f"{pair.name}.json", reason)
+    return found
 
 
 def shown_passages(path: Path, rows: Iterable[dict]) -> dict[str, Passage]:

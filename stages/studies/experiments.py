@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from stages.errors import InputError
+from stages.metrics.reading import checked, kind_of
 from stages.records import read_jsonl
 from stages.studies.plan import Experiment
 
@@ -95,8 +96,8 @@ class Finished:
         return self.pairs[agent, retriever]
 
     def metrics(self, path: str) -> dict:
-        """A JSON file of figures."""
-        return json.loads(self._text(path))
+        """A file of figures, by its schema."""
+        return checked(self._text(path), f"{path} of {self.experiment.name}", kind_of(path))
 
     def rows(self, path: str) -> list[dict]:
         """The rows of a JSON Lines file that a stage put out, from DVC's cache."""

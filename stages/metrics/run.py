@@ -1,0 +1,136 @@
+"""Are figures of this run? What can be told from the figures themselves, from predictions and from
+the question sets; what dvc.lock knows is in stages/metrics/lock.py.
+
+What is not of this run is one InputError: which file, how it shows, what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
+
+from stages.errors import InputError
+from stages.metrics.lock import Lock
+
+Key = tuple[str, str]  # question set, id
+
+CHAIN = (  # what one stage of a turn gives, the next one takes
+    (("trajectories", "out"), ("candidates", "trajectories")),
+    (("trajectories", "queries"), ("candidates", "in")),
+    (("candidates", "out"), ("relevance", "in")),
+    (("relevance", "out"), ("correctness", "in")),
+    (("correctness", "out"), ("pairs", "in")),
+    (("pairs", "instances"), ("retriever", "in")),
+)
+MEANS = ("em", "f1", "searches")
+CLOSE = {"rel_tol": 1e-9, "abs_tol": 1e-9}
+ROUNDED = {"rel_tol": 0, "abs_tol": 2e-6}
+
+
+def foreign(path: str | Path, reason: str) -> InputError:
+    """The error for a file that is not of this run."""
+    return InputError(f"{path}: not of this run: {reason}; `dvc repro` makes it anew")
+
+
+def check_lock(paths: Iterable[Path]) -> None:
+    """InputError for the first file that is not what dvc.lock and params.yaml say; nothing to check
+    without a dvc.lock."""
+    lock = Lock.read()
+    for path in paths if lock else ():
+        if path.exists() and (reason := lock.reason(path)):
+            raise foreign(path, reason)
+
+
+def check_same_sets(sets: Mapping[Path, Mapping[str, dict]]) -> None:
+    """InputError unless all evaluations (file -> its `sets`) asked the same question sets, of the
+    same sizes, at the same depths of recall."""
+    first, known = next(iter(sets.items()))
+    for path, found in sets.items():
+        if sizes(found) != sizes(known):
+            raise foreign(
+                path, f"it has {told(sizes(found))}, and {first} has {told(sizes(known))}"
+            )
+        if depths(found) != depths(known):
+            raise foreign(path, f"it has recall at other depths than {first}")
+
+
+def check_chain(folder: Path, turn: str, stages: Mapping[str, dict]) -> None:
+    """InputError unless each stage of a turn took what the one before it gave."""
+    for (giver, given), (taker, taken) in CHAIN:
+        gave, took = stages[giver][given], stages[taker][taken]
+        if gave != took:
+            raise foreign(
+                folder / taker / f"{turn}.json",
+                f"'{taken}' is {took}, and '{given}' of {giver} is {gave}",
+            )
+
+
+def check_health(path: Path, values: dict, wanted: Mapping[str, float]) -> None:
+    """InputError where the health of a turn speaks of other figures than those that are there."""
+    for name, figure in wanted.items():
+        value = values.get(name)
+        if value is not None and not math.isclose(value, figure, **ROUNDED):
+            raise foreign(path, f"'{name}' is {value:g} there, and {figure:g} by the turn's files")
+
+
+def prediction_reason(
+    sets: Mapping[str, dict], rows: list[dict], path: Path, questions: Collection[Key] | None = None
+) -> str | None:
+    """How figures (`sets`) differ from the means of their predictions `rows`, or None.
+
+    `questions`: those of the question sets, all of which must be predicted. InputError for a
+    prediction whose outcome is none, or that is there twice; `path` is their file.
+    """
+    asked: dict[str, list[dict]] = {}
+    seen: set[Key] = set()
+    for row in rows:
+        key = row["set"], row["id"]
+        check_outcome(row, path)
+        if key in seen:
+            raise InputError(f"{path}: the id '{key[1]}' occurs twice in the set '{key[0]}'")
+        seen.add(key)
+        asked.setdefault(row["set"], []).append(row)
+    counts = {name: len(part) for name, part in asked.items()}
+    if counts != sizes(sets):
+        return f"it has {told(sizes(sets))}, and {path} {told(counts)}"
+    if questions is not None and seen != set(questions):
+        return f"{path} has other questions than the question sets"
+    for name, part in asked.items():
+        means = {key: fmean(row[key] for row in part) for key in MEANS if key in part[0]}
+        means["unanswered"] = fmean(row["answer"] is None for row in part)
+        for key, mean in means.items():
+            if not math.isclose(sets[name][key], mean, **CLOSE):
+                return f"'{key}' of {name} is {sets[name][key]:.6g}, and {mean:.6g} by {path}"
+    return None
+
+
+def check_outcome(row: dict, path: Path) -> None:
+    """InputError for a prediction whose EM, F1 or number of searches is none."""
+    said = f"{path}: of the question '{row['id']}' in '{row['set']}'"
+    if not isinstance(row["set"], str) or not isinstance(row["id"], str):
+        raise InputError(f"{said}, 'set' and 'id' must be texts")
+    if type(row["em"]) is not int or row["em"] not in (0, 1):
+        raise InputError(f"{said}, 'em' must be 0 or 1")
+    if type(row["searches"]) is not int or not 0 <= row["searches"] <= 10**6:
+        raise InputError(f"{said}, 'searches' must be a whole number from 0")
+    f1 = row.get("f1", 0)
+    if type(f1) not in (int, float) or not 0 <= f1 <= 1:
+        raise InputError(f"{said}, 'f1' must be a number from 0 to 1")
+
+
+def sizes(sets: Mapping[str, dict]) -> dict[str, int]:
+    """Question set -> number of questions."""
+    return {name: figures["questions"] for name, figures in sets.items()}
+
+
+def depths(sets: Mapping[str, dict]) -> list[str]:
+    """The k of recall@k, which are the same in all sets of a file."""
+    return list(next(iter(sets.values()))["recall"])
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """`2 question sets (hotpotqa 500, musique 200)`."""
+    named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    return f"{len(counts)} question set{'' if len(counts) == 1 else 's'} ({named})"
