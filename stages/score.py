@@ -1,8 +1,9 @@
 """Score predictions: `python -m stages.score FILE [--each]` prints EM and F1 of a JSON Lines file.
 
 Each line is an object with `id`, `golden_answers` (a list of texts) and `prediction` (a text, or
-null: no answer, which scores 0). The trajectories of this repo (data/predictions, data/trajectories)
-are read as they are: their prediction is their `answer`, and an id may stand once in each `set`.
+null: no answer, which scores 0). The trajectories of this repo (data/predictions,
+data/trajectories) are read as they are: their prediction is their `answer`, and an id may stand
+once in each `set`.
 With --each, standard output has one line `{"id", "em", "f1"}` an item, with its `set` if it has
 one, and the means go to standard error.
 """

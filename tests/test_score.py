@@ -90,7 +90,7 @@ def test_what_is_missing_is_named_with_what_is_there(tmp_path):
 
 def test_the_same_id_as_text_and_as_number_occurs_twice(tmp_path):
     rows = [{"id": i, "golden_answers": ["a"], "prediction": "a"} for i in (2, "2")]
-    with pytest.raises(InputError, match=":2: .*occurs twice"):
+    with pytest.raises(InputError, match=r":2: .*occurs twice"):
         main([write(tmp_path, *rows)])
 
 
