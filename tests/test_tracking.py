@@ -157,6 +157,7 @@ def killed_stage():
         [sys.executable, "-c", KILLED], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == -signal.SIGKILL
+    connect()  # for `tracked`
 
 
 @pytest.mark.parametrize("closed", ["by the command", "by another flywheel", "by the next stage"])
@@ -168,9 +169,8 @@ def test_the_runs_of_a_stage_that_was_killed_do_not_stay_running(flywheel, close
         command.main(["--close"])
     elif closed == "by another flywheel":
         params = OmegaConf.load("params.yaml")
-        OmegaConf.save(params | {"seed": 7}, "other.yaml")
-        (flywheel / "params.yaml").rename("kept.yaml")
-        (flywheel / "other.yaml").rename("params.yaml")
+        params.seed = 7
+        OmegaConf.save(params, "params.yaml")
         rebuild_from(flywheel)
     else:
         log_curve("2", range(1, 6))
