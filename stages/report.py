@@ -13,6 +13,7 @@ out: a folder with index.html and pairs.csv (tidy, one row a pair and question s
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
+    from stages.evaluation.summary import summarise
     from stages.records import as_csv
     from stages.reporting.comparisons import half_turns
     from stages.reporting.page import render
@@ -42,7 +44,14 @@ def main(argv: list[str] | None = None) -> None:
 
     results = read_results(args.metrics_folder, params)
     metadata = read_metadata(args.questions)
-    predictions = read_predictions(args.predictions, results, metadata, args.metrics_folder)
+    again = partial(
+        summarise,
+        recall_at=params.evaluate.recall_at,
+        shown=params.rollout.top_k,
+        seed=params.seed,
+        samples=params.evaluate.bootstrap_samples,
+    )
+    predictions = read_predictions(args.predictions, results, metadata, args.metrics_folder, again)
     steps = half_turns(results, predictions, params.seed, params.evaluate.bootstrap_samples)
     content = _content(args, params, results, steps, predictions, metadata)
 

@@ -137,7 +137,7 @@ def _labels(data: Path, turn: str) -> None:
 
 
 def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
-    options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 200}
+    options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 1000}
     sets = {name: summarise([r for r in rows if r["set"] == name], **options) for name in SETS}
     return {"agent": agent, "retriever": retriever, "sets": sets}
 

@@ -341,6 +341,23 @@ def test_a_trace_link_says_set_and_id_as_mlflow_reads_them():
     assert [tag.count("=") for tag in tags] == [1, 1]  # the value's own is encoded once more
 
 
+@pytest.mark.parametrize(
+    ("mean", "said"),
+    [("nan", "no float in column 'mean'"), ("1e999", "no float"), ("", "no float")],
+)
+def test_a_study_with_a_figure_that_is_none_is_named(tmp_path, mean, said):
+    write_text(
+        tmp_path / "laptop_contrasts.csv",
+        "contrast,after,before,question_set,measure,seeds,mean,low,high,clear\n"
+        f"no_gac,a,b,all,em,3,{mean},-0.11,-0.06,True\n",
+    )
+    with pytest.raises(InputError, match=rf"laptop_contrasts\.csv:2: {said}"):
+        read_studies(tmp_path)
+    (tmp_path / "laptop_contrasts.csv").write_bytes(b"contrast\n\xff\n")
+    with pytest.raises(InputError, match=r"laptop_contrasts\.csv: not a table"):
+        read_studies(tmp_path)
+
+
 def test_gold_passages_know_their_first_hop():
     assert gold_hops({"supporting_ids": [["a"], ["b", "a"]]}) == {"a": 1, "b": 2}
     assert gold_hops({}) == {}

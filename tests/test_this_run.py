@@ -166,6 +166,16 @@ def test_metrics_of_one_run_beside_predictions_of_another(flywheel):
     refused("'em' of indomain is .*, and .* by data/predictions/base.jsonl", "metrics/evaluate/bas")
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("em_low", 0.0), ("searches_high", 9.0), ("found", None)]
+)
+def test_every_figure_is_made_again_from_the_predictions(flywheel, key, value):
+    row = read_json("metrics/evaluate/2.json")
+    row["sets"]["relations"][key] = value
+    write_json("metrics/evaluate/2.json", row)
+    refused(f"'{key}' of relations is .*, and .* by data/predictions/2.jsonl", "metrics/evaluate/2")
+
+
 def test_predictions_of_other_questions_are_refused(flywheel):
     rows = read_jsonl("data/questions/test/indomain.jsonl")
     rows[0]["id"] = "another"

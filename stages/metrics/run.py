@@ -7,12 +7,13 @@ What is not of this run is one InputError: which file, how it shows, what to do.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 
 from stages.errors import InputError
 from stages.metrics.lock import Lock
+from stages.metrics.table import numbers
 
 Key = tuple[str, str]  # question set, id
 
@@ -76,12 +77,17 @@ def check_health(path: Path, values: dict, wanted: Mapping[str, float]) -> None:
 
 
 def prediction_reason(
-    sets: Mapping[str, dict], rows: list[dict], path: Path, questions: Collection[Key] | None = None
+    sets: Mapping[str, dict],
+    rows: list[dict],
+    path: Path,
+    questions: Collection[Key] | None = None,
+    again: Callable[[list[dict]], dict] | None = None,
 ) -> str | None:
-    """How figures (`sets`) differ from the means of their predictions `rows`, or None.
+    """How figures (`sets`) differ from those of their predictions `rows`, or None.
 
-    `questions`: those of the question sets, all of which must be predicted. InputError for a
-    prediction whose outcome is none, or that is there twice; `path` is their file.
+    `questions`: those of the question sets, all of which must be predicted. `again` makes all
+    figures of a set anew; without it the means are compared alone. InputError for a prediction
+    whose outcome is none, or that is there twice; `path` is their file.
     """
     asked: dict[str, list[dict]] = {}
     seen: set[Key] = set()
@@ -98,12 +104,22 @@ def prediction_reason(
     if questions is not None and seen != set(questions):
         return f"{path} has other questions than the question sets"
     for name, part in asked.items():
-        means = {key: fmean(row[key] for row in part) for key in MEANS if key in part[0]}
-        means["unanswered"] = fmean(row["answer"] is None for row in part)
-        for key, mean in means.items():
-            if not math.isclose(sets[name][key], mean, **CLOSE):
-                return f"'{key}' of {name} is {sets[name][key]:.6g}, and {mean:.6g} by {path}"
+        made = dict(numbers((again or means)(part)))
+        here = dict(numbers(sets[name]))
+        for key in made | (here if again else {}):
+            if key in made and key in here and math.isclose(here[key], made[key], **CLOSE):
+                continue
+            has, wanted = (
+                f"{found[key]:.6g}" if key in found else "none" for found in (here, made)
+            )
+            return f"'{key}' of {name} is {has}, and {wanted} by {path}"
     return None
+
+
+def means(rows: list[dict]) -> dict[str, float]:
+    """The means that need nothing but outcomes."""
+    found = {key: fmean(row[key] for row in rows) for key in MEANS if key in rows[0]}
+    return found | {"unanswered": fmean(row["answer"] is None for row in rows)}
 
 
 def check_outcome(row: dict, path: Path) -> None:

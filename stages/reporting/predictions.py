@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from stages.metrics import run
 from stages.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
 from stages.reporting.results import Results
 
-KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches", "stop")
+KEYS = (
+    *("id", "set", "question", "golden_answers", "turns", "answer", "em", "f1", "searches", "stop"),
+    "supporting_ids",
+)
 
 Key = tuple[str, str]  # question set, id
 Predictions = dict[str, list[dict]]  # pair name -> trajectories of all question sets
@@ -20,17 +23,19 @@ def read_predictions(
     results: Results,
     questions: Collection[Key] | None = None,
     metrics: Path = Path("metrics"),
+    again: Callable[[list[dict]], dict] | None = None,
 ) -> Predictions:
     """The trajectories of every pair.
 
-    InputError names the first file that is missing, or whose means are not the pair's figures in
-    `metrics`, or whose questions are not `questions`.
+    InputError names the first file that is missing, or whose figures (all that `again` makes of a
+    question set, else the means) are not the pair's in `metrics`, or whose questions are not
+    `questions`.
     """
     found = {}
     for pair in results.pairs:
         path = folder / f"{pair.name}.jsonl"
         found[pair.name] = rows = read_jsonl(path, KEYS)
-        if reason := run.prediction_reason(pair.sets, rows, path, questions):
+        if reason := run.prediction_reason(pair.sets, rows, path, questions, again):
             raise run.foreign(metrics / "evaluate" / f"{pair.name}.json", reason)
     return found
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from statistics import fmean
 
 from stages.errors import InputError
+from stages.metrics.fields import LARGEST, MOST, hidden
 from stages.reporting.results import retriever_label
 
 ALL = "all"  # the question set that stands for all
@@ -160,10 +161,15 @@ def _rows(path: Path, kind: type) -> list:
     """The lines of a table as `kind`; other columns are not read. InputError names the line."""
     if not path.exists():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    reads: dict[str, Callable] = {"int": int, "float": float, "str": str, "bool": _truth}
-    reads["float | None"] = lambda text: None if text == "" else float(text)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"{path}: not a table (CSV, UTF-8)") from None
+    reads: dict[str, Callable] = {"int": _count, "float": _number, "str": _text, "bool": _truth}
+    reads["float | None"] = lambda text: None if text == "" else _number(text)
     found = []
     for number, line in enumerate(lines, 2):
         cells = {}
@@ -175,6 +181,26 @@ def _rows(path: Path, kind: type) -> list:
                 raise InputError(f"{path}:{number}: no {wanted} in column '{name}'") from None
         found.append(kind(**cells))
     return found
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= MOST:
+        raise ValueError
+    return number
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not abs(number) <= LARGEST:  # NaN is not either
+        raise ValueError
+    return number
+
+
+def _text(text: str) -> str:
+    if not text or hidden(text):
+        raise ValueError
+    return text
 
 
 def _truth(text: str) -> bool:
