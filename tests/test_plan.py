@@ -175,7 +175,7 @@ def test_a_file_that_is_not_the_locks_measures_nothing(measured):
 @pytest.mark.parametrize("share", ["-200.0", "NaN", "-1e999", '"1"', "[]", "1.5"])
 def test_a_figure_out_of_its_range_is_no_estimate(measured, share):
     (measured / "correctness/1.json").write_text(f'{{"saved_share": {share}}}')
-    with pytest.raises(InputError, match=r"correctness/1\.json: .*(saved_share|NaN)"):
+    with pytest.raises(InputError, match=r"correctness/1\.json: .*saved_share"):
         known_with(measured)
 
 

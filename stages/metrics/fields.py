@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -28,14 +29,13 @@ class Number:
         if value is None and self.null:
             return
         wanted = "a whole number" if self.whole else "a number"
-        if type(value) not in ((int,) if self.whole else (int, float)):
+        if type(value) not in ((int,) if self.whole and _is_finite(value) else (int, float)):
             raise Wrong(f"'{key}' must be {wanted}, found {_kind(value)}")
-        if not self.low <= value <= self.high:  # which NaN is not either
-            raise Wrong(
-                f"'{key}' must be {wanted} from {self.low:g} to {self.high:g}, found {value:.6g}"
-                if type(value) is float
-                else f"'{key}' must be {wanted} from {self.low:g} to {self.high:g}"
-            )
+        if not _is_finite(value):
+            raise Wrong(f"'{key}' is {value}, which is no finite number")
+        if not self.low <= value <= self.high:
+            found = f", found {value:.6g}" if abs(value) <= LARGEST else ""
+            raise Wrong(f"'{key}' must be {wanted} from {self.low:g} to {self.high:g}{found}")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Each:
 
     def check(self, value: object, key: str, partial: bool) -> None:
         _object(value, key)
-        if len(value) < self.least:
+        if len(value) < self.least and not partial:
             raise Wrong(f"'{key}' is empty")
         for name, part in value.items():
             if self.names and not self.names(name):
@@ -142,6 +142,10 @@ class Object:
 def hidden(text: str) -> bool:
     """Whether a text holds control, formatting (bidirectional overrides) or broken characters."""
     return any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Zl", "Zp") for c in text)
+
+
+def _is_finite(value: object) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
 
 
 def _object(value: object, key: str) -> None:

@@ -40,7 +40,7 @@ def kind_of(path: str | Path) -> str:
 def checked(text: str, where: str, kind: str, partial: bool = False) -> dict:
     """The JSON object `text` by a schema; `where` opens the message of an InputError."""
     try:
-        value = json.loads(text, object_pairs_hook=_once, parse_constant=_constant)
+        value = json.loads(text, object_pairs_hook=_once)
         SCHEMAS[kind].check(value, "", partial)
     except Wrong as error:
         raise InputError(f"{where}: {error}") from None
@@ -76,7 +76,3 @@ def _once(pairs: list[tuple[str, object]]) -> dict:
         twice = next(name for name in names if names.count(name) > 1)
         raise Wrong(f"the key {twice[:40]!a} occurs twice")
     return found
-
-
-def _constant(name: str) -> None:
-    raise Wrong(f"holds {name}, which is no number")

@@ -166,8 +166,6 @@ def read_curve(path: Path) -> list[dict[str, float]]:
             return [_numbers(row) for row in csv.DictReader(file)]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
-    except (UnicodeDecodeError, csv.Error):
-        raise InputError(f"{path}: not a table of numbers (CSV, UTF-8)") from None
 
 
 def _numbers(row: dict[str, str]) -> dict[str, float]:
