@@ -107,6 +107,7 @@ def _other_predictions(pair: PairResult, path: Path) -> str | None:
 
 
 def _table(rows: list[Row]):
+    from rich.markup import escape
     from rich.table import Table
 
     shown = {row.name: row.pair for row in rows if row.pair}
@@ -119,7 +120,7 @@ def _table(rows: list[Row]):
     drawn = Table(title="EM (%) and searches per question, by turn", title_justify="left")
     drawn.add_column("")
     for name in [*em.columns, "mean"]:
-        drawn.add_column(name, justify="right")
+        drawn.add_column(escape(name), justify="right")
     for row in rows:
         if not row.pair:
             drawn.add_row(row.label, *["not of this run"] * (len(em.columns) + 1))
