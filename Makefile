@@ -12,7 +12,7 @@ repro: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro || \
 		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }
 	@$(BIN)/python -m stages.tracking
-	@$(BIN)/python -m stages.summary
+	@$(BIN)/python -m stages.tools.summary
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
@@ -48,7 +48,7 @@ $(INSTALLED): $(REQUIREMENTS)
 	@echo $(REQUIREMENTS) > $@
 
 params: install
-	@$(BIN)/python -m stages.compose
+	@$(BIN)/python -m stages.tools.compose
 
 lint: install
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -13,9 +13,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages import errors
-from stages.errors import InputError
 from stages.params import Guest, Params, Protocol, load_params, read_block
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
 
 HELD_OUT = 300  # demonstrations that measure a guest
 
@@ -45,9 +45,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
     """Make `folder` stand for a ready-made model. InputError if it cannot talk its protocol."""
-    from stages.models import write_reference
-    from stages.records import write_json
-    from stages.rollout.tokenizer import load_tokenizer
+    from stages.common.models import write_reference
+    from stages.common.records import write_json
+    from stages.engines.tokenizer import load_tokenizer
 
     write_reference(folder, guest.model, guest.revision)
     tokenizer = load_tokenizer(folder)
@@ -60,14 +60,14 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     """Fill `folder` with a model made from scratch, and write its figures."""
     import torch
 
+    from stages.common.records import write_json
+    from stages.common.seeds import seed_of
     from stages.guests.retelling import Retelling
     from stages.guests.tokenizer import guest_tokenizer
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons
     from stages.language.supervised import Recipe, train
-    from stages.records import write_json
-    from stages.scratch import Scratch, fingerprint
-    from stages.seeds import seed_of
+    from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
     guest, block = params.guest[name], params.base.agent
@@ -93,10 +93,10 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
 
 def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     """What the guest in `folder` writes on held-out demonstrations."""
+    from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling
     from stages.language.examination import agent_figures, replies
-    from stages.rollout.generator import TransformersGenerator
-    from stages.world.demonstrations import demonstration
+    from stages.teaching.demonstrations import demonstration
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
     retell = Retelling(guest, protocol, generator.tokenizer)

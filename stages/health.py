@@ -18,10 +18,10 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages import errors
+from stages.common.records import write_json
 from stages.metrics.reading import read
 from stages.params import Health, load_params
-from stages.records import write_json
+from stages.plumbing import errors
 
 STOPPED = 3  # exit code
 

@@ -17,9 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.errors import run
+from stages.common.records import write_json, write_text
 from stages.params import Params, load_params
-from stages.records import write_json, write_text
+from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
     from stages.reporting.comparisons import Step
@@ -33,8 +33,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
+    from stages.common.records import as_csv
     from stages.evaluation.summary import summarise
-    from stages.records import as_csv
     from stages.reporting.comparisons import half_turns
     from stages.reporting.page import render
     from stages.reporting.predictions import read_metadata, read_predictions

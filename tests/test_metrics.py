@@ -13,17 +13,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from stages import collect, plan, summary
-from stages.errors import InputError
 from stages.metrics import table
 from stages.metrics.reading import checked, kind_of, read, read_usage
 from stages.metrics.schema import SCHEMAS
 from stages.params import load_params
+from stages.plumbing.errors import InputError
 from stages.reporting.drift import drift_table, read_drift
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.page import Content, render
 from stages.reporting.results import read_results
 from stages.reporting.tables import pair_rows, turn_rows
+from stages.tools import collect, plan, summary
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted(

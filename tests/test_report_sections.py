@@ -12,10 +12,9 @@ from urllib.parse import parse_qs, unquote
 import flywheel_files
 import pytest
 
-from stages.errors import InputError
-from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
+from stages.common.records import write_json, write_text
 from stages.metrics.fields import hidden
-from stages.records import write_json, write_text
+from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
 from stages.reporting.comparisons import Difference, difference
@@ -26,6 +25,7 @@ from stages.reporting.predictions import unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
 from stages.scoring import bootstrap_interval
+from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
 
 BEFORE, AFTER = PairResult("before", "1", "0", {}), PairResult("after", "2", "2", {})
 
@@ -328,7 +328,7 @@ def test_the_page_shows_a_command_without_characters_that_hide(shell):
     )
     shown = shown_command(question, BEFORE, AFTER)
     assert not hidden(shown)
-    asked = shown.replace("python -m stages.ask", "printf '%s|'")
+    asked = shown.replace("python -m stages.tools.ask", "printf '%s|'")
     run = subprocess.run([shell, "-c", asked], capture_output=True, text=True, check=True)
     assert run.stdout == f"--agent|2|--compare|0|2|--|{question}|"
     assert shown_command("Who?", BEFORE, AFTER) == ask_command("Who?", BEFORE, AFTER)

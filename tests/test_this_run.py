@@ -9,13 +9,14 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from stages import report, summary
-from stages.errors import InputError
+from stages import report
+from stages.common.records import read_json, read_jsonl, write_json, write_jsonl
 from stages.metrics.lock import Lock
 from stages.params import load_params
+from stages.plumbing.errors import InputError
 from stages.provenance.hashes import hash_of
-from stages.records import read_json, read_jsonl, write_json, write_jsonl
 from stages.reporting.results import read_results
+from stages.tools import summary
 
 ROOT = Path(__file__).parents[1]
 ARGUMENTS = (

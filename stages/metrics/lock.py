@@ -7,10 +7,10 @@ import math
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.errors import InputError
+from stages.common.records import read_yaml
+from stages.plumbing.errors import InputError
 from stages.provenance.hashes import hash_of
 from stages.provenance.lineage import Step, read_lock
-from stages.records import read_yaml
 
 QUESTIONS = "data/questions/test"  # small enough to be hashed by every reader
 

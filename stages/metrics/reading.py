@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePath
 
-from stages.errors import InputError
 from stages.metrics.fields import Wrong
 from stages.metrics.schema import SCHEMAS
+from stages.plumbing.errors import InputError
 
 
 def read(path: str | Path, kind: str | None = None, *, partial: bool = False) -> dict:
@@ -54,7 +54,7 @@ def checked(text: str, where: str, kind: str, partial: bool = False) -> dict:
 
 
 def read_usage(path: Path) -> list[dict]:
-    """What stages took (stages/usage.py), a run a line; empty where nothing was measured yet."""
+    """What stages took (stages/plumbing/usage.py), a run a line; empty where nothing was measured yet."""
     if not path.exists():
         return []
     try:

@@ -11,9 +11,9 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 
-from stages.errors import InputError
 from stages.metrics.lock import Lock
 from stages.metrics.table import numbers
+from stages.plumbing.errors import InputError
 
 Key = tuple[str, str]  # question set, id
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
+from stages.common.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
 from stages.metrics import run
-from stages.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
 from stages.reporting.results import Results
 
 KEYS = (

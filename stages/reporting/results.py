@@ -12,10 +12,10 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import InputError
 from stages.metrics import run
 from stages.metrics.reading import read
 from stages.params import Params
+from stages.plumbing.errors import InputError
 
 TURN_STAGES = (
     "agent",

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import yaml
 
-from stages.errors import InputError
+from stages.common.records import read_jsonl
 from stages.metrics.reading import checked, kind_of
-from stages.records import read_jsonl
+from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 
 NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads

@@ -13,8 +13,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from stages.errors import run
 from stages.params import load_params
+from stages.plumbing.errors import run
 from stages.tracking import identity, owner
 from stages.tracking.store import experiment_name, uri
 

@@ -1,0 +1,125 @@
+"""Every figure of one run as a tidy table: `python -m stages.tools.collect metrics/studies/real.csv`.
+
+In: params.yaml, the metrics of the turns and pairs that it lists (another run's may lie beside
+them) and their predictions. Out: CSV, one number a row: stage, name (the turn or
+the pair), agent and retriever of a pair, question set, measure, value. A nested figure's measure is
+its path, as in `dropped.few_candidates` or `first_query_recall.20`. A file of those that is not of
+this run (dvc.lock, the predictions) is left out, and said.
+
+Retrievers are compared by `first_query_recall`, on the query that the agent wrote before it saw any
+passage. `first_queries_shared` is the share of questions whose first query is, letter for letter,
+the one that the same agent asked with its own turn's retriever.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.common.records import as_csv, read_jsonl, write_text
+from stages.metrics import table
+from stages.metrics.lock import Lock
+from stages.metrics.reading import read
+from stages.metrics.run import foreign, prediction_reason
+from stages.params import Params, load_params
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
+
+STAGES = (
+    *("index", "agent", "trajectories", "candidates", "relevance"),
+    *("correctness", "pairs", "retriever", "evaluate", "first_query"),
+)
+COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "value")
+
+
+def rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
+    """The rows of STAGES, in the method's order. InputError if there is no figure at all."""
+    found = [(stage, path) for stage in STAGES for path in _files(metrics, stage, params)]
+    lock, kept = Lock.read(), 0
+    for stage, path in found:
+        figures = read(path)
+        if reason := _reason(stage, path, figures, predictions, lock):
+            print(f"left out: {foreign(path, reason)}", file=sys.stderr)
+            continue
+        kept += 1
+        pair = stage == "evaluate"
+        about = {key: figures[key] for key in ("agent", "retriever") if pair}
+        more = _shared(predictions, path.stem, figures["agent"]) if pair else {}
+        yield from _rows(stage, path.stem, figures, about, more)
+    if not kept:
+        raise InputError(f"{metrics}: holds no figures of any stage of this run")
+
+
+def _reason(
+    stage: str, path: Path, figures: dict, predictions: Path, lock: Lock | None
+) -> str | None:
+    """Why a file is not of this run, as far as that can be told."""
+    if stage == "first_query":  # made by hand, by no stage of the pipeline
+        return None
+    if lock and (reason := lock.reason(path)):
+        return reason
+    file = predictions / f"{path.stem}.jsonl"
+    if stage != "evaluate" or not file.exists():
+        return None
+    rows = read_jsonl(file, ("id", "set", "turns", "answer", "em", "searches"))
+    return prediction_reason(figures["sets"], rows, file)
+
+
+def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
+    """The stage's figures of this run, as far as they are there."""
+    turns = list(params.iterations)
+    names = dict.fromkeys(("index", "first_query"), params.all_retrievers)
+    names["evaluate"] = [*params.compare, *turns]
+    paths = (metrics / stage / f"{name}.json" for name in names.get(stage, turns))
+    return sorted(path for path in paths if path.exists())
+
+
+def _rows(stage: str, name: str, figures: dict, about: dict, shared: dict) -> Iterator[dict]:
+    """A row for each number, and for what the sets of a pair share of their first queries."""
+    found = list(table.rows(stage, name, figures))
+    for number, (_, _, question_set, measure, value) in enumerate(found):
+        row = {"stage": stage, "name": name} | about | {"question_set": question_set}
+        yield row | {"measure": measure, "value": round(value, 6)}
+        last = number + 1 == len(found) or found[number + 1][2] != question_set
+        if last and question_set in shared:
+            more = {"measure": "first_queries_shared", "value": round(shared[question_set], 6)}
+            yield row | more
+
+
+def _shared(predictions: Path, name: str, agent: str) -> dict[str, float]:
+    """By question set: the share of first queries that pair `name` has in common with pair `agent`.
+
+    Empty where either has no predictions (the pair of a turn is called as the turn is).
+    """
+    files = [predictions / f"{name}.jsonl", predictions / f"{agent}.jsonl"]
+    if not all(file.exists() for file in files):
+        return {}
+    ours, theirs = (
+        {(row["set"], row["id"]): _first_query(row) for row in read_jsonl(file, ("id", "set"))}
+        for file in files
+    )
+    same: dict[str, list[bool]] = {}
+    for key, query in ours.items():
+        same.setdefault(key[0], []).append(query == theirs.get(key))
+    return {question_set: sum(found) / len(found) for question_set, found in same.items()}
+
+
+def _first_query(row: dict) -> str | None:
+    return next((turn["query"] for turn in row["turns"] if turn["query"] is not None), None)
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the table of the run in this checkout."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("output", type=Path, help="the CSV file to write")
+    parser.add_argument("--metrics", type=Path, default=Path("metrics"))
+    parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
+    args = parser.parse_args(argv)
+    found = list(rows(args.metrics, args.predictions, load_params()))
+    write_text(args.output, as_csv([{c: row.get(c) for c in COLUMNS} for row in found]))
+
+
+if __name__ == "__main__":
+    errors.run(main)
