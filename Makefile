@@ -10,7 +10,8 @@ REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.t
 
 repro: install
 	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
-	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
+	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro || \
+		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.tools.summary
 

@@ -13,8 +13,6 @@ trains: a loop small enough for a CPU (stages/loop_ppo), or verl on GPUs (stages
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +27,7 @@ ENDS = 5  # steps averaged at either end of a curve
 def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     """Train, and write the model folder, the curves and the figures."""
     from stages.common.models import model_path
-    from stages.common.records import read_questions, write_json, write_text
+    from stages.common.records import as_csv, read_questions, write_json, write_text
     from stages.common.seeds import seed_of
     from stages.ppo.questions import questions_of_step
     from stages.ppo.task import Task
@@ -71,15 +69,6 @@ def trainer_of(trainer: Trainer) -> Callable:
     else:
         from stages.loop_ppo.training import train
     return train
-
-
-def as_csv(curves: list[dict]) -> str:
-    """The curves as CSV with a header, one row a step."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(curves[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(curves)
-    return text.getvalue()
 
 
 def summary(curves: list[dict], questions: int, drawn: int) -> dict:

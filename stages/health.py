@@ -21,7 +21,8 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages.common.records import read_json, write_json
+from stages.common.records import write_json
+from stages.metrics.reading import read
 from stages.params import Health, load_params
 from stages.plumbing import errors
 
@@ -65,7 +66,9 @@ def values_of(turn: str, metrics: Path) -> dict[str, float | None]:
     if turn == "0":
         return {}
     names = ("agent", "evaluate", "pairs", "relevance")
-    agent, evaluation, pairs, relevance = (read_json(metrics / n / f"{turn}.json") for n in names)
+    agent, evaluation, pairs, relevance = (
+        read(metrics / n / f"{turn}.json", partial=True) for n in names
+    )
     sets = list(evaluation.get("sets", {}).values())
     ends = [agent.get(end, {}) for end in ("first", "last")]
     lengths, rewards = ([_figure(end, k) for end in ends] for k in ("response_length", "reward"))
@@ -156,7 +159,7 @@ def main(argv: list[str] | None = None) -> int:
     limits = load_params().health
 
     now = values_of(args.turn, args.metrics_folder)
-    before = read_json(args.before)["values"] if args.before else {}
+    before = read(args.before, "health")["values"] if args.before else {}
     found = signatures(now, before, limits)
     shown = [signature.sentence for signature in found if signature.shows]
     rows = [{**asdict(s), "value": _plain(s.value), "shows": s.shows} for s in found]

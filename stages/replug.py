@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.records import write_json, write_text
+    from stages.common.records import as_csv, write_json, write_text
     from stages.distillation.labels import figures
     from stages.encoders.folder import save
     from stages.plumbing.folders import replaced
@@ -50,8 +50,7 @@ def main(argv: list[str] | None = None) -> None:
         model, query_format, curve = _train(kept, args, params, scratch.path)
         with replaced(args.output) as folder:
             save(model, folder, query_format)
-        points = [("step", "loss"), *curve]
-        write_text(args.curves, "".join(f"{step},{loss}\n" for step, loss in points))
+        write_text(args.curves, as_csv([{"step": step, "loss": loss} for step, loss in curve]))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})
 
 

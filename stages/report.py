@@ -13,6 +13,7 @@ out: a folder with index.html and pairs.csv (tidy, one row a pair and question s
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,19 +33,27 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
+    from stages.common.records import as_csv
+    from stages.evaluation.summary import summarise
     from stages.reporting.comparisons import half_turns
-    from stages.reporting.health import check_accounts
     from stages.reporting.page import render
-    from stages.reporting.predictions import read_predictions
+    from stages.reporting.predictions import read_metadata, read_predictions
     from stages.reporting.results import read_results
-    from stages.reporting.tables import as_csv, pair_rows, summary, turn_rows
+    from stages.reporting.tables import pair_rows, summary, turn_rows
     from stages.tracking.rebuilding import rebuild
 
     results = read_results(args.metrics_folder, params)
-    check_accounts(results)
-    predictions = read_predictions(args.predictions, results)
+    metadata = read_metadata(args.questions)
+    again = partial(
+        summarise,
+        recall_at=params.evaluate.recall_at,
+        shown=params.rollout.top_k,
+        seed=params.seed,
+        samples=params.evaluate.bootstrap_samples,
+    )
+    predictions = read_predictions(args.predictions, results, metadata, args.metrics_folder, again)
     steps = half_turns(results, predictions, params.seed, params.evaluate.bootstrap_samples)
-    content = _content(args, params, results, steps, predictions)
+    content = _content(args, params, results, steps, predictions, metadata)
 
     write_text(args.output / "index.html", render(content))
     write_text(args.output / "pairs.csv", as_csv(pair_rows(results, content.unordered)))
@@ -60,15 +69,15 @@ def _content(
     results: Results,
     steps: list[Step],
     predictions: Predictions,
+    metadata: dict,
 ) -> Content:
     from stages.reporting.breakdown import breakdown
     from stages.reporting.cases import case_pairs, choose_cases
-    from stages.reporting.drift import read_drift
+    from stages.reporting.drift import check_drift, read_drift
     from stages.reporting.labelled import read_labelled
     from stages.reporting.page import Content
     from stages.reporting.predictions import (
         passages_by_id,
-        read_metadata,
         shown_ids,
         unordered_sets,
     )
@@ -83,10 +92,11 @@ def _content(
     pairs = results.flywheel
     compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []
     compared += [sides] if sides and sides not in compared else []
-    metadata = read_metadata(args.questions)
     last = predictions[pairs[-1].name] if results.turns else []
     wanted = shown_ids(row for case in cases for row in (case.before, case.after))
     wanted |= {c.id for query in labelled.queries for c in query.candidates}
+    drift = read_drift(args.metrics_folder / "drift.json")
+    check_drift(args.metrics_folder / "drift.json", drift, results, predictions)
     samples = params.evaluate.bootstrap_samples
     parts = [breakdown(two, predictions, metadata, params.seed, samples) for two in compared]
     return Content(
@@ -97,7 +107,7 @@ def _content(
         [part for part in parts if part.groups or part.recalls],
         labelled,
         read_studies(args.metrics_folder / "studies"),
-        read_drift(args.metrics_folder / "drift.json"),
+        drift,
         sample(last, params.report.traces),
         passages_by_id(args.passages, wanted),
         unordered_sets(metadata),

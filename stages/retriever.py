@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.records import read_json, write_json, write_text
+    from stages.common.records import as_csv, read_json, write_json, write_text
     from stages.contrastive.processes import run_processes
     from stages.contrastive.rows import read_rows
     from stages.encoders.folder import read_format
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
         shutil.rmtree(args.output, ignore_errors=True)
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
         shutil.move(scratch.path / "model", args.output)
-        write_text(args.curves, "".join(f"{s},{loss}\n" for s, loss in [("step", "loss"), *curve]))
+        write_text(args.curves, as_csv([{"step": step, "loss": loss} for step, loss in curve]))
         dropped = left_out(params.retriever, len(instances))
         write_json(
             args.metrics,

@@ -136,20 +136,35 @@ def _labels(data: Path, turn: str) -> None:
 
 
 def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
-    options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 200}
+    options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 1000}
     told = [trajectory_of(row, "a test") for row in rows]
     sets = {name: summarise([one for one in told if one.set == name], **options) for name in SETS}
     return {"agent": agent, "retriever": retriever, "sets": sets}
 
 
 def _stage_figures(metrics: Path, turn: str) -> None:
-    counts = {"in": 100, "out": 90, "dropped": {"malformed": 10}}
-    for stage in ("agent", "trajectories", "candidates", "relevance", "retriever"):
-        write_json(metrics / stage / f"{turn}.json", counts)
-    gac = {"in": 90, "out": 90, "dropped": {}, "rollouts": 200, "rollouts_saved": 1600}
-    write_json(metrics / "correctness" / f"{turn}.json", gac)
-    rate = {"in": 90, "out": 60, "dropped": {"few_negatives": 30}, "positive_selection_rate": 2 / 3}
-    write_json(metrics / "pairs" / f"{turn}.json", rate)
+    count = len(LABELS)
+    whole = {"in": count, "out": count, "dropped": {}}
+    means = {"reward": 0.5, "em": 0.5, "searches": 2.5, "response_length": 50.0, "entropy": 0.05}
+    ends = {"steps": 5, "first": means, "last": means}
+    told = {"em": 0.0, "f1": 0.0, "searches": 1.0, "queries": count, "stops": {"answer": count}}
+    drops = {
+        "no_candidate_reaches_threshold": 1,
+        "no_correct_candidate_reaches_threshold": 1,
+        "few_negatives": 1,
+    }
+    kept = {"instances": 5, "positive_selection_rate": round(4 / count, 4)}
+    figures = {
+        "agent": {"in": 100, "out": 90, "dropped": {"not_drawn": 10}} | ends,
+        "trajectories": whole | told,
+        "candidates": whole | {"trajectories": count, "trajectories_without_query": 0},
+        "relevance": whole,
+        "correctness": whole | {"rollouts": 200, "rollouts_saved": 1600},
+        "pairs": {"in": count, "out": count - 3, "dropped": drops} | kept,
+        "retriever": {"in": 5, "out": 5, "dropped": {}, "queries": 4, "loss": 1.5},
+    }
+    for stage, values in figures.items():
+        write_json(metrics / stage / f"{turn}.json", values)
     curve = "".join(f"{step},{step / 10},0.0{step},\n" for step in range(1, 6))
     write_text(metrics / "agent" / f"{turn}.csv", "step,reward,kl,entropy\n" + curve)
     write_text(metrics / "retriever" / f"{turn}.csv", "step,loss\n1,2.5\n2,1.5\n")

@@ -140,3 +140,26 @@ def test_files_of_another_run_are_refused(checkout):
     Path("out").mkdir()
     with pytest.raises(InputError, match="out: is there already"):
         written()
+
+
+def test_a_retriever_of_other_pairs_than_the_locks_has_no_card(checkout):
+    def own_pairs(stages):
+        (pairs,) = [d for d in stages["retriever@2"]["deps"] if d["path"] == "data/pairs/2.jsonl"]
+        pairs["md5"] = "0" * 32
+
+    change_lock(own_pairs)
+    with pytest.raises(InputError, match=r"read another data/pairs/2\.jsonl than pairs@2 has made"):
+        written()
+    assert not Path("out").exists()
+
+
+def test_pairs_of_a_former_run_in_the_lock_are_left_out(checkout):
+    def former(stages):
+        for dependency in stages["compare@agent2_r1"]["deps"]:
+            if dependency["path"] == "data/questions/test":
+                dependency["md5"] = "0" * 32 + ".dir"
+
+    change_lock(former)
+    Path("metrics/evaluate/agent2_r1.json").unlink()  # DVC takes no stage out of a lock
+    text = written()
+    assert "| Agent_2 + R_2 |" in text and "| Agent_2 + R_1 |" not in text

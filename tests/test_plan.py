@@ -13,7 +13,8 @@ from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.measured import FIGURES, with_measured
 from stages.planning.sizes import Sizes, language_model, sizes
-from stages.plumbing.errors import run
+from stages.plumbing.errors import InputError, run
+from stages.provenance.hashes import hash_of
 from stages.tools import plan
 from stages.tools.compose import compose
 from stages.world.questions import TEST_SETS
@@ -167,6 +168,29 @@ def test_what_a_run_measured_replaces_assumptions(measured):
 )
 def test_what_another_run_measured_does_not(measured, override, lost):
     assert set(known_with(measured, override).measured) == set(FIGURES) - lost
+
+
+def test_a_file_that_is_not_the_locks_measures_nothing(measured):
+    lock = yaml.safe_load((measured / "dvc.lock").read_text())
+    out = {"path": "metrics/correctness/1.json", "md5": hash_of(measured / "correctness/1.json")}
+    lock["stages"]["correctness@1"]["outs"] = [out]
+    (measured / "dvc.lock").write_text(yaml.safe_dump(lock))
+    assert "lazy_share" in known_with(measured).measured
+    (measured / "correctness/1.json").write_text('{"saved_share": 0.5}')
+    assert "lazy_share" not in known_with(measured).measured
+
+
+@pytest.mark.parametrize("share", ["-200.0", "NaN", "-1e999", '"1"', "[]", "1.5"])
+def test_a_figure_out_of_its_range_is_no_estimate(measured, share):
+    (measured / "correctness/1.json").write_text(f'{{"saved_share": {share}}}')
+    with pytest.raises(InputError, match=r"correctness/1\.json: .*saved_share"):
+        known_with(measured)
+
+
+@pytest.mark.parametrize("price", ["nan", "inf", "-1"])
+def test_a_price_that_is_none_is_told(at_root, price):
+    with pytest.raises(InputError, match="--price: must be a number from 0"):
+        plan.main([f"--price={price}"])
 
 
 def test_nothing_is_measured_without_a_lock(measured):

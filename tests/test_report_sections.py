@@ -4,6 +4,8 @@ import csv
 import math
 import random
 import shlex
+import shutil
+import subprocess
 from statistics import stdev
 from urllib.parse import parse_qs, unquote
 
@@ -12,13 +14,14 @@ import pytest
 from rows import prediction
 
 from stages.common.records import write_json, write_jsonl, write_text
+from stages.metrics.fields import hidden
 from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
 from stages.reporting.comparisons import Difference, difference
 from stages.reporting.drift import drift_means, drift_table, read_drift
 from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labelled
-from stages.reporting.links import ask_command, trace_link
+from stages.reporting.links import ask_command, shown_command, trace_link
 from stages.reporting.predictions import unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
@@ -321,13 +324,18 @@ def test_a_matrix_takes_all_sets_or_their_mean(tmp_path):
 
 def test_drift_is_a_table_of_the_turns(tmp_path):
     assert read_drift(tmp_path / "drift.json") == {}
+    both = {"questions": 3, "queries": 4, "overlap_with_question": 0.5, "distance_to_question": 1.0}
+    none = {"queries_of_both_turns": 0, "distance_to_previous_turn": None}
+    none |= {"equal_to_previous_turn": None, "overlap_with_previous_turn": None}
+    some = {"queries_of_both_turns": 2, "distance_to_previous_turn": 0.125}
+    some |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
     turns = {
-        "0": {"words_per_query": 4.25, "distance_to_previous_turn": None},
-        "1": {"words_per_query": 4.5, "distance_to_previous_turn": 0.125},
+        "0": both | {"words_per_query": 4.25} | none,
+        "1": both | {"words_per_query": 4.5} | some,
     }
     write_json(tmp_path / "drift.json", turns)
-    rows = drift_table(read_drift(tmp_path / "drift.json"))
-    assert [cells for _, cells in rows] == [["4.25", "4.50"], ["–", "0.125"]]
+    cells = [cells for _, cells in drift_table(read_drift(tmp_path / "drift.json"))]
+    assert cells[2] == ["4.25", "4.50"] and cells[-1] == ["–", "0.125"]
 
 
 def test_a_command_keeps_hostile_questions_one_word():
@@ -336,11 +344,43 @@ def test_a_command_keeps_hostile_questions_one_word():
     assert words[-2:] == ["--", question] and words[3:8] == ["--agent", "2", "--compare", "0", "2"]
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_the_page_shows_a_command_without_characters_that_hide(shell):
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    question = (
+        f"--help; $(touch x) 'it' `y` \\\\n\n\u202eabc\u2066 \U0001f600 {flywheel_files.HOSTILE}"
+    )
+    shown = shown_command(question, BEFORE, AFTER)
+    assert not hidden(shown)
+    asked = shown.replace("python -m stages.tools.ask", "printf '%s|'")
+    run = subprocess.run([shell, "-c", asked], capture_output=True, text=True, check=True)
+    assert run.stdout == f"--agent|2|--compare|0|2|--|{question}|"
+    assert shown_command("Who?", BEFORE, AFTER) == ask_command("Who?", BEFORE, AFTER)
+
+
 def test_a_trace_link_says_set_and_id_as_mlflow_reads_them():
     link = trace_link(prediction("a=1&b", set="in domain"))
     tags = parse_qs(link.partition("?")[2])["tag"]
     assert [unquote(tag) for tag in tags] == ["question_set=in domain", "question_id=a=1&b"]
     assert [tag.count("=") for tag in tags] == [1, 1]  # the value's own is encoded once more
+
+
+@pytest.mark.parametrize(
+    ("mean", "said"),
+    [("nan", "no float in column 'mean'"), ("1e999", "no float"), ("", "no float")],
+)
+def test_a_study_with_a_figure_that_is_none_is_named(tmp_path, mean, said):
+    write_text(
+        tmp_path / "laptop_contrasts.csv",
+        "contrast,after,before,question_set,measure,seeds,mean,low,high,clear\n"
+        f"no_gac,a,b,all,em,3,{mean},-0.11,-0.06,True\n",
+    )
+    with pytest.raises(InputError, match=rf"laptop_contrasts\.csv:2: {said}"):
+        read_studies(tmp_path)
+    (tmp_path / "laptop_contrasts.csv").write_bytes(b"contrast\n\xff\n")
+    with pytest.raises(InputError, match=r"laptop_contrasts\.csv: not a table"):
+        read_studies(tmp_path)
 
 
 def test_gold_passages_know_their_first_hop():

@@ -13,7 +13,7 @@ ROWS = [
     {"id": "a", "golden_answers": ["Paris"], "prediction": "the paris"},
     {"id": 2, "golden_answers": ["Rome"], "prediction": "Rome, Italy"},
     {"id": "ü", "golden_answers": ["Oslo"], "prediction": None},
-    {"id": "d", "golden_answers": ["Oslo"]},
+    {"id": "d", "golden_answers": ["Oslo"], "prediction": ""},
 ]
 
 
@@ -57,12 +57,41 @@ def test_each_item(tmp_path, capsys):
         '{"id": "x", "golden_answers": ["a"], "prediction": 3}',
         '{"id": "x", "golden_answers": ["a"], "prediction": ["a"]}',
         '{"id": null, "golden_answers": ["a"], "prediction": "a"}',
+        '{"id": "x", "golden_answers": ["a"]}',  # a question
+        '{"id": "x", "golden_answers": ["a"], "pred": "a"}',
+        '{"id": "x", "golden_answers": ["a"], "answer": "a"}',  # a data set's gold answer
+        '{"id": "x", "golden_answers": ["a"], "prediction": "a", "set": 3}',
+        '{"id": "x", "golden_answers": ["a"], "answer": ["a"], "turns": []}',
+        '{"id": "a", "golden_answers": ["a"], "prediction": "a"}',  # the id of line 1
     ],
 )
 def test_a_bad_line_is_named(tmp_path, bad):
     file = write(tmp_path, ROWS[0], bad, ROWS[1])
     with pytest.raises(InputError, match=r"predictions\.jsonl:2: "):
         main([file])
+
+
+def test_the_repos_own_files_are_read(tmp_path, capsys):
+    row = {"golden_answers": ["Oslo"], "turns": [], "question": "?"}
+    rows = [row | {"set": s, "id": "q", "answer": a} for s, a in (("x", "oslo"), ("y", None))]
+    main([write(tmp_path, *rows), "--each"])
+    captured = capsys.readouterr()
+    assert captured.err == "EM 0.5000\nF1 0.5000\n"
+    assert json.loads(captured.out.splitlines()[0]) == {"set": "x", "id": "q", "em": 1, "f1": 1.0}
+    with pytest.raises(InputError, match=r":3: the id 'q' occurs twice"):
+        main([write(tmp_path, *rows, rows[0])])
+
+
+def test_what_is_missing_is_named_with_what_is_there(tmp_path):
+    said = r":1: the key 'prediction' is missing \(null: no answer\); .*'golden_answers', 'pred'"
+    with pytest.raises(InputError, match=said):
+        main([write(tmp_path, {"id": "x", "golden_answers": ["a"], "pred": "a"})])
+
+
+def test_the_same_id_as_text_and_as_number_occurs_twice(tmp_path):
+    rows = [{"id": i, "golden_answers": ["a"], "prediction": "a"} for i in (2, "2")]
+    with pytest.raises(InputError, match=r":2: .*occurs twice"):
+        main([write(tmp_path, *rows)])
 
 
 def test_one_line_of_error_and_a_light_start(tmp_path):

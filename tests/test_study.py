@@ -53,19 +53,24 @@ for name in "ab":
 with open("data/predictions/1.jsonl", "w") as file:
     file.writelines(json.dumps(row) + chr(10) for row in rows)
 em = (5 + params["seed"] - 2 * cheap) / 10
-figures = {"questions": 10, "em": em, "f1": em, "searches": 2.0 + cheap}
+figures = {"questions": 10}
+for key, value in (("em", em), ("f1", em), ("searches", 2.0 + cheap)):
+    figures |= {key: value, key + "_low": value, key + "_high": value}
 figures |= {"unanswered": 0.1, "found": None, "recall": {"3": 0.5}}
+figures |= {"first_query_recall": {"3": None}}
 pair = {"agent": "1", "retriever": "1", "sets": {"a": figures, "b": figures}}
 json.dump(pair, open("metrics/evaluate/1.json", "w"))
-costs = {"rollouts": 3 if cheap else 30, "written_tokens": 5, "read_tokens": 7}
+counts = {"in": 4, "out": 4, "dropped": {}}
+costs = counts | {"rollouts": 3 if cheap else 30, "written_tokens": 5, "read_tokens": 7}
 json.dump(costs, open("metrics/correctness/1.json", "w"))
-counts = {"in": 4, "positive_selection_rate": 0.5, "instances": 2}
-json.dump(counts, open("metrics/pairs/1.json", "w"))
-json.dump({"uniform_share": 0.0}, open("metrics/relevance/1.json", "w"))
+pairs = {"in": 4, "out": 2, "dropped": {"few_negatives": 2}}
+pairs |= {"positive_selection_rate": 0.5, "instances": 2}
+json.dump(pairs, open("metrics/pairs/1.json", "w"))
+json.dump(counts | {"uniform_share": 0.0}, open("metrics/relevance/1.json", "w"))
 moved = {"queries": 10, "questions": 9, "words_per_query": 4 + params["seed"]}
 moved |= {"overlap_with_question": 0.5, "distance_to_question": 0.25, "queries_of_both_turns": 8}
 moved |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
-json.dump({"1": moved | {"distance_to_previous_turn": None}}, open("metrics/drift.json", "w"))
+json.dump({"1": moved | {"distance_to_previous_turn": 0.5}}, open("metrics/drift.json", "w"))
 """
 METRICS = [f"metrics/{name}/1.json" for name in ("evaluate", "correctness", "pairs", "relevance")]
 METRICS.append("metrics/drift.json")
@@ -277,7 +282,7 @@ def test_drift_stands_beside_em_of_the_turn(project):
         *("overlap_with_previous_turn", "distance_to_previous_turn", "em"),
     ]
     readme = (project / "README.md").read_text()
-    assert "| full | 1 | 4.50 | 40.0 | 0.250 | – | 55.0 | 2 |" in readme
+    assert "| full | 1 | 4.50 | 40.0 | 0.250 | 0.500 | 55.0 | 2 |" in readme
 
 
 def test_no_experiment_takes_uncommitted_code_along(project):

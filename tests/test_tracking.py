@@ -1,7 +1,13 @@
 """Tracking into a real sqlite store: live curves, rebuilding, never two runs for one flywheel."""
 
+import os
+import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
+from pathlib import Path
 
 import flywheel_files
 import mlflow
@@ -19,6 +25,7 @@ from stages.tracking.runs import Runs
 from stages.tracking.store import connect, root, uri
 
 TRACES = 3  # a turn
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +101,7 @@ def test_a_rebuild_holds_the_files_figures(flywheel):
     ]
     assert history(children["1"], "agent/reward") == [(n, n / 10) for n in range(1, 6)]
     assert history(children["2"], "retriever/loss") == [(1, 2.5), (2, 1.5)]
-    assert history(children["2"], "pairs figures/positive selection rate") == [(2, 2 / 3)]
+    assert history(children["2"], "pairs figures/positive selection rate") == [(2, 0.5714)]
     assert parent.data.params["pairs.threshold"] == "60"
     assert not [name for name in parent.data.params if name.startswith("compute")]
     assert "flywheel turned" in parent.data.tags["mlflow.note.content"]
@@ -127,12 +134,85 @@ def test_a_killed_stage_goes_on_in_its_run_without_doubling_steps(flywheel):
         log.log(1, {"reward": 0.1})
         log.log(2, {"reward": 0.2})
         raise KeyboardInterrupt
-    assert tracked()[1]["1"].info.status == "FAILED"
+    parent, children = tracked()
+    assert (parent.info.status, children["1"].info.status) == ("FAILED", "FAILED")
     with live("agent", "1") as log:
         log.log(2, {"reward": 0.2})  # made again from the checkpoint
         log.log(3, {"reward": 0.3})
     _, children = tracked()
     assert history(children["1"], "agent/reward") == [(1, 0.1), (2, 0.2), (3, 0.3)]
+
+
+KILLED = """
+import os, signal, time
+from stages.tracking import live
+with live("agent", "1") as log:
+    log.log(1, {"reward": 0.1})
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(60)
+"""
+
+
+def killed_stage():
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED], env=os.environ | {"PYTHONPATH": str(ROOT)}
+    )
+    assert done.returncode == -signal.SIGKILL
+    connect()  # for `tracked`
+
+
+@pytest.mark.parametrize("closed", ["by the command", "by another flywheel", "by the next stage"])
+def test_the_runs_of_a_stage_that_was_killed_do_not_stay_running(flywheel, closed):
+    killed_stage()
+    parent, children = tracked()
+    assert (parent.info.status, children["1"].info.status) == ("RUNNING", "RUNNING")
+    if closed == "by the command":
+        command.main(["--close"])
+    elif closed == "by another flywheel":
+        params = OmegaConf.load("params.yaml")
+        params.seed = 7
+        OmegaConf.save(params, "params.yaml")
+        rebuild_from(flywheel)
+    else:
+        log_curve("2", range(1, 6))
+    status = [
+        mlflow.MlflowClient().get_run(r.info.run_id).info.status for r in (parent, children["1"])
+    ]
+    assert status == (["RUNNING", "KILLED"] if closed == "by the next stage" else ["KILLED"] * 2)
+    if closed == "by the next stage":  # the flywheel goes on in this process
+        rebuild_from(flywheel)
+        assert tracked()[0].info.status == "FINISHED"
+
+
+def test_runs_of_a_process_that_lives_are_left_alone(flywheel, monkeypatch):
+    log_curve("1", range(1, 6))
+    monkeypatch.setattr("stages.tracking.store.connect", lambda: 1 / 0)  # needs no MLflow to see
+    command.main(["--close"])
+    assert tracked()[0].info.status == "RUNNING"
+
+
+def test_a_copied_checkout_writes_nothing_into_the_old_one(
+    flywheel, tmp_path_factory, monkeypatch, capsys
+):
+    rebuild_from(flywheel)
+    old = sorted(flywheel.glob("mlruns/**/*"))
+    assert old, "traces lie there"
+    copy = tmp_path_factory.mktemp("copies") / "copy of it"
+    shutil.copytree(flywheel, copy)
+    shutil.rmtree(copy / "mlruns")
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}/mlflow.db")
+    capsys.readouterr()
+    rebuild_from(copy)
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1 and f"copied from {flywheel}" in said[0]
+    assert sorted(flywheel.glob("mlruns/**/*")) == old and list(copy.glob("mlruns/**/traces.json"))
+    _, children = tracked()
+    assert len(traces(children["1"])) == TRACES
+    kept = mlflow.MlflowClient().get_experiment_by_name(f"agentic-r of {flywheel}")
+    assert len(mlflow.MlflowClient().search_runs([kept.experiment_id])) == 3
+    rebuild_from(copy)
+    assert capsys.readouterr().err == ""
 
 
 def test_curves_that_differ_from_the_files_are_replaced(flywheel):

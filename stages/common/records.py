@@ -15,7 +15,7 @@ import re
 import sys
 import tempfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -363,6 +363,15 @@ def golden_answers_of(row: dict, where: str) -> list[str]:
     for answer in answers:
         check_encodable(answer, "golden_answers", where)
     return [answer for answer in answers if answer.strip()]
+
+
+def as_csv(rows: Sequence[dict], columns: Sequence[str] = ()) -> str:
+    """Rows with the same keys as CSV text with a header, one line a row: numbers in full, None as
+    an empty cell. `columns` make the header where there are no rows."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows), columns=list(rows[0] if rows else columns), dtype=object)
+    return table.to_csv(index=False, lineterminator="\n")
 
 
 def write_questions(path: str | Path, questions: Iterable[Question]) -> None:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from stages.common.records import read_json, read_yaml
+from stages.metrics.lock import Lock
+from stages.metrics.reading import read
 from stages.planning.sizes import Sizes
+from stages.provenance.hashes import hash_of
 
 FIGURES = {  # of Sizes: the stages behind it, the file and the key of the figure
     "passages": (("corpus",), "index/0.json", "in"),
@@ -22,28 +24,22 @@ FIGURES = {  # of Sizes: the stages behind it, the file and the key of the figur
 
 def with_measured(assumed: Sizes, params: Path, metrics: Path, lock: Path) -> Sizes:
     """`assumed`, with what the run with the parameters in the file `params` has measured."""
-    values = read_yaml(params)
-    stages = (read_yaml(lock) or {}).get("stages", {}) if lock.exists() else {}
+    locked = Lock.read(lock, params)
     found = {}
     for field, (behind, name, key) in FIGURES.items():
         file = metrics / name
-        if not file.exists() or not all(_ran_with(values, stages.get(s)) for s in behind):
+        if locked is None or not file.exists() or not _of_this_run(locked, behind, name, file):
             continue
-        figure = read_json(file).get(key)
+        figure = read(file, partial=True).get(key)
         if figure is not None:
             found[field] = 1 - figure if field == "lazy_share" else figure
     return replace(assumed, measured=tuple(sorted(found)), **found)
 
 
-def _ran_with(values: dict, entry: dict | None) -> bool:
-    """Whether a stage's entry in dvc.lock was made with the parameters `values`."""
-    if entry is None:
+def _of_this_run(lock: Lock, behind: tuple[str, ...], name: str, file: Path) -> bool:
+    """Whether the stages behind a figure ran with these parameters, and the file is theirs."""
+    steps = [lock.steps.get(stage) for stage in behind]
+    if not all(step is not None and lock.changed_params(step) is None for step in steps):
         return False
-    ran = entry.get("params", {}).get("params.yaml", {})
-    return all(_value(values, key) == value for key, value in ran.items())
-
-
-def _value(values: dict, key: str) -> object:
-    for name in key.split("."):
-        values = values.get(name) if isinstance(values, dict) else None
-    return values
+    maker = lock.maker(f"metrics/{name}")
+    return maker is None or hash_of(file) == maker.outputs[f"metrics/{name}"]

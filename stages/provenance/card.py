@@ -12,6 +12,8 @@ from pathlib import Path, PurePath
 from stages.common.records import read_json
 from stages.common.search import SearchRequest
 from stages.encoders.folder import read_format
+from stages.metrics.lock import QUESTIONS
+from stages.metrics.reading import read
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import check
 from stages.provenance.lineage import Step, lineage, read_lock
@@ -43,6 +45,7 @@ class Sources:
         if last.stage == turn or path not in last.outputs or not path.startswith(RETRIEVERS):
             raise InputError(f"{path}: is no trained retriever, as {RETRIEVERS}/1 is")
         check(path, last.outputs[path])
+        _check_chain(path, steps)
         return cls(turn, path, steps, read_lock("dvc.lock"))
 
     def params(self, stage: str) -> dict:
@@ -56,10 +59,13 @@ class Sources:
 
     def pairs(self) -> list[PairResult]:
         """The evaluated pairs that use R_k, then others to compare: their agents with another
-        retriever, and any agent with R_0."""
+        retriever, and any agent with R_0. All were asked the questions that R_k's own turn was:
+        a lock keeps stages of former runs too."""
         found = []
-        for step in self.lock:
-            if any(path.startswith("metrics/evaluate/") for path in step.outputs):
+        own = next((s for s in self.lock if s.stage == f"evaluate@{self.turn}"), None)
+        for step in self.lock if own else ():
+            asked = step.inputs.get(QUESTIONS) == own.inputs.get(QUESTIONS)
+            if asked and any(path.startswith("metrics/evaluate/") for path in step.outputs):
                 row = self._metrics(step)
                 found.append(PairResult(step.stage, row["agent"], row["retriever"], row["sets"]))
         agents = {pair.agent for pair in found if pair.retriever == self.turn}
@@ -70,7 +76,20 @@ class Sources:
         """A stage's figures, which must be those that dvc.lock speaks of."""
         path = next(p for p in step.outputs if p.startswith("metrics/") and p.endswith(".json"))
         check(path, step.outputs[path])
-        return read_json(path)
+        return read(path)
+
+
+def _check_chain(path: str, steps: dict[str, Step]) -> None:
+    """InputError where a stage behind `path` read another file than the stage before it has made:
+    then what the lock says of that file is not what `path` came from."""
+    for step in steps.values():
+        for maker in steps.values():
+            for name in maker.outputs.keys() & step.inputs.keys():
+                if maker.outputs[name] != step.inputs[name]:
+                    raise InputError(
+                        f"{path}: {step.stage} read another {name} than {maker.stage} has made, so "
+                        "nobody knows what it was trained on; `dvc repro` makes it anew"
+                    )
 
 
 def render(sources: Sources) -> str:

@@ -52,11 +52,22 @@ def _output_of(path: str, makers: dict[str, Step]) -> str | None:
 
 def read_lock(path: str | Path) -> list[Step]:
     """All stages of a dvc.lock. InputError where it is missing or of another form."""
-    lock = read_yaml(path)
+    lock = _read(path)
     try:
         return [_step(name, entry) for name, entry in lock["stages"].items()]
-    except (KeyError, TypeError, AttributeError):
+    except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(f"{path}: is not a lock file of DVC") from None
+
+
+def _read(path: str | Path) -> object:
+    """As `read_yaml` does, by the parser in C: a lock is long, and every reader of figures asks."""
+    import yaml
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return read_yaml(path)  # which says what is wrong
 
 
 def _step(name: str, entry: dict) -> Step:

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from stages.common.records import read_json
+from stages.metrics import run
+from stages.metrics.reading import read
+from stages.reporting.predictions import Predictions
+from stages.reporting.results import Results
 from stages.reporting.studies import Drift
 
 FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)
@@ -33,7 +36,28 @@ MEANS = (  # figures of `Drift`
 
 def read_drift(path: Path) -> dict[str, dict[str, float | None]]:
     """Turn -> figure -> number; empty if nobody measured it."""
-    return read_json(path) if path.exists() else {}
+    return read(path) if path.exists() else {}
+
+
+def check_drift(path: Path, drift: dict, results: Results, predictions: Predictions) -> None:
+    """InputError unless the drift in the file `path` is that of this run's queries."""
+    if not drift:
+        return
+    run.check_lock([path])
+    turns = {pair.agent: pair for pair in results.flywheel}
+    if drift.keys() != turns.keys():
+        has, wanted = (", ".join(found) or "no turn" for found in (drift, turns))
+        raise run.foreign(path, f"it has the turns {has}, and the run {wanted}")
+    for turn, pair in turns.items():
+        asked = [
+            sum(step["query"] is not None for step in row["turns"])
+            for row in predictions[pair.name]
+        ]
+        counts = {"queries": sum(asked), "questions": sum(number > 0 for number in asked)}
+        for name, count in counts.items():
+            if drift[turn][name] != count:
+                reason = f"'{name}' of turn {turn} is {drift[turn][name]}, and {count} by the"
+                raise run.foreign(path, f"{reason} predictions of {pair.name}")
 
 
 def drift_table(drift: dict) -> list[tuple[str, list[str]]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.plumbing.errors import InputError
 from stages.reporting.results import TURN_STAGES, Results
 
 
@@ -34,18 +33,6 @@ def accounts(results: Results) -> list[Account]:
                 dropped = row.get("dropped", {})
                 found.append(Account(stage, turn, row["in"], row["out"], dropped))
     return found
-
-
-def check_accounts(results: Results) -> None:
-    """InputError where a stage did not account for all that it was given."""
-    lost = [
-        f"{a.stage} of turn {a.turn} ({a.taken} in, {a.kept} out, "
-        f"{sum(a.dropped.values())} dropped)"
-        for a in accounts(results)
-        if not a.balanced
-    ]
-    if lost:
-        raise InputError(f"counts do not balance: {'; '.join(lost)}")
 
 
 def warnings(results: Results) -> list[str]:

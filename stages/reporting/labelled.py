@@ -22,9 +22,11 @@ from stages.common.candidates import (
 )
 from stages.common.seeds import seed_of
 from stages.common.trajectories import Trajectory, read_trajectories
+from stages.metrics import run
 from stages.params import Params
+from stages.reporting.results import Results
 from stages.selection.instances import select_all
-from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Selection
+from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, REASONS, Selection
 
 LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
 KINDS = {  # in the order of the page
@@ -85,6 +87,23 @@ def read_labelled(folder: Path, turns: list[str], params: Params, per_kind: int 
             rows.sort(key=lambda row: seed_of(0, "label", turn, row[0].id))
             found.queries += [_query(turn, kind, answers, *row) for row in rows[:per_kind]]
     return found
+
+
+def check_counts(labelled: Labelled, results: Results, metrics: Path) -> None:
+    """InputError unless the labels give, turn by turn, the counts of pairs in `metrics`."""
+    for turn, kinds in labelled.counts.items():
+        pairs = results.stages["pairs"][turn]
+        dropped = {reason: kinds[reason] for reason in REASONS}
+        kept = sum(kinds.values()) - sum(dropped.values())
+        counted = {"in": pairs["in"], "out": pairs["out"]}
+        counted |= {reason: pairs["dropped"].get(reason, 0) for reason in REASONS}
+        found = {"in": sum(kinds.values()), "out": kept} | dropped
+        for name, count in counted.items():
+            if found[name] != count:
+                raise run.foreign(
+                    metrics / "pairs" / f"{turn}.json",
+                    f"'{name}' is {count}, and {found[name]} by the labels of turn {turn}",
+                )
 
 
 def _file(folder: Path, stage: str, turn: str) -> Path:

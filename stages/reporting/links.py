@@ -9,6 +9,7 @@ from __future__ import annotations
 import shlex
 from urllib.parse import quote
 
+from stages.metrics.fields import hidden
 from stages.reporting.results import PairResult
 
 SERVER = "http://127.0.0.1:5000"  # where `mlflow ui` listens
@@ -29,6 +30,21 @@ def ask_command(question: str, before: PairResult, after: PairResult) -> str:
     options = f"--agent {after.agent} --compare {before.retriever} {after.retriever}"
     # after `--` a question may begin with a dash
     return f"python -m stages.tools.ask {options} -- {shlex.quote(question)}"
+
+
+def shown_command(question: str, before: PairResult, after: PairResult) -> str:
+    """`ask_command` as a page may show it: what no eye can see of the question (characters that
+    turn the order of letters about, line breaks) is written as the escapes of bash and zsh."""
+    command = ask_command(question, before, after)
+    if not hidden(question):
+        return command
+    return command.removesuffix(shlex.quote(question)) + f"$'{''.join(map(_escaped, question))}'"
+
+
+def _escaped(character: str) -> str:
+    if character in "\\'":
+        return f"\\{character}"
+    return f"\\U{ord(character):08x}" if hidden(character) else character
 
 
 COMMANDS = (

@@ -45,8 +45,8 @@ def by_turn(results: Results, key: str, title: str, scale: float) -> str:
             figures = [pair.sets[name] for pair in results.flywheel]
             values = [scale * row[key] for row in figures]
             around = [
-                [scale * (row[key] - row[f"{key}_low"]) for row in figures],
-                [scale * (row[f"{key}_high"] - row[key]) for row in figures],
+                [max(0.0, scale * (row[key] - row[f"{key}_low"])) for row in figures],
+                [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in figures],
             ]
             axes.errorbar(places, values, around, label=name, capsize=3, **_look(number))
         axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in turns])

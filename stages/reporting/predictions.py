@@ -2,21 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from stages.common.records import Passage, iter_jsonl, passage_of, read_questions
 from stages.common.trajectories import Trajectory
 from stages.common.trajectories import read_predictions as read_file
+from stages.metrics import run
 from stages.reporting.results import Results
 
 Key = tuple[str, str]  # question set, id
 Predictions = dict[str, list[Trajectory]]  # pair name -> trajectories of all question sets
 
 
-def read_predictions(folder: Path, results: Results) -> Predictions:
-    """The trajectories of every pair. InputError names the first file that is missing."""
-    return {p.name: read_file(folder / f"{p.name}.jsonl") for p in results.pairs}
+def read_predictions(
+    folder: Path,
+    results: Results,
+    questions: Collection[Key] | None = None,
+    metrics: Path = Path("metrics"),
+    again: Callable[[list[Trajectory]], dict] | None = None,
+) -> Predictions:
+    """The trajectories of every pair.
+
+    InputError names the first file that is missing, or whose figures (all that `again` makes of a
+    question set, else the means) are not the pair's in `metrics`, or whose questions are not
+    `questions`.
+    """
+    found = {}
+    for pair in results.pairs:
+        path = folder / f"{pair.name}.jsonl"
+        found[pair.name] = rows = read_file(path)
+        if reason := run.prediction_reason(pair.sets, rows, path, questions, again):
+            raise run.foreign(metrics / "evaluate" / f"{pair.name}.json", reason)
+    return found
 
 
 def shown_passages(path: Path, rows: Iterable[Trajectory]) -> dict[str, Passage]:

@@ -1,7 +1,8 @@
 """What a run of the pipeline left in `metrics/`, as one object.
 
 Which files belong to the run is said by the parameters (`iterations`, `compare`), so that figures
-left by other parameters are never read. JSON lists and numbers are kept as the stages wrote them.
+left by other parameters are never read; that they are of this run is checked as stages/metrics can
+tell. Numbers are kept as the stages wrote them.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.records import read_json
-from stages.params import POOLED, Params
+from stages.metrics import run
+from stages.metrics.reading import read
+from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 
@@ -89,29 +91,53 @@ def retriever_label(retriever: str) -> str:
 
 
 def read_results(folder: Path, params: Params) -> Results:
-    """Read the metrics that `params` lists. InputError names the first file that is missing."""
+    """Read the metrics that `params` lists.
+
+    InputError names the first file that is missing, or breaks its schema, or is not of this run.
+    """
     turns = list(params.iterations)
-    evaluations = _pair_names(params)
+    evaluations = pair_names(params)
     if not evaluations:
         raise InputError("params.yaml: 'iterations' and 'compare' are empty: nothing to report")
     base = folder / "base.json"
-    return Results(
+    results = Results(
         turns=turns,
-        pairs=[_pair(folder / "evaluate" / f"{name}.json", name) for name in evaluations],
+        pairs=[
+            read_pair(folder / "evaluate" / f"{name}.json", name, *pair)
+            for name, pair in evaluations.items()
+        ],
         stages={
-            stage: {turn: read_json(folder / stage / f"{turn}.json") for turn in turns}
+            stage: {turn: read(folder / stage / f"{turn}.json") for turn in turns}
             for stage in TURN_STAGES
         },
         curves={
             stage: {turn: read_curve(folder / stage / f"{turn}.csv") for turn in turns}
             for stage in CURVE_STAGES
         },
-        base=read_json(base) if base.exists() else {},
+        base=read(base) if base.exists() else {},
     )
+    _check_run(folder, results)
+    return results
 
 
-def _pair_names(params: Params) -> list[str]:
-    """Pairs of the flywheel and of `compare`, by agent, then baselines before R_0, R_1, ..."""
+def _check_run(folder: Path, results: Results) -> None:
+    """InputError for the first file that does not fit the others, or dvc.lock."""
+    evaluations = {folder / "evaluate" / f"{pair.name}.json": pair for pair in results.pairs}
+    stages = [folder / stage / f"{turn}.json" for stage in TURN_STAGES for turn in results.turns]
+    run.check_lock([*evaluations, *stages, *([folder / "base.json"] if results.base else [])])
+    run.check_same_sets({path: pair.sets for path, pair in evaluations.items()})
+    for turn in results.turns:
+        made = {stage: turns[turn] for stage, turns in results.stages.items()}
+        run.check_chain(folder, turn, made)
+        pair = results.pair(turn, turn)
+        wanted = {"em": pair.mean("em"), "searches": pair.mean("searches")}
+        wanted["selection_rate"] = made["pairs"]["positive_selection_rate"]
+        run.check_health(folder / "health" / f"{turn}.json", made["health"]["values"], wanted)
+
+
+def pair_names(params: Params) -> dict[str, tuple[str, str]]:
+    """Name -> (agent, retriever) of the pairs of the flywheel and of `compare`, by agent, then
+    baselines before R_0, R_1, ..."""
     pairs = {name: (pair.agent, pair.retriever) for name, pair in params.compare.items()}
     pairs |= {turn: (turn, turn) for turn in params.iterations}
     agents = ["0", *params.iterations]
@@ -122,18 +148,16 @@ def _pair_names(params: Params) -> list[str]:
         known = agent in agents  # others, such as a scripted one, come last
         return agents.index(agent) if known else len(agents), retrievers.index(retriever)
 
-    return sorted(pairs, key=place)
+    return {name: pairs[name] for name in sorted(pairs, key=place)}
 
 
-def _pair(path: Path, name: str) -> PairResult:
-    row = read_json(path)
-    for taken in POOLED:
-        if taken in row["sets"]:
-            raise InputError(
-                f"{path}: a question set is called '{taken}', as tables call all sets together: "
-                "give its file in 'questions.source' another name"
-            )
-    return PairResult(name, row["agent"], row["retriever"], row["sets"])
+def read_pair(path: Path, name: str, agent: str, retriever: str) -> PairResult:
+    """The figures of a pair. InputError if they are another pair's."""
+    row = read(path)
+    for key, wanted in (("agent", agent), ("retriever", retriever)):
+        if row[key] != wanted:
+            raise run.foreign(path, f"its {key} is '{row[key]}', and '{wanted}' by params.yaml")
+    return PairResult(name, agent, retriever, row["sets"])
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

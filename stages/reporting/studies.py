@@ -9,12 +9,12 @@ group of questions gains; `NAME_drift.csv`: how the queries change over turns. E
 from __future__ import annotations
 
 import csv
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from stages.metrics.fields import LARGEST, MOST, hidden
 from stages.plumbing.errors import InputError
 from stages.reporting.results import retriever_label
 
@@ -161,10 +161,15 @@ def _rows(path: Path, kind: type) -> list:
     """The lines of a table as `kind`; other columns are not read. InputError names the line."""
     if not path.exists():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    reads: dict[str, Callable] = {"int": int, "float": _finite, "str": str, "bool": _truth}
-    reads["float | None"] = lambda text: None if text == "" else _finite(text)
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
+    except (UnicodeDecodeError, csv.Error):
+        raise InputError(f"{path}: not a table (CSV, UTF-8)") from None
+    reads: dict[str, Callable] = {"int": _count, "float": _number, "str": _text, "bool": _truth}
+    reads["float | None"] = lambda text: None if text == "" else _number(text)
     found = []
     for number, line in enumerate(lines, 2):
         cells = {}
@@ -178,11 +183,24 @@ def _rows(path: Path, kind: type) -> list:
     return found
 
 
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
+def _count(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= MOST:
         raise ValueError
     return number
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not abs(number) <= LARGEST:  # NaN is not either
+        raise ValueError
+    return number
+
+
+def _text(text: str) -> str:
+    if not text or hidden(text):
+        raise ValueError
+    return text
 
 
 def _truth(text: str) -> bool:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
+from stages.metrics import table
 from stages.reporting.breakdown import Breakdown, breakdown_rows
 from stages.reporting.comparisons import Difference, Step
 from stages.reporting.health import selection_rate
@@ -92,23 +91,7 @@ def _interval(difference: Difference) -> dict:
     return {"mean": difference.mean, "low": difference.low, "high": difference.high}
 
 
-def as_csv(rows: list[dict], columns: Sequence[str] = ()) -> str:
-    """Rows with the same keys as CSV text, one line a row; floats in full. `columns` make the
-    header where there are no rows."""
-    stream = io.StringIO()
-    writer = csv.DictWriter(stream, list(rows[0]) if rows else columns, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return stream.getvalue()
-
-
 def numbers(tree: dict, prefix: str = "") -> list[tuple[str, float]]:
     """All numbers of nested figures with their path, in order: `agent / accuracy`, .93."""
-    found = []
-    for key, value in tree.items():
-        path = f"{prefix} / {key}" if prefix else str(key)
-        if isinstance(value, dict):
-            found += numbers(value, path)
-        elif isinstance(value, int | float) and not isinstance(value, bool):
-            found.append((path.replace("_", " "), value))
-    return found
+    path = f"{prefix} / " if prefix else ""
+    return [(name.replace("_", " "), value) for name, value in table.numbers(tree, path, " / ")]

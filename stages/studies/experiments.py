@@ -15,8 +15,9 @@ from pathlib import Path
 import yaml
 
 from stages.common.candidates import Candidates, read_candidates
-from stages.common.records import parse_json, read_json, read_jsonl
+from stages.common.records import read_json, read_jsonl
 from stages.common.trajectories import Trajectory, read_predictions
+from stages.metrics.reading import checked, kind_of
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 
@@ -96,8 +97,8 @@ class Finished:
         return self.pairs[agent, retriever]
 
     def metrics(self, path: str) -> dict:
-        """A JSON file of figures."""
-        return parse_json(self._text(path), f"{path} of {self.experiment.name}")
+        """A file of figures, by its schema."""
+        return checked(self._text(path), f"{path} of {self.experiment.name}", kind_of(path))
 
     def predictions(self, pair: str) -> list[Trajectory]:
         """What the pair of that name answered."""

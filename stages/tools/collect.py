@@ -5,7 +5,8 @@
 In: params.yaml, the metrics of the turns and pairs that it lists (another run's may lie beside
 them) and their predictions. Out: CSV, one number a row: stage, name (the turn or
 the pair), agent and retriever of a pair, question set, measure, value. A nested figure's measure is
-its path, as in `dropped.few_candidates` or `first_query_recall.20`.
+its path, as in `dropped.few_candidates` or `first_query_recall.20`. A file of those that is not of
+this run (dvc.lock, the predictions) is left out, and said.
 
 Retrievers are compared by `first_query_recall`, on the query that the agent wrote before it saw any
 passage. `first_queries_shared` is the share of questions whose first query is, letter for letter,
@@ -15,13 +16,16 @@ the one that the same agent asked with its own turn's retriever.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.records import read_json, write_text
+from stages.common.records import as_csv, write_text
 from stages.common.trajectories import read_predictions
+from stages.metrics import table
+from stages.metrics.lock import Lock
+from stages.metrics.reading import read
+from stages.metrics.run import foreign, prediction_reason
 from stages.params import Params, load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
@@ -36,14 +40,33 @@ COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "va
 def rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
     """The rows of STAGES, in the method's order. InputError if there is no figure at all."""
     found = [(stage, path) for stage in STAGES for path in _files(metrics, stage, params)]
-    if not found:
-        raise InputError(f"{metrics}: holds no figures of any stage of this run")
+    lock, kept = Lock.read(), 0
     for stage, path in found:
-        figures = read_json(path)
-        if stage == "evaluate":
-            yield from _pair(path.stem, figures, predictions)
-        else:
-            yield from _rows({"stage": stage, "name": path.stem}, figures)
+        figures = read(path)
+        if reason := _reason(stage, path, figures, predictions, lock):
+            print(f"left out: {foreign(path, reason)}", file=sys.stderr)
+            continue
+        kept += 1
+        pair = stage == "evaluate"
+        about = {key: figures[key] for key in ("agent", "retriever") if pair}
+        more = _shared(predictions, path.stem, figures["agent"]) if pair else {}
+        yield from _rows(stage, path.stem, figures, about, more)
+    if not kept:
+        raise InputError(f"{metrics}: holds no figures of any stage of this run")
+
+
+def _reason(
+    stage: str, path: Path, figures: dict, predictions: Path, lock: Lock | None
+) -> str | None:
+    """Why a file is not of this run, as far as that can be told."""
+    if stage == "first_query":  # made by hand, by no stage of the pipeline
+        return None
+    if lock and (reason := lock.reason(path)):
+        return reason
+    file = predictions / f"{path.stem}.jsonl"
+    if stage != "evaluate" or not file.exists():
+        return None
+    return prediction_reason(figures["sets"], read_predictions(file), file)
 
 
 def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
@@ -55,13 +78,16 @@ def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
     return sorted(path for path in paths if path.exists())
 
 
-def _pair(name: str, figures: dict, predictions: Path) -> Iterator[dict]:
-    about = {"stage": "evaluate", "name": name}
-    about |= {"agent": figures["agent"], "retriever": figures["retriever"]}
-    shared = _shared(predictions, name, figures["agent"])
-    for question_set, measured in figures["sets"].items():
-        more = {"first_queries_shared": shared[question_set]} if question_set in shared else {}
-        yield from _rows(about | {"question_set": question_set}, measured | more)
+def _rows(stage: str, name: str, figures: dict, about: dict, shared: dict) -> Iterator[dict]:
+    """A row for each number, and for what the sets of a pair share of their first queries."""
+    found = list(table.rows(stage, name, figures))
+    for number, (_, _, question_set, measure, value) in enumerate(found):
+        row = {"stage": stage, "name": name} | about | {"question_set": question_set}
+        yield row | {"measure": measure, "value": round(value, 6)}
+        last = number + 1 == len(found) or found[number + 1][2] != question_set
+        if last and question_set in shared:
+            more = {"measure": "first_queries_shared", "value": round(shared[question_set], 6)}
+            yield row | more
 
 
 def _shared(predictions: Path, name: str, agent: str) -> dict[str, float]:
@@ -81,29 +107,6 @@ def _shared(predictions: Path, name: str, agent: str) -> dict[str, float]:
     return {question_set: sum(found) / len(found) for question_set, found in same.items()}
 
 
-def _rows(about: dict, figures: dict) -> Iterator[dict]:
-    """A row for each number in nested `figures`."""
-    for measure, value in _numbers(figures):
-        yield about | {"measure": measure, "value": round(value, 6)}
-
-
-def _numbers(figures: dict, path: str = "") -> Iterator[tuple[str, float]]:
-    for key, value in figures.items():
-        if isinstance(value, dict):
-            yield from _numbers(value, f"{path}{key}.")
-        elif isinstance(value, int | float):
-            yield path + key, value
-
-
-def as_csv(table: list[dict]) -> str:
-    """The rows as CSV with a header; columns that do not apply stay empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(table)
-    return text.getvalue()
-
-
 def main(argv: list[str] | None = None) -> None:
     """Write the table of the run in this checkout."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -111,7 +114,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, default=Path("metrics"))
     parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
     args = parser.parse_args(argv)
-    write_text(args.output, as_csv(list(rows(args.metrics, args.predictions, load_params()))))
+    found = list(rows(args.metrics, args.predictions, load_params()))
+    write_text(args.output, as_csv([{c: row.get(c) for c in COLUMNS} for row in found]))
 
 
 if __name__ == "__main__":

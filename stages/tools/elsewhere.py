@@ -20,7 +20,8 @@ import yaml
 
 from stages import corpus, evaluate, index, questions
 from stages.common.models import REFERENCE
-from stages.common.records import read_json, read_jsonl, read_yaml, write_json, write_text
+from stages.common.records import as_csv, read_json, read_jsonl, read_yaml, write_json, write_text
+from stages.metrics.reading import read
 from stages.params import WORLD, load_params
 from stages.plumbing.errors import InputError, run
 from stages.running.scratch import Scratch, digest
@@ -38,8 +39,6 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"--seeds: {params.seed} is the seed of the run's own world")
     if len({*args.seeds}) < len(args.seeds):
         raise InputError("--seeds: a world is named twice")
-
-    from stages.reporting.tables import as_csv
 
     last = list(params.iterations)[-1]
     folders = [Path(f"models/agent/{last}"), *(Path(f"models/retriever/{r}") for r in ("0", last))]
@@ -100,7 +99,7 @@ def _asked(seed: int, agent: Path, retriever: Path) -> tuple[dict, list[dict]]:
             asked = ["--questions", "questions/test"]
             written = ["--output", "rows.jsonl", "--metrics", "figures.json"]
             evaluate.main(["--name", "elsewhere", *pair, *asked, *written])
-            return read_json("figures.json"), read_jsonl("rows.jsonl")
+            return read("figures.json", "evaluate"), read_jsonl("rows.jsonl")
 
 
 def _from_anywhere(folder: Path, world: Path) -> Path:

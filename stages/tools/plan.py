@@ -15,13 +15,13 @@ import argparse
 from dataclasses import fields
 from pathlib import Path
 
-from stages.common.records import read_jsonl
+from stages.metrics.reading import read_usage
 from stages.params import Params, load_params
 from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import with_measured
 from stages.planning.sizes import Sizes, sizes
-from stages.plumbing.errors import run
+from stages.plumbing.errors import InputError, run
 from stages.plumbing.usage import FILE
 
 FEWER = 10_000  # questions whose labels are an affordable choice
@@ -36,6 +36,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics-folder", type=Path, default=Path("metrics"))
     parser.add_argument("--lock", type=Path, default=Path("dvc.lock"), help="of those metrics")
     args = parser.parse_args(argv)
+    if args.price is not None and not 0 <= args.price < float("inf"):
+        raise InputError("--price: must be a number from 0")
     params = load_params(args.params)
     name = args.accelerator or ("cpu" if params.compute.device == "cpu" else "h100")
     known = with_measured(sizes(params), args.params, args.metrics_folder, args.lock)
@@ -74,7 +76,7 @@ def _copies() -> int:
 
 def _measured() -> dict[str, dict]:
     """The last measured run of each stage."""
-    return {row["stage"]: row for row in read_jsonl(FILE, ("stage",))} if FILE.exists() else {}
+    return {row["stage"]: row for row in read_usage(FILE)}
 
 
 def _table(costs: list[Cost], measured: dict[str, dict], count: int):
@@ -121,7 +123,7 @@ def _summary(
 ):
     count, total = params.compute.all_devices, sum(cost.hours for cost in costs)
     yield (
-        f"In all {_hours(total / count)} on {count} x {accelerator.name} "
+        f"In all {_hours(total / count) or 'no time'} on {count} x {accelerator.name} "
         f"({total:.3g} accelerator hours), {sum(cost.disk for cost in costs):.3g} GB on disk."
     )
     for what in ("passages", "training", "test"):

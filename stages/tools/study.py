@@ -17,7 +17,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from stages.common.records import write_text
+from stages.common.records import as_csv, write_text
 from stages.plumbing.errors import InputError, run
 
 
@@ -82,7 +82,6 @@ def _text(document: Path) -> str:
 
 def write_tables(study, finished: list, output: Path) -> dict[str, str]:
     """Write the study's tables, without those that have no row; what documents show, by mark."""
-    from stages.reporting.tables import as_csv
     from stages.studies import tables
     from stages.studies.contrasts import contrast_rows
     from stages.studies.groups import group_rows

@@ -1,13 +1,22 @@
-"""The last lines of `make repro`: EM and searches per question by turn, and where to look next."""
+"""The last lines of `make repro`: EM and searches per question by turn, and where to look next.
+
+What is not of this run (by dvc.lock, the question sets, the predictions) is marked, never shown.
+"""
 
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 
-from stages.params import load_params
-from stages.plumbing.errors import run
-from stages.reporting.results import Results, read_results
+from stages.common.records import read_questions
+from stages.common.trajectories import read_predictions
+from stages.metrics import table
+from stages.metrics.lock import Lock
+from stages.metrics.run import prediction_reason, sizes, told
+from stages.params import Params, load_params
+from stages.plumbing.errors import InputError, run
+from stages.reporting.results import PairResult, agent_label, pair_names, read_pair, retriever_label
 
 NEXT = (
     ("the report", "{page}"),
@@ -17,37 +26,109 @@ NEXT = (
 )
 
 
+@dataclass(frozen=True)
+class Row:
+    """A turn's pair: its figures, or why there are none of this run."""
+
+    name: str
+    label: str
+    pair: PairResult | None
+    reason: str | None
+
+
 def main(argv: list[str] | None = None) -> None:
     """Print the table and the places to look."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--metrics-folder", type=Path, default=Path("metrics"))
+    parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
+    parser.add_argument("--questions", type=Path, default=Path("data/questions/test"))
     parser.add_argument("--page", type=Path, default=Path("data/report/index.html"))
     args = parser.parse_args(argv)
-    results = read_results(args.metrics_folder, load_params())
+    rows = read_rows(args.metrics_folder, args.predictions, args.questions, load_params())
+    shown = [row for row in rows if row.pair]
+    if rows and not shown:
+        raise InputError(f"{rows[-1].reason}; no figure is of this run: `dvc repro` makes them")
 
     from rich.console import Console
 
     from stages.tracking.store import uri
 
     console = Console(highlight=False)
-    console.print(_table(results))
+    if rows:
+        console.print(_table(rows))
+    for row in rows:
+        if not row.pair:
+            console.print(f"{row.label}: {row.reason}", soft_wrap=True, markup=False)
     places = {"page": args.page, "store": uri()}
     for what, where in NEXT:
         console.print(f"{what:<26}{where.format(**places)}", soft_wrap=True, markup=False)
 
 
-def _table(results: Results):
+def read_rows(metrics: Path, predictions: Path, questions: Path, params: Params) -> list[Row]:
+    """The flywheel's pairs, turn by turn. InputError for a file that breaks its schema."""
+    asked = _asked(questions)
+    lock, rows = Lock.read(), []
+    turns = ["0", *params.iterations]
+    for name, (agent, retriever) in pair_names(params).items():
+        if agent != retriever or agent not in turns:
+            continue
+        path = metrics / "evaluate" / f"{name}.json"
+        label = f"{agent_label(agent)} + {retriever_label(retriever)}"
+        pair, reason = None, f"{path} is not there: the turn was not evaluated"
+        if path.exists():
+            pair = read_pair(path, name, agent, retriever)
+            reason = lock.reason(path) if lock else None
+            reason = reason or _other_questions(pair, asked or (rows and sizes_of(rows)))
+            reason = reason or _other_predictions(pair, predictions / f"{name}.jsonl")
+            reason = reason and f"{path} is not of this run: {reason}"
+        rows.append(Row(name, label, None if reason else pair, reason))
+    return rows
+
+
+def sizes_of(rows: list[Row]) -> dict[str, int] | None:
+    """The question sets of the first row that is shown."""
+    return next((sizes(row.pair.sets) for row in rows if row.pair), None)
+
+
+def _asked(folder: Path) -> dict[str, int]:
+    """Question set -> its number of questions; empty where the sets are not here."""
+    return {file.stem: len(read_questions(file)) for file in sorted(folder.glob("*.jsonl"))}
+
+
+def _other_questions(pair: PairResult, asked: dict[str, int] | None) -> str | None:
+    found = sizes(pair.sets)
+    if not asked or found == asked:
+        return None
+    return f"it has {told(found)}, and the run {told(asked)}"
+
+
+def _other_predictions(pair: PairResult, path: Path) -> str | None:
+    return prediction_reason(pair.sets, read_predictions(path), path) if path.exists() else None
+
+
+def _table(rows: list[Row]):
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title="EM (%) and searches per question, by turn", title_justify="left")
-    table.add_column("")
-    for name in [*results.sets, "mean"]:
-        table.add_column(name, justify="right")
-    for pair in results.flywheel:
-        cells = [(f["em"], f["searches"]) for f in pair.sets.values()]
-        cells.append((pair.mean("em"), pair.mean("searches")))
-        table.add_row(pair.label, *(f"{100 * em:.1f}  {searches:.2f}" for em, searches in cells))
-    return table
+    shown = {row.name: row.pair for row in rows if row.pair}
+    figures = table.table(
+        found
+        for name, pair in shown.items()
+        for found in table.rows("evaluate", name, {"sets": pair.sets})
+    )
+    em, searches = (table.by_set(figures, measure) for measure in ("em", "searches"))
+    drawn = Table(title="EM (%) and searches per question, by turn", title_justify="left")
+    drawn.add_column("")
+    for name in [*em.columns, "mean"]:
+        drawn.add_column(escape(name), justify="right")
+    for row in rows:
+        if not row.pair:
+            drawn.add_row(row.label, *["not of this run"] * (len(em.columns) + 1))
+            continue
+        cells = [(em.at[row.name, s], searches.at[row.name, s]) for s in em.columns]
+        cells.append((row.pair.mean("em"), row.pair.mean("searches")))
+        drawn.add_row(row.label, *(f"{100 * em:.1f}  {asks:.2f}" for em, asks in cells))
+    return drawn
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Bring MLflow up to date with the metrics of the checkout, as the report stage does.
 
 For when every stage came from DVC's cache, so that nothing was logged, or `mlflow.db` was deleted.
+Runs that a killed process left RUNNING are closed as KILLED; `--close` does nothing else.
 Where the runs are there already, it says so in well under a second: a sqlite store is read as it
 is, without importing MLflow.
 """
@@ -9,15 +10,21 @@ from __future__ import annotations
 
 import argparse
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from stages.params import load_params
 from stages.plumbing.errors import run
-from stages.tracking import identity
-from stages.tracking.store import uri
+from stages.tracking import identity, owner
+from stages.tracking.store import experiment_name, uri
 
 ACTIVE = "SELECT run_uuid FROM tags JOIN runs USING (run_uuid) WHERE lifecycle_stage = 'active'"
 FINISHED = f"{ACTIVE} AND key = 'flywheel_digest'"
+OWNERS = f"""
+    SELECT value FROM runs JOIN experiments USING (experiment_id)
+    LEFT JOIN tags ON tags.run_uuid = runs.run_uuid AND key = '{owner.TAG}'
+    WHERE experiments.name = ? AND runs.lifecycle_stage = 'active' AND status = 'RUNNING'
+"""  # of the runs that are under way
 UNDER_WAY = f"{ACTIVE} AND key = 'flywheel_key' AND value = ? AND run_uuid NOT IN ({FINISHED})"
 
 
@@ -27,7 +34,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics-folder", type=Path, default=Path("metrics"))
     parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
     parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
+    parser.add_argument("--close", action="store_true", help="only close what was killed")
     args = parser.parse_args(argv)
+    if abandoned():
+        close()
+    if args.close:
+        return
     params = load_params()
 
     from stages.reporting.results import read_results
@@ -47,20 +59,41 @@ def main(argv: list[str] | None = None) -> None:
     rebuild(results, params, steps, predictions, args.passages)
 
 
-def tracked(key: str, digest: str) -> bool:
-    """Whether a sqlite store holds the finished flywheel, and none under way with its key."""
+def abandoned() -> bool:
+    """Whether the store may hold runs of processes that are gone; False where a sqlite store says
+    that it does not."""
+    found = _select(OWNERS, experiment_name())
+    return found is None or any(not owner.alive(tag) for (tag,) in found)
+
+
+def close() -> None:
+    """Close them."""
+    from stages.tracking.runs import Runs
+    from stages.tracking.store import connect, tolerated
+
+    with tolerated("closing the runs of killed processes"):
+        Runs(*connect()).close_abandoned()
+
+
+def _select(query: str, *values: str) -> list[tuple] | None:
+    """What a sqlite store answers; None for another store, or one that cannot be read."""
     address = uri()
     if not address.startswith("sqlite:///"):
-        return False
+        return None
     path = Path(address.removeprefix("sqlite:///"))
     if not path.exists():
-        return False
+        return []
     try:
-        with sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True) as store:
-            finished = store.execute(f"{FINISHED} AND value = ?", (digest,)).fetchone()
-            return bool(finished) and not store.execute(UNDER_WAY, (key,)).fetchone()
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
+            return store.execute(query, values).fetchall()
     except sqlite3.Error:
-        return False
+        return None
+
+
+def tracked(key: str, digest: str) -> bool:
+    """Whether a sqlite store holds the finished flywheel, and none under way with its key."""
+    finished = _select(f"{FINISHED} AND value = ?", digest)
+    return bool(finished) and _select(UNDER_WAY, key) == []
 
 
 if __name__ == "__main__":

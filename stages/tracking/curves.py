@@ -17,23 +17,26 @@ class Live:
     def __init__(self, stage: str):
         self.stage = stage
         self.runs: Runs | None = None
-        self.run = ""
+        self.run = self.parent = ""
         self.last = -1  # the last step that an earlier, killed attempt logged
 
     def open(self, turn: str) -> None:
         """Find the turn's child run of the flywheel under way, or start it."""
         params = load_params()
         runs, key = Runs(*connect()), identity.key(params)
+        runs.close_abandoned()
         under_way = runs.under_way(key)
         if under_way:
             parent = under_way[0].info.run_id
         else:
             parent = runs.new_parent(key, identity.flat(params))
         children = runs.children(parent).get(turn)
+        self.parent = parent
         self.run = children[0].info.run_id if children else runs.new_child(parent, turn)
         steps = (step for name, step, _ in runs.points(self.run) if self._own(name))
         self.last = max(steps, default=-1)
-        runs.client.update_run(self.run, status="RUNNING")
+        for run in (parent, self.run):
+            runs.take(run)
         self.runs = runs
 
     def _own(self, name: str) -> bool:
@@ -49,9 +52,13 @@ class Live:
             self.runs = runs
 
     def close(self, status: str) -> None:
-        if self.runs is not None:
-            with tolerated("closing the run"):
-                self.runs.client.update_run(self.run, status=status)
+        """End the turn's run; the flywheel's goes on unless the stage failed."""
+        if self.runs is None:
+            return
+        with tolerated("closing the run"):
+            self.runs.client.set_terminated(self.run, status)
+            if status != "FINISHED":
+                self.runs.client.set_terminated(self.parent, status)
 
 
 def curve_points(stage: str, rows: list[dict[str, float]]) -> list[tuple[str, int, float]]:

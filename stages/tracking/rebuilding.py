@@ -43,6 +43,7 @@ def rebuild(
         rows = {turn: sample(predictions.get(turn, []), count) for turn in results.turns}
         shown = [row for turn in rows.values() for row in turn]
         runs = Runs(*connect())
+        runs.close_abandoned()
         parent = _open(runs, results, params, len(shown))
         if parent is None:
             return

@@ -6,6 +6,8 @@ import os
 import time
 from dataclasses import dataclass
 
+from stages.tracking import owner
+
 PARAMS_A_CALL, METRICS_A_CALL = 100, 1000  # limits of MLflow's log_batch
 
 Point = tuple[str, int, float]  # name, step, value
@@ -34,6 +36,24 @@ class Runs:
             found.setdefault(run.data.tags.get("turn", ""), []).append(run)
         return found
 
+    def close_abandoned(self) -> list[str]:
+        """Close as KILLED the runs that are RUNNING and whose process is gone; their ids.
+
+        A run without the tag of a process is from before there was one: it counts as gone.
+        """
+        parents = {run.info.run_id: run for run in self._search("attributes.status = 'RUNNING'")}
+        gone = []
+        for name, run in parents.items():
+            if not owner.alive(run.data.tags.get(owner.TAG)):
+                self.client.set_terminated(name, "KILLED")
+                gone.append(name)
+        return gone
+
+    def take(self, run: str) -> None:
+        """Mark a run as under way, by the process that this one belongs to."""
+        self.client.set_tag(run, owner.TAG, owner.mine())
+        self.client.update_run(run, status="RUNNING")
+
     def _search(self, condition: str) -> list:
         order = ["attributes.start_time DESC"]
         return list(self.client.search_runs([self.experiment], condition, order_by=order))
@@ -42,7 +62,8 @@ class Runs:
         """Start a parent run with its parameters; returns its id."""
         name = os.environ.get("DVC_EXP_NAME") or "flywheel"
         run = self.client.create_run(
-            self.experiment, tags={"flywheel_key": key, "mlflow.runName": name}
+            self.experiment,
+            tags={"flywheel_key": key, "mlflow.runName": name, owner.TAG: owner.mine()},
         )
         self.log_params(run.info.run_id, params)
         return run.info.run_id
@@ -50,6 +71,7 @@ class Runs:
     def new_child(self, parent: str, turn: str) -> str:
         """Start the child run of a turn; returns its id."""
         tags = {"mlflow.parentRunId": parent, "turn": turn, "mlflow.runName": f"turn {turn}"}
+        tags[owner.TAG] = owner.mine()
         return self.client.create_run(self.experiment, tags=tags).info.run_id
 
     def log_params(self, run: str, params: dict[str, str]) -> None:

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 EXPERIMENT = "agentic-r"
 DEFAULTS = {
@@ -35,6 +36,11 @@ def uri() -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{root() / 'mlflow.db'}"
 
 
+def experiment_name() -> str:
+    """The experiment in force."""
+    return os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+
+
 def connect():
     """(client, experiment id); the experiment is made at the first use. Imports mlflow."""
     for name, value in DEFAULTS.items():
@@ -45,13 +51,49 @@ def connect():
         logging.getLogger(name).setLevel(logging.WARNING)
     mlflow.set_tracking_uri(uri())
     client = mlflow.MlflowClient()
-    name = os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
+    name = experiment_name()
     known = client.get_experiment_by_name(name)
+    if known is not None and (old := moved_from(known.artifact_location)):
+        _set_aside(client, known, old)
+        known = None
     if known is not None:
         return client, known.experiment_id
     local = uri().startswith("sqlite:")
     place = (root() / "mlruns").as_uri() if local else None
     return client, client.create_experiment(name, artifact_location=place)
+
+
+def moved_from(location: str) -> Path | None:
+    """The folder that a checkout's experiment writes to (MLflow keeps it as a whole path), if the
+    store is the checkout's own and the folder is not: the checkout was moved or copied since."""
+    store = Path(uri().removeprefix("sqlite:///"))
+    if not uri().startswith("sqlite:///") or store.resolve().parent != root().resolve():
+        return None
+    parts = urlsplit(location)
+    if parts.scheme not in ("", "file"):
+        return None
+    place = Path(unquote(parts.path))
+    return None if place.resolve().is_relative_to(root().resolve()) else place
+
+
+def _set_aside(client, experiment, old: Path) -> None:
+    """Rename an experiment whose folder is another checkout's, so that nothing is written there.
+
+    Its runs under way are closed: nothing here goes on with them.
+    """
+    under_way = "attributes.status = 'RUNNING'"
+    for run in client.search_runs([experiment.experiment_id], under_way):
+        client.set_terminated(run.info.run_id, "KILLED")
+    name, number = f"{experiment.name} of {old.parent}", 1
+    while client.get_experiment_by_name(name) is not None:
+        number += 1
+        name = f"{experiment.name} of {old.parent} ({number})"
+    client.rename_experiment(experiment.experiment_id, name)
+    print(
+        f"tracking: this checkout was moved or copied from {old.parent}: runs from there are kept "
+        f"as the experiment '{name}', new ones are {experiment.name}",
+        file=sys.stderr,
+    )
 
 
 @contextmanager

@@ -1,0 +1,132 @@
+"""Are figures of this run? What can be told from the figures themselves, from predictions and from
+the question sets; what dvc.lock knows is in stages/metrics/lock.py.
+
+What is not of this run is one InputError: which file, how it shows, what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from statistics import fmean
+
+from stages.common.trajectories import Trajectory
+from stages.metrics.lock import Lock
+from stages.metrics.table import numbers
+from stages.plumbing.errors import InputError
+
+Key = tuple[str, str]  # question set, id
+
+CHAIN = (  # what one stage of a turn gives, the next one takes
+    (("trajectories", "out"), ("candidates", "trajectories")),
+    (("trajectories", "queries"), ("candidates", "in")),
+    (("candidates", "out"), ("relevance", "in")),
+    (("relevance", "out"), ("correctness", "in")),
+    (("correctness", "out"), ("pairs", "in")),
+    (("pairs", "instances"), ("retriever", "in")),
+)
+MEANS = ("em", "f1", "searches")
+CLOSE = {"rel_tol": 1e-9, "abs_tol": 1e-9}
+ROUNDED = {"rel_tol": 0, "abs_tol": 2e-6}
+
+
+def foreign(path: str | Path, reason: str) -> InputError:
+    """The error for a file that is not of this run."""
+    return InputError(f"{path}: not of this run: {reason}; `dvc repro` makes it anew")
+
+
+def check_lock(paths: Iterable[Path]) -> None:
+    """InputError for the first file that is not what dvc.lock and params.yaml say; nothing to check
+    without a dvc.lock."""
+    lock = Lock.read()
+    for path in paths if lock else ():
+        if path.exists() and (reason := lock.reason(path)):
+            raise foreign(path, reason)
+
+
+def check_same_sets(sets: Mapping[Path, Mapping[str, dict]]) -> None:
+    """InputError unless all evaluations (file -> its `sets`) asked the same question sets, of the
+    same sizes, at the same depths of recall."""
+    first, known = next(iter(sets.items()))
+    for path, found in sets.items():
+        if sizes(found) != sizes(known):
+            raise foreign(
+                path, f"it has {told(sizes(found))}, and {first} has {told(sizes(known))}"
+            )
+        if depths(found) != depths(known):
+            raise foreign(path, f"it has recall at other depths than {first}")
+
+
+def check_chain(folder: Path, turn: str, stages: Mapping[str, dict]) -> None:
+    """InputError unless each stage of a turn took what the one before it gave."""
+    for (giver, given), (taker, taken) in CHAIN:
+        gave, took = stages[giver][given], stages[taker][taken]
+        if gave != took:
+            raise foreign(
+                folder / taker / f"{turn}.json",
+                f"'{taken}' is {took}, and '{given}' of {giver} is {gave}",
+            )
+
+
+def check_health(path: Path, values: dict, wanted: Mapping[str, float]) -> None:
+    """InputError where the health of a turn speaks of other figures than those that are there."""
+    for name, figure in wanted.items():
+        value = values.get(name)
+        if value is not None and not math.isclose(value, figure, **ROUNDED):
+            raise foreign(path, f"'{name}' is {value:g} there, and {figure:g} by the turn's files")
+
+
+def prediction_reason(
+    sets: Mapping[str, dict],
+    predictions: list[Trajectory],
+    path: Path,
+    questions: Collection[Key] | None = None,
+    again: Callable[[list[Trajectory]], dict] | None = None,
+) -> str | None:
+    """How figures (`sets`) differ from those of their `predictions`, read from `path`, or None.
+
+    `questions`: those of the question sets, all of which must be predicted. `again` makes all
+    figures of a set anew; without it the means are compared alone.
+    """
+    asked: dict[str, list[Trajectory]] = {}
+    for prediction in predictions:
+        asked.setdefault(prediction.set, []).append(prediction)
+    counts = {name: len(part) for name, part in asked.items()}
+    if counts != sizes(sets):
+        return f"it has {told(sizes(sets))}, and {path} {told(counts)}"
+    if questions is not None and {each.key for each in predictions} != set(questions):
+        return f"{path} has other questions than the question sets"
+    for name, part in asked.items():
+        made = dict(numbers((again or means)(part)))
+        here = dict(numbers(sets[name]))
+        for key in made | (here if again else {}):
+            if key in made and key in here and math.isclose(here[key], made[key], **CLOSE):
+                continue
+            has, wanted = (
+                f"{found[key]:.6g}" if key in found else "none" for found in (here, made)
+            )
+            return f"'{key}' of {name} is {has}, and {wanted} by {path}"
+    return None
+
+
+def means(predictions: list[Trajectory]) -> dict[str, float]:
+    """The means that need nothing but outcomes."""
+    found = {key: fmean(getattr(each, key) for each in predictions) for key in MEANS}
+    return found | {"unanswered": fmean(each.answer is None for each in predictions)}
+
+
+def sizes(sets: Mapping[str, dict]) -> dict[str, int]:
+    """Question set -> number of questions."""
+    return {name: figures["questions"] for name, figures in sets.items()}
+
+
+def depths(sets: Mapping[str, dict]) -> list[str]:
+    """The k of recall@k, which are the same in all sets of a file."""
+    return list(next(iter(sets.values()))["recall"])
+
+
+def told(counts: Mapping[str, int]) -> str:
+    """`2 question sets (hotpotqa 500, musique 200)`."""
+    named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
+    return f"{len(counts)} question set{'' if len(counts) == 1 else 's'} ({named})"
