@@ -155,8 +155,14 @@ def test_the_environments_message_is_found_in_the_logs():
     assert found(f"{INVALID}\n{other}\n") == []
     assert found(f"{INVALID}\n{other}\n", f"x\n{other}\n") == [other], "for two questions"
     assert found(f"{INVALID}\n{other}\n{INVALID}\n{other}\n") == [other], "twice in one"
+    lines = "To look: <search> query </search>\nTo end: <answer> answer </answer>, please."
+    log = f"{INVALID}\nNo!\n{lines}\n{ASK}{SHOWN}{ANSWER}"
+    assert found(log) == [lines], "on two lines"
+    turns, _, told = read(log, (lines,))
+    assert turns == [(None, None), ("one", None), (None, "Kaliton")] and told == log
     assert found(ASK + SHOWN + ANSWER, ASK + AGAIN + SHOWN + ANSWER, ANSWER) == []
     assert found(f"{ASK} {ANSWER}") == [], "the agent's own, which nothing follows"
+    assert found(f"{ASK}\n{ANSWER}\n{AGAIN}\n") == [], "the agent's own, on two lines"
     assert found(f"<answer> x </answer> {AGAIN}{SHOWN}{ANSWER}") == [], "its search was answered"
 
 

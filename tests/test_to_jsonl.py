@@ -50,6 +50,7 @@ def test_tables_and_arrays_of_questions(tmp_path):
         ("a.json", "{}", r"a\.json: expected a JSON array"),
         ("a.json", "[1]", r"a\.json: item 1: expected an object"),
         ("a.json", "[", r"a\.json:1: not valid JSON"),
+        ("a.json.gz", "[]", r"a\.json\.gz: unpack it first"),
     ],
 )
 def test_what_is_no_table_is_one_line(tmp_path, name, text, message):

@@ -1,8 +1,8 @@
 """What another program says after an invalid action, found in its logs.
 
 Such a message names the form of a search and of an answer, so it reads as both, one after the other
-on a line; an agent's turn would have ended with the first of them. It stands there word for word
-each time.
+on a line or on two; an agent's turn would have ended with the first of them. It stands there word
+for word each time.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from stages.adoption.reader import FOUND, Reader
+from stages.rollout.protocol import Action
 
 
 def found_refusals(texts: Sequence[tuple[str, str]], reader: Reader) -> list[str]:
     """The messages in responses of questions, (question's id, text) each.
 
-    A line counts if it is seen for two questions or twice in one response; seen once, if the
-    log goes on with information, or if search and answer are the same word and it goes on with
-    another action: no answer was taken there.
+    A line, or a pair of lines, counts if it is seen for two questions or twice in one response;
+    seen once, if the log goes on with information, or if search and answer are the same word and
+    it goes on with another action: no answer was taken there.
     """
     seen: dict[str, list[tuple[str, int]]] = defaultdict(list)
     sure = set()
@@ -37,22 +38,39 @@ def found_refusals(texts: Sequence[tuple[str, str]], reader: Reader) -> list[str
 
 
 def _candidates(text: str, reader: Reader) -> Iterator[tuple[str, bool]]:
-    """Lines with a search and an answer, and whether the log itself shows that none was taken."""
+    """Lines, or pairs of them, with a search and an answer, and whether the log itself shows that
+    none was taken.
+    """
     spans = reader.spans(text)
     informed = max((span.begin for span in spans if span.reason == FOUND), default=-1)
     found, acted, place = [], -1, 0
     for begin, end in [*((span.begin, span.end) for span in spans), (len(text), len(text))]:
+        before: tuple[str, list[Action]] = ("", [])
         for line in text[place:begin].splitlines(keepends=True):
-            first, one = reader.first_action(line)
-            second, two = reader.first_action(line, one)
-            third, _ = reader.first_action(line, two)
+            actions, last = _actions(line, reader)
             place += len(line)
-            if first.kind != "invalid":
+            if actions:
                 acted = place
-            searched = place >= begin != end and not line[two:].strip()
-            both = {first.kind, second.kind} == {"search", "answer"} and third.kind == "invalid"
-            if both and not (searched and second.kind == "search"):
-                found.append((place, line.strip(), first.value == second.value))
+            asked = bool(actions) and actions[-1].kind == "search"
+            if asked and place >= begin != end and not line[last:].strip():
+                continue  # a search that something was shown for
+            for message, told in ((line, actions), (before[0] + line, [*before[1], *actions])):
+                if len(told) == 2 and {action.kind for action in told} == {"search", "answer"}:
+                    found.append((place, message.strip(), told[0].value == told[1].value))
+                    break
+            before = (line, actions)
         place = end
     for where, message, same in found:
         yield message, informed >= where or (same and acted > where)
+
+
+def _actions(line: str, reader: Reader) -> tuple[list[Action], int]:
+    """The first actions of a line, three at most, and where the last of them is closed."""
+    actions, place, end = [], 0, 0
+    while len(actions) < 3:
+        action, place = reader.first_action(line, place)
+        if action.kind == "invalid":
+            break
+        actions.append(action)
+        end = place
+    return actions, end

@@ -26,7 +26,7 @@ ANSWERS = ("golden_answers", "answers", "answer")
 def main(argv: list[str] | None = None) -> None:
     """Write OUT.jsonl and say how many rows it has."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("source", type=Path, help="a JSON array, .csv or .tsv (or gzipped)")
+    parser.add_argument("source", type=Path, help="a JSON array, or .csv, .tsv (.gz too)")
     parser.add_argument("output", type=Path, help="JSON Lines to write")
     arguments = parser.parse_args(argv)
     rows = list(read_rows(arguments.source))
@@ -43,6 +43,8 @@ def read_rows(path: Path) -> Iterator[dict]:
         for where, row in _table(path, "," if suffix == ".csv" else "\t"):
             yield _named(row, where)
         return
+    if path.suffix == ".gz":
+        raise InputError(f"{path}: unpack it first, with gunzip: only tables are read gzipped")
     rows = read_json(path)
     if not isinstance(rows, list):
         raise InputError(f"{path}: expected a JSON array, .csv or .tsv")
