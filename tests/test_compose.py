@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from copy import deepcopy
 from pathlib import Path
@@ -132,6 +133,17 @@ def test_what_was_composed_before_stays(composed, tmp_path):
     refused(composed, "pairs.threshold=700")
     assert hashlib.sha256((tmp_path / "params.yaml").read_bytes()).hexdigest() == before
     assert [file.name for file in tmp_path.iterdir()] == ["params.yaml"]
+
+
+def test_a_device_is_written_to_and_not_replaced(composed, tmp_path):
+    """/dev/null may stand for the file of a question that needs no answer but yes or no."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    compose(pipe, ["seed=1"])
+    assert yaml.safe_load(os.read(reader, 1 << 16))["seed"] == 1
+    os.close(reader)
+    assert pipe.is_fifo()
 
 
 def test_what_is_meant_can_be_said(composed):

@@ -10,7 +10,6 @@ an experiment is worth queueing.
 from __future__ import annotations
 
 import argparse
-import os
 import runpy
 import tempfile
 from pathlib import Path
@@ -45,9 +44,9 @@ def compose(output: Path, overrides: list[str]) -> None:
             raise InputError(str(error).replace(str(file), str(output))) from None
         check_run(params)
         text = file.read_text(encoding="utf-8")
-    temporary = output.with_name(f"{output.name}.part")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, output)
+    output.write_text(
+        text, encoding="utf-8"
+    )  # in place, for it may be a device such as /dev/stdout
 
 
 def compose_unchecked(output: Path, overrides: list[str]) -> None:
