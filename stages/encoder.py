@@ -49,7 +49,9 @@ def refer(block: Encoder | Baseline, output: Path) -> dict:
 def _asking(block: Encoder | Baseline):
     from stages.retrieval.folder import Asking
 
-    return Asking(block.input.value, block.query_prompt, block.passage_prompt)
+    return Asking(
+        block.input.value, block.query_prompt, block.passage_prompt, block.max_query_tokens
+    )
 
 
 def _make(params: Params, passages: str, output: Path, metrics: str) -> None:

@@ -100,6 +100,7 @@ def _summary(
         f"In all {_hours(total / count)} on {count} x {accelerator.name} "
         f"({total:.3g} accelerator hours), {sum(cost.disk for cost in costs):.3g} GB on disk."
     )
+    yield _protocols(params)
     for what in ("passages", "training", "test"):
         if not getattr(known, what):
             yield f"The number of {what} is not known before the files are there: counted as none."
@@ -112,6 +113,13 @@ def _summary(
                 f"{cost.stage} wants {cost.memory:.0f} GB and there are {room}: it needs more "
                 "devices, or offloading to the host's memory."
             )
+
+
+def _protocols(params: Params) -> str:
+    """In which frames agents read: PPO's may be another than that of all other rollouts."""
+    if not params.iterations:
+        return f"Rollouts talk {params.protocol.name}."
+    return f"Rollouts talk {params.protocol.name}, in PPO {params.training_protocol.name}."
 
 
 def _assumptions(known: Sizes, accelerator: Accelerator) -> str:

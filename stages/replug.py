@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -88,14 +89,14 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     from stages.distillation.loss import LikelihoodLoss, columns
     from stages.retrieval.contrast import training_order
     from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import Asking, read_asking
+    from stages.retrieval.folder import read_asking
     from stages.retrieval.training import Recipe, train
     from stages.seeds import seed_of
 
     torch.set_num_threads(params.compute.threads)
     p = params.replug
     prompts = read_asking(args.retriever)
-    asking = Asking("query", prompts.query_prompt, prompts.passage_prompt)
+    asking = replace(prompts, input="query")
     seed = seed_of(params.seed, "replug", args.name)
     order = training_order(len(rows), p.steps * p.batch_size, seed)
     model = load_model(args.retriever)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from stages.errors import run
@@ -24,12 +25,12 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.records import read_json, write_json, write_text
     from stages.retrieval.contrast import read_instances
-    from stages.retrieval.folder import Asking, read_asking
+    from stages.retrieval.folder import read_asking
     from stages.retrieval.processes import run_processes
     from stages.scratch import Scratch, fingerprint
 
     prompts = read_asking(args.encoder)
-    asking = Asking(params.retriever.input.value, prompts.query_prompt, prompts.passage_prompt)
+    asking = replace(prompts, input=params.retriever.input.value)
     instances = read_instances(args.pairs, asking)
     key = fingerprint([params.retriever, params.seed], args.pairs, args.encoder)
     with Scratch(f"retriever@{args.turn}", key) as scratch:

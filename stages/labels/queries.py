@@ -31,9 +31,12 @@ def _rows(path: str | Path, keys: tuple[str, ...]) -> list[dict]:
 def searched_turns(trajectory: dict) -> list[int]:
     """The turns whose query was searched: the trajectory's intermediate queries.
 
-    A query beyond the search limit was never searched, so no candidate could stand in for it.
+    A query beyond the search limit was never searched, so no candidate could stand in for it. Of
+    the last query of a rollout that stopped with "turns" nothing can follow, so none is labelled.
     """
-    return [n for n, turn in enumerate(trajectory["turns"]) if turn["query"] is not None]
+    turns = trajectory["turns"]
+    answerable = turns[:-1] if trajectory.get("stop") == "turns" else turns
+    return [n for n, turn in enumerate(answerable) if turn["query"] is not None]
 
 
 def queries(trajectory: dict) -> Iterator[dict]:

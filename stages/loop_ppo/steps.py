@@ -83,7 +83,7 @@ def sample(
     rollouts, keys = [], []
     for question in questions:
         for number in range(params.rollouts):
-            rollouts.append(start(question, protocol, generator.tokenizer))
+            rollouts.append(start(question, protocol, generator.tokenizer, as_written=True))
             keys.append(seed_of(seed, "rollout", step, question.id, number))
     run(
         rollouts,

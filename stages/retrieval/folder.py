@@ -16,6 +16,7 @@ from stages.records import read_json, write_json, write_text
 
 DESCRIPTION = "retriever.json"
 SEPARATOR = " [SEP] "
+OPTIONAL = {"max_query_tokens"}
 INPUTS = ("query", "question_query", "question_history_query")
 
 
@@ -26,6 +27,7 @@ class Asking:
     input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""
+    max_query_tokens: int | None = None  # in search, prompt and special tokens counted; null: all
 
     def text(self, question: str, history: Sequence[str], query: str) -> str:
         """What the retriever reads for `query`, without the prompt.
@@ -46,16 +48,20 @@ def read_asking(folder: str | Path) -> Asking:
     path = Path(folder) / DESCRIPTION
     row = read_json(path)
     keys = set(asdict(Asking()))
-    if not isinstance(row, dict) or set(row) != keys:
+    if not isinstance(row, dict) or not keys - OPTIONAL <= set(row) <= keys:
         raise InputError(f"{path}: expected an object with the keys {', '.join(sorted(keys))}")
     if row["input"] not in INPUTS:
         raise InputError(f"{path}: 'input' must be one of {', '.join(INPUTS)}")
+    most = row.get("max_query_tokens")
+    if most is not None and (type(most) is not int or most < 1):
+        raise InputError(f"{path}: 'max_query_tokens' must be at least 1 or null, found {most!r}")
     return Asking(**row)
 
 
 def write_asking(folder: str | Path, asking: Asking) -> None:
     """Write the folder's `retriever.json`."""
-    write_json(Path(folder) / DESCRIPTION, asdict(asking))
+    row = {key: value for key, value in asdict(asking).items() if value is not None}
+    write_json(Path(folder) / DESCRIPTION, row)
 
 
 def save(model, folder: str | Path, asking: Asking) -> None:
