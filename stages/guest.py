@@ -2,8 +2,8 @@
 
 In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder whose
 protocol.yaml says how the agent talks (and rollout.yaml its own limits), and its figures. With
-`model` the folder is a reference to a hub model or a local folder. Without, the guest is made as the
-base agent is (stages/base.py: same sizes, same lessons), but of demonstrations retold in its
+`model` the folder is a reference to a hub model or a local folder. Without, the guest is made as
+the base agent is (stages/base.py: same sizes, same lessons), but of demonstrations retold in its
 protocol and with its own habits. No retriever ever learns from a guest: it shows whether they serve
 agents that they have not met.
 """

@@ -207,7 +207,7 @@ def take_turn(
 ) -> None:
     """Append what the model wrote, and do what it asks for: stop, wait for passages, or go on."""
     text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-    kept = protocol.until_stop(text)
+    kept = text[: protocol.end_of_turn(text)]
     if rollout.as_written:
         rollout.beyond = text[len(kept) :]
     elif kept != text:

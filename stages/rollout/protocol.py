@@ -48,8 +48,9 @@ class Protocol:
 
     def __init__(self, block: params.Protocol, file: str | Path | None = None):
         self.stop = list(block.stop)
-        self._block = block
+        self.block = block
         self._where = f"{file}: '{{}}'" if file else "params.yaml: 'protocol.{}'"
+        self._stop = re.compile("|".join(map(re.escape, sorted(block.stop, key=len))) or r"(?!)")
         self._search = self._pattern("search_pattern")
         self._answer = self._pattern("answer_pattern")
         self._thought = self._pattern("thought_pattern")
@@ -81,19 +82,23 @@ class Protocol:
 
     def _pattern(self, key: str) -> Pattern:
         try:
-            return Pattern(getattr(self._block, key))
+            return Pattern(getattr(self.block, key))
         except ValueError as error:
             raise self._wrong(key, str(error)) from None
 
+    def prompt(self, question: str) -> str:
+        """What the agent is asked, before any chat template."""
+        return _fill(self.block.prompt, question=question)
+
     def prompt_ids(self, question: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """Token ids of the prompt: plain text, or one user message of the chat template."""
-        text = _fill(self._block.prompt, question=question)
-        if not self._block.chat:
+        text = self.prompt(question)
+        if not self.block.chat:
             return tokenizer.encode(text)
         if not tokenizer.chat_template:
             raise self._wrong("chat", "is true, but the model has no chat template")
-        if self._block.tool is not None:
-            text = tool_calls.opening(text, self._block.tool, tokenizer)
+        if self.block.tool is not None:
+            text = tool_calls.opening(text, self.block.tool, tokenizer)
         else:
             message = [{"role": "user", "content": text}]
             text = tokenizer.apply_chat_template(
@@ -115,19 +120,19 @@ class Protocol:
         _, kind, match = min(closed, key=lambda item: item[0])
         thought = self._thought_of(text[: match.start])
         value = match.value.strip()
-        if kind == "search" and self._block.tool is not None:
+        if kind == "search" and self.block.tool is not None:
             value = tool_calls.read_query(value)
             value = "" if self._tag.search(value) else value  # JSON can spell a mark in escapes
         return Action(kind, thought, value) if value else Action("invalid", thought, "")
 
-    def until_stop(self, text: str) -> str:
-        """What stands before the end of the first stop string in `text`, or all of it.
+    def end_of_turn(self, text: str, start: int = 0) -> int:
+        """Where the turn that begins at `start` ends: with the first stop string, else with `text`.
 
         A token may hold more than the end of a stop string: `>` and two line breaks are one token
         of Qwen's vocabulary. What it holds beyond was not asked for.
         """
-        ends = [text.find(stop) + len(stop) for stop in self.stop if stop in text]
-        return text[: min(ends, default=len(text))]
+        match = self._stop.search(text, start)
+        return match.end() if match else len(text)
 
     def _actions(self, kind: Literal["search", "answer"], text: str) -> Iterator[Found]:
         find = (self._search if kind == "search" else self._answer).finder(text)
@@ -179,7 +184,7 @@ class Protocol:
 
     def refusal(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
         """What is appended after an invalid turn; None where such a turn ends the rollout."""
-        message, tool = self._block.invalid_message, self._block.tool
+        message, tool = self.block.invalid_message, self.block.tool
         if message is None or tool is None:
             return message
         return tool_calls.after_text(message, tool, tokenizer)
@@ -187,7 +192,7 @@ class Protocol:
     def encode(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """Token ids of what is appended. Only a chat template's own role marks become special
         tokens: in a passage they were made harmless."""
-        if self._block.tool is not None:
+        if self.block.tool is not None:
             return tokenizer.encode(text, add_special_tokens=False)
         return encode_text(text, tokenizer)
 
@@ -226,21 +231,21 @@ class Protocol:
     @property
     def retokenise(self) -> bool:
         """Whether the agent reads the conversation tokenised anew as one text every turn."""
-        return self._block.retokenise
+        return self.block.retokenise
 
     def _framed(self, lines: str, tokenizer: PreTrainedTokenizerBase | None) -> str:
-        lines = lines.strip() if self._block.strip else lines
-        text = _fill(self._block.information, passages=lines)
-        if self._block.tool is None:
+        lines = lines.strip() if self.block.strip else lines
+        text = _fill(self.block.information, passages=lines)
+        if self.block.tool is None:
             return text
         return tool_calls.after_call(
-            text, self._block.tool, partial(self._actions, "search"), tokenizer
+            text, self.block.tool, partial(self._actions, "search"), tokenizer
         )
 
     def _lines(self, passages: Sequence[Passage], tokenizer: PreTrainedTokenizerBase | None) -> str:
         lines = "".join(
             _fill(
-                self._block.passage,
+                self.block.passage,
                 rank=str(rank),
                 title=passage.heading,
                 name=passage.title,
@@ -248,13 +253,13 @@ class Protocol:
             )
             for rank, passage in enumerate(passages, 1)
         )
-        special = () if self._block.tool is None else tool_calls.special_marks(tokenizer)
+        special = () if self.block.tool is None else tool_calls.special_marks(tokenizer)
         return self._neutral(lines, tuple(special))
 
     def _neutral(self, text: str, special: tuple[str, ...] = ()) -> str:
         """`text` with the first sign of every tag and mark as an HTML entity."""
         text = self._like_tag.sub("&lt;", text)
-        marks = (*self._block.marks, *special)
+        marks = (*self.block.marks, *special)
         return _like_marks(marks).sub(_entity, text) if marks else text
 
 
