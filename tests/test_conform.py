@@ -70,7 +70,7 @@ def test_a_refusal_is_a_turn_of_its_own(tmp_path, capsys):
         (">Doc 1", ">\nDoc 1", "Doc 1", "\\nDoc 1"),
         ("Doc 1(", "Doc 0(", "</information>", "Doc 0("),
         ("profit. \nDoc", "profit. \n\nDoc", "Doc 2", "\\nDoc 2"),
-        ("Uranus)  the", "Uranus)the", ") the", ")the"),
+        ("Uranus)  the", "Uranus)the", " the", "the"),
         ("rings</inf", "rings\n</inf", "</information>", "\\n</information>"),
         ("rings</information>\n\n", "rin<answer>", "&lt;answer>", "<answer>"),  # was cut
         ("</information>\n\n", "</information>\n", "\\n", "<answer>"),

@@ -21,12 +21,17 @@ _BAR = re.compile(r"(?<!\\)\|")
 
 @dataclass(frozen=True)
 class Found:
-    """A match in a text: where it stands, what was read, and where that stands."""
+    """A match in `text`: where it stands, and where what is read stands."""
 
+    text: str
     start: int
     end: int
-    value: str
     inner: tuple[int, int]
+
+    @property
+    def value(self) -> str:
+        """What is read. (No copy is made of what nobody asks for, or many long ones would be.)"""
+        return self.text[slice(*self.inner)]
 
 
 class SlowPattern(Exception):
@@ -71,8 +76,9 @@ class Pattern:
         if match is None:
             return None
         groups = range(1, self._compiled.groups + 1)  # one for each of several forms
-        group = next((number for number in groups if match[number] is not None), 1)
-        return Found(match.start(), match.end(), match[group] or "", match.span(group))
+        spans = (match.span(number) for number in groups)
+        inner = next((span for span in spans if span[0] >= 0), (match.end(), match.end()))
+        return Found(text, match.start(), match.end(), inner)
 
 
 def _between(text: str, opening: str, closing: str) -> Callable[[int], Found | None]:
@@ -90,7 +96,7 @@ def _between(text: str, opening: str, closing: str) -> Callable[[int], Found | N
             end = len(text) + 1 if end < 0 else end
         if start == len(text) or end > len(text):
             return None
-        return Found(start, end + len(closing), text[begin:end], (begin, end))
+        return Found(text, start, end + len(closing), (begin, end))
 
     return first
 
