@@ -12,12 +12,14 @@ out: trajectories with their set, and for each turn the `ranked` passage ids; th
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from stages.errors import InputError, run
-from stages.params import Params, Rollout, load_params
+from stages.params import Params, load_params
 from stages.records import Question, read_questions, write_json, write_jsonl
+from stages.rollout.protocol import rollout_of
 from stages.scratch import Scratch, fingerprint
 from stages.workers import Advance, Work, rows_of
 
@@ -30,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate the pair and write its predictions and figures."""
     args = _arguments(argv)
     params = load_params()
+    params = replace(params, rollout=rollout_of(args.agent, params.rollout))
     questions = _question_sets(args.questions)
     inputs = [args.agent, args.index, args.passages, args.questions]
     if args.retriever and args.retriever.exists():
@@ -80,28 +83,15 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     agent = load_agent(args.agent, params.generation, params.compute)
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
     protocol = load_protocol(args.agent, params.protocol)
-    return partial(_rollouts, agent, searcher, protocol, params, _rollout(args, params))
-
-
-def _rollout(args: argparse.Namespace, params: Params) -> Rollout:
-    """The limits of this agent's rollouts."""
-    from stages.rollout.protocol import rollout_of
-
-    return rollout_of(args.agent, params.rollout)
+    return partial(_rollouts, agent, searcher, protocol, params)
 
 
 def _rollouts(
-    agent,
-    searcher,
-    protocol,
-    params: Params,
-    block: Rollout,
-    part: Questions,
-    advance: Advance,
+    agent, searcher, protocol, params: Params, part: Questions, advance: Advance
 ) -> list[dict]:
     from stages.rollout.loop import Limits, record, run, start
 
-    depth = max([block.top_k, *params.evaluate.recall_at])
+    depth = max([params.rollout.top_k, *params.evaluate.recall_at])
     rollouts = [start(question, protocol, agent.tokenizer) for _, question in part]
     ranked: dict = {}  # request -> passage ids, to the depth that recall needs
 
@@ -111,9 +101,9 @@ def _rollouts(
             (request, [hit.passage.id for hit in found])
             for request, found in zip(requests, hits, strict=True)
         )
-        return [found[: block.top_k] for found in hits]
+        return [found[: params.rollout.top_k] for found in hits]
 
-    run(rollouts, agent, search, protocol, Limits.of(block), advance=advance)
+    run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
     return [
         _row(set_name, rollout.question, record(rollout), ranked)
         for (set_name, _), rollout in zip(part, rollouts, strict=True)
@@ -141,7 +131,7 @@ def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict
         sets.setdefault(row["set"], []).append(row)
     options = {
         "recall_at": params.evaluate.recall_at,
-        "shown": _rollout(args, params).top_k,
+        "shown": params.rollout.top_k,
         "seed": params.seed,
         "samples": params.evaluate.bootstrap_samples,
     }
