@@ -12,6 +12,7 @@ good to a factor of three or so: enough to choose machines by.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from stages.errors import run
 from stages.params import Params, load_params
 from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
-from stages.planning.measured import with_measured
+from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.records import read_jsonl
 from stages.usage import FILE
@@ -44,6 +45,9 @@ def main(argv: list[str] | None = None) -> None:
     console = Console(highlight=False, width=120)
     console.print(_table(costs, _measured(), params.compute.all_devices))
     for line in _summary(costs, params, known, ACCELERATORS[name], args.price):
+        console.print(line)
+    measured = args.params, args.metrics_folder, args.lock
+    for line in [*_too_short(params, known), *limits_warned(params.iterations, *measured)]:
         console.print(line)
     console.print(_assumptions(known, ACCELERATORS[name]), soft_wrap=True)
 
@@ -112,6 +116,21 @@ def _summary(
             yield (
                 f"{cost.stage} wants {cost.memory:.0f} GB and there are {room}: it needs more "
                 "devices, or offloading to the host's memory."
+            )
+
+
+def _too_short(params: Params, known: Sizes) -> Iterator[str]:
+    """Warnings of limits that would cut most observations."""
+    blocks = {"rollout": params.rollout}
+    if params.iterations:
+        blocks["agent"] = params.training_rollout
+    for name, block in blocks.items():
+        shown = block.top_k * known.passage_tokens
+        if shown > block.max_information_tokens:
+            yield (
+                f"{block.top_k} passages take about {shown:.0f} tokens, and "
+                f"'{name}.max_information_tokens' leaves {block.max_information_tokens}: most "
+                "observations would be cut."
             )
 
 

@@ -75,8 +75,13 @@ def _build(arguments: argparse.Namespace, params: Params) -> Work:
 
 
 def figures(rows: list[dict], asked: int) -> dict:
-    """Counts in and out, mean EM, F1 and searches, and how many rollouts stopped for what."""
+    """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and, where
+    limits told at all, how often (see `limited`)."""
+    from stages.rollout.limits import limited
+
     count = len(rows)
+    told = [limited(row["turns"], row["stop"]) for row in rows]
+    limits = {key: sum(row[key] for row in told) for key in told[0]}
     return {
         "in": asked,
         "out": count,
@@ -86,6 +91,7 @@ def figures(rows: list[dict], asked: int) -> dict:
         "searches": sum(row["searches"] for row in rows) / count,
         "queries": sum(row["searches"] for row in rows),
         "stops": dict(sorted(Counter(row["stop"] for row in rows).items())),
+        **({"limits": limits} if any(limits.values()) else {}),
     }
 
 

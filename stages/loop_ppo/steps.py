@@ -18,8 +18,10 @@ from stages.params import Agent
 from stages.ppo.batch import Batch, collate
 from stages.ppo.learner import Learner
 from stages.ppo.questions import questions_of_step
+from stages.ppo.task import LIMITED
 from stages.progress import progress
 from stages.records import Question
+from stages.rollout.limits import limited
 from stages.rollout.loop import Limits, Rollout, run, start
 from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match
@@ -104,13 +106,14 @@ def to_batch(rollouts: list[Rollout], rewards: list[int], device: str) -> Batch:
 
 def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
     """Means over the rollouts of a step; the reward is the exact match."""
-    count = len(rollouts)
+    count, told = len(rollouts), [limited(r.turns, r.stop) for r in rollouts]
     return {
         "reward": sum(rewards) / count,
         "em": sum(rewards) / count,
         "searches": sum(len(r.queries) for r in rollouts) / count,
         "response_length": sum(sum(r.mask) for r in rollouts) / count,
         "invalid": sum(r.stop in ("invalid", "length") for r in rollouts) / count,
+        **{key: sum(row[key] for row in told) / count for key in LIMITED},
     }
 
 

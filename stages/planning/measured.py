@@ -6,12 +6,15 @@ a figure counts only where dvc.lock says that the stages behind it ran with the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 from stages.planning.sizes import Sizes
 from stages.records import read_json, read_yaml
+from stages.rollout.limits import limits_told
 
+MOST_CUT = 0.01  # share of searches or questions
 FIGURES = {  # of Sizes: the stages behind it, the file and the key of the figure
     "passages": (("corpus",), "index/0.json", "in"),
     "searches": (("base", "trajectories@1"), "trajectories/1.json", "searches"),
@@ -33,6 +36,19 @@ def with_measured(assumed: Sizes, params: Path, metrics: Path, lock: Path) -> Si
         if figure is not None:
             found[field] = 1 - figure if field == "lazy_share" else figure
     return replace(assumed, measured=tuple(sorted(found)), **found)
+
+
+def limits_warned(turns: Iterable[str], params: Path, metrics: Path, lock: Path) -> list[str]:
+    """A sentence for each turn whose trajectories, with these parameters, limits cut too often."""
+    values = read_yaml(params)
+    stages = (read_yaml(lock) or {}).get("stages", {}) if lock.exists() else {}
+    said = []
+    for turn in turns:
+        file = metrics / "trajectories" / f"{turn}.json"
+        ran = all(_ran_with(values, stages.get(s)) for s in ("base", f"trajectories@{turn}"))
+        if ran and file.exists() and (told := limits_told(read_json(file), MOST_CUT)):
+            said.append(f"Turn {turn}: {'; '.join(told)}: see the limits in 'rollout'.")
+    return said
 
 
 def _ran_with(values: dict, entry: dict | None) -> bool:

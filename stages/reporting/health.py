@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stages.errors import InputError
 from stages.reporting.results import TURN_STAGES, Results
+from stages.rollout.limits import limits_told
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,15 @@ def accounts(results: Results) -> list[Account]:
                 dropped = row.get("dropped", {})
                 found.append(Account(stage, turn, row["in"], row["out"], dropped))
     return found
+
+
+def limits(results: Results) -> list[str]:
+    """A sentence for each turn in whose trajectories limits told: see stages/trajectories.py."""
+    return [
+        f"Turn {turn}: " + "; ".join(limits_told(results.stages["trajectories"][turn])) + "."
+        for turn in results.turns
+        if "limits" in results.stages["trajectories"][turn]
+    ]
 
 
 def check_accounts(results: Results) -> None:

@@ -65,7 +65,8 @@ class Rollout:
 
     `mask` is 1 where the model wrote the token, 0 in the prompt and in what was put in (PPO leaves
     those out); it is as long as `token_ids`. `turns` are those of a trajectory line: text,
-    token_ids, thought, query (None unless it was searched), passages, information. `as_written`:
+    token_ids, thought, query (None unless it was searched), passages, information, and `cut` where
+    passages had to be cut. `as_written`:
     the model is trained on its tokens, which stay as it wrote them (see above); `beyond` is what
     the last of them hold after a stop string.
     """
@@ -74,11 +75,11 @@ class Rollout:
     token_ids: list[int]
     mask: list[int]
     prompt_length: int
-    as_written: bool = False
-    beyond: str = ""
     turns: list[dict] = field(default_factory=list)
     answer: str | None = None
     stop: Stop | None = None
+    as_written: bool = False
+    beyond: str = ""
 
     def add(self, token_ids: Sequence[int], *, written: bool) -> None:
         """Append tokens that the model wrote, or that it was shown."""
@@ -100,7 +101,7 @@ def start(
 ) -> Rollout:
     """A rollout of which nothing but the prompt is there."""
     ids = protocol.prompt_ids(question.question, tokenizer)
-    return Rollout(question, list(ids), [0] * len(ids), len(ids), as_written)
+    return Rollout(question, list(ids), [0] * len(ids), len(ids), as_written=as_written)
 
 
 def prefix(
@@ -283,9 +284,11 @@ def take_passages(
 ) -> None:
     """Append what the last query found."""
     passages = [hit.passage for hit in hits]
-    text, _ = protocol.fit(passages, tokenizer, limits.max_information_tokens)
+    text, _, cut = protocol.fitted(passages, tokenizer, limits.max_information_tokens)
     shown = [{"id": hit.passage.id, "score": round(float(hit.score), 6)} for hit in hits]
     rollout.turns[-1]["passages"] = shown
+    if cut:
+        rollout.turns[-1]["cut"] = True
     _show(rollout, text, protocol, tokenizer)
     if len(rollout.turns) == limits.max_turns:
         rollout.stop = "turns"

@@ -173,13 +173,20 @@ class Protocol:
 
         The frame around the passages is never cut. Special tokens in a passage are read as text.
         """
-        lines = self._lines(passages, tokenizer)
+        text, ids, _ = self.fitted(passages, tokenizer, max_tokens)
+        return text, ids
+
+    def fitted(
+        self, passages: Sequence[Passage], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    ) -> tuple[str, list[int], bool]:
+        """What `fit` gives, and whether anything was cut."""
+        lines = whole = self._lines(passages, tokenizer)
         while True:
             text = self._framed(lines, tokenizer)
             ids = self.encode(text, tokenizer)
             excess = len(ids) - max_tokens
             if excess <= 0 or not lines:
-                return text, ids
+                return text, ids, lines != whole
             lines = _cut(lines, excess, tokenizer)
 
     def refusal(self, tokenizer: PreTrainedTokenizerBase) -> str | None:

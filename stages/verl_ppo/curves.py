@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.errors import InputError
-from stages.ppo.task import FIGURES, Row
+from stages.ppo.task import FIGURES, LIMITED, Row
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
 
@@ -24,7 +24,7 @@ OF_VERL = {  # our column: verl's name
     "value_loss": "critic/vf_loss",
     "clip_fraction": "actor/pg_clipfrac",
 }
-COUNTED = ("em", "searches", "response_length", "invalid")
+COUNTED = ("em", "searches", "response_length", "invalid", *LIMITED)
 
 
 class Curves:
