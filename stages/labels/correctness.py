@@ -124,9 +124,9 @@ def finish(
         loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
         for s in starts
     ]
-    before = [len(rollout.token_ids) for rollout in rollouts]
+    before = [sum(rollout.mask) for rollout in rollouts]
     loop.run(rollouts, agent, search, protocol, limits, advance=advance)
-    written = [sum(r.mask[length:]) for r, length in zip(rollouts, before, strict=True)]
+    written = [sum(r.mask) - earlier for r, earlier in zip(rollouts, before, strict=True)]
     return [
         {"em": loop.record(r)["em"], "written": new, "read": len(r.token_ids) - new}
         for r, new in zip(rollouts, written, strict=True)
