@@ -46,6 +46,9 @@ def test_logs_in_the_frame_are_the_same(name, tmp_path, capsys):
     assert run(tmp_path, rows, name) == 0
     out = capsys.readouterr().out
     assert "5 of 5 logs are the same, 7 of 7 information blocks (11 turns" in out
+    cut = [row | {"response": row["response"].rstrip()} for row in rows]
+    assert run(tmp_path, cut, name) == 0, "blanks at the end of a log are nobody's"
+    capsys.readouterr()
     other = next(known for known in FRAMES if known != name)
     assert run(tmp_path, rows, other) == 1
     assert "2 of 5 logs are the same, 0 of 3 information blocks" in capsys.readouterr().out
@@ -159,6 +162,15 @@ def test_a_file_that_holds_no_logs_is_one_clear_error(text, reason, tmp_path):
 def test_a_protocol_without_marks_is_refused(tmp_path):
     with pytest.raises(InputError, match="has a 'tool'"):
         run(tmp_path, [log(0, "x")], "tool_calls")
+
+
+def test_quotes_that_the_corpus_does_not_have_are_found(tmp_path, capsys):
+    text = (CONF / "search_r1.yaml").read_text(encoding="utf-8")
+    quoted = tmp_path / "quoted.yaml"
+    quoted.write_text(text.replace("Title: {title}", r"Title: \"{name}\""), encoding="utf-8")
+    write_jsonl(tmp_path / "logs.jsonl", [log(0, told(TRAINING, "<search> q </search>", ANSWER))])
+    assert conform.main([str(tmp_path / "logs.jsonl"), "--protocol", str(quoted)]) == 1
+    assert "0 of 1 logs are the same" in capsys.readouterr().out
 
 
 def test_passages_of_any_form_are_read_back():

@@ -58,6 +58,8 @@ def retell(response: str, protocol: Protocol) -> Retold:
         else:
             told.refusals += 1
             expected = refusal or ""
+        if len(response) < end + len(expected) and response[end:].rstrip() == expected.rstrip():
+            expected = response[end:]  # what is shown last, less the blanks that a log may lose
         told.difference = first_difference(expected, response, end)
         if told.difference or not expected:
             break
