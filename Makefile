@@ -11,7 +11,7 @@ REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.t
 repro: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro
 	@$(BIN)/python -m stages.tracking
-	@$(BIN)/python -m stages.summary
+	@$(BIN)/python -m stages.tools.summary
 
 test: install
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
@@ -47,7 +47,7 @@ $(INSTALLED): $(REQUIREMENTS)
 	@echo $(REQUIREMENTS) > $@
 
 params: install
-	@$(BIN)/python -m stages.compose
+	@$(BIN)/python -m stages.tools.compose
 
 lint: install
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

@@ -17,21 +17,21 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from stages import errors
-from stages.errors import InputError
 from stages.params import Params, Trainer, load_params
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
 
 ENDS = 5  # steps averaged at either end of a curve
 
 
 def train_agent(arguments: argparse.Namespace, params: Params) -> None:
     """Train, and write the model folder, the curves and the figures."""
-    from stages.models import model_path
+    from stages.common.models import model_path
+    from stages.common.records import read_questions, write_json, write_text
+    from stages.common.seeds import seed_of
     from stages.ppo.questions import questions_of_step
     from stages.ppo.task import Task
-    from stages.records import read_questions, write_json, write_text
-    from stages.scratch import Scratch, fingerprint
-    from stages.seeds import seed_of
+    from stages.running.scratch import Scratch, fingerprint
     from stages.tracking import live
 
     questions = read_questions(arguments.questions)

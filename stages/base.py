@@ -12,8 +12,8 @@ import shutil
 from contextlib import ExitStack
 from pathlib import Path
 
-from stages import errors
 from stages.params import BaseModel, Params, load_params
+from stages.plumbing import errors
 
 HELD_OUT = 300  # demonstrations of each kind that measure the models
 
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, required=True)
     arguments = parser.parse_args(argv)
     params = load_params()
-    from stages.records import write_json
+    from stages.common.records import write_json
 
     with ExitStack() as scratches:  # kept until both models have their figures
         agent = make("agent", params, params.base.agent, arguments.agent, scratches)
@@ -39,13 +39,13 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     `scratches`."""
     import torch
 
+    from stages.common.models import write_reference
+    from stages.common.seeds import seed_of
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons, judge_lessons
     from stages.language.supervised import Recipe, train
     from stages.language.tokenizer import make_tokenizer, world_texts
-    from stages.models import write_reference
-    from stages.scratch import Scratch, fingerprint
-    from stages.seeds import seed_of
+    from stages.running.scratch import Scratch, fingerprint
 
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
@@ -76,17 +76,17 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
 
 def examine(role: str, params: Params, folder: Path) -> dict:
     """What the model in `folder` generates on held-out demonstrations."""
-    from stages.labels.prompts import Prompt
+    from stages.engines.generator import TransformersGenerator
+    from stages.judge.prompts import Prompt
     from stages.language.examination import (
         agent_figures,
         relevance_figures,
         replies,
         sub_answer_figures,
     )
-    from stages.rollout.generator import TransformersGenerator
     from stages.rollout.protocol import Protocol
-    from stages.world.demonstrations import demonstration
-    from stages.world.judgements import (
+    from stages.teaching.demonstrations import demonstration
+    from stages.teaching.judgements import (
         RELEVANCE_PROMPT,
         SUB_ANSWERS_PROMPT,
         relevance_demonstration,

@@ -11,10 +11,10 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages import errors
 from stages.encoder import refer
-from stages.errors import InputError
 from stages.params import load_params
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -27,7 +27,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if arguments.name not in params.baseline:
         raise InputError(f"params.yaml: 'baseline' has no '{arguments.name}'")
-    from stages.records import write_json
+    from stages.common.records import write_json
 
     shutil.rmtree(arguments.output, ignore_errors=True)
     figures = refer(params.baseline[arguments.name], arguments.output)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from functools import partial
 
-from stages.errors import run
 from stages.params import Params, load_params
-from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, rows_of
+from stages.plumbing.errors import run
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 1024  # queries between two save points
 
@@ -22,8 +22,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.labels.queries import queries, read_trajectories
-    from stages.records import write_json, write_jsonl
+    from stages.common.queries import queries, read_trajectories
+    from stages.common.records import write_json, write_jsonl
 
     trajectories = read_trajectories(args.trajectories)
     asked = [query for trajectory in trajectories for query in queries(trajectory)]

@@ -11,9 +11,9 @@ corpus is Wikipedia 2018, 21 million passages of 100 words.
 import argparse
 from pathlib import Path
 
-from stages import errors
+from stages.common.records import write_passages
 from stages.params import WORLD, load_params
-from stages.records import write_passages
+from stages.plumbing import errors
 from stages.sources.passages import copy_passages
 from stages.world.world import World
 

@@ -16,14 +16,14 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from stages.errors import InputError, run
 from stages.params import CorrectnessMode, Params, load_params
-from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, Workers, rows_of, shards
+from stages.plumbing.errors import InputError, run
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, Workers, rows_of, shards
 
 if TYPE_CHECKING:
-    from stages.labels.correctness import Price, Start
-    from stages.labels.likelihood import Asked
+    from stages.distillation.likelihood import Asked
+    from stages.gac.rollouts import Price, Start
     from stages.rollout.protocol import Protocol
 
 SHARD = 256  # rollouts, or readings, between two save points
@@ -47,8 +47,8 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.labels.queries import match_rows, read_candidates
-    from stages.records import read_jsonl, write_json, write_jsonl
+    from stages.common.queries import match_rows, read_candidates
+    from stages.common.records import read_jsonl, write_json, write_jsonl
 
     graded = read_jsonl(args.relevance, ("id", "scores"))
     matched = match_rows(read_candidates(args.candidates), graded, args.relevance)
@@ -89,9 +89,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _plans(queries: list[dict], relevance: dict, params: Params, turn: str) -> dict:
     """The levels of each query; none for a query whose GAC will be predicted."""
-    from stages.labels.correctness import levels
-    from stages.labels.prediction import sampled
-    from stages.labels.queries import ranked_ids
+    from stages.common.queries import ranked_ids
+    from stages.gac.prediction import sampled
+    from stages.gac.rollouts import levels
 
     block, threshold = params.correctness, params.pairs.threshold
     options = {"top": block.top, "whole_levels": block.whole_levels}
@@ -113,8 +113,8 @@ def _rolled_out(job: Job) -> tuple[list[dict], dict]:
 
 def _predicted(job: Job) -> tuple[list[dict], dict]:
     """GAC by rollouts where there are plans, and as a classifier predicts it elsewhere."""
-    from stages.labels.prediction import features, predict
-    from stages.labels.queries import find_passages, read_trajectories
+    from stages.common.queries import find_passages, read_trajectories
+    from stages.gac.prediction import features, predict
 
     evaluated, price = _evaluate(job)
     known = {query: evaluated[query] for query, plan in job.plans.items() if plan}
@@ -136,8 +136,8 @@ def _likeliest(job: Job) -> tuple[list[dict], dict]:
 
     Readings are no rollouts, so nothing says which share of these was saved.
     """
-    from stages.labels.correctness import Price
-    from stages.labels.likelihood import likeliest
+    from stages.distillation.likelihood import likeliest
+    from stages.gac.rollouts import Price
 
     likelihoods, read = _rate(job)
     scores = {query: likeliest(values) for query, values in likelihoods.items()}
@@ -153,16 +153,16 @@ def _rows(scores: Scores) -> list[dict]:
 
 
 def _figures(job: Job, scores: Scores, price: Price) -> dict:
-    from stages.labels.correctness import figures
+    from stages.gac.rollouts import figures
 
     return figures(scores, job.plans, price, sum(len(row["candidates"]) for row in job.queries))
 
 
 def _evaluate(job: Job) -> tuple[Scores, Price]:
     """GAC of what is planned, and what it took."""
-    from stages.labels.correctness import Finisher, by_levels
-    from stages.labels.queries import find_passages, read_trajectories
-    from stages.progress import progress
+    from stages.common.queries import find_passages, read_trajectories
+    from stages.gac.rollouts import Finisher, by_levels
+    from stages.plumbing.progress import progress
 
     build, compute = partial(_build, job.args, job.params), job.params.compute
     with (
@@ -189,9 +189,9 @@ def _evaluate(job: Job) -> tuple[Scores, Price]:
 
 def _rate(job: Job) -> tuple[dict[str, dict[str, float | None]], int]:
     """The gold answer's likelihood by query and passage, and the tokens that were read."""
-    from stages.labels.correctness import Start
-    from stages.labels.likelihood import Wording
-    from stages.labels.queries import find_passages, read_trajectories
+    from stages.common.queries import find_passages, read_trajectories
+    from stages.distillation.likelihood import Wording
+    from stages.gac.rollouts import Start
     from stages.rollout.protocol import load_protocol
 
     trajectories = {row["id"]: row for row in read_trajectories(job.args.trajectories)}
@@ -219,9 +219,9 @@ def _rate(job: Job) -> tuple[dict[str, dict[str, float | None]], int]:
 
 def _build(args: argparse.Namespace, params: Params) -> Work:
     """Load the models that finish trajectories."""
-    from stages.labels import correctness
+    from stages.engines.loading import load_agent
+    from stages.gac import rollouts
     from stages.retrieval.searcher import load_searcher
-    from stages.rollout.agents import load_agent
     from stages.rollout.loop import Limits
     from stages.rollout.protocol import load_protocol
 
@@ -232,14 +232,14 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     protocol, limits = load_protocol(args.agent, params.protocol), Limits.of(params.rollout)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:
-        return correctness.finish(part, agent, search, protocol, limits, advance)
+        return rollouts.finish(part, agent, search, protocol, limits, advance)
 
     return finish
 
 
 def _build_reader(args: argparse.Namespace, params: Params, protocol: Protocol) -> Work:
     """Load the model that rates answers."""
-    from stages.labels.likelihood import load_reader, rate
+    from stages.distillation.likelihood import load_reader, rate
     from stages.rollout.loop import Limits
 
     reader = load_reader(args.agent, params.generation, params.compute)

@@ -15,9 +15,9 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from stages.errors import run
+from stages.common.records import iter_jsonl, write_json
 from stages.params import Params, load_params
-from stages.records import iter_jsonl, write_json
+from stages.plumbing.errors import run
 from stages.scoring.answers import normalise
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
 
     import torch
 
-    from stages.retrieval.encoding import Retriever
+    from stages.encoders.encoding import Retriever
 
     torch.set_num_threads(params.compute.threads)
     turns = {

@@ -11,8 +11,8 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages.errors import run
 from stages.params import Baseline, Encoder, Params, load_params
+from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = load_params()
 
-    from stages.records import write_json
+    from stages.common.records import write_json
 
     output = Path(args.output)
     shutil.rmtree(output, ignore_errors=True)
@@ -36,9 +36,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def refer(block: Encoder | Baseline, output: Path) -> dict:
     """Make the folder `output` stand for a ready-made model; returns figures of it."""
-    from stages.models import write_reference
-    from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import write_asking
+    from stages.common.models import write_reference
+    from stages.encoders.encoding import load_model
+    from stages.encoders.folder import write_asking
 
     write_reference(output, block.model, block.revision)
     write_asking(output, _asking(block))
@@ -47,7 +47,7 @@ def refer(block: Encoder | Baseline, output: Path) -> dict:
 
 
 def _asking(block: Encoder | Baseline):
-    from stages.retrieval.folder import Asking
+    from stages.encoders.folder import Asking
 
     return Asking(
         block.input.value, block.query_prompt, block.passage_prompt, block.max_query_tokens
@@ -58,14 +58,14 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     import torch
     from datasets import Dataset
 
-    from stages.records import read_passages, write_json
-    from stages.retrieval.cloze import Noise, cloze_pairs
-    from stages.retrieval.contrast import symmetric_loss
-    from stages.retrieval.folder import save
-    from stages.retrieval.fresh import fresh_encoder, vocabulary
-    from stages.retrieval.training import Recipe, train
-    from stages.scratch import Scratch, fingerprint
-    from stages.seeds import seed_of
+    from stages.common.records import read_passages, write_json
+    from stages.common.seeds import seed_of
+    from stages.contrastive.cloze import Noise, cloze_pairs
+    from stages.contrastive.contrast import symmetric_loss
+    from stages.contrastive.fresh import fresh_encoder, vocabulary
+    from stages.contrastive.training import Recipe, train
+    from stages.encoders.folder import save
+    from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
     p, asking = params.encoder, _asking(params.encoder)

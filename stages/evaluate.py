@@ -16,12 +16,12 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from stages.errors import InputError, run
+from stages.common.records import Question, read_questions, write_json, write_jsonl
 from stages.params import Params, load_params
-from stages.records import Question, read_questions, write_json, write_jsonl
+from stages.plumbing.errors import InputError, run
 from stages.rollout.protocol import rollout_of
-from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, rows_of
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 512  # questions between two save points
 
@@ -76,8 +76,8 @@ def _question_sets(folder: Path) -> Questions:
 
 def _build(args: argparse.Namespace, params: Params) -> Work:
     """Load the pair."""
+    from stages.engines.loading import load_agent
     from stages.retrieval.searcher import load_searcher
-    from stages.rollout.agents import load_agent
     from stages.rollout.protocol import load_protocol
 
     agent = load_agent(args.agent, params.generation, params.compute)

@@ -14,9 +14,9 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages import errors
-from stages.errors import InputError
 from stages.params import Guest, Params, Protocol, load_params, read_block, with_own
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
 
 HELD_OUT = 300  # demonstrations that measure a guest
 
@@ -33,7 +33,7 @@ def main(argv: list[str] | None = None) -> None:
         raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
     import yaml
 
-    from stages.records import write_text
+    from stages.common.records import write_text
     from stages.rollout.protocol import FILE, OWN_LIMITS, read_protocol
 
     guest, folder = params.guest[arguments.name], arguments.output
@@ -52,9 +52,9 @@ def main(argv: list[str] | None = None) -> None:
 
 def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
     """Make `folder` stand for a ready-made model. InputError if it cannot talk its protocol."""
-    from stages.models import write_reference
-    from stages.records import write_json
-    from stages.rollout.tokenizer import load_tokenizer
+    from stages.common.models import write_reference
+    from stages.common.records import write_json
+    from stages.engines.tokenizer import load_tokenizer
 
     write_reference(folder, guest.model, guest.revision)
     tokenizer = load_tokenizer(folder)
@@ -67,14 +67,14 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     """Fill `folder` with a model made from scratch, and write its figures."""
     import torch
 
+    from stages.common.records import write_json
+    from stages.common.seeds import seed_of
     from stages.guests.retelling import Retelling
     from stages.guests.tokenizer import guest_tokenizer
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons
     from stages.language.supervised import Recipe, train
-    from stages.records import write_json
-    from stages.scratch import Scratch, fingerprint
-    from stages.seeds import seed_of
+    from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
     guest, block = params.guest[name], params.base.agent
@@ -100,10 +100,10 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
 
 def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     """What the guest in `folder` writes on held-out demonstrations."""
+    from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling
     from stages.language.examination import agent_figures, replies
-    from stages.rollout.generator import TransformersGenerator
-    from stages.world.demonstrations import demonstration
+    from stages.teaching.demonstrations import demonstration
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
     retell = Retelling(guest, protocol, generator.tokenizer)

@@ -18,9 +18,9 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from stages import errors
+from stages.common.records import read_json, write_json
 from stages.params import Health, load_params
-from stages.records import read_json, write_json
+from stages.plumbing import errors
 
 STOPPED = 3  # exit code
 

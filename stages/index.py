@@ -13,8 +13,8 @@ import shutil
 from dataclasses import asdict
 from pathlib import Path
 
-from stages.errors import run
 from stages.params import IndexKind, Params, load_params
+from stages.plumbing.errors import run
 
 RECALL_AT = 20  # the method's candidates
 
@@ -33,10 +33,10 @@ def main(argv: list[str] | None = None) -> None:
 
     import numpy as np
 
-    from stages.records import write_json
+    from stages.common.records import write_json
+    from stages.indexing.store import STARTS
     from stages.retrieval.corpus import PassageFile, line_starts, sample_digest
-    from stages.retrieval.store import STARTS
-    from stages.scratch import Scratch, fingerprint
+    from stages.running.scratch import Scratch, fingerprint
 
     output = Path(args.output)
     key = fingerprint(params.index, args.passages, *([] if args.bm25 else [args.retriever]))
@@ -73,7 +73,7 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
     """Encode the passages into `folder`/vectors.npy; what index.json says of it."""
     import torch
 
-    from stages.retrieval import store
+    from stages.indexing import store
     from stages.retrieval.identity import digest
 
     torch.set_num_threads(params.compute.threads)
@@ -89,10 +89,10 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
 
 def _approximate(retriever: str, params: Params, passages, folder: Path) -> tuple[dict, dict]:
     """Put a faiss index beside the vectors; what index.json says of it, and its recall."""
+    from stages.contrastive.cloze import passage_queries
+    from stages.encoders.encoding import Retriever
     from stages.retrieval import approximate
-    from stages.retrieval.cloze import passage_queries
     from stages.retrieval.dense import open_vectors
-    from stages.retrieval.encoding import Retriever
     from stages.retrieval.searcher import exact_index
 
     p, compute = params.index, params.compute

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import argparse
 
-from stages.errors import run
 from stages.params import load_params
+from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -20,9 +20,9 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.labels.instances import check_not_empty, figures, instances, select_all
-    from stages.labels.queries import find_passages, match_rows, read_candidates
-    from stages.records import read_jsonl, write_json, write_jsonl
+    from stages.common.queries import find_passages, match_rows, read_candidates
+    from stages.common.records import read_jsonl, write_json, write_jsonl
+    from stages.selection.instances import check_not_empty, figures, instances, select_all
 
     candidates = read_candidates(args.candidates)
     graded = read_jsonl(args.relevance, ("id", "scores"))

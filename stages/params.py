@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 
 from omegaconf import MISSING
 
-from stages.errors import InputError
-from stages.reasons import reason
-from stages.records import invalid_yaml
+from stages.common.records import invalid_yaml
+from stages.plumbing.errors import InputError
+from stages.plumbing.reasons import reason
 
 Block = TypeVar("Block")
 
@@ -81,7 +81,7 @@ class CorrectnessMode(Enum):
 
 
 class Wording(Enum):
-    """With which of a fact's two wordings a guest asks first: see stages/world/facts.py."""
+    """With which of a fact's two wordings a guest asks first: see stages/scripted/facts.py."""
 
     query = "query"
     reformulation = "reformulation"

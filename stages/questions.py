@@ -11,9 +11,9 @@ and TriviaQA and tests on seven public sets.
 import argparse
 from pathlib import Path
 
-from stages import errors
+from stages.common.records import write_questions
 from stages.params import WORLD, Params, load_params
-from stages.records import write_questions
+from stages.plumbing import errors
 from stages.sources.passages import passages_of
 from stages.sources.questions import Sets, read_sets, with_supporting_ids
 from stages.world.questions import questions_for_tests, questions_for_training

@@ -13,13 +13,13 @@ import argparse
 from functools import partial
 from typing import TYPE_CHECKING
 
-from stages.errors import run
 from stages.params import Params, RelevanceMode, load_params
-from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, rows_of
+from stages.plumbing.errors import run
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
-    from stages.labels.judging import Asked, Prompts
+    from stages.judge.judging import Asked, Prompts
 
 SHARD = 32  # trajectories between two save points
 
@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.labels.judging import Prompts, figures, with_noise
-    from stages.labels.queries import read_candidates
-    from stages.records import write_json, write_jsonl
+    from stages.common.queries import read_candidates
+    from stages.common.records import write_json, write_jsonl
+    from stages.judge.judging import Prompts, figures, with_noise
 
     candidates = read_candidates(args.candidates)
     if params.relevance.mode is RelevanceMode.off:
@@ -72,8 +72,8 @@ def _judged(
     scratch: Scratch,
 ) -> list[dict]:
     """The judge's rows for all candidates rows, trajectory by trajectory."""
-    from stages.labels.judging import asked_of
-    from stages.rollout.agents import judge_devices
+    from stages.engines.loading import judge_devices
+    from stages.judge.judging import asked_of
 
     return rows_of(
         asked_of(candidates, args.trajectories, args.passages),
@@ -90,9 +90,9 @@ def _judged(
 
 def _build(folder: str, prompts: Prompts, params: Params) -> Work:
     """Load the judge."""
-    from stages.labels.judge import Judge
-    from stages.labels.judging import judge_trajectories
-    from stages.rollout.agents import load_judge
+    from stages.engines.loading import load_judge
+    from stages.judge.asking import Judge
+    from stages.judge.judging import judge_trajectories
 
     block = params.relevance
     judge = Judge(

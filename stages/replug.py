@@ -16,10 +16,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from stages.errors import InputError, run
 from stages.params import Params, load_params
-from stages.scratch import Scratch, fingerprint
-from stages.workers import Work, rows_of
+from stages.plumbing.errors import InputError, run
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Work, rows_of
 
 SHARD = 64  # questions between two save points
 
@@ -29,9 +29,9 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
+    from stages.common.records import write_json, write_text
     from stages.distillation.labels import figures
-    from stages.records import write_json, write_text
-    from stages.retrieval.folder import save
+    from stages.encoders.folder import save
 
     questions = _questions(args, params)
     settings = [params.replug, params.seed, args.name]
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _questions(args: argparse.Namespace, params: Params) -> list:
-    from stages.records import read_questions
+    from stages.common.records import read_questions
     from stages.rollout.draw import draw_questions
 
     available = read_questions(args.questions)
@@ -71,7 +71,7 @@ def _questions(args: argparse.Namespace, params: Params) -> list:
 def _build(args: argparse.Namespace, params: Params) -> Work:
     """Load what labels questions."""
     from stages.distillation.labels import Labeller
-    from stages.labels.likelihood import load_reader
+    from stages.distillation.likelihood import load_reader
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.protocol import load_protocol
 
@@ -86,12 +86,12 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     import torch
     from datasets import Dataset
 
+    from stages.common.seeds import seed_of
+    from stages.contrastive.contrast import training_order
+    from stages.contrastive.training import Recipe, train
     from stages.distillation.loss import LikelihoodLoss, columns
-    from stages.retrieval.contrast import training_order
-    from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import read_asking
-    from stages.retrieval.training import Recipe, train
-    from stages.seeds import seed_of
+    from stages.encoders.encoding import load_model
+    from stages.encoders.folder import read_asking
 
     torch.set_num_threads(params.compute.threads)
     p = params.replug

@@ -16,9 +16,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.errors import run
+from stages.common.records import write_json, write_text
 from stages.params import Params, load_params
-from stages.records import write_json, write_text
+from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
     from stages.reporting.comparisons import Step

@@ -14,8 +14,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from stages.errors import run
 from stages.params import Params, Retriever, load_params
+from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -23,11 +23,11 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.records import read_json, write_json, write_text
-    from stages.retrieval.contrast import read_instances
-    from stages.retrieval.folder import read_asking
-    from stages.retrieval.processes import run_processes
-    from stages.scratch import Scratch, fingerprint
+    from stages.common.records import read_json, write_json, write_text
+    from stages.contrastive.contrast import read_instances
+    from stages.contrastive.processes import run_processes
+    from stages.encoders.folder import read_asking
+    from stages.running.scratch import Scratch, fingerprint
 
     prompts = read_asking(args.encoder)
     asking = replace(prompts, input=params.retriever.input.value)
@@ -62,12 +62,12 @@ def train(params: Params, args: argparse.Namespace, asking, instances: list, wor
     import torch
     from datasets import Dataset
 
-    from stages.records import write_json
-    from stages.retrieval import training
-    from stages.retrieval.contrast import columns, instance_loss, training_order
-    from stages.retrieval.encoding import load_model
-    from stages.retrieval.folder import save
-    from stages.seeds import seed_of
+    from stages.common.records import write_json
+    from stages.common.seeds import seed_of
+    from stages.contrastive import training
+    from stages.contrastive.contrast import columns, instance_loss, training_order
+    from stages.encoders.encoding import load_model
+    from stages.encoders.folder import save
 
     torch.set_num_threads(params.compute.threads)
     p = params.retriever

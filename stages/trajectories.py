@@ -13,12 +13,12 @@ from collections import Counter
 from functools import partial
 from pathlib import Path
 
-from stages import errors
-from stages.errors import InputError
+from stages.common.records import Question, read_questions, write_json, write_jsonl
 from stages.params import Params, load_params
-from stages.records import Question, read_questions, write_json, write_jsonl
-from stages.scratch import Scratch, fingerprint
-from stages.workers import Advance, Work, rows_of
+from stages.plumbing import errors
+from stages.plumbing.errors import InputError
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 256  # questions between two save points
 
@@ -54,8 +54,8 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
 
 def _build(arguments: argparse.Namespace, params: Params) -> Work:
     """Load the models that answer questions."""
+    from stages.engines.loading import load_agent
     from stages.retrieval.searcher import load_searcher
-    from stages.rollout.agents import load_agent
     from stages.rollout.loop import Limits, record, run, start
     from stages.rollout.protocol import load_protocol
 

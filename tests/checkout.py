@@ -55,4 +55,4 @@ def copy_of_checkout(folder: Path, *overrides: str) -> Path:
 
 def compose_in(folder: Path, *overrides: str) -> None:
     """Compose the params.yaml of a copy."""
-    command(folder, sys.executable, "-m", "stages.compose", *overrides)
+    command(folder, sys.executable, "-m", "stages.tools.compose", *overrides)

@@ -3,9 +3,7 @@
 import random
 from pathlib import Path
 
-from stages.evaluation.summary import summarise
-from stages.params import Iteration, Pair, Params
-from stages.records import (
+from stages.common.records import (
     Passage,
     Question,
     write_json,
@@ -14,6 +12,8 @@ from stages.records import (
     write_questions,
     write_text,
 )
+from stages.evaluation.summary import summarise
+from stages.params import Iteration, Pair, Params
 
 SETS = ("indomain", "relations")
 CHANCE = {("0", "0"): 0.3, ("1", "bm25"): 0.5, ("1", "0"): 0.45}

@@ -14,11 +14,11 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.labels.prompts import MalformedReply, Prompt
+from stages.common.records import Passage, read_passages, read_questions
+from stages.judge.prompts import MalformedReply, Prompt
 from stages.params import Protocol as Block
 from stages.params import load_params
-from stages.records import Passage, read_passages, read_questions
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol
 from stages.sources.description import read_description
 

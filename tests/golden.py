@@ -7,7 +7,7 @@ each frame. Nothing here asks the code how a frame looks.
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from stages.records import Passage
+from stages.common.records import Passage
 
 QUESTION = "Who was president when Citibank was founded?"
 PASSAGES = [

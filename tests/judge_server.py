@@ -8,7 +8,7 @@ import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
 
-from stages.rollout.generator import TransformersGenerator
+from stages.engines.generator import TransformersGenerator
 
 
 @dataclass

@@ -15,14 +15,14 @@ import yaml
 from retrieval_world import vocabulary
 
 from stages import index
-from stages.labels import relevance, sub_answers
-from stages.labels.prompts import Prompt
+from stages.common.records import Passage, Question, read_jsonl, write_jsonl, write_passages
+from stages.contrastive.fresh import fresh_encoder
+from stages.encoders import folder
+from stages.judge import relevance, sub_answers
+from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.tokenizer import make_tokenizer
 from stages.params import Compute, load_params
-from stages.records import Passage, Question, read_jsonl, write_jsonl, write_passages
-from stages.retrieval import folder
-from stages.retrieval.fresh import fresh_encoder
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.rollout.protocol import Protocol
 

@@ -70,7 +70,7 @@ class Load:
 def write_index(folder: Path) -> None:
     """A corpus, a retriever of random weights and its index, in `folder`."""
     from stages import index
-    from stages.retrieval.folder import Asking
+    from stages.encoders.folder import Asking
 
     world.write_corpus(folder / "passages.jsonl", world.corpus(NAMES))
     world.tiny_retriever(folder / "retriever", Asking("question_query"))
@@ -118,7 +118,7 @@ def measured(folder: Path, seconds: float) -> dict:
     from stages.serving.process import running_server
 
     with chdir(folder), running_server("index", "passages.jsonl", "retriever") as address:
-        [server] = [p for p in psutil.Process().children() if "stages.serve" in p.cmdline()]
+        [server] = [p for p in psutil.Process().children() if "stages.tools.serve" in p.cmdline()]
         figures = asyncio.run(load(address, server, seconds)).figures()
         figures["still_answers"] = asyncio.run(good(Client(address, 0))) == "200"
     clients = {"good": GOOD, "hostile": BAD, "slow": SLOW}

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import torch
 
+from stages.common.records import Passage, Question
 from stages.language.architecture import Architecture, make_model
 from stages.language.tokenizer import make_tokenizer
-from stages.ppo.batch import collate
-from stages.ppo.policy import token_log_probs
-from stages.records import Passage, Question
+from stages.loop_ppo.batch import collate
+from stages.loop_ppo.policy import token_log_probs
 
 PLANTS = ("fern", "rose", "moss", "palm", "vine", "reed")
 COLORS = ("red", "green", "blue", "white")

@@ -15,10 +15,10 @@ from label_world import REPO
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
 from stages import candidates, corpus, correctness, index, questions, trajectories
+from stages.common.records import read_jsonl, write_json
+from stages.engines.tokenizer import load_tokenizer
 from stages.language.supervised import Recipe, train
-from stages.records import read_jsonl, write_json
-from stages.rollout.tokenizer import load_tokenizer
-from stages.world.demonstrations import Segment, question_segment
+from stages.teaching.demonstrations import Segment, question_segment
 
 SEARCHER = {"agent": "agent", "retriever": "agent", "index": "index"}  # BM25 asks no encoder
 SEARCHER |= {"passages": "data/passages.jsonl"}

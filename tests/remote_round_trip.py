@@ -91,7 +91,7 @@ def clone(source: Path, folder: Path, address: str) -> Path:
 def first_run(log: Log, work: Path, address: str, bucket) -> Path:
     """A finished flywheel, committed and pushed."""
     folder = clone(ROOT, work / "first", address)
-    command(folder, sys.executable, "-m", "stages.compose", SCALE)
+    command(folder, sys.executable, "-m", "stages.tools.compose", SCALE)
     command(folder, "dvc", "commit", "--force", "base")  # as git has it, also if its code changed
     log.do("repro", lambda: command(folder, "dvc", "repro"), lambda: cached(folder))
     command(folder, "git", "add", "-A")

@@ -3,10 +3,10 @@
 import random
 from pathlib import Path
 
-from stages.records import Passage, write_passages
-from stages.retrieval import folder
-from stages.retrieval.folder import Asking
-from stages.retrieval.fresh import fresh_encoder, vocabulary
+from stages.common.records import Passage, write_passages
+from stages.contrastive.fresh import fresh_encoder, vocabulary
+from stages.encoders import folder
+from stages.encoders.folder import Asking
 
 PROFESSIONS = ("filmmaker", "novelist", "vocalist", "architect")
 

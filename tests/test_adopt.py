@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from stages import adopt
-from stages.errors import InputError
+from stages.common.records import read_jsonl, write_jsonl
+from stages.engines.tokenizer import load_tokenizer
 from stages.params import load_params
-from stages.records import read_jsonl, write_jsonl
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol, read_protocol
-from stages.rollout.tokenizer import load_tokenizer
+from stages.tools import adopt
 
 ROOT = Path(__file__).parents[1]
 AGENT = ROOT / "models/agent/0"

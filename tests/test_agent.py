@@ -11,8 +11,8 @@ import yaml
 from ppo_world import PASSAGES, QUESTIONS, write_base
 
 from stages import agent, index
-from stages.errors import InputError
-from stages.records import write_passages, write_questions
+from stages.common.records import write_passages, write_questions
+from stages.plumbing.errors import InputError
 
 TINY = {
     "steps": 2,

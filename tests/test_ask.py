@@ -8,11 +8,11 @@ import pytest
 from label_world import NOTES, build
 from retrieval_world import vocabulary
 
-from stages import ask
-from stages.errors import InputError
-from stages.records import write_passages
-from stages.retrieval import folder
-from stages.retrieval.fresh import fresh_encoder
+from stages.common.records import write_passages
+from stages.contrastive.fresh import fresh_encoder
+from stages.encoders import folder
+from stages.plumbing.errors import InputError
+from stages.tools import ask
 
 PLACES = ["--agent", "agent", "--retriever", "retriever", "--index", "index"]
 CORPUS = ["--passages", "passages.jsonl"]
@@ -98,8 +98,8 @@ def test_a_retriever_without_an_index_gets_one(world, monkeypatch, capsys):
 def test_a_hub_model_is_asked_with_the_prompts_it_brings(world, monkeypatch):
     """A local folder stands in for the hub: only the download differs."""
     monkeypatch.chdir(world)
-    from stages import models
-    from stages.retrieval.folder import read_asking
+    from stages.common import models
+    from stages.encoders.folder import read_asking
 
     source = world / "retriever"
     monkeypatch.setattr(models, "_download", lambda name, revision: str(source))

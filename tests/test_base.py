@@ -7,12 +7,12 @@ import pytest
 from transformers import AutoTokenizer
 
 from stages import base, corpus, questions
-from stages.compose import compose
-from stages.errors import InputError
-from stages.models import model_path
+from stages.common.models import model_path
+from stages.common.records import read_passages, read_questions
+from stages.engines.generator import TransformersGenerator
 from stages.params import load_params
-from stages.records import read_passages, read_questions
-from stages.rollout.generator import TransformersGenerator
+from stages.plumbing.errors import InputError
+from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 TINY = ["layers=2", "width=32", "steps=2", "easy_steps=1", "batch_size=2"]

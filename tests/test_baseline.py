@@ -8,14 +8,14 @@ import yaml
 from checkout import command, compose_in, copy_of_checkout
 
 from stages import baseline, index
-from stages.compose import compose
-from stages.errors import InputError
-from stages.models import digest
+from stages.common.models import digest
+from stages.common.records import read_json, write_jsonl
+from stages.contrastive.fresh import fresh_encoder, vocabulary
+from stages.encoders.folder import read_asking
 from stages.params import load_params
-from stages.records import read_json, write_jsonl
-from stages.retrieval.folder import read_asking
-from stages.retrieval.fresh import fresh_encoder, vocabulary
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest, load_searcher
+from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 TEXTS = ['"Ada"\nAda wrote notes.', '"Alan"\nAlan broke codes.']

@@ -11,10 +11,10 @@ import retrieval_world as world
 import yaml
 from sentence_transformers import SentenceTransformer
 
-from stages import card
-from stages.errors import InputError
+from stages.encoders.folder import Asking, read_asking
+from stages.plumbing.errors import InputError
 from stages.provenance.hashes import hash_of
-from stages.retrieval.folder import Asking, read_asking
+from stages.tools import card
 
 ROOT = Path(__file__).parents[1]
 RETRIEVER = "models/retriever/2"

@@ -5,10 +5,10 @@ import json
 
 import pytest
 
-from stages import collect
-from stages.errors import InputError
+from stages.common.records import write_json, write_jsonl
 from stages.params import Params
-from stages.records import write_json, write_jsonl
+from stages.plumbing.errors import InputError
+from stages.tools import collect
 
 
 def prediction(identifier, *queries):

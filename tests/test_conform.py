@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 from golden import EVALUATION, QUESTION, TRAINING, prompt_of
 
-from stages import conform
-from stages.errors import InputError
+from stages.common.records import write_jsonl
 from stages.params import Protocol as Block
-from stages.records import write_jsonl
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol, read_protocol
 from stages.rollout.transcripts import retell
+from stages.tools import conform
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf/protocol"
@@ -185,7 +185,7 @@ def test_passages_of_any_form_are_read_back():
 
 
 def conform_passage(number: int):
-    from stages.records import Passage
+    from stages.common.records import Passage
 
     return Passage(str(number), f"T{number} (a) b: c", f"text {number}: x) y (Title: z) ")
 

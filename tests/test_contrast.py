@@ -10,9 +10,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import InputError
-from stages.records import write_jsonl
-from stages.retrieval.contrast import (
+from stages.common.records import write_jsonl
+from stages.contrastive.contrast import (
     NONE,
     InstanceLoss,
     columns,
@@ -21,8 +20,9 @@ from stages.retrieval.contrast import (
     read_instances,
     training_order,
 )
-from stages.retrieval.folder import Asking
-from stages.retrieval.fresh import fresh_encoder, vocabulary
+from stages.contrastive.fresh import fresh_encoder, vocabulary
+from stages.encoders.folder import Asking
+from stages.plumbing.errors import InputError
 
 TEMPERATURE = 0.05
 WORDS = [f"word{n}" for n in range(40)]

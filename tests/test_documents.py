@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.compose import compose
 from stages.params import load_params
+from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -9,9 +9,9 @@ import yaml
 from retrieval_world import tiny_retriever
 
 from stages import drift
+from stages.common.records import read_json, write_jsonl
 from stages.drift import asked_in, describe, overlap
-from stages.errors import InputError
-from stages.records import read_json, write_jsonl
+from stages.plumbing.errors import InputError
 from stages.reporting.drift import FIGURES
 
 PARAMS = {

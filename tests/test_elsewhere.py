@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from retrieval_world import tiny_retriever
 
-from stages import elsewhere
-from stages.compose import compose
-from stages.errors import InputError
+from stages.common.models import write_reference
+from stages.common.records import write_json
+from stages.encoders.folder import Asking, write_asking
 from stages.language.tokenizer import make_tokenizer, world_texts
-from stages.models import write_reference
-from stages.records import write_json
-from stages.retrieval.folder import Asking, write_asking
+from stages.plumbing.errors import InputError
+from stages.tools import elsewhere
+from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 ONE_TURN = ("~iterations.2", "~compare.agent2_r1", "~compare.scripted_r2")

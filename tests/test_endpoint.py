@@ -4,11 +4,11 @@ import pytest
 from judge_server import Served, serving
 from rollout_models import make_model, make_tokenizer, save
 
-from stages.errors import InputError
-from stages.models import write_reference
-from stages.rollout import endpoint_generator
-from stages.rollout.endpoint_generator import EndpointGenerator
-from stages.rollout.generator import TransformersGenerator
+from stages.common.models import write_reference
+from stages.engines import endpoint_generator
+from stages.engines.endpoint_generator import EndpointGenerator
+from stages.engines.generator import TransformersGenerator
+from stages.plumbing.errors import InputError
 
 TEXTS = ["Question: who directed film Alpha?\n", "Ana", "x", "Bo works as of in city film film"]
 

@@ -7,9 +7,7 @@ import yaml
 from rollout_models import DIALOGUES, train_agent
 
 from stages import evaluate, index
-from stages.errors import InputError
-from stages.params import Protocol as ProtocolParams
-from stages.records import (
+from stages.common.records import (
     Passage,
     Question,
     read_json,
@@ -17,6 +15,8 @@ from stages.records import (
     write_passages,
     write_questions,
 )
+from stages.params import Protocol as ProtocolParams
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match, f1_score
 

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import retrieval_world as world
 
-from stages import first_query, index
-from stages.records import read_json, write_jsonl
+from stages import index
+from stages.common.records import read_json, write_jsonl
+from stages.tools import first_query
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from scipy.stats import chisquare
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from stages.rollout.generator import TransformersGenerator
-from stages.rollout.gumbel import GumbelNoise
-from stages.rollout.tokenizer import load_tokenizer
+from stages.engines.generator import TransformersGenerator
+from stages.engines.gumbel import GumbelNoise
+from stages.engines.tokenizer import load_tokenizer
 
 PROMPTS = [
     "Question: who directed film Alpha?\n",

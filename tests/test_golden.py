@@ -7,8 +7,8 @@ import pytest
 from golden import DOCUMENTS, EVALUATION, PASSAGES, QUESTION, TRAINING, Writer, prompt_of
 
 from stages.candidates import _figures
-from stages.labels.queries import queries
-from stages.records import Question
+from stages.common.queries import queries
+from stages.common.records import Question
 from stages.retrieval.searcher import Hit
 from stages.rollout.loop import Limits, prefix, record, run, start
 from stages.rollout.protocol import read_protocol

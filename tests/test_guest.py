@@ -11,21 +11,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM
 
-from stages import guest, records, scratch
-from stages.compose import compose
-from stages.errors import InputError
+from stages import guest
+from stages.common import records
+from stages.common.models import digest
+from stages.common.records import Passage, read_json
+from stages.engines.generator import TransformersGenerator
+from stages.engines.loading import load_agent
 from stages.guests.retelling import OURS, Retelling, other_wording
 from stages.guests.tokenizer import guest_tokenizer
 from stages.language import supervised
-from stages.models import digest
 from stages.params import Guest, Wording, load_params, read_block
 from stages.params import Protocol as Block
-from stages.records import Passage, read_json
-from stages.rollout.agents import load_agent
-from stages.rollout.generator import TransformersGenerator
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import load_protocol, read_protocol
-from stages.world.demonstrations import demonstration, drill
-from stages.world.facts import CRAFTS, MAKER, PERSONAL, Fact
+from stages.running import scratch
+from stages.scripted.facts import CRAFTS, MAKER, PERSONAL, Fact
+from stages.teaching.demonstrations import demonstration, drill
+from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 NAMES = ("r1_searcher", "simple_deep_searcher", "tool_calls")

@@ -6,8 +6,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from stages import health
+from stages.common.records import read_json, write_json
 from stages.params import Health, Params
-from stages.records import read_json, write_json
 
 ARGUMENTS = (
     "--metrics-folder metrics --output data/health/{0}.json --metrics metrics/health/{0}.json"

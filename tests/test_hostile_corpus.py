@@ -9,9 +9,9 @@ import retrieval_world as world
 from rollout_models import make_tokenizer
 
 from stages import corpus, index, params
+from stages.common.records import read_json, read_passages
+from stages.encoders.folder import Asking
 from stages.params import Compute
-from stages.records import read_json, read_passages
-from stages.retrieval.folder import Asking
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.rollout.protocol import Protocol
 

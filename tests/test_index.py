@@ -18,16 +18,18 @@ import retrieval_world as world
 import yaml
 
 from stages import index
-from stages.errors import InputError
+from stages.common.records import Passage, read_json
+from stages.encoders import encoding
+from stages.encoders.encoding import Retriever
+from stages.encoders.folder import Asking
+from stages.indexing import processes, store
+from stages.indexing.processes import Job
 from stages.params import Compute
-from stages.records import Passage, read_json
-from stages.retrieval import approximate, dense, devices, encoding, store, workers
+from stages.plumbing.errors import InputError
+from stages.retrieval import approximate, dense, devices
 from stages.retrieval.corpus import PassageFile, line_starts
-from stages.retrieval.encoding import Retriever
-from stages.retrieval.folder import Asking
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import SearchRequest, load_searcher
-from stages.retrieval.workers import Job
 
 REPO = Path(__file__).parents[1]
 
@@ -268,8 +270,8 @@ def test_metrics_and_description(place):
 
 
 def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
-    from stages.models import write_reference
-    from stages.retrieval.folder import write_asking
+    from stages.common.models import write_reference
+    from stages.encoders.folder import write_asking
 
     write_reference(tmp_path / "reference", str(place / "retriever"), None)
     write_asking(tmp_path / "reference", Asking("query", "q: ", "p: "))
@@ -368,9 +370,9 @@ def test_a_process_says_which_passage_is_bad(large, tmp_path):
     job = Job(tmp_path / "bad.jsonl", starts, large / "retriever", vectors, 8, 1, False)
     ours, theirs = multiprocessing.Pipe()
     ours.send((0, 50))
-    workers.work(job, "cpu", theirs)
+    processes.work(job, "cpu", theirs)
     with pytest.raises(InputError, match=r"bad\.jsonl:8: expected an object with 'id'"):
-        workers.received(ours, None)
+        processes.received(ours, None)
 
 
 def test_a_bm25_index_does_not_depend_on_the_hash_seed(place, tmp_path):

@@ -5,12 +5,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from stages.errors import InputError
-from stages.labels import relevance, sub_answers
-from stages.labels.judge import PLACE, Ask, Judge, encode
-from stages.labels.prompts import MalformedReply, Prompt
+from stages.common.records import Passage
+from stages.judge import relevance, sub_answers
+from stages.judge.asking import PLACE, Ask, Judge, encode
+from stages.judge.prompts import MalformedReply, Prompt
 from stages.language.tokenizer import make_tokenizer
-from stages.records import Passage
+from stages.plumbing.errors import InputError
 
 WORDS = make_tokenizer([f"[{n}] {n} none Not Sure q w p" for n in range(101)])
 PATTERN = re.compile(r"^\[(?P<label>[0-9]+)\] (?P<value>.*)$", re.MULTILINE)

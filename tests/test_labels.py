@@ -11,16 +11,17 @@ import yaml
 from judge_server import Served, serving
 from label_world import arguments, set_params, write_relevance
 
-from stages import candidates, correctness, pairs, relevance, scratch
-from stages.errors import InputError
-from stages.labels import correctness as gac
-from stages.labels import likelihood
-from stages.labels.judging import with_noise
-from stages.labels.prediction import sampled
+from stages import candidates, correctness, pairs, relevance
+from stages.common.records import read_json, read_jsonl, write_jsonl
+from stages.distillation import likelihood
+from stages.engines.generator import TransformersGenerator
+from stages.gac import rollouts as gac
+from stages.gac.prediction import sampled
+from stages.judge.judging import with_noise
 from stages.params import Compute
-from stages.records import read_json, read_jsonl, write_jsonl
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest, load_searcher
-from stages.rollout.generator import TransformersGenerator
+from stages.running import scratch
 from stages.scoring import exact_match
 
 

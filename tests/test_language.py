@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
 
 from stages import params
-from stages.labels.prompts import Prompt
+from stages.engines.generator import TransformersGenerator
+from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.batches import batches, encode, pad
 from stages.language.examination import Reply, agent_figures, relevance_figures
@@ -19,10 +20,9 @@ from stages.language.lessons import agent_lessons, judge_lessons
 from stages.language.supervised import Recipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
-from stages.rollout.generator import TransformersGenerator
 from stages.rollout.protocol import Protocol
-from stages.world.demonstrations import Segment, demonstration
-from stages.world.judgements import RELEVANCE_PROMPT, relevance_demonstration
+from stages.teaching.demonstrations import Segment, demonstration
+from stages.teaching.judgements import RELEVANCE_PROMPT, relevance_demonstration
 from stages.world.vocabulary import KNOWN, words
 from stages.world.world import World
 

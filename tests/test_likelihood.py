@@ -7,9 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stages.errors import InputError
-from stages.labels.correctness import Start
-from stages.labels.likelihood import (
+from stages.common.records import Passage
+from stages.distillation.likelihood import (
     Wording,
     answer_likelihood,
     likeliest,
@@ -17,9 +16,10 @@ from stages.labels.likelihood import (
     rate,
     reworded,
 )
+from stages.gac.rollouts import Start
 from stages.params import Compute, Generation, load_params
 from stages.params import Protocol as Block
-from stages.records import Passage
+from stages.plumbing.errors import InputError
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol, read_protocol
 

@@ -13,9 +13,9 @@ from rollout_models import (
 )
 
 from stages import params
-from stages.records import Passage, Question
+from stages.common.records import Passage, Question
+from stages.engines.generator import TransformersGenerator
 from stages.retrieval.searcher import Hit
-from stages.rollout.generator import TransformersGenerator
 from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import Limits, prefix, record, run, start
 from stages.rollout.protocol import Protocol, encode_text, read_protocol

@@ -11,9 +11,9 @@ from judge_server import Served, serving
 from label_world import arguments, set_params
 
 from stages import candidates, relevance
-from stages.errors import InputError
-from stages.records import read_json
-from stages.rollout import endpoint_generator
+from stages.common.records import read_json
+from stages.engines import endpoint_generator
+from stages.plumbing.errors import InputError
 
 
 @pytest.fixture

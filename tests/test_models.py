@@ -13,11 +13,11 @@ from rollout_models import make_model, make_tokenizer, save
 from safetensors.numpy import save_file
 from safetensors.torch import load_file
 
-from stages.errors import InputError
-from stages.models import model_path, write_reference
+from stages.common.models import model_path, write_reference
+from stages.encoders.encoding import load_model
+from stages.engines.loading import load_agent, load_judge
 from stages.params import Compute, Generation
-from stages.retrieval.encoding import load_model
-from stages.rollout.agents import load_agent, load_judge
+from stages.plumbing.errors import InputError
 
 
 def test_a_folder_stands_for_itself(tmp_path):

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.compose import compose
-from stages.errors import InputError
 from stages.params import load_params
+from stages.plumbing.errors import InputError
+from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 

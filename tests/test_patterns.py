@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Passage
+from stages.common.records import Passage
+from stages.plumbing.errors import InputError
 from stages.rollout import patterns
 from stages.rollout.patterns import Pattern
 from stages.rollout.protocol import Protocol, read_protocol

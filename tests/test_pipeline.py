@@ -82,14 +82,14 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
 
 
 def test_the_retrievers_go_into_another_world(clone, first_run):
-    words = ("python", "-m", "stages.elsewhere", "--seeds", "5", "--output", "tmp/else.csv")
+    words = ("python", "-m", "stages.tools.elsewhere", "--seeds", "5", "--output", "tmp/else.csv")
     assert "less R_0: " in command(clone, *words)
     with open(clone / "tmp/else.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["world"], row["retriever"]) for row in rows] == [("5", "0")] * 3 + [("5", "2")] * 3
     assert {row["questions"] for row in rows} == {"8"}
     said = command(
-        clone, "python", "-m", "stages.elsewhere", "--seeds", "0", "--output", "x", code=2
+        clone, "python", "-m", "stages.tools.elsewhere", "--seeds", "0", "--output", "x", code=2
     )
     assert "error: --seeds: 0 is the seed of the run's own world" in said
 

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages import plan
-from stages.compose import compose
-from stages.errors import run
 from stages.params import CorrectnessMode, Questions, load_params
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.measured import FIGURES, with_measured
 from stages.planning.sizes import Sizes, language_model, sizes
+from stages.plumbing.errors import run
+from stages.tools import plan
+from stages.tools.compose import compose
 from stages.world.questions import TEST_SETS
 
 ROOT = Path(__file__).parents[1]

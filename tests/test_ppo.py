@@ -8,16 +8,16 @@ import pytest
 import torch
 from ppo_world import QUESTIONS, write_base
 
+from stages.common.records import Passage
+from stages.engines.generator import TransformersGenerator
+from stages.loop_ppo.critic import Critic
+from stages.loop_ppo.learner import Learner
+from stages.loop_ppo.policy import token_log_probs
 from stages.loop_ppo.steps import sample, to_batch, train
 from stages.params import Agent
 from stages.params import Protocol as ProtocolParams
-from stages.ppo.critic import Critic
-from stages.ppo.learner import Learner
-from stages.ppo.policy import token_log_probs
 from stages.ppo.questions import questions_of_step
-from stages.records import Passage
 from stages.retrieval.searcher import Hit
-from stages.rollout.generator import TransformersGenerator
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol
 

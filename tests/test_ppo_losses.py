@@ -7,9 +7,9 @@ import math
 import pytest
 import torch
 
-from stages.ppo import losses
-from stages.ppo.batch import collate, micro_batches
-from stages.ppo.learner import warmup
+from stages.loop_ppo import losses
+from stages.loop_ppo.batch import collate, micro_batches
+from stages.loop_ppo.learner import warmup
 
 PROMPT, WRITTEN, RETRIEVED = 0, 1, 0
 

@@ -4,9 +4,9 @@ import random
 
 import pytest
 
-from stages.errors import InputError
-from stages.labels.prediction import features, predict, sampled
-from stages.records import Passage
+from stages.common.records import Passage
+from stages.gac.prediction import features, predict, sampled
+from stages.plumbing.errors import InputError
 
 PASSAGES = {f"p{n}": Passage(f"p{n}", "", f"The architect Bo{n} lives in C{n}.") for n in range(9)}
 

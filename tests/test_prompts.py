@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import InputError
-from stages.labels import relevance, sub_answers
-from stages.labels.prompts import MalformedReply, Prompt
-from stages.records import Passage
+from stages.common.records import Passage
+from stages.judge import relevance, sub_answers
+from stages.judge.prompts import MalformedReply, Prompt
+from stages.plumbing.errors import InputError
 
 FOLDER = Path("stages/prompts")
 RELEVANCE = [

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from rollout_models import CHAT_TEMPLATE, make_chat_tokenizer, make_tokenizer
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Passage
+from stages.common.records import Passage
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import (
     Action,
     Protocol,

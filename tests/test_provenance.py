@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages import trace
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.provenance.lineage import lineage
 from stages.provenance.origin import packages
+from stages.tools import trace
 
 ROOT = Path(__file__).parents[1]
 

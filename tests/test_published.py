@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from retrieval_world import tiny_retriever
 
-from stages import plan
-from stages.compose import compose
-from stages.errors import InputError
+from stages.common.records import Passage, read_jsonl, read_passages, write_jsonl, write_passages
+from stages.encoders.encoding import Retriever
+from stages.encoders.folder import Asking, read_asking
 from stages.params import OwnRollout, Rollout, load_params
-from stages.records import Passage, read_jsonl, read_passages, write_jsonl, write_passages
-from stages.retrieval.encoding import Retriever
-from stages.retrieval.folder import Asking, read_asking
+from stages.plumbing.errors import InputError
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import read_protocol
 from stages.sources.passages import copy_passages
+from stages.tools import plan
+from stages.tools.compose import compose
 from stages.verl_ppo.config import longest
 
 ROOT = Path(__file__).parents[1]

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.errors import InputError
-from stages.records import (
+from stages.common.records import (
     Passage,
     Question,
     read_json,
@@ -21,6 +20,7 @@ from stages.records import (
     write_passages,
     write_questions,
 )
+from stages.plumbing.errors import InputError
 
 GOOD = {"id": "q", "question": "Who?", "golden_answers": ["x"], "metadata": {}}
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))

@@ -9,15 +9,16 @@ import yaml
 from checkout import ROOT, command, compose_in, copy_of_checkout
 from test_retriever import hashes
 
-from stages import corpus, encoder, index, questions, records, replug
+from stages import corpus, encoder, index, questions, replug
+from stages.common import records
+from stages.common.records import read_json, read_questions
 from stages.distillation.labels import Labeller, figures
+from stages.distillation.likelihood import load_reader
 from stages.distillation.loss import LikelihoodLoss, columns
-from stages.errors import InputError
-from stages.labels.likelihood import load_reader
+from stages.encoders.encoding import load_model
+from stages.encoders.folder import Asking, read_asking
 from stages.params import load_params
-from stages.records import read_json, read_questions
-from stages.retrieval.encoding import load_model
-from stages.retrieval.folder import Asking, read_asking
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import load_protocol
 

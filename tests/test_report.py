@@ -16,16 +16,17 @@ import flywheel_files
 import pytest
 from omegaconf import OmegaConf
 
-from stages import report, summary
-from stages.errors import InputError
+from stages import report
+from stages.common.records import read_json, read_jsonl, write_json, write_jsonl, write_text
 from stages.params import Pair
-from stages.records import read_json, read_jsonl, write_json, write_jsonl, write_text
+from stages.plumbing.errors import InputError
 from stages.reporting.cases import choose_cases
 from stages.reporting.comparisons import difference, half_turns
 from stages.reporting.health import warnings
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.predictions import read_predictions
 from stages.reporting.results import read_results
+from stages.tools import summary
 
 ARGUMENTS = (
     "--metrics-folder metrics --predictions data/predictions --labels data "
@@ -397,7 +398,7 @@ def test_the_page_is_light_and_says_how_to_make_it_again(flywheel):
     report.main(ARGUMENTS.split())
     assert (flywheel / "data/report/index.html").stat().st_size < 3_000_000
     text = text_of(flywheel)
-    assert "python -m stages.ask --agent 2 --compare 0 2 -- " in text
+    assert "python -m stages.tools.ask --agent 2 --compare 0 2 -- " in text
     assert "mlflow ui --backend-store-uri" in text and "dvc exp run -S seed=1" in text
 
 

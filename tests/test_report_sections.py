@@ -10,9 +10,8 @@ from urllib.parse import parse_qs, unquote
 import flywheel_files
 import pytest
 
-from stages.errors import InputError
-from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
-from stages.records import write_json, write_text
+from stages.common.records import write_json, write_text
+from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
 from stages.reporting.comparisons import Difference, difference
@@ -23,6 +22,7 @@ from stages.reporting.predictions import unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
 from stages.scoring import bootstrap_interval
+from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
 
 BEFORE, AFTER = PairResult("before", "1", "0", {}), PairResult("after", "2", "2", {})
 

@@ -13,14 +13,14 @@ import yaml
 from safetensors.numpy import load_file
 
 from stages import encoder, retriever
-from stages.errors import InputError
-from stages.records import read_json, write_jsonl
-from stages.retrieval import training
-from stages.retrieval.cloze import Noise, cloze_pairs
-from stages.retrieval.contrast import InstanceLoss
-from stages.retrieval.encoding import Retriever
-from stages.retrieval.folder import Asking, read_asking
-from stages.retrieval.fresh import vocabulary
+from stages.common.records import read_json, write_jsonl
+from stages.contrastive import training
+from stages.contrastive.cloze import Noise, cloze_pairs
+from stages.contrastive.contrast import InstanceLoss
+from stages.contrastive.fresh import vocabulary
+from stages.encoders.encoding import Retriever
+from stages.encoders.folder import Asking, read_asking
+from stages.plumbing.errors import InputError
 
 REPO = Path(__file__).parents[1]
 SMALL = {"layers": 1, "width": 32, "heads": 2, "max_length": 48}

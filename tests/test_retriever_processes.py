@@ -10,10 +10,10 @@ import retrieval_world as world
 from safetensors.numpy import load_file
 from test_retriever import curve, hashes, make_retriever, set_params, write_pairs
 
-from stages.errors import InputError
-from stages.records import read_json
-from stages.retrieval.processes import run_processes
-from stages.scratch import Scratch
+from stages.common.records import read_json
+from stages.contrastive.processes import run_processes
+from stages.plumbing.errors import InputError
+from stages.running.scratch import Scratch
 
 
 @pytest.fixture

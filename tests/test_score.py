@@ -1,4 +1,4 @@
-"""`python -m stages.score`: figures, lines, and errors that name the line."""
+"""`python -m stages.tools.score`: figures, lines, and errors that name the line."""
 
 import json
 import subprocess
@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from stages.errors import InputError
-from stages.score import main
+from stages.plumbing.errors import InputError
+from stages.tools.score import main
 
 ROWS = [
     {"id": "a", "golden_answers": ["Paris"], "prediction": "the paris"},
@@ -66,7 +66,7 @@ def test_a_bad_line_is_named(tmp_path, bad):
 
 
 def test_one_line_of_error_and_a_light_start(tmp_path):
-    command = [sys.executable, "-X", "importtime", "-m", "stages.score"]
+    command = [sys.executable, "-X", "importtime", "-m", "stages.tools.score"]
     done = subprocess.run([*command, str(tmp_path / "none.jsonl")], capture_output=True, text=True)
     errors = [line for line in done.stderr.splitlines() if not line.startswith("import time:")]
     assert done.returncode == 2

@@ -2,12 +2,12 @@
 
 import pytest
 
-from stages import clean
-from stages import scratch as module
-from stages.errors import InputError
+from stages.common.seeds import seed_of
 from stages.params import Params
-from stages.scratch import Scratch, fingerprint
-from stages.seeds import seed_of
+from stages.plumbing.errors import InputError
+from stages.running import scratch as module
+from stages.running.scratch import Scratch, fingerprint
+from stages.tools import clean
 
 
 @pytest.fixture(autouse=True)

@@ -14,11 +14,11 @@ from judge_server import Served, serving
 from omegaconf import OmegaConf
 from rollout_models import make_model, make_tokenizer, save
 
-from stages.addresses import shown
-from stages.errors import InputError
+from stages.engines import endpoint_generator
+from stages.engines.endpoint_generator import EndpointGenerator
+from stages.plumbing.addresses import shown
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest
-from stages.rollout import endpoint_generator
-from stages.rollout.endpoint_generator import EndpointGenerator
 from stages.serving import client
 
 ROOT = Path(__file__).parents[1]

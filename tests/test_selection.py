@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.labels.correctness import by_levels, levels
-from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Rule, select
+from stages.gac.rollouts import by_levels, levels
 from stages.params import CorrectnessMode
+from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Rule, select
 
 CANDIDATES = [f"p{number}" for number in range(20)]
 RULE = Rule(threshold=60, max_positives=3, negatives=15)

@@ -17,15 +17,16 @@ import pytest
 import retrieval_world as world
 from load_clients import HOLDING, Client, head
 
-from stages import index, serve
-from stages.errors import InputError
+from stages import index
+from stages.common.records import read_jsonl, write_jsonl
+from stages.encoders.folder import Asking
 from stages.params import Compute
-from stages.records import read_jsonl, write_jsonl
-from stages.retrieval.folder import Asking
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import SearchRequest, load_searcher
 from stages.serving import app, batching, client, limits
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
+from stages.tools import serve
 
 REPO = Path(__file__).parents[1]
 ASKED = [

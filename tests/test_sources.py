@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.errors import InputError
+from stages.common.records import Passage, read_passages, read_questions
 from stages.params import Questions
-from stages.records import Passage, read_passages, read_questions
+from stages.plumbing.errors import InputError
 from stages.sources.description import read_description
 from stages.sources.passages import copy_passages, passages_of
 from stages.sources.questions import read_sets, with_supporting_ids

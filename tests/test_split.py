@@ -2,9 +2,9 @@
 
 import pytest
 
-from stages import split as module
-from stages.errors import InputError
-from stages.records import Question, read_questions, write_questions
+from stages.common.records import Question, read_questions, write_questions
+from stages.plumbing.errors import InputError
+from stages.tools import split as module
 
 
 def test_every_question_lands_in_one_set(tmp_path):

@@ -11,10 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages import study
-from stages.compose import compose
-from stages.errors import InputError
 from stages.params import load_params
+from stages.plumbing.errors import InputError
 from stages.studies import experiments
 from stages.studies.contrasts import interval, measured
 from stages.studies.experiments import Finished, revision
@@ -22,6 +20,8 @@ from stages.studies.groups import gap_interval, group_rows
 from stages.studies.markdown import accuracy, fill, medians, pairs
 from stages.studies.plan import Contrast, Experiment, Side, read_study
 from stages.studies.tables import _judge_accuracy, accuracy_rows, costs
+from stages.tools import study
+from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 STAGE = """

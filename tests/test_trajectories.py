@@ -11,8 +11,8 @@ import pytest
 from rollout_models import DIALOGUES, train_agent
 
 from stages import index, params, trajectories
-from stages.errors import InputError
-from stages.records import Passage, Question, write_passages, write_questions
+from stages.common.records import Passage, Question, write_passages, write_questions
+from stages.plumbing.errors import InputError
 from stages.rollout.draw import draw_questions
 from stages.rollout.protocol import Protocol
 

@@ -15,13 +15,13 @@ from types import SimpleNamespace
 import pytest
 
 from stages import corpus, index, questions
+from stages.common.records import read_questions
+from stages.engines.generator import TransformersGenerator
 from stages.params import Agent, Params, Rollout, Trainer
 from stages.params import Protocol as ProtocolParams
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import Task
-from stages.records import read_questions
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.generator import TransformersGenerator
 from stages.rollout.loop import Limits, record, run, start
 from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match

@@ -9,13 +9,13 @@ import pytest
 import torch
 from rollout_models import make_model, make_tokenizer, save
 
-from stages.errors import InputError
+from stages.common.records import Question
+from stages.engines.generator import TransformersGenerator
 from stages.params import Agent, Compute, Params
 from stages.params import Protocol as ProtocolParams
+from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import FIGURES
-from stages.records import Question
-from stages.rollout.generator import TransformersGenerator
 from stages.rollout.loop import Limits, Rollout
 from stages.verl_ppo import counts, data, training
 from stages.verl_ppo.curves import OF_VERL, Curves

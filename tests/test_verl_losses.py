@@ -14,10 +14,10 @@ import torch
 from rollout_models import make_model, make_tokenizer, save
 
 from stages import params
-from stages.ppo.batch import collate
-from stages.ppo.critic import Critic
-from stages.ppo.learner import Learner
-from stages.rollout.generator import TransformersGenerator
+from stages.engines.generator import TransformersGenerator
+from stages.loop_ppo.batch import collate
+from stages.loop_ppo.critic import Critic
+from stages.loop_ppo.learner import Learner
 
 AGENT = params.Agent(
     trainer=params.Trainer.verl,

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.verl_ppo.process import held, running
 
 STAGE = """

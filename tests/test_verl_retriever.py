@@ -10,9 +10,9 @@ import pytest
 import retrieval_world as world
 
 from stages import index
-from stages.errors import InputError
+from stages.encoders.folder import Asking
 from stages.params import Compute, Params
-from stages.retrieval.folder import Asking
+from stages.plumbing.errors import InputError
 from stages.serving.process import running_server
 from stages.verl_ppo.retriever import retriever_of
 

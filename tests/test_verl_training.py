@@ -21,12 +21,12 @@ from ppo_world import COLORS, PASSAGES, PLANTS, QUESTIONS, turns
 from rollout_models import make_model, save
 
 from stages import agent, index
+from stages.common.records import write_passages, write_questions
+from stages.engines.generator import TransformersGenerator
 from stages.language.tokenizer import make_tokenizer
-from stages.ppo.batch import collate
-from stages.ppo.policy import token_log_probs
+from stages.loop_ppo.batch import collate
+from stages.loop_ppo.policy import token_log_probs
 from stages.ppo.task import FIGURES, Task
-from stages.records import write_passages, write_questions
-from stages.rollout.generator import TransformersGenerator
 from stages.verl_ppo import config, training
 
 pytestmark = [

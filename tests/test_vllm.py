@@ -15,10 +15,10 @@ import qwen_world
 from rollout_models import make_model, make_tokenizer, save
 
 from stages import candidates, correctness, trajectories
-from stages.errors import InputError
-from stages.records import read_json
-from stages.rollout.generator import TransformersGenerator
-from stages.rollout.vllm_generator import VllmGenerator
+from stages.common.records import read_json
+from stages.engines.generator import TransformersGenerator
+from stages.engines.vllm_generator import VllmGenerator
+from stages.plumbing.errors import InputError
 
 pytestmark = pytest.mark.vllm
 

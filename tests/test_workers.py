@@ -9,11 +9,11 @@ import pytest
 from label_world import arguments, set_params, write_relevance
 
 from stages import candidates, correctness, index, relevance, trajectories
-from stages.errors import InputError
+from stages.common.records import read_json, write_questions
 from stages.params import Compute
-from stages.records import read_json, write_questions
-from stages.scratch import Scratch
-from stages.workers import Workers, connect, shards
+from stages.plumbing.errors import InputError
+from stages.running.scratch import Scratch
+from stages.running.workers import Workers, connect, shards
 
 BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
 RAY = {"ray": "local", "workers": 2, "threads": 1}
@@ -109,7 +109,7 @@ def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
     def build():
         import torch
 
-        from stages.retrieval.encoding import devices
+        from stages.encoders.encoding import devices
 
         torch.cuda.device_count = lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
         return lambda part, advance: [{"devices": devices(compute)} for _ in part]

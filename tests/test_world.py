@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages import params
-from stages.errors import InputError
-from stages.world.demonstrations import demonstration, drill, information_segment
-from stages.world.facts import (
+from stages.plumbing.errors import InputError
+from stages.scripted.facts import (
     CRAFTS,
     MAKER,
     PERSONAL,
@@ -21,8 +20,10 @@ from stages.world.facts import (
     read_fact,
     read_query,
 )
-from stages.world.grades import grade
-from stages.world.judgements import (
+from stages.scripted.generator import next_action
+from stages.teaching.demonstrations import demonstration, drill, information_segment
+from stages.teaching.grades import grade
+from stages.teaching.judgements import (
     NO_REFERENCE,
     relevance_demonstration,
     relevance_drill,
@@ -30,7 +31,6 @@ from stages.world.judgements import (
     sub_answer_demonstration,
 )
 from stages.world.questions import questions_for_tests, questions_for_training
-from stages.world.scripted import next_action
 from stages.world.vocabulary import KNOWN, SUFFIXES, word, words
 from stages.world.world import TEST, World
 

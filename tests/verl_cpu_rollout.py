@@ -15,7 +15,7 @@ class Server:
     """Continues token ids with the weights that it was last given."""
 
     def __init__(self, model: str, tokenizer: str):
-        from stages.rollout.generator import TransformersGenerator
+        from stages.engines.generator import TransformersGenerator
 
         torch.set_num_threads(1)
         self.generator = TransformersGenerator(model)

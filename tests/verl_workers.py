@@ -24,8 +24,8 @@ from verl.workers.engine_workers import TrainingWorker
 from verl.workers.utils.losses import ppo_loss, value_loss
 from verl.workers.utils.padding import response_from_nested, response_to_nested
 
+from stages.engines.tokenizer import load_tokenizer
 from stages.params import Params
-from stages.rollout.tokenizer import load_tokenizer
 from stages.verl_ppo import (
     config,
     value_model,  # noqa: F401  (as in every process of verl)

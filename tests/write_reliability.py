@@ -9,7 +9,7 @@ write.
 import json
 from pathlib import Path
 
-from stages.records import write_text
+from stages.common.records import write_text
 from stages.studies.markdown import fill
 
 FIGURES = Path("metrics/reliability")

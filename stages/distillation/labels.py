@@ -2,7 +2,7 @@
 
 For each question: the passages that R_0 finds for the question itself, and how likely the gold
 answer is after the agent's own first search turn and each passage alone. The turn that holds the
-answer is worded as the agent worded its last turn on this question (stages/labels/likelihood.py).
+answer is worded as the agent worded its last turn on this question (stages/distillation/likelihood.py).
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.labels.correctness import Start
-from stages.labels.likelihood import rate, reworded
+from stages.common.records import Question
+from stages.distillation.likelihood import rate, reworded
+from stages.gac.rollouts import Start
 from stages.params import Params
-from stages.records import Question
 from stages.retrieval.searcher import Hit, Searcher, SearchRequest
 from stages.rollout import loop
 
 if TYPE_CHECKING:
-    from stages.rollout.generator import TransformersGenerator
+    from stages.engines.generator import TransformersGenerator
     from stages.rollout.protocol import Protocol
 
 FEW, NO_SEARCH, NO_ANSWER, TOO_LONG = "few_candidates", "no_search", "no_answer", "too_long"

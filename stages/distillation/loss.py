@@ -6,7 +6,7 @@ from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
 from sentence_transformers.util import pairwise_cos_sim
 from torch import Tensor
 
-from stages.retrieval.folder import Asking
+from stages.encoders.folder import Asking
 
 
 class LikelihoodLoss(DistillKLDivLoss):

@@ -2,7 +2,7 @@
 
 What is demonstrated stays: the question, the facts that are looked for and found, the passages,
 the answer. Retold are its form, the protocol's, and the words of the queries: each fact has two
-wordings (stages/world/facts.py), and a guest may begin with the other one than our base agent.
+wordings (stages/scripted/facts.py), and a guest may begin with the other one than our base agent.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.records import Passage
+from stages.common.records import Passage
 from stages.rollout.protocol import Protocol
-from stages.world.demonstrations import Segment
-from stages.world.facts import CRAFTS, Fact, read_query
+from stages.scripted.facts import CRAFTS, Fact, read_query
+from stages.teaching.demonstrations import Segment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

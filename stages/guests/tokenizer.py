@@ -15,7 +15,7 @@ from stages import params
 from stages.guests.retelling import Retelling
 from stages.language.tokenizer import make_tokenizer, world_texts
 from stages.rollout.protocol import Protocol
-from stages.world.demonstrations import demonstration
+from stages.teaching.demonstrations import demonstration
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from transformers import PreTrainedTokenizerFast
 
-from stages.world.demonstrations import Segment
+from stages.teaching.demonstrations import Segment
 
 Make = Callable[[int, str], list[Segment]]  # (step, seed) -> a demonstration
 

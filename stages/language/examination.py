@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from stages.world.demonstrations import Segment
+from stages.teaching.demonstrations import Segment
 
 if TYPE_CHECKING:
-    from stages.rollout.generator import Generator
+    from stages.engines.generator import Generator
 
 RELEVANT = 60
 # (reply, number of items) -> one value an item; a ValueError where the reply is malformed

@@ -6,8 +6,8 @@ A lesson is a demonstration drawn from (step, seed): the step decides how easy, 
 import random
 
 from stages.language.batches import Make
-from stages.world.demonstrations import Segment, demonstration, drill
-from stages.world.judgements import (
+from stages.teaching.demonstrations import Segment, demonstration, drill
+from stages.teaching.judgements import (
     comparison_drill,
     relevance_demonstration,
     relevance_drill,

@@ -9,7 +9,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from stages.language.batches import Batch, Make, batches
-from stages.progress import progress
+from stages.plumbing.progress import progress
 
 
 @dataclass

@@ -17,9 +17,9 @@ SPACED = ("name", "first_title", "city")  # classes whose words also begin a pas
 
 def world_texts(samples: int = 400) -> Iterable[str]:
     """Texts that hold every piece the worlds and their prompts can produce."""
-    from stages.world.demonstrations import demonstration
-    from stages.world.judgements import relevance_demonstration, sub_answer_demonstration
-    from stages.world.scene import WORDS
+    from stages.teaching.demonstrations import demonstration
+    from stages.teaching.judgements import relevance_demonstration, sub_answer_demonstration
+    from stages.teaching.scene import WORDS
 
     for kind, names in WORDS.items():
         for name in names:

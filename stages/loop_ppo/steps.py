@@ -14,18 +14,18 @@ from pathlib import Path
 
 import torch
 
+from stages.common.records import Question
+from stages.common.seeds import seed_of
+from stages.loop_ppo.batch import Batch, collate
+from stages.loop_ppo.learner import Learner
 from stages.params import Agent
-from stages.ppo.batch import Batch, collate
-from stages.ppo.learner import Learner
+from stages.plumbing.progress import progress
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import LIMITED
-from stages.progress import progress
-from stages.records import Question
 from stages.rollout.limits import limited
 from stages.rollout.loop import Limits, Rollout, run, start
 from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match
-from stages.seeds import seed_of
 
 CHECKPOINT = "checkpoint.pt"
 RUNNING = 5  # steps in the running EM that the progress bar shows

@@ -11,13 +11,13 @@ from functools import partial
 import torch
 from transformers import AutoModelForCausalLM
 
+from stages.common.models import model_path
+from stages.engines.generator import TransformersGenerator
+from stages.loop_ppo.critic import Critic
+from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.steps import train as run_steps
-from stages.models import model_path
-from stages.ppo.critic import Critic
-from stages.ppo.learner import Learner
 from stages.ppo.task import Row, Task
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.generator import TransformersGenerator
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import Protocol
 

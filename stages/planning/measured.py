@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from stages.common.records import read_json, read_yaml
 from stages.planning.sizes import Sizes
-from stages.records import read_json, read_yaml
 from stages.rollout.limits import limits_told
 
 MOST_CUT = 0.01  # share of searches or questions

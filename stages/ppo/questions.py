@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from stages.records import Question
-from stages.seeds import seed_of
+from stages.common.records import Question
+from stages.common.seeds import seed_of
 
 
 def questions_of_step(

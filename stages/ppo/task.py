@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.common.records import Question
 from stages.params import Params
-from stages.records import Question
 
 Row = dict[str, float]
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
-from stages.errors import InputError
+from stages.common.records import read_json
+from stages.encoders.folder import read_asking
+from stages.plumbing.errors import InputError
 from stages.provenance.hashes import check
 from stages.provenance.lineage import Step, lineage, read_lock
 from stages.provenance.origin import commit, packages
-from stages.records import read_json
 from stages.reporting.results import PairResult
-from stages.retrieval.folder import read_asking
 
 TEMPLATE = "card.md.j2"
 RETRIEVERS = "models/retriever"

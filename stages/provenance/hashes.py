@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 
 
 def check(path: str | Path, expected: str) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from stages.errors import InputError
-from stages.records import read_yaml
+from stages.common.records import read_yaml
+from stages.plumbing.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import zip_longest
 
+from stages.common.seeds import seed_of
 from stages.reporting.predictions import Predictions
 from stages.reporting.results import PairResult, Results
-from stages.seeds import seed_of
 
 KINDS = ("won", "lost", "unchanged")
 

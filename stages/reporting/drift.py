@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from stages.records import read_json
+from stages.common.records import read_json
 from stages.reporting.studies import Drift
 
 FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.reporting.results import TURN_STAGES, Results
 from stages.rollout.limits import limits_told
 

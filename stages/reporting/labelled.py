@@ -3,7 +3,7 @@ their candidates.
 
 A query is of one kind: where it was kept, whether GAC or the ranking's order had the last word;
 else why it was dropped. Of each kind and turn a hash of the query's id says which one is shown.
-Selection is that of stages/labels/selection.py, so positives and negatives are those in data/pairs.
+Selection is that of stages/selection/rule.py, so positives and negatives are those in data/pairs.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.labels.instances import Scores, select_all
-from stages.labels.queries import match_rows, ranked_ids, read_candidates, read_trajectories
-from stages.labels.selection import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Selection
+from stages.common.queries import match_rows, ranked_ids, read_candidates, read_trajectories
+from stages.common.records import read_jsonl
+from stages.common.seeds import seed_of
 from stages.params import Params
-from stages.records import read_jsonl
-from stages.seeds import seed_of
+from stages.selection.instances import Scores, select_all
+from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, Selection
 
 LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
 KINDS = {  # in the order of the page

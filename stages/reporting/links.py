@@ -28,7 +28,7 @@ def ask_command(question: str, before: PairResult, after: PairResult) -> str:
     """The later agent, live, with both pairs' retrievers side by side."""
     options = f"--agent {after.agent} --compare {before.retriever} {after.retriever}"
     # after `--` a question may begin with a dash
-    return f"python -m stages.ask {options} -- {shlex.quote(question)}"
+    return f"python -m stages.tools.ask {options} -- {shlex.quote(question)}"
 
 
 COMMANDS = (
@@ -39,6 +39,6 @@ COMMANDS = (
     ("the ablation without LR", "dvc exp run -S relevance.mode=off"),
     ("more test questions: all of the made-up world's", "dvc exp run -S questions.test=280"),
     ("runs side by side", "dvc exp show --only-changed"),
-    ("a study, all variants and seeds", "python -m stages.study"),
+    ("a study, all variants and seeds", "python -m stages.tools.study"),
     ("MLflow's page", "mlflow ui --backend-store-uri sqlite:///mlflow.db"),
 )

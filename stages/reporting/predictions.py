@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-from stages.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
+from stages.common.records import Passage, iter_jsonl, passage_of, read_jsonl, read_questions
 from stages.reporting.results import Results
 
 KEYS = ("id", "set", "question", "golden_answers", "turns", "answer", "em", "searches", "stop")

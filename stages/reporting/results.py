@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import InputError
+from stages.common.records import read_json
 from stages.params import POOLED, Params
-from stages.records import read_json
+from stages.plumbing.errors import InputError
 
 TURN_STAGES = (
     "agent",

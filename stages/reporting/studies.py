@@ -1,4 +1,4 @@
-"""Tables of studies (stages/study.py). None need be there.
+"""Tables of studies (stages/tools/study.py). None need be there.
 
 `NAME_contrasts.csv`: differences between variants over seeds; `NAME_price.csv`: what labels cost
 against what they gave; `NAME_accuracy.csv`: the judge's grades against those of a perfect one, and
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.reporting.results import retriever_label
 
 ALL = "all"  # the question set that stands for all

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
 from stages.params import Index, IndexKind
-from stages.progress import progress
+from stages.plumbing.errors import InputError
+from stages.plumbing.progress import progress
 from stages.retrieval.dense import BLOCK, DenseIndex
 from stages.retrieval.devices import DeviceIndex
 from stages.retrieval.ranking import rescored

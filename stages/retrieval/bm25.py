@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.retrieval.corpus import PassageFile
 from stages.retrieval.ranking import best
 

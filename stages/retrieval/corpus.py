@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
-from stages.records import Passage, passage_of
+from stages.common.records import Passage, passage_of
+from stages.plumbing.errors import InputError
 
 SAMPLE = 1024  # lines that tell one corpus from another
 

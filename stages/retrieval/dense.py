@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
+from stages.indexing.store import VECTORS
+from stages.plumbing.errors import InputError
 from stages.retrieval.ranking import near_best, rescored
-from stages.retrieval.store import VECTORS
 
 BLOCK = 65_536  # vectors compared with the queries at once
 QUERIES = 256  # queries compared with a block at once

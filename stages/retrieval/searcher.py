@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
+from stages.common.records import Passage, read_json
 from stages.params import Compute, IndexKind
-from stages.records import Passage, read_json
+from stages.plumbing.errors import InputError
 from stages.retrieval.corpus import PassageFile, sample_digest
 from stages.retrieval.identity import digest
 
@@ -102,9 +102,9 @@ def load_searcher(
 
 def exact_index(vectors: np.ndarray, compute: Compute):
     """Exact search over `vectors`: on the GPUs, or in place on the CPU."""
+    from stages.encoders.encoding import devices
     from stages.retrieval.dense import DenseIndex
     from stages.retrieval.devices import DeviceIndex
-    from stages.retrieval.encoding import devices
 
     if compute.device == "cuda":
         return DeviceIndex(vectors, devices(compute))
@@ -116,9 +116,9 @@ def _dense(
 ) -> Searcher:
     import torch
 
+    from stages.encoders.encoding import Retriever
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
-    from stages.retrieval.encoding import Retriever
 
     torch.set_num_threads(compute.threads)
     retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)

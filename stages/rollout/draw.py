@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from stages.errors import InputError
-from stages.records import Question
-from stages.seeds import seed_of
+from stages.common.records import Question
+from stages.common.seeds import seed_of
+from stages.plumbing.errors import InputError
 
 
 def draw_questions(

@@ -19,7 +19,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 from stages import params
-from stages.records import Passage, Question
+from stages.common.records import Passage, Question
 from stages.retrieval.searcher import Hit, SearchRequest
 from stages.rollout.protocol import Protocol
 from stages.scoring import exact_match, f1_score
@@ -27,7 +27,7 @@ from stages.scoring import exact_match, f1_score
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from stages.rollout.generator import Generator
+    from stages.engines.generator import Generator
 
 Stop = Literal["answer", "searches", "turns", "invalid", "length"]
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Passage
+from stages.common.records import Passage
+from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
 from stages.rollout.patterns import LIMIT, Found, Pattern, SlowPattern
 

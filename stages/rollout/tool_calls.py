@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -11,8 +11,8 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from stages.errors import InputError
-from stages.records import Passage
+from stages.common.records import Passage
+from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol
 
 USER, REPLY, END = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>"  # ChatML's marks

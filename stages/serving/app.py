@@ -27,7 +27,7 @@ from pydantic import (
 )
 from starlette.requests import ClientDisconnect
 
-from stages.records import read_json
+from stages.common.records import read_json
 from stages.retrieval.searcher import Searcher, SearchRequest
 from stages.serving.batching import Batcher, Busy
 from stages.serving.connection import Connection

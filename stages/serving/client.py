@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import httpx
 
-from stages.addresses import shown
-from stages.errors import InputError
-from stages.records import passage_of
+from stages.common.records import passage_of
+from stages.plumbing.addresses import shown
+from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import Hit, SearchRequest
 from stages.serving.limits import PASSAGES
 
@@ -100,7 +100,7 @@ class HttpSearcher:
     def _away(self, reason: str) -> InputError:
         return InputError(
             f"{self._shown}: no retriever server answers ({shown(reason)}): start one with "
-            "`python -m stages.serve`"
+            "`python -m stages.tools.serve`"
         )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 
 ANNOUNCED = " on http://"  # in the line that a server prints when it is ready
 
@@ -22,7 +22,7 @@ def running_server(
     It ends with the block, and with this process, however that ends. InputError if it does not
     start: what is wrong stands on standard error.
     """
-    command = [sys.executable, "-m", "stages.serve", "--index", str(index)]
+    command = [sys.executable, "-m", "stages.tools.serve", "--index", str(index)]
     command += ["--passages", str(passages), "--port", "0", "--until-closed"]
     command += [] if retriever is None else ["--retriever", str(retriever)]
     pipe = subprocess.PIPE

@@ -12,7 +12,7 @@
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
 description alone, and with it the pinned revisions and the SHA-256 of local files, so that another
 file is another description; a file is downloaded once. `count` may say how many
-passages or questions a file gives, for `python -m stages.plan` before the download.
+passages or questions a file gives, for `python -m stages.tools.plan` before the download.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.hub import reaching_hub
-from stages.records import read_yaml
+from stages.common.hub import reaching_hub
+from stages.common.records import read_yaml
+from stages.plumbing.errors import InputError
 
 BLOCKS = ("passages", "contexts", "train", "test")
 HUB = ("hub", "revision", "file")  # keys of a file of the hub

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.errors import InputError
-from stages.progress import progress
-from stages.records import Passage, check_encodable, iter_jsonl, passage_of, write_jsonl
+from stages.common.records import Passage, check_encodable, iter_jsonl, passage_of, write_jsonl
+from stages.plumbing.errors import InputError
+from stages.plumbing.progress import progress
 from stages.sources.description import corpus_files, is_description, local_path
 
 Named = tuple[str, Passage]  # with where it stands, for messages

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Passage, Question, read_questions
-from stages.seeds import seed_of
+from stages.common.records import Passage, Question, read_questions
+from stages.common.seeds import seed_of
+from stages.plumbing.errors import InputError
 from stages.sources.description import is_description, local_path, question_files
 
 BULKY = ("context", "supporting_facts", "question_decomposition", "evidences")

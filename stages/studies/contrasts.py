@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.reporting.studies import ALL
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side

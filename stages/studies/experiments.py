@@ -15,8 +15,8 @@ from pathlib import Path
 
 import yaml
 
-from stages.errors import InputError
-from stages.records import read_jsonl
+from stages.common.records import read_jsonl
+from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 
 NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads

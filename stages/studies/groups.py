@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean, median
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import SHOWN, ambiguous_texts, asked, hit
 from stages.reporting.predictions import unordered_sets
 from stages.studies.contrasts import Interval, both_ran, bounds, experiments_by_seed

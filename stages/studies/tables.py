@@ -72,7 +72,7 @@ def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
     none = {"judge_exact": None, "judge_same_side": None}
     if one.params["corpus"]["source"] != "stages/world":
         return none
-    from stages.world.grades import grade
+    from stages.teaching.grades import grade
 
     queries = {row["id"]: row["query"] for row in one.rows(f"data/candidates/{turn}.jsonl")}
     texts = {row["id"]: row["contents"] for row in one.rows("data/corpus/passages.jsonl")}

@@ -11,8 +11,8 @@ import argparse
 import sqlite3
 from pathlib import Path
 
-from stages.errors import run
 from stages.params import load_params
+from stages.plumbing.errors import run
 from stages.tracking import identity
 from stages.tracking.store import uri
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from stages.common.seeds import seed_of
 from stages.params import Params
 from stages.reporting.comparisons import Step
 from stages.reporting.overview import sentences
 from stages.reporting.predictions import Predictions, shown_passages
 from stages.reporting.results import PairResult, Results
 from stages.reporting.tables import numbers
-from stages.seeds import seed_of
 from stages.tracking import identity
 from stages.tracking.curves import curve_points
 from stages.tracking.runs import Point, Runs

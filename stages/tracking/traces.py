@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 
-from stages.records import Passage
+from stages.common.records import Passage
 
 MILLISECOND = 1_000_000  # nanoseconds
 

@@ -17,6 +17,8 @@ from verl.experimental.agent_loop.agent_loop import (
     AgentLoopOutput,
 )
 
+from stages.engines.replies import before_end, through_stop
+from stages.engines.tokenizer import load_tokenizer
 from stages.rollout.loop import (
     Rollout,
     fits,
@@ -27,8 +29,6 @@ from stages.rollout.loop import (
     waits,
 )
 from stages.rollout.protocol import Protocol
-from stages.rollout.replies import before_end, through_stop
-from stages.rollout.tokenizer import load_tokenizer
 from stages.serving.client import HttpSearcher
 from stages.verl_ppo.counts import count
 from stages.verl_ppo.data import question_of

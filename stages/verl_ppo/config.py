@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stages.errors import InputError
 from stages.params import Params
+from stages.plumbing.errors import InputError
 from stages.verl_ppo.files import Files
 
 ROOT = Path(__file__).parents[2]  # of the checkout: Ray starts processes elsewhere

@@ -12,7 +12,7 @@ import shutil
 import socket
 from pathlib import Path
 
-from stages.records import read_jsonl
+from stages.common.records import read_jsonl
 from stages.rollout.limits import limited
 from stages.rollout.loop import Rollout
 from stages.scoring import exact_match

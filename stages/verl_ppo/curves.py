@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 from stages.ppo.task import FIGURES, LIMITED, Row
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files

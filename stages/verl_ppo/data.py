@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from stages.common.records import Question
 from stages.ppo.questions import questions_of_step
-from stages.records import Question
 
 AGENT = "search"  # our agent loop's name in verl's list, and in the column `agent_name`
 

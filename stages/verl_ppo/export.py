@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from stages.errors import InputError
-from stages.records import read_json, write_json
-from stages.rollout.tokenizer import load_tokenizer
+from stages.common.records import read_json, write_json
+from stages.engines.tokenizer import load_tokenizer
+from stages.plumbing.errors import InputError
 
 
 def export(checkpoint: Path, base: Path, folder: Path) -> None:

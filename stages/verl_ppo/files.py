@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 
 LATEST = "latest_checkpointed_iteration.txt"  # verl's name
 ROLES, SHARDS = ("actor", "critic"), ("model", "optim", "extra_state")  # of a checkpoint

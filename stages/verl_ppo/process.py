@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
-from stages.errors import InputError
+from stages.plumbing.errors import InputError
 
 PATIENCE = 60.0  # seconds that verl is given to end by itself
 PR_SET_PDEATHSIG = 1  # of Linux's prctl

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import httpx
 
-from stages.addresses import shown
-from stages.errors import InputError
+from stages.common.records import read_json
+from stages.plumbing.addresses import shown
+from stages.plumbing.errors import InputError
 from stages.ppo.task import Task
-from stages.records import read_json
 from stages.serving.process import running_server
 
 DIGESTS = ("retriever", "corpus")  # a BM25 index has no retriever
@@ -36,7 +36,7 @@ def check_served(address: str, index: Path) -> None:
         if served.get(name) != about.get(name):
             raise InputError(
                 f"{shown(address)}: serves an index of {name} {_short(served.get(name))}, and "
-                f"{index} is of {name} {_short(about.get(name))}: restart `python -m stages.serve` "
+                f"{index} is of {name} {_short(about.get(name))}: restart `python -m stages.tools.serve` "
                 f"with --index {index}"
             )
 
@@ -51,14 +51,14 @@ def _served(address: str) -> dict:
         reason = shown(str(error)) or type(error).__name__
         raise InputError(
             f"{shown(url)}: no retriever server answers ({reason}): start one with "
-            "`python -m stages.serve`"
+            "`python -m stages.tools.serve`"
         ) from None
     except ValueError:
         served = None
     if not isinstance(served, dict) or "corpus" not in served:
         raise InputError(
             f"{shown(url)}: does not say what index it serves: start it with this checkout's "
-            "`python -m stages.serve`"
+            "`python -m stages.tools.serve`"
         )
     return served
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages import params
-from stages.records import read_json, write_json
+from stages.common.records import read_json, write_json
 from stages.rollout.loop import Limits
 
 

@@ -9,12 +9,12 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from stages.errors import InputError
-from stages.models import model_path
+from stages.common.models import model_path
+from stages.common.records import write_text
 from stages.params import Params
+from stages.plumbing.errors import InputError
+from stages.plumbing.progress import progress
 from stages.ppo.task import Row, Task
-from stages.progress import progress
-from stages.records import write_text
 from stages.rollout.loop import Limits
 from stages.verl_ppo import config, counts, data
 from stages.verl_ppo.curves import Curves
@@ -103,8 +103,8 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     import yaml
     from transformers import AutoConfig
 
-    from stages.rollout.replies import end_ids, window_of
-    from stages.rollout.tokenizer import load_tokenizer
+    from stages.engines.replies import end_ids, window_of
+    from stages.engines.tokenizer import load_tokenizer
 
     params, model = task.params, str(Path(model_path(task.base)).resolve())
     about = AutoConfig.from_pretrained(model, trust_remote_code=False)

@@ -2,7 +2,7 @@
 
 verl 0.9.1 loads it with flash-attention whatever `critic.model.override_config` says, and that
 package has no wheels. Each verl process imports this module (VERL_USE_EXTERNAL_MODULES) and so
-loads it with the attention of its configuration. As in stages/ppo/critic.py all values start at 0.
+loads it with the attention of its configuration. As in stages/loop_ppo/critic.py all values start at 0.
 """
 
 from __future__ import annotations

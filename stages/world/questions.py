@@ -12,10 +12,10 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from stages.errors import InputError
-from stages.records import Question
-from stages.seeds import seed_of
-from stages.world.facts import (
+from stages.common.records import Question
+from stages.common.seeds import seed_of
+from stages.plumbing.errors import InputError
+from stages.scripted.facts import (
     COUNTRY,
     CRAFT_OF_KIND,
     HELD_OUT_RELATIONS,

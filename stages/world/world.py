@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages import params
-from stages.errors import InputError
-from stages.records import Passage, read_json, write_json
-from stages.seeds import seed_of
-from stages.world.facts import COUNTRY, CRAFTS, MAKER, PERSONAL, Fact
+from stages.common.records import Passage, read_json, write_json
+from stages.common.seeds import seed_of
+from stages.plumbing.errors import InputError
+from stages.scripted.facts import COUNTRY, CRAFTS, MAKER, PERSONAL, Fact
 from stages.world.vocabulary import words
 
 TRAIN, TEST = "train", "test"

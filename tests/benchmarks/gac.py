@@ -18,8 +18,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages.compose import compose
-from stages.records import read_json, write_json
+from stages.common.records import read_json, write_json
+from stages.tools.compose import compose
 
 OUTPUT = Path("metrics/benchmarks/gac.json").resolve()
 ROOT = Path(__file__).parents[2]

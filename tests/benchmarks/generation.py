@@ -18,12 +18,12 @@ from pathlib import Path
 import qwen_world
 
 from stages import candidates, params, trajectories
-from stages.labels.correctness import Start, finish
-from stages.labels.queries import find_passages, ranked_ids
-from stages.records import read_jsonl, read_questions, write_json
+from stages.common.queries import find_passages, ranked_ids
+from stages.common.records import read_jsonl, read_questions, write_json
+from stages.engines.loading import load_agent
+from stages.gac.rollouts import Start, finish
 from stages.retrieval.searcher import load_searcher
 from stages.rollout import loop
-from stages.rollout.agents import load_agent
 from stages.rollout.draw import draw_questions
 from stages.rollout.protocol import Protocol
 

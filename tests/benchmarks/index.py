@@ -21,8 +21,8 @@ import corpus
 import numpy as np
 import psutil
 
+from stages.common.records import read_json, write_json
 from stages.params import Hnsw, Index, IndexKind
-from stages.records import read_json, write_json
 
 OUTPUT = Path("metrics/benchmarks/index.json")
 IVFPQ = {"lists": 1024, "probes": 64, "bytes": 32}
@@ -180,11 +180,11 @@ def searches(folder: Path) -> dict:
     """Speed of each kind of index, and recall of the approximate ones, on the same queries."""
     import torch
 
+    from stages.contrastive.cloze import passage_queries
+    from stages.encoders.encoding import Retriever
     from stages.retrieval import approximate
-    from stages.retrieval.cloze import passage_queries
     from stages.retrieval.corpus import PassageFile
     from stages.retrieval.dense import DenseIndex, open_vectors
-    from stages.retrieval.encoding import Retriever
 
     torch.set_num_threads(1)
     passages = PassageFile(folder / "passages.jsonl", np.load(folder / "exact/starts.npy"))

@@ -16,10 +16,10 @@ import time
 from functools import partial
 from pathlib import Path
 
+from stages.common.records import read_questions, write_json
+from stages.engines.loading import load_agent
 from stages.params import load_params
-from stages.records import read_questions, write_json
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.agents import load_agent
 from stages.rollout.loop import Limits, run, start
 from stages.rollout.protocol import load_protocol
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import corpus
 import numpy as np
 
-from stages.records import write_json
-from stages.retrieval.cloze import passage_queries
+from stages.common.records import write_json
+from stages.contrastive.cloze import passage_queries
 from stages.retrieval.corpus import PassageFile
 from stages.serving.process import running_server
 

@@ -1,0 +1,55 @@
+"""Training by several processes of this machine, started by the one that the user started."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Callable
+
+from stages.plumbing.errors import InputError
+
+
+def run_processes(count: int, device: str, work: Callable[..., None], *arguments) -> None:
+    """Call `work(*arguments)` in `count` processes that torch.distributed joins; wait for all.
+
+    Each finds its rank in the environment, as under torchrun. They end with this process, however
+    that ends, and all end when one fails. InputError if one is killed, or there are fewer GPUs.
+    """
+    import torch
+
+    if device == "cuda" and torch.cuda.device_count() < count:
+        raise InputError(
+            f"'retriever.processes' is {count}, and this machine has {torch.cuda.device_count()} "
+            "GPUs: one process with the batch of all, and 'retriever.cached_batch', trains the same"
+        )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    try:
+        torch.multiprocessing.spawn(_process, (count, port, device, work, arguments), nprocs=count)
+    except torch.multiprocessing.ProcessRaisedException as error:
+        _, found, reason = str(error).rstrip().rpartition("stages.plumbing.errors.InputError: ")
+        if found:
+            raise InputError(reason) from None
+        raise
+    except torch.multiprocessing.ProcessExitedException as error:
+        how = error.signal_name or f"exit code {error.exit_code}"
+        raise InputError(
+            f"training process {error.error_index} of {count} ended early ({how}): start the stage "
+            "again, it goes on from its last checkpoint"
+        ) from None
+
+
+def _process(rank: int, count: int, port: int, device: str, work: Callable, arguments: tuple):
+    places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+    os.environ.update({name: str(value) for name, value in places.items()})
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # or accelerate would choose in `work`'s place
+    if device == "cpu" and sys.platform == "linux":
+        os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # a host's name may lead nowhere
+    import torch
+
+    work(*arguments)
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()

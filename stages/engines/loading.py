@@ -1,0 +1,54 @@
+"""Load the agent or the judge of a stage as the generator that its folder and params call for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from stages.common.records import read_json
+from stages.engines.generator import Generator, TransformersGenerator
+from stages.engines.tokenizer import load_tokenizer
+from stages.params import Compute, Engine, Generation
+
+SCRIPTED = "scripted.json"
+
+
+def load_agent(folder: str | Path, generation: Generation, compute: Compute) -> Generator:
+    """The language model in `folder`, by the engine of `generation` or, where it is set, `compute`.
+
+    A folder with scripted.json stands for the scripted policy of the synthetic world, the upper
+    bound of the tables, which reads with the tokenizer of the model folder that the file names.
+    """
+    if (Path(folder) / SCRIPTED).exists():
+        from stages.scripted.generator import ScriptedGenerator
+
+        return ScriptedGenerator(load_tokenizer(read_json(Path(folder) / SCRIPTED)["tokenizer"]))
+    import torch
+
+    torch.set_num_threads(compute.threads)
+    weights = {"device": compute.device, "dtype": generation.dtype}
+    if (compute.engine or generation.engine) is Engine.vllm:
+        from stages.engines.vllm_generator import VllmGenerator
+
+        return VllmGenerator(
+            folder,
+            **weights,
+            tensor_parallel=compute.tensor_parallel,
+            gpu_memory=compute.gpu_memory,
+        )
+    return TransformersGenerator(folder, **weights, batch_size=compute.generation_batch)
+
+
+def load_judge(folder: str | Path, generation: Generation, compute: Compute) -> Generator:
+    """The judging language model of `folder`: here, or at `compute.judge_url` if that is set."""
+    if compute.judge_url is None:
+        share = replace(compute, tensor_parallel=compute.judge_tensor_parallel)
+        return load_agent(folder, generation, share)
+    from stages.engines.endpoint_generator import EndpointGenerator
+
+    return EndpointGenerator(folder, compute.judge_url, concurrency=compute.generation_batch)
+
+
+def judge_devices(compute: Compute) -> int:
+    """How many devices of this machine `load_judge` takes, if `compute.device` is one."""
+    return compute.judge_tensor_parallel if compute.judge_url is None else 0

@@ -1,0 +1,211 @@
+"""GAC, global answer correctness: does the final answer come out right? (Agentic-R, step B5)
+
+A candidate passage ALONE is put in as the information of turn i, and the agent finishes the
+trajectory with R_(k-1); GAC is the exact match of its answer, 0 without an answer.
+
+Selection (step B6) needs of GAC only the highest LR level, at or above the threshold, at which
+some candidate has GAC = 1, and which candidates of that level have it. So the lazy mode evaluates
+whole levels of equal LR from the highest down and stops at the first that holds a GAC = 1. The
+instances are exactly those of the exhaustive mode. (Laziness is ours; the paper evaluates all.)
+
+Two settings make it cheaper and no longer exact. `top`: no candidate after the first m by (LR,
+retrieval rank) is evaluated. Without `whole_levels`, candidates are evaluated one by one and a
+query stops at its first GAC = 1. Both give a subset of the positives, and a candidate that was not
+evaluated may be drawn as a negative though it is tied with the positive and as right as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from stages.common.records import Passage
+from stages.params import CorrectnessMode
+from stages.rollout import loop
+
+if TYPE_CHECKING:
+    from stages.engines.generator import Generator
+    from stages.rollout.protocol import Protocol
+
+Evaluate = Callable[[list[tuple[str, str]]], list[int]]
+
+
+def levels(
+    candidates: list[str],
+    relevance: dict[str, int] | None,
+    mode: CorrectnessMode,
+    threshold: int,
+    *,
+    top: int | None = None,
+    whole_levels: bool = True,
+) -> list[list[str]]:
+    """The passages to evaluate, in the levels after which evaluation may stop.
+
+    Lazy: levels of equal LR, descending, down to `threshold`; of the first `top` passages, and one
+    passage a level without `whole_levels`. Likelihood: the same passages in one level. Exhaustive,
+    and for the sample of predicted: one level of all candidates. Without LR all are of equal LR.
+    """
+    if mode is CorrectnessMode.off:
+        return []
+    if mode in (CorrectnessMode.exhaustive, CorrectnessMode.predicted):
+        return [candidates]
+    grades = dict.fromkeys(candidates, threshold) if relevance is None else relevance
+    wanted = [c for c in candidates if grades[c] >= threshold]
+    wanted = sorted(wanted, key=lambda c: -grades[c])[:top]
+    if mode is CorrectnessMode.likelihood:
+        return [wanted] if wanted else []
+    if not whole_levels:
+        return [[c] for c in wanted]
+    return [list(level) for _, level in itertools.groupby(wanted, key=grades.__getitem__)]
+
+
+def by_levels(
+    plans: dict[str, list[list[str]]],
+    evaluate: Evaluate,
+    planned: Callable[[int], None] = lambda pairs: None,
+) -> dict[str, dict[str, int]]:
+    """GAC of each query's passages, level by level until a level holds a GAC = 1.
+
+    `plans` maps a query's id to its levels; `evaluate` gets (query id, passage id) pairs. All
+    queries advance together, one level a wave, so that batches stay full. `planned` is told
+    before each wave how many pairs are left at most.
+    """
+    scores = {query: {} for query in plans}
+    for wave in itertools.count():
+        live = [q for q, plan in plans.items() if wave < len(plan) and 1 not in scores[q].values()]
+        if not live:
+            return scores
+        planned(sum(len(level) for query in live for level in plans[query][wave:]))
+        asked = [(query, passage) for query in live for passage in plans[query][wave]]
+        for (query, passage), score in zip(asked, evaluate(asked), strict=True):
+            scores[query][passage] = score
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a rollout starts: a trajectory up to the query of `turn`, answered by one passage."""
+
+    trajectory: dict
+    turn: int
+    passage: Passage
+
+    def context(self) -> str:
+        """A digest of all that the rollout depends on: what was said, and what is right."""
+        turns = self.trajectory["turns"][: self.turn + 1]
+        said = [(turn["text"], turn["information"]) for turn in turns[:-1]]
+        context = [
+            self.trajectory["question"],
+            self.trajectory["golden_answers"],
+            said,
+            turns[-1]["text"],
+            self.passage.contents,
+        ]
+        return hashlib.sha256(json.dumps(context).encode()).hexdigest()
+
+
+def finish(
+    starts: list[Start],
+    agent: Generator,
+    search: loop.Search,
+    protocol: Protocol,
+    limits: loop.Limits,
+    advance: Callable[[int], object],
+) -> list[dict]:
+    """Let the agent finish the trajectories: a row {em, written, read} for each of `starts`.
+
+    `written` are the tokens that the agent adds, `read` all others of the conversation: each is
+    read once, since an engine keeps what it has computed of a conversation.
+    """
+    rollouts = [
+        loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
+        for s in starts
+    ]
+    before = [sum(rollout.mask) for rollout in rollouts]
+    loop.run(rollouts, agent, search, protocol, limits, advance=advance)
+    written = [sum(r.mask) - earlier for r, earlier in zip(rollouts, before, strict=True)]
+    return [
+        {"em": loop.record(r)["em"], "written": new, "read": len(r.token_ids) - new}
+        for r, new in zip(rollouts, written, strict=True)
+    ]
+
+
+@dataclass
+class Price:
+    """What GAC took: rollouts, and the tokens that the agent wrote and read."""
+
+    rollouts: int = 0
+    written_tokens: int = 0
+    read_tokens: int = 0
+
+
+@dataclass
+class Finisher:
+    """GAC of (query id, passage id) pairs: one rollout for each distinct context.
+
+    `finish` gives the rows of all starts, in order; its second argument is the number of starts
+    before these. `advance` is told of pairs that need no rollout of their own.
+    """
+
+    queries: dict[str, dict]  # rows of candidates by id
+    trajectories: dict[str, dict]  # rows of trajectories by question id
+    passages: dict[str, Passage]
+    finish: Callable[[list[Start], int], Iterable[dict]]
+    advance: Callable[[int], object]
+    price: Price = field(default_factory=Price)
+    known: dict[str, int] = field(default_factory=dict)
+
+    def __call__(self, asked: list[tuple[str, str]]) -> list[int]:
+        """GAC of each of `asked`."""
+        starts = [self._start(query, passage) for query, passage in asked]
+        contexts = [start.context() for start in starts]
+        new = {c: s for c, s in zip(contexts, starts, strict=True) if c not in self.known}
+        self.advance(len(asked) - len(new))
+        rows = self.finish(list(new.values()), self.price.rollouts)
+        for context, row in zip(new, rows, strict=True):
+            self.known[context] = row["em"]
+            self.price.written_tokens += row["written"]
+            self.price.read_tokens += row["read"]
+        self.price.rollouts += len(new)
+        return [self.known[context] for context in contexts]
+
+    def _start(self, query: str, passage: str) -> Start:
+        row = self.queries[query]
+        trajectory = self.trajectories[row["question_id"]]
+        return Start(trajectory, row["turn"], self.passages[passage])
+
+
+def figures(
+    scores: dict[str, dict[str, int]],
+    plans: dict[str, list[list[str]]],
+    price: Price,
+    candidates: int,
+) -> dict:
+    """Counts, the saving against a rollout for each of `candidates`, the rate of GAC = 1, price."""
+    rollouts = price.rollouts
+    values = [score for query in scores.values() for score in query.values()]
+    evaluated = [sum(1 for level in plans[query] if level[0] in scores[query]) for query in scores]
+    return {
+        "in": len(scores),
+        "out": len(scores),
+        "dropped": {},
+        "rollouts": rollouts,
+        "rollouts_exhaustive": candidates,
+        "rollouts_saved": candidates - rollouts,
+        "saved_share": _share(candidates - rollouts, candidates),
+        "evaluated": len(values),
+        "correct": sum(values),
+        "correct_rate": _share(sum(values), len(values)),
+        "queries_with_correct": sum(1 in query.values() for query in scores.values()),
+        "levels": sum(evaluated),
+        "levels_per_query": _share(sum(evaluated), len(scores)),
+        "written_tokens": price.written_tokens,
+        "read_tokens": price.read_tokens,
+    }
+
+
+def _share(part: int, whole: int) -> float | None:
+    return round(part / whole, 4) if whole else None

@@ -1,0 +1,101 @@
+"""Asking the judge until its replies can be read.
+
+The first try is greedy. A reply that cannot be read is asked for again at a temperature, with
+noise named by (question, try), so that tries differ from each other and a run from no other run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from stages.common.seeds import seed_of
+from stages.judge.prompts import MalformedReply, Prompt
+from stages.plumbing.errors import InputError
+from stages.rollout.protocol import encode_text
+
+if TYPE_CHECKING:
+    from stages.engines.generator import Generator
+
+TOO_LONG = "prompt_too_long"
+PLACE = "<the prompt>"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One question to the judge: a name for its seeds, the text, and how to read the reply."""
+
+    name: str
+    text: str
+    read: Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What the judge said (None if no try could be read), the last failure, and the retries."""
+
+    value: object | None
+    failure: str | None
+    retries: int
+
+
+@dataclass(frozen=True)
+class Judge:
+    """A judging language model and how it is asked."""
+
+    generator: Generator
+    seed: int
+    retries: int
+    temperature: float
+    max_reply_tokens: int
+
+    def ask(self, prompt: Prompt, asks: list[Ask]) -> list[Reply]:
+        """A reply to each of `asks`, in order. The retries of all of them share their batches."""
+        prompts = [encode(prompt, ask.text, self.generator.tokenizer) for ask in asks]
+        room = self.generator.window - self.max_reply_tokens
+        replies = [Reply(None, TOO_LONG, 0) for _ in asks]
+        live = [i for i, ids in enumerate(prompts) if len(ids) <= room]
+        for attempt in range(1 + self.retries):
+            texts = self._write(prompt, [(asks[i], prompts[i]) for i in live], attempt)
+            for i, text in zip(live, texts, strict=True):
+                replies[i] = _read(asks[i], text, attempt)
+            live = [i for i in live if replies[i].failure]
+        return replies
+
+    def _write(self, prompt: Prompt, sent: list[tuple[Ask, list[int]]], attempt: int) -> list[str]:
+        if not sent:
+            return []
+        written = self.generator.generate(
+            [ids for _, ids in sent],
+            stop=prompt.stop,
+            max_new_tokens=self.max_reply_tokens,
+            temperature=self.temperature if attempt else 0.0,
+            keys=[seed_of(self.seed, "judge", ask.name, attempt) for ask, _ in sent],
+        )
+        decode = self.generator.tokenizer.decode
+        return [decode(ids, skip_special_tokens=True) for ids in written]
+
+
+def encode(prompt: Prompt, text: str, tokenizer) -> list[int]:
+    """Token ids of a rendered prompt, through the chat template if its file says so.
+
+    The text holds passages, so what looks like a special token in it is encoded as letters.
+    """
+    if not prompt.chat:
+        return encode_text(text, tokenizer)
+    if not tokenizer.chat_template:
+        raise InputError("the judge has no chat template: choose prompt files without 'chat: true'")
+    message = [{"role": "user", "content": PLACE}]
+    frame = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+    before, _, after = frame.partition(PLACE)
+    opening = tokenizer.encode(before, add_special_tokens=False)
+    closing = tokenizer.encode(after, add_special_tokens=False)
+    return opening + encode_text(text.strip(), tokenizer) + closing
+
+
+def _read(ask: Ask, text: str, attempt: int) -> Reply:
+    try:
+        return Reply(ask.read(text), None, attempt)
+    except MalformedReply as failure:
+        return Reply(None, str(failure), attempt)

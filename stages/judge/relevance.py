@@ -1,0 +1,93 @@
+"""LR, local relevance: how well a passage answers one query by itself (Agentic-R, step B4).
+
+Listwise: the judge sees a window of candidates at once and prints an integer for each. (The paper's
+text puts all 20 in one window, its public code 10.)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.common.records import Passage
+from stages.judge.asking import Ask, Judge
+from stages.judge.prompts import Prompt, as_integer
+
+FIELDS = ("query", "reference", "passages")
+LOWEST, HIGHEST = 0, 100
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query with its candidates in rank order, and the sub-answer if there is one."""
+
+    id: str
+    query: str
+    reference: str | None
+    passages: list[Passage]
+
+
+@dataclass(frozen=True)
+class Grades:
+    """LR by passage id (None if a window stayed malformed: `failure` says why), and counts."""
+
+    scores: dict[str, int] | None
+    failure: str | None
+    retries: int
+    clamped: int
+
+
+def render(prompt: Prompt, query: str, reference: str | None, passages: list[Passage]) -> str:
+    """The prompt that asks for the grades of one window of passages."""
+    return prompt.render(
+        query=query,
+        reference=prompt.missing if reference is None else reference,
+        passages=prompt.numbered([p.text for p in passages], [p.title for p in passages]),
+    )
+
+
+def parse(prompt: Prompt, reply: str, count: int) -> list[int]:
+    """The reply's `count` integers as printed, in the window's order. May be MalformedReply."""
+    return [as_integer(value) for value in prompt.parse(reply, count)]
+
+
+def clamp(score: int) -> int:
+    """The score within 0..100."""
+    return min(max(score, LOWEST), HIGHEST)
+
+
+def grade(judge: Judge, prompt: Prompt, queries: list[Query], window: int) -> list[Grades]:
+    """LR of all candidates of each query, by windows of `window` candidates."""
+    windows = [
+        (number, query.passages[start : start + window])
+        for number, query in enumerate(queries)
+        for start in range(0, len(query.passages), window)
+    ]
+    replies = judge.ask(prompt, [_ask(prompt, queries[n], part) for n, part in windows])
+    by_query = [[] for _ in queries]
+    for (number, part), reply in zip(windows, replies, strict=True):
+        by_query[number].append((part, reply))
+    return [_grades(parts) for parts in by_query]
+
+
+def _ask(prompt: Prompt, query: Query, part: list[Passage]) -> Ask:
+    return Ask(
+        f"relevance/{query.id}/{part[0].id}",
+        render(prompt, query.query, query.reference, part),
+        lambda reply: parse(prompt, reply, len(part)),
+    )
+
+
+def _grades(parts: list[tuple]) -> Grades:
+    """One query's grades from the replies to its windows."""
+    retries = sum(reply.retries for _, reply in parts)
+    failure = next((reply.failure for _, reply in parts if reply.failure), None)
+    if failure:
+        return Grades(None, failure, retries, 0)
+    printed = {
+        passage.id: score
+        for part, reply in parts
+        for passage, score in zip(part, reply.value, strict=True)
+    }
+    scores = {identifier: clamp(score) for identifier, score in printed.items()}
+    clamped = sum(scores[identifier] != score for identifier, score in printed.items())
+    return Grades(scores, None, retries, clamped)

@@ -1,0 +1,180 @@
+"""One PPO step from a batch of rollouts: estimates once, then mini-batches of policy and critic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from stages.common.seeds import seed_of
+from stages.loop_ppo import losses
+from stages.loop_ppo.batch import Batch, micro_batches
+from stages.loop_ppo.critic import Critic
+from stages.loop_ppo.policy import token_log_probs
+from stages.params import Agent
+from stages.plumbing.errors import InputError
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """What one step holds fixed; all (rollouts, length - 1)."""
+
+    old_log_probs: Tensor
+    reference_log_probs: Tensor
+    values: Tensor
+    advantages: Tensor
+    returns: Tensor
+
+
+class Learner:
+    """Policy, critic, frozen reference and the two optimisers."""
+
+    def __init__(
+        self, policy: nn.Module, critic: Critic, reference: nn.Module, params: Agent, seed: int
+    ):
+        self.policy = policy.eval().requires_grad_(True)  # no dropout: ratios start at exactly 1
+        self.critic = critic
+        self.reference = reference.eval().requires_grad_(False)
+        self.params = params
+        self.seed = seed
+        self.policy_optimizer = torch.optim.AdamW(policy.parameters(), eps=params.adam_epsilon)
+        self.value_optimizer = torch.optim.AdamW(critic.parameters())
+
+    def update(self, batch: Batch, step: int) -> dict[str, float]:
+        """Learn from the rollouts of `step` (from 0); returns the figures of the step.
+
+        InputError when nothing can be learned: no token written, or a loss that is not finite.
+        """
+        if int(batch.mask.sum()) < 2:
+            raise InputError(
+                f"agent, step {step + 1}: the model wrote no text in any rollout; the base agent "
+                "and the protocol do not fit each other"
+            )
+        self._set_learning_rates(step)
+        estimates, figures = self._estimate(batch)
+        totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
+        updates = 0
+        for rows in self._mini_batches(len(batch.lengths), step):
+            if not bool(batch.mask[rows].any()):
+                continue
+            for name, number in self._learn(batch, estimates, rows).items():
+                totals[name] += number
+            updates += 1
+        figures |= {name: total / updates for name, total in totals.items()}
+        if not all(abs(number) < float("inf") for number in figures.values()):
+            raise InputError(
+                f"agent, step {step + 1}: the loss is not finite; lower "
+                "'agent.policy_learning_rate' or 'agent.value_learning_rate'"
+            )
+        return figures
+
+    def _set_learning_rates(self, step: int) -> None:
+        params = self.params
+        for optimizer, rate, share in (
+            (self.policy_optimizer, params.policy_learning_rate, params.policy_warmup),
+            (self.value_optimizer, params.value_learning_rate, params.value_warmup),
+        ):
+            for group in optimizer.param_groups:
+                group["lr"] = rate * warmup(step, params.steps, share)
+
+    @torch.no_grad()
+    def _estimate(self, batch: Batch) -> tuple[Estimates, dict[str, float]]:
+        shape = batch.mask.shape
+        old, entropy, reference, values = (
+            torch.zeros(shape, device=batch.mask.device) for _ in range(4)
+        )
+        everything = torch.arange(len(batch.lengths), device=batch.mask.device)
+        for rows in micro_batches(everything, batch.lengths, self.params.micro_batch):
+            part, temperature = batch.rows(rows), self.params.temperature
+            width = part.mask.shape[1]
+            old[rows, :width], entropy[rows, :width] = token_log_probs(
+                self.policy, part.token_ids, part.mask, temperature
+            )
+            reference[rows, :width], _ = token_log_probs(
+                self.reference, part.token_ids, part.mask, temperature
+            )
+            values[rows, :width] = self.critic(part.token_ids)
+        mask = batch.mask
+        advantages, returns = losses.estimate_advantages(
+            batch.scores, values, mask, self.params.gamma, self.params.lam
+        )
+        figures = {
+            "kl": losses.masked_mean(losses.kl_estimate(old, reference), mask),
+            "entropy": losses.masked_mean(entropy, mask),
+            "explained_variance": losses.explained_variance(values, returns, mask),
+        }
+        return Estimates(old, reference, values, advantages, returns), figures
+
+    def _mini_batches(self, rollouts: int, step: int) -> Iterable[Tensor]:
+        for epoch in range(self.params.epochs):
+            shuffle = torch.Generator().manual_seed(seed_of(self.seed, "mini", step, epoch))
+            yield from torch.randperm(rollouts, generator=shuffle).split(self.params.mini_batch)
+
+    def _learn(self, batch: Batch, estimates: Estimates, rows: Tensor) -> dict[str, float]:
+        """One update of policy and critic from one mini-batch."""
+        params, tokens = self.params, int(batch.mask[rows].sum())
+        totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
+        for micro in micro_batches(rows.to(batch.mask.device), batch.lengths, params.micro_batch):
+            part = batch.rows(micro)
+            width = part.mask.shape[1]
+            fixed = Estimates(*(tensor[micro, :width] for tensor in vars(estimates).values()))
+            if not bool(part.mask.any()):
+                continue
+            log_probs, _ = token_log_probs(
+                self.policy, part.token_ids, part.mask, params.temperature
+            )
+            policy_loss, clipped = losses.policy_loss(
+                log_probs,
+                fixed.old_log_probs,
+                fixed.reference_log_probs,
+                fixed.advantages,
+                part.mask,
+                clip=params.clip,
+                kl_coefficient=params.kl_coefficient,
+                tokens=tokens,
+            )
+            value_loss = losses.value_loss(
+                self.critic(part.token_ids),
+                fixed.values,
+                fixed.returns,
+                part.mask,
+                clip=params.value_clip,
+                tokens=tokens,
+            )
+            policy_loss.backward()
+            value_loss.backward()
+            totals["policy_loss"] += policy_loss.item()
+            totals["value_loss"] += value_loss.item()
+            totals["clip_fraction"] += clipped * int(part.mask.sum()) / tokens
+        for model, optimizer in (
+            (self.policy, self.policy_optimizer),
+            (self.critic, self.value_optimizer),
+        ):
+            nn.utils.clip_grad_norm_(model.parameters(), params.max_gradient_norm)
+            optimizer.step()
+            optimizer.zero_grad()
+        return totals
+
+    def state(self) -> dict:
+        """Everything that a resumed run needs besides the step number."""
+        return {name: part.state_dict() for name, part in self._parts().items()}
+
+    def load(self, state: dict) -> None:
+        """Take over a `state()`."""
+        for name, part in self._parts().items():
+            part.load_state_dict(state[name])
+
+    def _parts(self) -> dict:
+        return {
+            "policy": self.policy,
+            "critic": self.critic,
+            "policy_optimizer": self.policy_optimizer,
+            "value_optimizer": self.value_optimizer,
+        }
+
+
+def warmup(step: int, steps: int, share: float) -> float:
+    """Factor on the learning rate: linear over the first `share` of `steps`, then 1."""
+    return min(1.0, (step + 1) / max(1.0, share * steps))

@@ -1,0 +1,56 @@
+"""What a stage's run took: a line in tmp/usage.jsonl, which `python -m stages.tools.plan` compares with.
+
+It is no output of the stage: time and memory differ from run to run, results do not.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+FILE = Path("tmp/usage.jsonl")
+
+
+class Usage:
+    """Seconds and peak memory of a stage that DVC runs: `with Usage(): main()`."""
+
+    def __enter__(self) -> Usage:
+        self.start = time.monotonic()
+        return self
+
+    def __exit__(self, kind, value, trace) -> None:
+        stage = os.environ.get("DVC_STAGE")
+        if stage is None or kind is not None:
+            return
+        row = {
+            "stage": stage.rpartition(":")[2],
+            "hours": round((time.monotonic() - self.start) / 3600, 6),
+            "memory_gib": round(_peak_kib() / 2**20, 3),
+            "gpu_memory_gib": _peak_gpu_gib(),
+        }
+        try:
+            FILE.parent.mkdir(parents=True, exist_ok=True)
+            with open(FILE, "a", encoding="utf-8") as file:
+                file.write(json.dumps(row) + "\n")
+        except OSError as error:  # the stage's own outputs are complete
+            print(f"{FILE}: not written ({error.strerror})", file=sys.stderr)
+
+
+def _peak_kib() -> int:
+    """Largest resident set of this process or of any child that has ended."""
+    return max(
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
+
+
+def _peak_gpu_gib() -> float | None:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return None
+    peaks = [torch.cuda.max_memory_allocated(device) for device in range(torch.cuda.device_count())]
+    return round(max(peaks) / 2**30, 3)

@@ -1,0 +1,257 @@
+"""Where a stage's shards are computed: in this process, or on Ray actors (`compute.ray`).
+
+A stage gives `build`, which loads models and returns the function from a part to its rows. Every
+worker calls it once. The rows of a part depend on the part alone, so any number of workers gives
+the same bytes. This process saves what is finished, in scratch; a part whose worker was lost is
+computed by another.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from stages.params import Compute
+from stages.plumbing.errors import InputError
+from stages.plumbing.progress import progress
+from stages.plumbing.reasons import reason
+from stages.running.scratch import Scratch
+
+RETRIES = 3  # of a part whose worker was lost, and of workers that never came up
+
+ENVIRONMENT = {  # of a Ray that we start
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_process_group_cleanup_enabled": "1",  # the engine of a worker that dies ends with it
+}
+
+Part = list
+Advance = Callable[[int], object]  # is told of rows as they are finished
+Work = Callable[[Part, Advance], list[dict]]
+Build = Callable[[], Work]
+
+
+def shards(items: list, size: int, first: int = 0) -> dict[str, Part]:
+    """`items` in parts of `size`, each named by the number of its first item from `first` on."""
+    starts = range(0, len(items), size)
+    return {f"{first + start:08d}": items[start : start + size] for start in starts}
+
+
+def rows_of(
+    items: list,
+    size: int,
+    build: Build,
+    compute: Compute,
+    scratch: Scratch,
+    *,
+    devices: int,
+    desc: str,
+    unit: str,
+    total: int | None = None,
+) -> list[dict]:
+    """The rows of all `items`, in shards of `size`, with a progress bar over rows.
+
+    `total`: the rows that are expected, where an item gives several. See Workers for the others.
+    """
+    with (
+        progress(total=len(items) if total is None else total, desc=desc, unit=unit) as bar,
+        Workers(build, compute, scratch, devices=devices) as workers,
+    ):
+        return [row for rows in workers.map(shards(items, size), bar.update) for row in rows]
+
+
+class Workers:
+    """`with Workers(build, compute, scratch, devices=1) as workers`, then `workers.map`.
+
+    `build` must be picklable; a worker takes `devices` accelerators, if `compute.device` is one.
+    What `build` returns calls `advance` for as many rows as it returns.
+    """
+
+    def __init__(self, build: Build, compute: Compute, scratch: Scratch, *, devices: int):
+        self.scratch = scratch
+        self.pool = _Actors(build, compute, devices) if compute.ray else _Here(build)
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.pool.close()
+
+    def map(self, parts: dict[str, Part], advance: Advance) -> Iterator[list[dict]]:
+        """The rows of each part, in order; those that an earlier attempt saved come from scratch.
+
+        InputError if one is lost again and again, or from `build` and its function.
+        """
+        missing = {name: part for name, part in parts.items() if not self.scratch.has(name)}
+        computed = self.pool.run(missing, advance)
+        for name in parts:
+            while not self.scratch.has(name):
+                done, rows = next(computed)
+                self.scratch.save(done, rows)
+            rows = self.scratch.rows(name)
+            if name not in missing:
+                advance(len(rows))
+            yield rows
+
+
+class _Here:
+    """This process; models are loaded for the first part that is not saved."""
+
+    def __init__(self, build: Build):
+        self.build = build
+        self.work: Work | None = None
+
+    def run(self, parts: dict[str, Part], advance: Advance) -> Iterator[tuple[str, list[dict]]]:
+        for name, part in parts.items():
+            self.work = self.work or self.build()
+            yield name, self.work(part, advance)
+
+    def close(self) -> None:
+        self.work = None
+
+
+class _Actors:
+    """Ray actors, hired when there is work for them. All see the same files at the same paths."""
+
+    def __init__(self, build: Build, compute: Compute, devices: int):
+        self.build = build
+        self.compute = compute
+        self.devices = 0 if compute.device == "cpu" else devices
+        self.connected = False  # by us
+        self.idle: list = []
+        self.tasks: dict = {}  # reference to a result -> (actor, name of the part or None)
+
+    def run(self, parts: dict[str, Part], advance: Advance) -> Iterator[tuple[str, list[dict]]]:
+        """(name, rows) of every part, as they are finished."""
+        if not parts:
+            return
+        import ray
+
+        places = self._places()
+        todo, lost = deque(parts), Counter()
+        while todo or any(name is not None for _, name in self.tasks.values()):
+            for _ in range(min(places, len(parts)) - len(self.idle) - len(self.tasks)):
+                self._hire()
+            while todo and self.idle:
+                self._give(self.idle.pop(), todo.popleft(), parts)
+            [finished], _ = ray.wait(list(self.tasks))
+            actor, name = self.tasks.pop(finished)
+            try:
+                rows = ray.get(finished)
+            except ray.exceptions.RayTaskError as error:  # the function raised it
+                raise error.cause if isinstance(error.cause, InputError) else error from None
+            except ray.exceptions.RayError as error:  # the worker is gone
+                lost[name] += 1
+                self._dismiss(actor)
+                if lost[name] > RETRIES:
+                    raise InputError(_lost(name, lost[name], error)) from None
+                todo.extendleft([name] if name is not None else [])
+                continue
+            self.idle.append(actor)
+            if name is not None:
+                advance(len(rows))
+                yield name, rows
+
+    def close(self) -> None:
+        """Let the actors go, and Ray itself where we started or joined it."""
+        if not self.idle and not self.tasks and not self.connected:
+            return
+        import ray
+
+        for actor in [*self.idle, *(actor for actor, _ in self.tasks.values())]:
+            self._dismiss(actor)
+        self.idle, self.tasks = [], {}
+        if self.connected:
+            ray.shutdown()
+
+    def _places(self) -> int:
+        """How many workers there is room for; joins Ray first."""
+        import ray
+
+        if not ray.is_initialized():
+            connect(self.compute)
+            self.connected = True
+        have = ray.cluster_resources()
+        need = {"CPU": self.compute.threads, "GPU": self.devices}
+        room = min(int(have.get(kind, 0)) // count for kind, count in need.items() if count)
+        if not room:
+            asked = f"{self.compute.threads} CPUs and {self.devices} GPUs"
+            raise InputError(f"compute.ray: there is no room for a worker of {asked}")
+        return min(self.compute.workers, room)
+
+    def _hire(self) -> None:
+        """Start an actor; it gets work once it is there."""
+        import ray
+
+        paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
+        environment = {
+            "PYTHONPATH": os.pathsep.join(filter(None, paths)),
+            "OMP_NUM_THREADS": str(self.compute.threads),
+        }
+        actor = (
+            ray.remote(_Actor)
+            .options(
+                num_cpus=self.compute.threads,
+                num_gpus=self.devices,
+                scheduling_strategy="SPREAD",
+                runtime_env={"env_vars": environment},
+            )
+            .remote(self.build, os.getcwd())
+        )
+        self.tasks[actor.ready.remote()] = (actor, None)
+
+    def _give(self, actor, name: str, parts: dict[str, Part]) -> None:
+        self.tasks[actor.run.remote(parts[name])] = (actor, name)
+
+    def _dismiss(self, actor) -> None:
+        import ray
+
+        ray.kill(actor)
+
+
+class _Actor:
+    """What runs in a Ray worker: models are loaded with the first part."""
+
+    def __init__(self, build: Build, folder: str):
+        os.chdir(folder)
+        self.here = _Here(build)
+
+    def ready(self) -> None:
+        """Returns once the actor has a place to run."""
+
+    def run(self, part: Part) -> list[dict]:
+        [(_, rows)] = self.here.run({"": part}, lambda rows: None)
+        return rows
+
+
+def connect(compute: Compute) -> None:
+    """Join the cluster at `compute.ray`, or start Ray on this machine. InputError if none is there.
+
+    Ray gives up on its own daemon after 30 seconds, which a busy machine needs now and then.
+    """
+    import ray
+
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    options = {"logging_level": "ERROR", "log_to_driver": False}
+    if compute.ray == "local":
+        cpus = max(os.cpu_count() or 1, compute.workers * compute.threads)
+        for last in (False, False, True):
+            try:
+                ray.init("local", num_cpus=cpus, include_dashboard=False, **options)
+                return
+            except Exception:  # of no class of its own
+                ray.shutdown()
+                if last:
+                    raise
+    try:
+        ray.init(compute.ray, **options)
+    except (ConnectionError, ValueError) as error:
+        why = f"compute.ray: no cluster at '{compute.ray}' ({reason(error)})"
+        raise InputError(why) from None
+
+
+def _lost(name: str | None, times: int, error: Exception) -> str:
+    what = f"the worker of shard '{name}' died" if name is not None else "a worker did not start,"
+    return f"compute.ray: {what} {times} times ({reason(error)}): see the logs of Ray"

@@ -1,0 +1,99 @@
+"""Training instances of the retriever from selections (Agentic-R, step B6)."""
+
+from __future__ import annotations
+
+from stages.common.queries import ranked_ids
+from stages.common.records import Passage
+from stages.common.seeds import seed_of
+from stages.params import Params
+from stages.plumbing.errors import InputError
+from stages.selection.rule import (
+    FEW_NEGATIVES,
+    NO_CORRECT,
+    NO_RELEVANT,
+    REASONS,
+    Rule,
+    Selection,
+    select,
+)
+
+ADVICE = {
+    NO_RELEVANT: "the judge grades nothing high enough: see metrics/relevance, pairs.threshold",
+    NO_CORRECT: "no passage led the agent to a right answer: see em in metrics/trajectories and "
+    "correct_rate in metrics/correctness",
+    FEW_NEGATIVES: "too many candidates are tied with the top: see pairs.negatives, "
+    "candidates.top_k",
+}
+Scores = dict[str, int] | None
+
+
+def select_all(
+    queries: list[dict],
+    relevance: list[Scores],
+    correctness: list[Scores],
+    params: Params,
+    turn: str,
+) -> list[Selection]:
+    """The selection of each candidates row, its draw seeded by (seed, "pairs", turn, query id)."""
+    block = params.pairs
+    rule = Rule(block.threshold, block.max_positives, block.negatives)
+    return [
+        select(ranked_ids(row), lr, gac, rule, seed_of(params.seed, "pairs", turn, row["id"]))
+        for row, lr, gac in zip(queries, relevance, correctness, strict=True)
+    ]
+
+
+def instances(
+    row: dict, relevance: Scores, correctness: Scores, selection: Selection, passages: dict
+) -> list[dict]:
+    """One training instance for each positive of a query; LR or GAC is null where it was off."""
+    negatives = [_passage(passages[n]) for n in selection.negatives]
+    return [
+        {
+            "id": f"{row['id']}/{number}",
+            "question": row["question"],
+            "query": row["query"],
+            "history": row["history"],
+            "positive": {
+                **_passage(passages[positive]),
+                "lr": relevance and relevance[positive],
+                "gac": correctness and correctness[positive],
+            },
+            "negatives": negatives,
+            "siblings": [tied for tied in selection.tied if tied != positive],
+        }
+        for number, positive in enumerate(selection.positives)
+    ]
+
+
+def _passage(passage: Passage) -> dict[str, str]:
+    return {"id": passage.id, "text": passage.contents}
+
+
+def figures(selections: list[Selection]) -> dict:
+    """Counts in and out, drops by reason, and the positive selection rate."""
+    kept = [s for s in selections if s.dropped is None]
+    return {
+        "in": len(selections),
+        "out": len(kept),
+        "dropped": {r: sum(s.dropped == r for s in selections) for r in REASONS},
+        "instances": sum(len(s.positives) for s in kept),
+        "positive_selection_rate": round(len(kept) / max(len(selections), 1), 4),
+        "ties_cut": sum(len(s.tied) - len(s.positives) for s in kept),
+    }
+
+
+def check_not_empty(counts: dict, turn: str) -> None:
+    """InputError when selection left nothing to train on: the counts and where to look."""
+    if counts["out"]:
+        return
+    if not counts["in"]:
+        raise InputError(
+            f"pairs@{turn}: no training pair, since no query came in: see the counts in "
+            "metrics/candidates and metrics/relevance"
+        )
+    drops = ", ".join(f"{reason}: {n}" for reason, n in counts["dropped"].items() if n)
+    most = max(counts["dropped"], key=counts["dropped"].get)
+    raise InputError(
+        f"pairs@{turn}: no training pair from {counts['in']} queries ({drops}); {ADVICE[most]}"
+    )

@@ -1,0 +1,193 @@
+"""Ask one question and watch the agent search for its answer.
+
+    python -m stages.tools.ask "Where was the director of the film Zufex Hecuq born?"
+    python -m stages.tools.ask "..." --agent 1 --retriever bm25
+    python -m stages.tools.ask "..." --compare 0 2       # the same agent with R_0 and R_2, side by side
+    python -m stages.tools.ask "..." --compare 2 intfloat/e5-base-v2
+
+Prints the trajectory as it happens: thoughts, queries, passages with their scores, the answer.
+`--agent` and `--retriever` are a turn of the flywheel (`bm25` too), a name (a guest's, replug), a
+folder or a hub id. The last turn of the run is the default. A retriever that comes without its
+`--index` gets one of this corpus in tmp/ask, once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from stages.params import Params, load_params
+from stages.plumbing.errors import InputError, run
+
+SHOWN = 240  # characters of a passage
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but line breaks and tabs
+MADE = Path("tmp/ask")  # references and indexes made for a question
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Answer one question with one retriever, or with two."""
+    args = _arguments(argv)
+    params = load_params()
+    if not args.question.strip():
+        raise InputError("the question is empty")
+    if args.compare and (args.retriever or args.index):
+        raise InputError("--compare names both retrievers: leave out --retriever and --index")
+    last = list(params.iterations)[-1] if params.iterations else "0"
+
+    from rich.console import Console
+    from transformers.utils.logging import disable_progress_bar
+
+    from stages.engines.loading import load_agent
+
+    disable_progress_bar()
+    console = Console(highlight=False)
+    args.agent = _place("models/agent", args.agent or last)
+    agent = load_agent(args.agent, params.generation, params.compute)
+    if args.compare is None:
+        for text in trajectory(agent, args.retriever or last, args, params):
+            console.print(_plain(text), soft_wrap=True)
+        return
+    console.print(_side_by_side(agent, args, params))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("question")
+    parser.add_argument("--agent", help="turn, name, folder or hub id")
+    parser.add_argument("--retriever", help="turn, bm25, name, folder or hub id")
+    parser.add_argument("--index", type=Path, help="folder of the index of another retriever")
+    parser.add_argument("--compare", nargs=2, metavar="R", help="two retrievers side by side")
+    parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
+    return parser.parse_args(argv)
+
+
+def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
+    """The searcher of a turn's retriever, of BM25, or of another retriever and its index."""
+    from stages.retrieval import searcher
+
+    folder = None if retriever == "bm25" else _place("models/retriever", retriever)
+    plain = Path(retriever).name == retriever  # and no path, which data/index would give way to
+    index = args.index or Path("data/index", retriever)
+    if args.index is None and not (plain and index.is_dir()):
+        index = _indexed(folder, args.passages, params)
+    return searcher.load_searcher(index, args.passages, folder, params.compute)
+
+
+def _place(parent: str, name: str) -> Path:
+    """`parent`/`name` for a turn's number or name, the folder that `name` is, or a reference to
+    the hub model of that id."""
+    for place in (Path(parent, name), Path(name)):
+        if place.is_dir():
+            return place
+    if name.count("/") != 1:
+        raise InputError(f"{name}: neither {parent}/{name} nor a folder; has this turn been run?")
+    return _of_hub(name, retriever=parent.endswith("retriever"))
+
+
+def _of_hub(name: str, *, retriever: bool) -> Path:
+    """A folder that stands for a hub model; a retriever is asked with the prompts it brings."""
+    from stages.common.models import write_reference
+
+    folder = MADE / name.replace("/", "--")
+    write_reference(folder, name, None)
+    if retriever:
+        from stages.encoders.encoding import load_model
+        from stages.encoders.folder import Asking, write_asking
+
+        prompts = load_model(folder).prompts
+        passage = prompts.get("document") or prompts.get("passage") or ""
+        write_asking(folder, Asking("query", prompts.get("query") or "", passage))
+    return folder
+
+
+def _indexed(folder: Path | None, passages: Path, params: Params) -> Path:
+    """The index of the corpus by a retriever that has none, built once in tmp/ask."""
+    from stages import index
+    from stages.running.scratch import fingerprint
+
+    if folder is None:
+        raise InputError("data/index/bm25: not there; has `dvc repro index-bm25` been run?")
+    output = MADE / f"index-{fingerprint(params.index, folder, passages)}"
+    if not (output / "index.json").exists():
+        words = ["--passages", passages, "--retriever", folder, "--output", output]
+        index.main([str(word) for word in [*words, "--metrics", f"{output}.json"]])
+    return output
+
+
+def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) -> Iterator[str]:
+    """What is thought, asked, found and answered, piece by piece as it happens."""
+    from stages.common.records import Question
+    from stages.rollout.loop import (
+        Limits,
+        fits,
+        request_of,
+        start,
+        take_passages,
+        take_turn,
+        waits,
+    )
+    from stages.rollout.protocol import load_protocol, rollout_of
+
+    protocol = load_protocol(args.agent, params.protocol)
+    block = rollout_of(args.agent, params.rollout)
+    limits = Limits.of(block)
+    searcher = load_searcher(retriever, args, params)
+    rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
+    while rollout.stop is None and fits(rollout, limits, agent.window):
+        [ids] = agent.generate(
+            [rollout.token_ids], stop=protocol.stop, max_new_tokens=limits.max_turn_tokens
+        )
+        take_turn(rollout, ids, protocol, agent.tokenizer, limits)
+        yield from _said(rollout.turns[-1])
+        if waits(rollout):
+            [hits] = searcher.search([request_of(rollout)], block.top_k)
+            take_passages(rollout, hits, protocol, agent.tokenizer, limits)
+            yield from (_found(hit) for hit in hits)
+    yield (
+        f"answer    {rollout.answer}"
+        if rollout.answer
+        else f"no answer ({rollout.stop or 'length'})"
+    )
+    yield f"{len(rollout.queries)} searches"
+
+
+def _said(turn: dict) -> Iterator[str]:
+    if turn["thought"]:
+        yield f"thinks    {turn['thought']}"
+    if turn["query"] is not None:
+        yield f"searches  {turn['query']}"
+
+
+def _found(hit) -> str:
+    text = hit.passage.text
+    cut = text if len(text) <= SHOWN else f"{text[:SHOWN].rstrip()} ..."
+    return f"  {hit.score:6.3f}  {hit.passage.title}: {cut}"
+
+
+def _side_by_side(agent, args: argparse.Namespace, params: Params):
+    from rich.table import Table
+
+    table = Table(show_lines=True)
+    columns = []
+    for retriever in args.compare:
+        table.add_column(_name(retriever), ratio=1)
+        columns.append("\n".join(trajectory(agent, retriever, args, params)))
+    table.add_row(*map(_plain, columns))
+    return table
+
+
+def _name(retriever: str) -> str:
+    return f"R_{retriever}" if retriever.isdigit() else retriever
+
+
+def _plain(text: str):
+    """What a model or a passage says, with nothing in it that rich or a terminal would obey."""
+    from rich.text import Text
+
+    return Text(CONTROL.sub("\ufffd", text))
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,70 @@
+"""Recall of the supporting passages by each question's first query, read in two ways.
+
+A trained R_k reads the question beside the query, R_0 the query alone: this tells apart what R_k
+gains by its training from what it gains by reading more. The queries are those of an evaluation's
+predictions, written before the agent saw any passage, so they are the same for every retriever.
+
+In: predictions, an index with its retriever, the corpus. Out: JSON, recall at `evaluate.recall_at`
+for the query alone and for `question [SEP] query`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stages.common.records import read_jsonl, write_json
+from stages.params import Params, load_params
+from stages.plumbing import errors
+
+INPUTS = ("query", "question_query")
+
+
+def figures(rows: list[dict], searcher, recall_at: list[int]) -> dict:
+    """Recall by input and k. A question that was answered without a search is a miss."""
+    from stages.encoders.folder import Asking
+    from stages.evaluation.recall import first_query_recall
+    from stages.retrieval.searcher import SearchRequest
+
+    queries = [
+        [turn["query"] for turn in row["turns"] if turn["query"] is not None][:1] for row in rows
+    ]
+    support = [row["supporting_ids"] for row in rows]
+    found: dict = {"questions": len(rows), "queries": sum(map(len, queries))}
+    for name in INPUTS:
+        asking = Asking(name)
+        requests = [
+            SearchRequest(asking.text(row["question"], (), query), (), query)
+            for row, first in zip(rows, queries, strict=True)
+            for query in first
+        ]
+        searcher.text = lambda request: request.question  # the text as it was just made
+        hits = iter(searcher.search(requests, max(recall_at)))
+        rankings = [[[hit.passage.id for hit in next(hits)] for _ in first] for first in queries]
+        found[name] = {str(k): first_query_recall(support, rankings, k) for k in recall_at}
+    return found
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Measure one retriever."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--predictions", type=Path, required=True, help="of an evaluated pair")
+    parser.add_argument("--index", type=Path, required=True)
+    parser.add_argument("--retriever", type=Path, help="folder of the encoder; BM25 has none")
+    parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
+    parser.add_argument("--output", type=Path, required=True, help="figures, JSON")
+    args = parser.parse_args(argv)
+    params = load_params()
+    rows = read_jsonl(args.predictions, ("id", "question", "turns", "supporting_ids"))
+    measured = figures(rows, _searcher(args, params), params.evaluate.recall_at)
+    write_json(args.output, measured)
+
+
+def _searcher(args: argparse.Namespace, params: Params):
+    from stages.retrieval.searcher import load_searcher
+
+    return load_searcher(args.index, args.passages, args.retriever, params.compute)
+
+
+if __name__ == "__main__":
+    errors.run(main)

@@ -1,0 +1,159 @@
+"""What the run in params.yaml will take, before it starts; and beside it what stages took since.
+
+    python -m stages.tools.compose scale=paper
+    python -m stages.tools.plan --accelerator h100 --price 2.5
+
+Prints each stage's rollouts (for relevance: prompts), tokens, hours, memory and disk, the
+assumptions behind them (or what a run with these very parameters has measured: dvc.lock), and the
+hours and memory that DVC's runs of the stages have measured here (tmp/usage.jsonl). Estimates are
+good to a factor of three or so: enough to choose machines by.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+from stages.common.records import read_jsonl
+from stages.params import Params, load_params
+from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
+from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
+from stages.planning.measured import limits_warned, with_measured
+from stages.planning.sizes import Sizes, sizes
+from stages.plumbing.errors import run
+from stages.plumbing.usage import FILE
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Print the plan."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"))
+    parser.add_argument("--accelerator", choices=sorted(ACCELERATORS), help="default: by device")
+    parser.add_argument("--price", type=float, help="of one accelerator and hour")
+    parser.add_argument("--metrics-folder", type=Path, default=Path("metrics"))
+    parser.add_argument("--lock", type=Path, default=Path("dvc.lock"), help="of those metrics")
+    args = parser.parse_args(argv)
+    params = load_params(args.params)
+    name = args.accelerator or ("cpu" if params.compute.device == "cpu" else "h100")
+    known = with_measured(sizes(params), args.params, args.metrics_folder, args.lock)
+    costs = Planner(params, known, ACCELERATORS[name]).costs()
+
+    from rich.console import Console
+
+    console = Console(highlight=False, width=120)
+    console.print(_table(costs, _measured(), params.compute.all_devices))
+    for line in _summary(costs, params, known, ACCELERATORS[name], args.price):
+        console.print(line)
+    measured = args.params, args.metrics_folder, args.lock
+    for line in [*_too_short(params, known), *limits_warned(params.iterations, *measured)]:
+        console.print(line)
+    console.print(_assumptions(known, ACCELERATORS[name]), soft_wrap=True)
+
+
+def _measured() -> dict[str, dict]:
+    """The last measured run of each stage."""
+    return {row["stage"]: row for row in read_jsonl(FILE, ("stage",))} if FILE.exists() else {}
+
+
+def _table(costs: list[Cost], measured: dict[str, dict], count: int):
+    from rich.table import Table
+
+    table = Table(title="Expected, and measured where it ran", title_justify="left")
+    table.add_column("stage")
+    for name in ("rollouts", "read", "written", "hours", "measured", "memory", "measured", "disk"):
+        table.add_column(name, justify="right")
+    for cost in costs:
+        ran = measured.get(cost.stage, {})
+        memory = ran.get("gpu_memory_gib") or ran.get("memory_gib")
+        table.add_row(
+            cost.stage,
+            *(_number(value) for value in (cost.rollouts, cost.read, cost.written)),
+            _hours(cost.hours / count),
+            _hours(ran.get("hours")),
+            f"{cost.memory:.3g} GB" if cost.memory else "",
+            f"{memory:.3g} GB" if memory else "",
+            f"{cost.disk:.3g} GB" if cost.disk >= 0.001 else "",
+        )
+    return table
+
+
+def _number(value: float) -> str:
+    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.1f}{unit}"
+    return f"{value:.0f}" if value else ""
+
+
+def _hours(value: float | None) -> str:
+    if not value:
+        return ""
+    return f"{value:.2f} h" if value >= 0.1 else f"{value * 3600:.1f} s"
+
+
+def _summary(
+    costs: list[Cost],
+    params: Params,
+    known: Sizes,
+    accelerator: Accelerator,
+    price: float | None,
+):
+    count, total = params.compute.all_devices, sum(cost.hours for cost in costs)
+    yield (
+        f"In all {_hours(total / count)} on {count} x {accelerator.name} "
+        f"({total:.3g} accelerator hours), {sum(cost.disk for cost in costs):.3g} GB on disk."
+    )
+    yield _protocols(params)
+    for what in ("passages", "training", "test"):
+        if not getattr(known, what):
+            yield f"The number of {what} is not known before the files are there: counted as none."
+    if price is not None:
+        yield f"At {price:g} an accelerator hour: {price * total:,.0f}."
+    room = count * accelerator.memory
+    for cost in costs:
+        if cost.memory > room:
+            yield (
+                f"{cost.stage} wants {cost.memory:.0f} GB and there are {room}: it needs more "
+                "devices, or offloading to the host's memory."
+            )
+
+
+def _too_short(params: Params, known: Sizes) -> Iterator[str]:
+    """Warnings of limits that would cut most observations."""
+    blocks = {"rollout": params.rollout}
+    if params.iterations:
+        blocks["agent"] = params.training_rollout
+    for name, block in blocks.items():
+        shown = block.top_k * known.passage_tokens
+        if shown > block.max_information_tokens:
+            yield (
+                f"{block.top_k} passages take about {shown:.0f} tokens, and "
+                f"'{name}.max_information_tokens' leaves {block.max_information_tokens}: most "
+                "observations would be cut."
+            )
+
+
+def _protocols(params: Params) -> str:
+    """In which frames agents read: PPO's may be another than that of all other rollouts."""
+    if not params.iterations:
+        return f"Rollouts talk {params.protocol.name}."
+    return f"Rollouts talk {params.protocol.name}, in PPO {params.training_protocol.name}."
+
+
+def _assumptions(known: Sizes, accelerator: Accelerator) -> str:
+    values = [
+        f"{f.name} {getattr(known, f.name):.4g}"
+        + (" (measured)" if f.name in known.measured else "")
+        for f in fields(known)
+        if f.name != "measured"
+    ]
+    shares = ", ".join(f"{name} {share:.0%}" for name, share in SHARES.items())
+    return (
+        f"Assumed: {', '.join(values)}; {accelerator.tera:g} tera operations a second, of which "
+        f"{shares} are reached; PPO has {LOGIT_BYTES} bytes for each of {VOCABULARY:,} logits."
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,48 @@
+"""Make question sets for `questions.source` out of one file of questions.
+
+`python -m stages.tools.split QUESTIONS OUTPUT --training 60 --name hotpotqa` draws training questions and
+puts the others into OUTPUT/test/NAME.jsonl.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from stages.common.records import Question, read_questions, write_questions
+from stages.common.seeds import seed_of
+from stages.plumbing import errors
+from stages.sources.questions import draw
+
+
+def split(
+    questions: list[Question], training: int, seed: int
+) -> tuple[list[Question], list[Question]]:
+    """A seeded draw of `training` questions, and the rest; both in file order."""
+    if not 0 < training < len(questions):
+        raise errors.InputError(
+            f"--training must be between 1 and {len(questions) - 1}, found {training}"
+        )
+    chosen = draw(questions, training, seed_of(seed, "split"))
+    ids = {question.id for question in chosen}
+    return chosen, [question for question in questions if question.id not in ids]
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write OUTPUT/train.jsonl and OUTPUT/test/NAME.jsonl."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("questions", type=Path, help="JSON Lines of questions")
+    parser.add_argument("output", type=Path, help="folder to write")
+    parser.add_argument("--training", type=int, required=True, help="number of training questions")
+    parser.add_argument("--name", default="test", help="name of the test set")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args(argv)
+
+    train, test = split(read_questions(arguments.questions), arguments.training, arguments.seed)
+    write_questions(arguments.output / "train.jsonl", train)
+    write_questions(arguments.output / "test" / f"{arguments.name}.jsonl", test)
+    print(f"{len(train)} training questions, {len(test)} in test/{arguments.name}.jsonl")
+
+
+if __name__ == "__main__":
+    errors.run(main)
