@@ -84,10 +84,14 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
 
 def _figures(trajectories: list[Trajectory], rows: list[dict], kept: list[dict]) -> dict:
     with_queries = {row["question_id"] for row in rows}
+    dropped = {"few_candidates": len(rows) - len(kept)}
+    last = sum(trajectory.stop == "turns" for trajectory in trajectories)
+    if last:  # searches of a last turn, after which nothing can be answered
+        dropped["last_turn"] = last
     return {
-        "in": len(rows),
+        "in": len(rows) + last,
         "out": len(kept),
-        "dropped": {"few_candidates": len(rows) - len(kept)},
+        "dropped": dropped,
         "trajectories": len(trajectories),
         "trajectories_without_query": len(trajectories) - len(with_queries),
     }

@@ -20,6 +20,7 @@ from stages.common.records import Question, read_questions, write_json, write_js
 from stages.common.trajectories import Trajectory, trajectory_of
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
+from stages.rollout.protocol import rollout_of
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
@@ -32,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate the pair and write its predictions and figures."""
     args = _arguments(argv)
     params = load_params()
+    params = replace(params, rollout=rollout_of(args.agent, params.rollout))
     questions = _question_sets(args.questions)
     inputs = [args.agent, args.index, args.passages, args.questions]
     if args.retriever and args.retriever.exists():

@@ -1,10 +1,11 @@
 """Stage guest@NAME: a base agent that talks another protocol, to try the retrievers with.
 
 In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder whose
-protocol.yaml says how the agent talks, and its figures. With `model` the folder is a reference to a
-hub model or a local folder. Without, the guest is made as the base agent is (stages/base.py: same
-sizes, same lessons), but of demonstrations retold in its protocol and with its own habits. No
-retriever ever learns from a guest: it shows whether they serve agents that they have not met.
+protocol.yaml says how the agent talks (and rollout.yaml its own limits), and its figures. With
+`model` the folder is a reference to a hub model or a local folder. Without, the guest is made as
+the base agent is (stages/base.py: same sizes, same lessons), but of demonstrations retold in its
+protocol and with its own habits. No retriever ever learns from a guest: it shows whether they serve
+agents that they have not met.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages.params import Guest, Params, Protocol, load_params, read_block
+from stages.params import Guest, Params, Protocol, load_params, read_block, with_own
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
 
@@ -30,13 +31,19 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
     if arguments.name not in params.guest:
         raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
+    import yaml
+
+    from stages.common.records import write_text
     from stages.plumbing.folders import replaced
-    from stages.rollout.protocol import FILE, read_protocol
+    from stages.rollout.protocol import FILE, OWN_LIMITS, read_protocol
 
     guest = params.guest[arguments.name]
     protocol = read_protocol(guest.protocol)
     with replaced(arguments.output) as folder:
         shutil.copyfile(guest.protocol, folder / FILE)
+        own = {name: value for name, value in vars(guest.rollout).items() if value is not None}
+        if own:
+            write_text(folder / OWN_LIMITS, yaml.safe_dump(own))
         if guest.model is not None:
             refer(guest, protocol, folder, arguments.metrics)
         else:
@@ -101,9 +108,10 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
     retell = Retelling(guest, protocol, generator.tokenizer)
+    length = with_own(params.rollout, guest.rollout).max_turn_tokens
     names = [f"held out {number}" for number in range(HELD_OUT)]
     told = [retell(demonstration(name, float(round(guest.doubt)))) for name in names]
-    written = replies(generator, told, protocol.stop, params.rollout.max_turn_tokens)
+    written = replies(generator, told, protocol.stop, length)
     return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
 
 

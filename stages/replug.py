@@ -11,6 +11,7 @@ here the passages are those of R_0's index throughout.
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -89,12 +90,10 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     from stages.distillation.loss import LikelihoodLoss, columns
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
-    from stages.encoders.query_format import QueryFormat
 
     torch.set_num_threads(params.compute.threads)
     p = params.replug
-    prompts = read_format(args.retriever)
-    query_format = QueryFormat("query", prompts.query_prompt, prompts.passage_prompt)
+    query_format = replace(read_format(args.retriever), input="query")
     seed = seed_of(params.seed, "replug", args.name)
     order = training_order(len(rows), p.steps * p.batch_size, seed)
     model = load_model(args.retriever)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from stages.params import Params, Retriever, load_params
@@ -26,11 +27,9 @@ def main(argv: list[str] | None = None) -> None:
     from stages.contrastive.processes import run_processes
     from stages.contrastive.rows import read_rows
     from stages.encoders.folder import read_format
-    from stages.encoders.query_format import QueryFormat
     from stages.running.scratch import Scratch, fingerprint
 
-    prompts = read_format(args.encoder)
-    query_format = QueryFormat(params.retriever.input, prompts.query_prompt, prompts.passage_prompt)
+    query_format = replace(read_format(args.encoder), input=params.retriever.input)
     instances = read_rows(args.pairs, query_format)
     stage = f"retriever@{args.turn}"
     with Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder)) as scratch:

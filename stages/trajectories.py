@@ -97,8 +97,13 @@ def _written(trajectory: Trajectory) -> str:
 
 
 def figures(trajectories: list[Trajectory], asked: int) -> dict:
-    """Counts in and out, mean EM, F1 and searches, and how many rollouts stopped for what."""
+    """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and, where
+    limits told at all, how often (see `limited`)."""
+    from stages.rollout.limits import limited
+
     count = len(trajectories)
+    told = [limited(each.turns, each.stop) for each in trajectories]
+    limits = {key: sum(row[key] for row in told) for key in told[0]}
     return {
         "in": asked,
         "out": count,
@@ -108,6 +113,7 @@ def figures(trajectories: list[Trajectory], asked: int) -> dict:
         "searches": sum(each.searches for each in trajectories) / count,
         "queries": sum(each.searches for each in trajectories),
         "stops": dict(sorted(Counter(each.stop for each in trajectories).items())),
+        **({"limits": limits} if any(limits.values()) else {}),
     }
 
 

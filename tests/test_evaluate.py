@@ -99,6 +99,18 @@ def test_an_agent_talks_as_its_own_folder_says(project, agent, tmp_path):
         run_stage(guest)
 
 
+def test_an_agent_is_rolled_out_as_its_own_folder_says(project, agent, tmp_path):
+    guest = shutil.copytree(agent, tmp_path / "guest")
+    (guest / "rollout.yaml").write_text("max_turns: 1\ntop_k: 2\n")
+    rows, figures = run_stage(guest)
+    assert {row["stop"] for row in rows} == {"turns"} and figures["sets"]["right"]["em"] == 0
+    assert [row["searches"] for row in rows] == [1] * 8, "the search is made and counted"
+    assert [len(turn["passages"]) for row in rows for turn in row["turns"]] == [2] * 8
+    (guest / "rollout.yaml").write_text("max_turn: 1\n")
+    with pytest.raises(InputError, match=r"guest/rollout\.yaml: 'max_turn'"):
+        run_stage(guest)
+
+
 def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypatch):
     whole = run_stage(agent, "whole.jsonl", "whole.json")
     monkeypatch.setattr(evaluate, "SHARD", 3)

@@ -204,6 +204,10 @@ def test_a_ready_made_guest_is_a_reference(project):
     known = {"revision": None, "digest": digest(Path(model))}
     assert read_json("mine/reference.json") == {"model": model, **known}
     assert {file.name for file in Path("mine").iterdir()} == {"reference.json", "protocol.yaml"}
+    protocol = str(REPO / "conf/protocol/tiny.yaml")
+    project("mine", model=model, protocol=protocol, rollout={"max_turns": 7})
+    make("mine")
+    assert Path("mine/rollout.yaml").read_text() == "max_turns: 7\n"
     project("mine", model=model, protocol=str(REPO / "conf/protocol/tiny_tool_calls.yaml"))
     with pytest.raises(InputError, match="no chat template"):
         make("mine")
@@ -217,6 +221,8 @@ def test_bad_guests_are_named(project):
         ({"search": "{query}"}, "guest.r1_searcher.search"),
         ({"answer": "{thought}"}, "guest.r1_searcher.answer"),
         ({"wording": "loud"}, "guest.r1_searcher.wording"),
+        ({"rollout": {"max_turns": 0}}, "guest.r1_searcher.rollout.max_turns"),
+        ({"rollout": {"turns": 1}}, "guest.r1_searcher.rollout.turns"),
         ({"protocol": "none.yaml"}, "none.yaml"),
     ):
         project(**changes)

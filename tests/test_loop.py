@@ -17,8 +17,10 @@ from stages.common.records import Passage, Question
 from stages.common.search import Hit
 from stages.common.trajectories import Shown
 from stages.engines.generator import TransformersGenerator
+from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import Limits, prefix, record, run, start
 from stages.rollout.protocol import Protocol, encode_text, read_protocol
+from stages.trajectories import figures
 
 CONF = Path(__file__).parents[1] / "conf" / "protocol"
 TINY = Protocol(params.Protocol())
@@ -117,6 +119,22 @@ def test_a_context_without_room_for_a_turn_stops():
     rollout = told(SEARCH, limits=tight)
     assert (rollout.stop, len(rollout.turns)) == ("length", 1)
     assert told(limits=Limits(2, 30, 40, 20)).stop == "length"
+
+
+def test_what_limits_cut_is_counted():
+    retried = told("hm", SEARCH, ANSWER, protocol=RETRY, limits=replace(LIMITS, max_searches=3))
+    cut = told(SEARCH, ANSWER, limits=replace(LIMITS, max_information_tokens=8))
+    full = told(SEARCH, limits=Limits(2, 30, 40, max_context_tokens=45))
+    rows = [record(rollout) for rollout in (told(SEARCH, ANSWER), cut, full)]
+    counts = [tuple(limited(row["turns"], row["stop"]).values()) for row in rows]
+    assert counts == [(0, 0, 0), (1, 0, 0), (0, 0, 1)]
+    assert limited(retried.turns, retried.stop) == {"cut": 0, "refused": 1, "lost": 0}
+    assert "limits" not in figures(rows[:1], 1), "nothing to tell"
+    assert figures(rows, 3)["limits"] == {"cut": 1, "refused": 0, "lost": 1}
+    assert limits_told(figures(rows, 3)) == [
+        "1 observations were cut, of 3 searches",
+        "1 questions were lost to a full context, of 3",
+    ]
 
 
 def test_waves_go_on_with_those_that_live():

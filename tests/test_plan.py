@@ -193,6 +193,31 @@ def test_a_price_that_is_none_is_told(at_root, price):
         plan.main([f"--price={price}"])
 
 
+def test_limits_that_cut_too_often_are_warned_of(measured, capsys):
+    file = measured / "trajectories/1.json"
+    args = [f"--{n}={measured / v}" for n, v in (("params", "params.yaml"), ("lock", "dvc.lock"))]
+    figures = {"searches": 1.5, "out": 1000, "queries": 2000}
+
+    def warned(**limits: int) -> str:
+        file.write_text(json.dumps(figures | {"limits": limits}))
+        plan.main([*args, f"--metrics-folder={measured}"])
+        return capsys.readouterr().out
+
+    assert "Turn 1:" not in warned(cut=20, refused=10, lost=10)
+    said = warned(cut=21, refused=10, lost=11)
+    assert "Turn 1: 21 observations were cut, of 2000 searches; 11 questions were lost" in said
+    (measured / "dvc.lock").unlink()
+    assert "Turn 1:" not in warned(cut=999, refused=0, lost=0), "of another run"
+
+
+def test_a_limit_below_what_passages_take_is_warned_of(at_root, tmp_path, capsys):
+    compose(tmp_path / "params.yaml", ["scale=gpu", "agent.max_information_tokens=400"])
+    plan.main(["--params", str(tmp_path / "params.yaml")])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "450 tokens, and 'agent.max_information_tokens' leaves 400: most" in said
+    assert "'rollout.max_information_tokens' leaves" not in said
+
+
 def test_nothing_is_measured_without_a_lock(measured):
     (measured / "dvc.lock").unlink()
     assert known_with(measured).measured == ()

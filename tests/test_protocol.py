@@ -103,10 +103,14 @@ def test_information_as_the_agent_reads_it():
     assert TINY.information(passages) == (
         "\n<information>\nAna was born.\n{text} stays.\n</information>\n"
     )
-    assert search_r1().information(passages) == (
-        '\n\n<information>Doc 1(Title: "T") Ana was born.\nDoc 2(Title: "U {rank}") {text} stays.\n'
-        "</information>\n\n"
+    shown = "Doc 1(Title: T) Ana was born.\nDoc 2(Title: U {rank}) {text} stays."
+    assert search_r1().information(passages) == (f"\n\n<information>{shown}</information>\n\n"), (
+        "Search-R1's training"
     )
+    evaluation = read_protocol(ROOT / "conf/protocol/search_r1_evaluation.yaml")
+    assert evaluation.information(passages) == (
+        f"\n\n<information>\n{shown}\n\n</information>\n\n"
+    ), "FlashRAG's evaluation"
     assert TINY.information([]) == "\n<information>\n</information>\n"
 
 
@@ -146,7 +150,7 @@ def test_the_prompt_is_plain_text_or_one_chat_message():
     tokenizer.chat_template = "{% for m in messages %}[{{ m.content }}]{% endfor %}>"
     text = tokenizer.decode(search_r1().prompt_ids("who?", tokenizer))
     assert text.startswith("[Answer the question")
-    assert text.endswith("Question: who?]>")
+    assert text.endswith("Question: who?\n]>")
 
 
 @pytest.mark.parametrize(

@@ -1,138 +1,127 @@
-"""The stage published: a file in the form of the paper's data set becomes training instances."""
+"""The scales that stand for the public evaluation: its limits, frames and turns, and PPO's own."""
 
-import hashlib
-import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-import yaml
-from checkout import command, copy_of_checkout
+from retrieval_world import tiny_retriever
 
-from stages import encoder, published, retriever
-from stages.common.records import read_json, read_jsonl
-from stages.contrastive.contrast import read_instances
+from stages.common.records import Passage, read_jsonl, read_passages, write_jsonl, write_passages
+from stages.encoders.encoding import Retriever
+from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
-from stages.params import load_params
+from stages.params import OwnRollout, Rollout, load_params
 from stages.plumbing.errors import InputError
+from stages.rollout.loop import Limits
+from stages.rollout.protocol import read_protocol
+from stages.sources.passages import copy_passages
+from stages.tools import plan
 from stages.tools.compose import compose
+from stages.verl_ppo.config import longest
 
-REPO = Path(__file__).parents[1]
-NEGATIVES, CORPUS = 3, 40
-
-
-def row(query_id: str, turn: int, ids: list, **other) -> dict:
-    scores = [{"em": int(n == 0), "local_utility": 0.85, "retrieved_times": 1} for n in ids]
-    scores[0]["em"] = 1
-    return {
-        "dataset": "hotpotqa",
-        "query_id": query_id,
-        "question": f"who met person {query_id}",
-        "round_index": turn,
-        "history_queries": [f"query {n}" for n in range(1, turn)],
-        "query_text": f"query {turn}",
-        "passage_ids": ids,
-        "scores": scores,
-    } | other
+ROOT = Path(__file__).parents[1]
 
 
-ROWS = [
-    row("train_1", 1, ["4", "7", "8", "9"]),
-    row("train_1", 1, ["5", "7", "8", "9"]),  # tied with the one before
-    row("train_1", 2, [3, 10, 11, 12]),
-    row("train_2", 1, ["0", "1", "2", "99"]),  # of which the corpus lacks one
-    row("train_3", 1, ["20", "21", "22", "23"], scores=None),
-]
+@pytest.fixture(autouse=True)
+def at_root(monkeypatch):
+    monkeypatch.chdir(ROOT)
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch):
-    """A folder with a corpus and parameters; returns a function that makes pairs of rows."""
-    monkeypatch.chdir(REPO)
-    sizes = ["encoder.width=32", "encoder.layers=1", "encoder.steps=2", "compute.threads=1"]
-    compose(tmp_path / "params.yaml", ["scale=smoke", "retriever.batch_size=2", *sizes])
-    monkeypatch.chdir(tmp_path)
-    passages = [
-        {"id": str(n), "contents": f'"P{n}"\nperson {n} met {n + 1}'} for n in range(CORPUS)
-    ]
-    Path("passages.jsonl").write_text("".join(json.dumps(p) + "\n" for p in passages))
-
-    def make(rows: list) -> list[dict]:
-        text = "".join(json.dumps(r) + "\n" for r in rows)
-        Path("rows.jsonl").write_text(text)
-        entry = {"path": "rows.jsonl", "sha256": hashlib.sha256(text.encode()).hexdigest()}
-        Path("pairs.yaml").write_text(yaml.safe_dump({"pairs": [entry]}))
-        values = yaml.safe_load(Path("params.yaml").read_text())
-        values["published"] = {"theirs": {"source": "pairs.yaml"}}
-        Path("params.yaml").write_text(yaml.safe_dump(values))
-        files = ["--passages", "passages.jsonl", "--output", "out.jsonl", "--metrics", "m.json"]
-        published.main(["--name", "theirs", *files])
-        return read_jsonl("out.jsonl")
-
-    return make
+def params_of(folder: Path, *overrides: str):
+    compose(folder / "params.yaml", list(overrides))
+    return load_params(folder / "params.yaml")
 
 
-def test_rows_become_instances(project):
-    made = project(ROWS)
-    assert read_json("m.json") == {"in": 5, "out": 4, "dropped": {"passage_not_in_corpus": 1}}
-    assert [one["id"] for one in made] == [
-        "hotpotqa/train_1#1/0",
-        "hotpotqa/train_1#1/1",
-        "hotpotqa/train_1#2/0",
-        "hotpotqa/train_3#1/0",
-    ]
-    first, second, third, last = made
-    assert first["positive"] == {"id": "4", "text": '"P4"\nperson 4 met 5', "lr": 85, "gac": 1}
-    assert [n["id"] for n in first["negatives"]] == ["7", "8", "9"]
-    assert (first["siblings"], second["siblings"], third["siblings"]) == (["5"], ["4"], [])
-    assert (third["query"], third["history"]) == ("query 2", ["query 1"])
-    assert (last["positive"]["lr"], last["positive"]["gac"]) == (None, None)
-    read = read_instances("out.jsonl", QueryFormat("question_query", "query: ", "passage: "))
-    assert read[0].anchor == "query: who met person train_1 [SEP] query 1"
-    assert {*read[0].positive_ids} == {*read[1].positive_ids} == {"4", "5"}
+@pytest.mark.parametrize("scale", ["released", "paper"])
+def test_rollouts_are_limited_as_in_the_public_evaluation(scale, tmp_path):
+    params = params_of(tmp_path, f"scale={scale}")
+    limits = Limits.of(params.rollout)
+    assert (limits.max_turns, limits.max_turn_tokens, limits.max_context_tokens) == (5, 512, 16384)
+    assert params.rollout.top_k == 3 and params.encoder.max_query_tokens == 128
+    assert params.protocol.name == "search_r1_evaluation"
+    assert params.protocol.invalid_message is None and params.protocol.retokenise
+    assert params.protocol.prompt.endswith("Question: {question}\n")
+    for name in ("search_r1", "search_r1_evaluation"):
+        assert read_protocol(f"conf/protocol/{name}.yaml").prompt("Who?").endswith(": Who?\n")
 
 
-def test_a_retriever_is_trained_on_them(project):
-    project(ROWS)
-    encoder.main(["--passages", "passages.jsonl", "--output", "R0", "--metrics", "r0.json"])
-    words = "--turn theirs --pairs out.jsonl --encoder R0 --output R1 --metrics r1.json"
-    retriever.main([*words.split(), "--curves", "r1.csv"])
-    assert read_json("r1.json")["in"] == 4 and Path("R1/model.safetensors").exists()
+def test_ppo_has_a_frame_and_limits_of_its_own(tmp_path, capsys):
+    params = params_of(tmp_path, "scale=paper")
+    assert params.training_rollout == Rollout(3, 4, None, 800, 800, 4896)
+    assert params.training_protocol.name == "search_r1" and params.training_protocol.invalid_message
+    assert longest(params) == 4896 + 800
+    plan.main(["--params", str(tmp_path / "params.yaml")])
+    assert "talk search_r1_evaluation, in PPO search_r1." in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"protocol\.retokenise.*agent\.protocol"):
+        params_of(tmp_path, "scale=paper", "agent.protocol=null")
+    laptop = params_of(tmp_path, "agent.max_turn_tokens=7", "rollout.max_turns=3")
+    assert laptop.training_rollout == Rollout(3, 4, None, 7, 96, 512)
+    assert laptop.training_protocol == laptop.protocol
+
+
+def test_the_papers_other_agents_have_their_own_limits(tmp_path):
+    guests = params_of(tmp_path, "scale=released", "+guest=published").guest
+    assert guests["r1_searcher"].rollout == OwnRollout()
+    own = guests["simple_deep_searcher"].rollout
+    assert (own.max_turn_tokens, own.max_context_tokens) == (2048, 20480)
+    shown = [Passage("0", '"A B"', "x"), Passage("1", "C", "y")]
+    for name, mark in (("r1_searcher", "documents"), ("simple_deep_searcher", "search_result")):
+        assert read_protocol(guests[name].protocol).information(shown) == (
+            f'\n\n<|begin_of_{mark}|>\n(1)Title: "A B" Text: x\n(2)Title: C Text: y\n\n'
+            f"<|end_of_{mark}|>\n\n"
+        ).replace("_of_search", "_search")
 
 
 @pytest.mark.parametrize(
-    ("bad", "message"),
+    "contents",
     [
-        ({"passage_ids": ["4", "4", "8", "9"]}, "rows.jsonl:2: 'passage_ids' needs a positive"),
-        ({"passage_ids": ["4"], "scores": None}, "rows.jsonl:2: 'passage_ids' needs a positive"),
-        ({"passage_ids": "4"}, "rows.jsonl:2: 'passage_ids' must be a list"),
-        ({"passage_ids": ["4", "7"], "scores": None}, "as many passages as the first"),
-        ({"question": " "}, "rows.jsonl:2: 'question' must be a text"),
-        ({"query_text": None}, "rows.jsonl:2: 'query_text' must be a text"),
-        ({"history_queries": [1]}, "rows.jsonl:2: 'history_queries' must be a list of texts"),
-        ({"scores": [{}]}, "rows.jsonl:2: 'scores' must be a list of one object a passage"),
-        ({"scores": [3, 3, 3, 3]}, "'local_utility' and 'em' must be numbers"),
-        ({"scores": [{"local_utility": "x"}] * 4}, "'local_utility' and 'em' must be numbers"),
+        "Citibank\nresulting",
+        '"Two words"\ntext',
+        ' " "\n x ',
+        '"\n',
+        "\n",
+        '""\n\n\n',
+        '"a\nb"',
+        "\u00a0\r\n",
     ],
 )
-def test_a_row_of_another_form_is_named(project, bad, message):
-    with pytest.raises(InputError, match=message):
-        project([ROWS[0], ROWS[1] | bad])
-    assert not Path("out.jsonl").exists()
+def test_a_first_line_comes_out_as_it_went_in(contents, tmp_path):
+    write_jsonl(tmp_path / "in.jsonl", [{"id": "0", "contents": contents}])
+    copy_passages(str(tmp_path / "in.jsonl"), tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_bytes() == (tmp_path / "in.jsonl").read_bytes()
+    [passage] = read_passages(tmp_path / "out.jsonl")
+    assert passage.contents == contents, "what encoders read"
+    write_passages(tmp_path / "again.jsonl", [passage])
+    assert read_jsonl(tmp_path / "again.jsonl")[0]["contents"] == contents
 
 
-def test_pairs_of_another_corpus_are_refused(project):
-    with pytest.raises(InputError, match="'900': the pairs belong to another corpus"):
-        project([row("a", 1, ["900", "901", "902", "903"])])
-    with pytest.raises(InputError, match="holds no training pair"):
-        project([])
+@pytest.mark.parametrize(
+    ("heading", "title"),
+    [
+        ('"A B"', "A B"),
+        ("A", "A"),
+        ('"', '"'),
+        ('""', ""),
+        ('"A" and "B"', 'A" and "B'),
+        ('"A', '"A'),
+    ],
+)
+def test_quotes_are_left_out_to_compare(heading, title):
+    assert Passage("0", heading, "x").title == title
 
 
-def test_the_papers_pairs_need_neither_agent_nor_judge(tmp_path):
-    """In the pipeline at the paper's scale, up to the index."""
-    clone = copy_of_checkout(tmp_path / "repo", "scale=paper", "+pairs=published")
-    params = load_params(clone / "params.yaml")
-    assert params.compare["agent_published"].agent == "2"
-    graph = command(clone, "dvc", "dag", "index-published@published", "--dot")
-    assert "published@published" in graph and "encoder" in graph
-    for stage in ("agent@", "trajectories@", "relevance@", "correctness@", "base"):
-        assert f'"{stage}' not in graph
+def test_a_long_query_is_cut_in_search_alone(tmp_path):
+    query_format = QueryFormat(query_prompt="where ", max_query_tokens=6)
+    cut = Retriever.load(tiny_retriever(tmp_path / "cut", query_format))
+    whole = Retriever.load(tiny_retriever(tmp_path / "whole", QueryFormat(query_prompt="where ")))
+    long, short = "was who study film director", "was who study"  # with prompt and marks: 8 and 6
+    assert np.array_equal(cut.encode_queries([long]), cut.encode_queries([short]))
+    assert np.array_equal(cut.encode_queries([short]), whole.encode_queries([short]))
+    assert not np.array_equal(whole.encode_queries([long]), whole.encode_queries([short]))
+    assert np.array_equal(cut.encode_passages([long]), whole.encode_passages([long]))
+    assert read_format(tmp_path / "cut").max_query_tokens == 6
+    assert "max_query_tokens" not in (tmp_path / "whole/retriever.json").read_text()
+    file = tmp_path / "cut/retriever.json"
+    file.write_text(file.read_text().replace("6", "0"))
+    with pytest.raises(InputError, match=r"retriever\.json: 'max_query_tokens'"):
+        read_format(tmp_path / "cut")

@@ -448,6 +448,18 @@ def test_signatures_that_showed_are_on_the_page(flywheel):
     assert "Turn 2: GAC collapse" in (flywheel / "data/report/index.html").read_text()
 
 
+def test_limits_that_told_are_on_the_page(flywheel):
+    report.main(ARGUMENTS.split())
+    assert "What limits cut" not in text_of(flywheel)
+    file = flywheel / "metrics/trajectories/1.json"
+    figures = json.loads(file.read_text()) | {"limits": {"cut": 3, "refused": 2, "lost": 0}}
+    file.write_text(json.dumps(figures | {"queries": 9}))
+    report.main(ARGUMENTS.split())
+    page = text_of(flywheel)
+    assert "Turn 1: 3 observations were cut, of 9 searches; 2 turns were refused, in" in page
+    assert "lost to a full" not in page
+
+
 def test_counts_that_do_not_balance_fail_the_report(flywheel):
     counts = read_json(flywheel / "metrics/pairs/2.json") | {"in": 90}
     write_json(flywheel / "metrics/pairs/2.json", counts)

@@ -60,7 +60,7 @@ def test_a_gzipped_corpus_is_copied_as_it_is(tmp_path):
     source = described(tmp_path / "d.yaml", {"passages": [local(part) for part in parts]})
     assert copy_passages(source, tmp_path / "out.jsonl") == 20
     assert [vars(p) for p in read_passages(tmp_path / "out.jsonl")] == [
-        {"id": str(i), "title": f"T{i}", "text": f"text {i}"} for i in range(20)
+        {"id": str(i), "heading": f'"T{i}"', "text": f"text {i}"} for i in range(20)
     ]
 
 

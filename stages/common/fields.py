@@ -27,6 +27,13 @@ class Fields:
             return None
         return self._of(key, value, isinstance(value, str), "a text")
 
+    def truth(self, key: str, *, absent: bool = False) -> bool | None:
+        """True or false."""
+        value = self._value(key, absent)
+        if value is None and absent:
+            return None
+        return self._of(key, value, isinstance(value, bool), "true or false")
+
     def identifier(self, key: str) -> str | int:
         """A text that is not empty, or an integer."""
         value = self._value(key)

@@ -1,7 +1,8 @@
 """The files that stages exchange: JSON Lines with checked lines, written atomically.
 
-Passages `{"id", "contents": "\\"Title\\"\\ntext"}` and questions `{"id", "question",
-"golden_answers", "metadata"}` have the form that Search-R1 and FlashRAG use.
+Passages `{"id", "contents": "Title\\ntext"}` and questions `{"id", "question", "golden_answers",
+"metadata"}` have the form that Search-R1 and FlashRAG use. Wikipedia 2018 puts quotes around titles
+of several words and none around those of one word.
 """
 
 from __future__ import annotations
@@ -25,16 +26,22 @@ from stages.plumbing.finite import NotFinite
 
 @dataclass(frozen=True)
 class Passage:
-    """A passage of the corpus; `title` is the first line of its `contents`, unquoted."""
+    """A passage of the corpus; `heading` is the first line of its `contents` as it stands."""
 
     id: str
-    title: str
+    heading: str
     text: str
 
     @property
     def contents(self) -> str:
-        """`"Title"\\ntext`, the form in the corpus file and in the index."""
-        return f'"{self.title}"\n{self.text}'
+        """The heading, a line break and the text: what the corpus file holds and encoders read."""
+        return f"{self.heading}\n{self.text}"
+
+    @property
+    def title(self) -> str:
+        """The heading without quotes around it: for comparing and for pages, not for models."""
+        quoted = len(self.heading) >= 2 and self.heading[0] == self.heading[-1] == '"'
+        return self.heading[1:-1] if quoted else self.heading
 
 
 @dataclass(frozen=True)
@@ -275,12 +282,10 @@ def read_passages(path: str | Path) -> list[Passage]:
 def passage_of(row: dict, where: str) -> Passage:
     """A checked Passage from one row; `where` opens the message of an InputError."""
     contents = _text(row, "contents", where)
-    title, separator, text = contents.partition("\n")
+    heading, separator, text = contents.partition("\n")
     if not separator:
         raise InputError(f"{where}: 'contents' must be a title line, a line break and the text")
-    if len(title) >= 2 and title[0] == title[-1] == '"':
-        title = title[1:-1]
-    return Passage(_id(row, where), title, text)
+    return Passage(_id(row, where), heading, text)
 
 
 def write_passages(path: str | Path, passages: Iterable[Passage]) -> None:

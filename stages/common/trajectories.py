@@ -32,8 +32,8 @@ class Turn:
     """What the model wrote in one turn and what it was shown after it.
 
     `query` is None unless it was searched; `information` is the text that was shown, `passages`
-    those in it. `ranked`, in predictions alone: ids of all passages that the query found, best
-    first.
+    those in it, `cut` whether they had to be cut. `ranked`, in predictions alone: ids of all
+    passages that the query found, best first.
     """
 
     text: str
@@ -42,11 +42,14 @@ class Turn:
     query: str | None
     passages: list[Shown] = field(default_factory=list)
     information: str = ""
+    cut: bool = False
     ranked: list[str] | None = None
 
     def row(self) -> dict:
         """As a file has it."""
         row = vars(self) | {"passages": [passage.row() for passage in self.passages]}
+        if not self.cut:
+            del row["cut"]
         if self.ranked is None:
             del row["ranked"]
         return row
@@ -80,11 +83,13 @@ class Trajectory:
 
     @property
     def searched(self) -> list[int]:
-        """The turns whose query was searched: those of the trajectory's intermediate queries.
+        """The turns of the trajectory's intermediate queries, those that are labelled.
 
         A query beyond the search limit was never searched, so no candidate could stand in for it.
+        Of the last query of a rollout that stopped with "turns" nothing can follow.
         """
-        return [number for number, turn in enumerate(self.turns) if turn.query is not None]
+        answerable = self.turns[:-1] if self.stop == "turns" else self.turns
+        return [number for number, turn in enumerate(answerable) if turn.query is not None]
 
     @property
     def queries(self) -> list[str]:
@@ -159,6 +164,7 @@ def _turn(read: Fields) -> Turn:
         query=read.text("query", none=True),
         passages=[shown_of(passage) for passage in read.objects("passages")],
         information=read.text("information"),
+        cut=read.truth("cut", absent=True) or False,
         ranked=read.texts("ranked", absent=True),
     )
 

@@ -54,7 +54,8 @@ class Retriever:
 
     def encode_queries(self, texts: list[str]) -> np.ndarray:
         """Unit vectors of finished query texts (QueryFormat.text). (texts, dimension), float32"""
-        return self._encode([self.query_format.query_prompt + text for text in texts])
+        texts = [self.query_format.query_prompt + text for text in texts]
+        return self._encode(texts, most=self.query_format.max_query_tokens)
 
     def encode_passages(
         self, contents: list[str], advance: Callable[[int], object] = lambda count: None
@@ -71,12 +72,15 @@ class Retriever:
         return self.model.get_embedding_dimension()
 
     def _encode(
-        self, texts: list[str], advance: Callable[[int], object] = lambda count: None
+        self,
+        texts: list[str],
+        advance: Callable[[int], object] = lambda count: None,
+        most: int | None = None,
     ) -> np.ndarray:
         import torch
 
         vectors = np.empty((len(texts), self.dimension), dtype=np.float32)
-        ids = self._token_ids(texts)
+        ids = self._token_ids(texts, most)
         device = self.model.device
         precision = torch.autocast(device.type, torch.float16, enabled=self.half)
         with torch.inference_mode(), precision:
@@ -102,10 +106,12 @@ class Retriever:
                 advance(len(places))
         return vectors
 
-    def _token_ids(self, texts: list[str]) -> list[list[int]]:
+    def _token_ids(self, texts: list[str], most: int | None) -> list[list[int]]:
         if not texts:
             return []
-        tokenizer, limit = self.model.tokenizer, self.model.max_seq_length
+        tokenizer = self.model.tokenizer
+        limit = min(self.model.max_seq_length or sys.maxsize, most or sys.maxsize)
+        limit = None if limit == sys.maxsize else limit
         return tokenizer(texts, truncation=limit is not None, max_length=limit)["input_ids"]
 
     def _batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], int]]:

@@ -18,6 +18,7 @@ from stages.plumbing.errors import InputError
 from stages.plumbing.folders import as_umask
 
 DESCRIPTION = "retriever.json"
+OPTIONAL = {"max_query_tokens"}
 
 
 def read_format(folder: str | Path) -> QueryFormat:
@@ -25,10 +26,13 @@ def read_format(folder: str | Path) -> QueryFormat:
     path = Path(folder) / DESCRIPTION
     row = read_json(path)
     keys = set(asdict(QueryFormat()))
-    if not isinstance(row, dict) or set(row) != keys:
+    if not isinstance(row, dict) or not keys - OPTIONAL <= set(row) <= keys:
         raise InputError(f"{path}: expected an object with the keys {', '.join(sorted(keys))}")
-    for key, value in row.items():
-        if not isinstance(value, str):
+    most = row.get("max_query_tokens")
+    if most is not None and (type(most) is not int or most < 1):
+        raise InputError(f"{path}: 'max_query_tokens' must be at least 1 or null, found {most!r}")
+    for key in sorted(keys - OPTIONAL):
+        if not isinstance(value := row[key], str):
             raise InputError(f"{path}: '{key}' must be a text, found {type(value).__name__}")
     if why := input_fault(row["input"]):
         raise InputError(f"{path}: 'input' {why}")
@@ -37,7 +41,8 @@ def read_format(folder: str | Path) -> QueryFormat:
 
 def write_format(folder: str | Path, query_format: QueryFormat) -> None:
     """Write the folder's `retriever.json`."""
-    write_json(Path(folder) / DESCRIPTION, asdict(query_format))
+    row = {key: value for key, value in asdict(query_format).items() if value is not None}
+    write_json(Path(folder) / DESCRIPTION, row)
 
 
 def save(model, folder: str | Path, query_format: QueryFormat) -> None:

@@ -26,6 +26,7 @@ class QueryFormat:
     input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""
+    max_query_tokens: int | None = None  # in search, prompt and special tokens counted; null: all
 
     @property
     def template(self) -> str:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 def format_of(block: Encoder | Baseline) -> QueryFormat:
     """How the retriever that `block` describes is asked."""
-    return QueryFormat(block.input, block.query_prompt, block.passage_prompt)
+    return QueryFormat(
+        block.input, block.query_prompt, block.passage_prompt, block.max_query_tokens
+    )
 
 
 def refer(block: Encoder | Baseline, output: Path, max_length: int | None = None) -> dict:

@@ -126,10 +126,10 @@ def finish(
         loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
         for s in starts
     ]
-    before = [len(rollout.token_ids) for rollout in rollouts]
+    before = [sum(rollout.mask) for rollout in rollouts]
     searched = [len(rollout.queries) for rollout in rollouts]
     loop.run(rollouts, agent, search, protocol, limits, advance=advance)
-    written = [sum(r.mask[length:]) for r, length in zip(rollouts, before, strict=True)]
+    written = [sum(r.mask) - earlier for r, earlier in zip(rollouts, before, strict=True)]
     lost = [
         r.stop if r.answer is None and len(r.queries) == n and r.stop != "searches" else None
         for r, n in zip(rollouts, searched, strict=True)

@@ -49,7 +49,7 @@ def load(path: str | Path, gold: bool) -> Prompt:
 
 def render(prompt: Prompt, trajectory: Trajectory, gold: bool = False) -> str:
     """The prompt that asks for the sub-answers of `trajectory`; `gold`: tell the gold answers."""
-    queries = prompt.numbered(trajectory.queries)
+    queries = prompt.numbered([request.query for _, request in trajectory.requests()])
     fields = {"trajectory": trajectory_text(trajectory), "queries": queries}
     if prompt.gold:
         answers = "; ".join(map(one_line, trajectory.golden_answers if gold else ()))

@@ -19,6 +19,8 @@ from stages.loop_ppo.learner import POLICY_RATE, Learner
 from stages.params import Agent
 from stages.plumbing.progress import progress
 from stages.ppo.questions import questions_of_step
+from stages.ppo.task import LIMITED
+from stages.rollout.limits import limited
 from stages.rollout.loop import Limits, Rollout, run, start
 from stages.rollout.protocol import Protocol
 from stages.running import checkpoint
@@ -87,7 +89,7 @@ def sample(
     rollouts, keys = [], []
     for question in questions:
         for number in range(params.rollouts):
-            rollouts.append(start(question, protocol, generator.tokenizer))
+            rollouts.append(start(question, protocol, generator.tokenizer, as_written=True))
             keys.append(seed_of(seed, "rollout", step, question.id, number))
     run(
         rollouts,
@@ -113,13 +115,14 @@ def to_batch(
 
 def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
     """Means over the rollouts of a step; the reward is the exact match."""
-    count = len(rollouts)
+    count, told = len(rollouts), [limited(r.turns, r.stop) for r in rollouts]
     return {
         "reward": sum(rewards) / count,
         "em": sum(rewards) / count,
         "searches": sum(len(r.queries) for r in rollouts) / count,
         "response_length": sum(sum(r.mask) for r in rollouts) / count,
         "invalid": sum(r.stop in ("invalid", "length") for r in rollouts) / count,
+        **{key: sum(row[key] for row in told) / count for key in LIMITED},
     }
 
 

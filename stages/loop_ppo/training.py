@@ -6,7 +6,6 @@ The policy that is trained is the one that writes the rollouts, so transformers 
 from __future__ import annotations
 
 import shutil
-from dataclasses import replace
 from functools import partial
 
 import torch
@@ -33,8 +32,8 @@ def train(task: Task) -> list[Row]:
         generator,
         partial(searcher.search, top_k=params.agent.top_k),
         task.questions,
-        Protocol(params.protocol),
-        replace(Limits.of(params.rollout), max_searches=params.agent.max_searches),
+        Protocol(params.training_protocol),
+        Limits.of(params.training_rollout),
         params.agent,
         params.compute.checkpoint_steps,
         task.seed,

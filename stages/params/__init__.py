@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from operator import attrgetter
 from pathlib import Path
@@ -141,7 +141,9 @@ class Protocol:
     """How an agent talks: see conf/protocol/.
 
     A word of `tags` stands for <word> and </word>, a mark for itself. `tool` describes the search
-    to a chat template; null: no tool calls.
+    to a chat template; null: no tool calls. In `passage`, {title} is the passage's first line as it
+    stands and {name} the same without quotes around it. `strip` cuts the blanks at either end of
+    the passages. `retokenise`: every turn reads the whole conversation tokenised anew as one text.
     """
 
     name: str = "tiny"
@@ -155,8 +157,10 @@ class Protocol:
     tags: list[str] = field(default_factory=lambda: ["think", "search", "information", "answer"])
     marks: list[str] = field(default_factory=list)
     information: str = "\n<information>\n{passages}</information>\n"
+    strip: bool = False
     passage: str = "{text}\n"
     invalid_message: str | None = None
+    retokenise: bool = False
 
 
 @dataclass
@@ -169,13 +173,28 @@ class Generation:
 
 @dataclass
 class Rollout:
-    """Limits of every rollout outside PPO: trajectories, GAC and evaluation."""
+    """Limits of every rollout outside PPO: trajectories, GAC and evaluation. `max_turns` null: one
+    turn more than `max_searches`, which cannot search.
+    """
 
     top_k: int = 3
     max_searches: int = 4
+    max_turns: int | None = None
     max_turn_tokens: int = 32
     max_information_tokens: int = 64
     max_context_tokens: int = 512
+
+
+@dataclass
+class OwnRollout:
+    """An agent's own values in place of those of `rollout`; null: the same."""
+
+    top_k: int | None = None
+    max_searches: int | None = None
+    max_turns: int | None = None
+    max_turn_tokens: int | None = None
+    max_information_tokens: int | None = None
+    max_context_tokens: int | None = None
 
 
 @dataclass
@@ -257,6 +276,7 @@ class Guest:
     answer: str = "<think> {thought} </think> <answer> {answer} </answer>"
     doubt: float = 0.0
     wording: Wording = Wording.query
+    rollout: OwnRollout = field(default_factory=OwnRollout)
 
 
 @dataclass
@@ -275,6 +295,7 @@ class Encoder:
     input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""
+    max_query_tokens: int | None = None  # in search; null: all that the model reads
     layers: int = 2
     width: int = 128
     heads: int = 4
@@ -298,6 +319,7 @@ class Baseline:
     input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""
+    max_query_tokens: int | None = None  # in search; null: all that the model reads
 
 
 @dataclass
@@ -372,6 +394,10 @@ class Agent:
     top_p: float = 1.0  # of the rollouts' sampling
     max_searches: int = 4
     top_k: int = 3
+    max_turn_tokens: int | None = None  # null: as in `rollout`, and so the next two
+    max_information_tokens: int | None = None
+    max_context_tokens: int | None = None
+    protocol: Protocol | None = None  # null: the run's
 
 
 @dataclass
@@ -540,10 +566,33 @@ class Params:
     compute: Compute = field(default_factory=Compute)
 
     @property
+    def training_protocol(self) -> Protocol:
+        """How the agent talks while it is trained."""
+        return self.agent.protocol or self.protocol
+
+    @property
+    def training_rollout(self) -> Rollout:
+        """The limits of rollouts in PPO: `max_searches` turns that may search, then a last one."""
+        agent = self.agent
+        own = OwnRollout(
+            top_k=agent.top_k,
+            max_searches=agent.max_searches,
+            max_turn_tokens=agent.max_turn_tokens,
+            max_information_tokens=agent.max_information_tokens,
+            max_context_tokens=agent.max_context_tokens,
+        )
+        return with_own(replace(self.rollout, max_turns=None), own)
+
+    @property
     def all_retrievers(self) -> list[str]:
         """Names of the run's retrievers: those to compare with, then R_0, R_1, ..."""
         beside = [*self.baseline, *self.replug.retrievers, *self.published]
         return ["bm25", *beside, "0", *self.iterations]
+
+
+def with_own(block: Rollout, own: OwnRollout) -> Rollout:
+    """`block` with the values that `own` has."""
+    return replace(block, **{name: value for name, value in vars(own).items() if value is not None})
 
 
 def load_params(path: str | Path = "params.yaml") -> Params:
@@ -651,6 +700,13 @@ def _integers(params: Params) -> Iterator[tuple[str, int, int]]:
         for name, value in vars(block).items():
             if type(value) is int:
                 yield f"base.{role}.{name}", value, least.get(name, 1)
+    for name, guest in params.guest.items():
+        for key, value in vars(guest.rollout).items():
+            if value is not None:
+                yield f"guest.{name}.rollout.{key}", value, 1
+    for name, baseline in params.baseline.items():
+        if baseline.max_query_tokens is not None:
+            yield f"baseline.{name}.max_query_tokens", baseline.max_query_tokens, 1
     for key, least in LEAST.items():
         yield key, attrgetter(key)(params), least
 
@@ -688,6 +744,9 @@ def _rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     exact = not params.compute.engine or params.generation.dtype == "float32"
     yield "compute.engine", f"{stands_in} text; set 'generation.engine'", exact
     yield "compute.gpu_memory", "is a share, above 0, to 1", 0 < params.compute.gpu_memory <= 1
+    again = "is on, and PPO needs the tokens that were sampled: set 'agent.protocol' to another"
+    trains = bool(params.iterations)
+    yield "protocol.retokenise", again, not (trains and params.training_protocol.retokenise)
     sampled = "must be above 0: PPO samples its rollouts"
     yield "agent.temperature", sampled, params.agent.temperature > 0
     judge, mode = params.relevance, params.correctness.mode

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stages.params import CorrectnessMode, Params, RelevanceMode, Trainer
+from stages.params import CorrectnessMode, Params, RelevanceMode, Rollout, Trainer
 from stages.planning.hardware import SHARES, Accelerator
 from stages.planning.sizes import Sizes
 from stages.verl_ppo.config import longest, micro_batch
@@ -89,16 +89,20 @@ class Planner:
 
     @property
     def _information(self) -> float:
-        shown = self.params.rollout.top_k * self.sizes.passage_tokens
-        return min(shown, self.params.rollout.max_information_tokens)
+        return self._shown(self.params.rollout)
 
-    def _rollouts(self, count: float, searches: float) -> dict[str, float]:
+    def _shown(self, block: Rollout) -> float:
+        return min(block.top_k * self.sizes.passage_tokens, block.max_information_tokens)
+
+    def _rollouts(
+        self, count: float, searches: float, block: Rollout | None = None
+    ) -> dict[str, float]:
         """Tokens of `count` rollouts of so many searches, each context read once (its prefix is
         cached), on top of the prompt.
         """
         return {
             "rollouts": count,
-            "read": count * (PROMPT + searches * self._information),
+            "read": count * (PROMPT + searches * self._shown(block or self.params.rollout)),
             "written": count * (searches + 1) * self.sizes.turn_tokens,
         }
 
@@ -129,7 +133,8 @@ class Planner:
     def _agent(self, stage: str) -> Cost:
         block, model = self.params.agent, self.sizes.agent
         searches = min(self.sizes.searches, block.max_searches)
-        tokens = self._rollouts(block.steps * block.questions * block.rollouts, searches)
+        count = block.steps * block.questions * block.rollouts
+        tokens = self._rollouts(count, searches, self.params.training_rollout)
         every = tokens["read"] + tokens["written"]
         passes = 2 * FORWARD + FORWARD + 2 * UPDATE * block.epochs  # old, reference, value; updates
         return Cost(

@@ -6,6 +6,7 @@ a figure counts only where dvc.lock says that the stages behind it ran with the 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from stages.metrics.lock import Lock
 from stages.metrics.reading import read
 from stages.planning.sizes import Sizes
 from stages.provenance.hashes import hash_of
+from stages.rollout.limits import limits_told
 
+MOST_CUT = 0.01  # share of searches or questions
 FIGURES = {  # of Sizes: the stages behind it, the file and the key of the figure
     "passages": (("corpus",), "index/0.json", "in"),
     "searches": (("base", "trajectories@1"), "trajectories/1.json", "searches"),
@@ -43,3 +46,20 @@ def _of_this_run(lock: Lock, behind: tuple[str, ...], name: str, file: Path) -> 
         return False
     maker = lock.maker(f"metrics/{name}")
     return maker is None or hash_of(file) == maker.outputs[f"metrics/{name}"]
+
+
+def limits_warned(turns: Iterable[str], params: Path, metrics: Path, lock: Path) -> list[str]:
+    """A sentence for each turn whose trajectories, with these parameters, limits cut too often."""
+    locked = Lock.read(lock, params)
+    said = []
+    for turn in turns if locked is not None else ():
+        name = f"trajectories/{turn}.json"
+        behind = ("base", f"trajectories@{turn}")
+        if not (metrics / name).exists():
+            continue
+        if _of_this_run(locked, behind, name, metrics / name):
+            told = limits_told(read(metrics / name, partial=True), MOST_CUT)
+            said += (
+                [f"Turn {turn}: {'; '.join(told)}: see the limits in 'rollout'."] if told else []
+            )
+    return said

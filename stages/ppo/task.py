@@ -17,8 +17,9 @@ from stages.params import Params
 
 Row = dict[str, float]
 
+LIMITED = ("cut", "refused", "lost")  # means a rollout: stages/rollout/limits.py
 FIGURES = (  # of one step, in this order
-    *("step", "reward", "em", "searches", "response_length", "invalid"),
+    *("step", "reward", "em", "searches", "response_length", "invalid", *LIMITED),
     *("kl", "entropy", "explained_variance", "policy_loss", "value_loss", "clip_fraction"),
 )
 

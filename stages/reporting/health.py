@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stages.reporting.results import TURN_STAGES, Results
+from stages.rollout.limits import limits_told
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,15 @@ def accounts(results: Results) -> list[Account]:
                 dropped = row.get("dropped", {})
                 found.append(Account(stage, turn, row["in"], row["out"], dropped))
     return found
+
+
+def limits(results: Results) -> list[str]:
+    """A sentence for each turn in whose trajectories limits told: see stages/trajectories.py."""
+    return [
+        f"Turn {turn}: " + "; ".join(limits_told(results.stages["trajectories"][turn])) + "."
+        for turn in results.turns
+        if "limits" in results.stages["trajectories"][turn]
+    ]
 
 
 def warnings(results: Results) -> list[str]:

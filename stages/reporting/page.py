@@ -18,7 +18,7 @@ from stages.reporting.breakdown import BY, Breakdown
 from stages.reporting.cases import KINDS, Case, gold_hops
 from stages.reporting.comparisons import Step
 from stages.reporting.drift import drift_means, drift_table
-from stages.reporting.health import accounts, selection_rate, signatures, warnings
+from stages.reporting.health import accounts, limits, selection_rate, signatures, warnings
 from stages.reporting.labelled import KINDS as LABEL_KINDS
 from stages.reporting.labelled import Labelled
 from stages.reporting.overview import needed, sentences, verdict
@@ -105,6 +105,7 @@ def render(content: Content) -> str:
         measures=MEASURES,
         recall=recall_columns(results),
         accounts=accounts(results),
+        limits=limits(results),
         signatures=signatures(results),
         selection_rate=selection_rate,
         gac=gac_cost(results),

@@ -34,6 +34,13 @@ PPO_CURVES = {  # column of metrics/agent/K.csv -> title
 }
 
 
+LIMIT_CURVES = {  # drawn where any of it happened
+    "cut": "Observations cut per rollout",
+    "refused": "Turns refused per rollout",
+    "lost": "Share of questions lost to a full context",
+}
+
+
 def by_turn(results: Results, key: str, title: str, scale: float) -> str:
     """`key` of the flywheel's pairs (Agent K with R_K) over turns, one line a question set."""
 
@@ -82,7 +89,9 @@ def _curve(turns: dict, column: str, title: str, label: Callable) -> str:
 
 def ppo_curves(results: Results) -> list[str]:
     """Reward, EM, searches, KL, entropy and length of every turn's PPO."""
-    return curves(results, "agent", PPO_CURVES, agent_label)
+    points = [point for turn in results.curves["agent"].values() for point in turn]
+    told = {k: title for k, title in LIMIT_CURVES.items() if any(p.get(k) for p in points)}
+    return curves(results, "agent", PPO_CURVES | told, agent_label)
 
 
 def retriever_loss(results: Results) -> list[str]:

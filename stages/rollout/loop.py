@@ -3,12 +3,19 @@
 A rollout starts from any prefix of a conversation and goes on in waves: all live rollouts write
 until their next stop string, their queries are searched in one call, passages are appended, until
 an answer or a limit. It works on token ids and keeps which of them the model wrote.
+
+The last token of a turn may hold more than the end of a stop string. Outside of training the turn
+is cut there as a text and encoded again, as the paper's evaluation does, so nothing comes between
+the tag and what is shown. In training the tokens stay those that were sampled, since the gradient
+and the probabilities in it belong to them; what they hold beyond the stop is left out of the text
+that is shown after it, so the model reads the same characters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import TYPE_CHECKING, Literal
 
 from stages import params
@@ -23,7 +30,7 @@ if TYPE_CHECKING:
 
     from stages.engines.generator import Generator
 
-Stop = Literal["answer", "searches", "invalid", "length"]
+Stop = Literal["answer", "searches", "turns", "invalid", "length"]
 
 
 Search = Callable[[list[SearchRequest]], list[list[Hit]]]
@@ -31,12 +38,15 @@ Search = Callable[[list[SearchRequest]], list[list[Hit]]]
 
 @dataclass(frozen=True)
 class Limits:
-    """Where a rollout ends without an answer; all but `max_searches` in tokens."""
+    """Where a rollout ends without an answer; three in tokens. `max_turns` None: turns are limited
+    by `max_searches` alone, and the turn after the last search may answer.
+    """
 
     max_searches: int
     max_turn_tokens: int
     max_information_tokens: int
     max_context_tokens: int
+    max_turns: int | None = None
 
     @classmethod
     def of(cls, block: params.Rollout) -> Limits:
@@ -46,6 +56,7 @@ class Limits:
             block.max_turn_tokens,
             block.max_information_tokens,
             block.max_context_tokens,
+            block.max_turns,
         )
 
 
@@ -54,7 +65,9 @@ class Rollout:
     """A conversation so far. `stop` is None while it goes on.
 
     `mask` is 1 where the model wrote the token, 0 in the prompt and in what was put in (PPO leaves
-    those out); it is as long as `token_ids`.
+    those out); it is as long as `token_ids`. `as_written`: the model is trained on its tokens,
+    which stay as it wrote them (see above); `beyond` is what the last of them hold after a stop
+    string.
     """
 
     question: Question
@@ -64,6 +77,8 @@ class Rollout:
     turns: list[Turn] = field(default_factory=list)
     answer: str | None = None
     stop: Stop | None = None
+    as_written: bool = False
+    beyond: str = ""
 
     def add(self, token_ids: Sequence[int], *, written: bool) -> None:
         """Append tokens that the model wrote, or that it was shown."""
@@ -76,10 +91,16 @@ class Rollout:
         return tuple(turn.query for turn in self.turns if turn.query is not None)
 
 
-def start(question: Question, protocol: Protocol, tokenizer: PreTrainedTokenizerBase) -> Rollout:
+def start(
+    question: Question,
+    protocol: Protocol,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    as_written: bool = False,
+) -> Rollout:
     """A rollout of which nothing but the prompt is there."""
     ids = protocol.prompt_ids(question.question, tokenizer)
-    return Rollout(question, list(ids), [0] * len(ids), len(ids))
+    return Rollout(question, list(ids), [0] * len(ids), len(ids), as_written=as_written)
 
 
 def prefix(
@@ -107,6 +128,9 @@ def prefix(
     rollout.add(ids, written=False)
     shown = [Shown(passage.id, None) for passage in passages]
     rollout.turns.append(replace(last, passages=shown, information=text))
+    _retokenise(rollout, protocol, tokenizer)
+    if limits.max_turns is not None and len(rollout.turns) >= limits.max_turns:
+        rollout.stop = "turns"
     return rollout
 
 
@@ -128,8 +152,10 @@ def run(
     of all as `ranked`; None: it sees all.
 
     At most `max_searches` turns may go without an answer; one that searches beyond them stops with
-    "searches". A turn without an action is told so and counts as one of them, or stops the rollout
-    with "invalid" where the protocol has no message for it. Sampling needs a key for each rollout.
+    "searches". There are at most `max_turns` turns: the last one's search is made and the rollout
+    stops with "turns". A turn without an action is told so and counts as one of both, or stops the
+    rollout with "invalid" where the protocol has no message for it. Sampling needs a key for each
+    rollout.
     """
     live = [i for i, rollout in enumerate(rollouts) if rollout.stop is None]
     while live:
@@ -185,8 +211,14 @@ def take_turn(
 ) -> None:
     """Append what the model wrote, and do what it asks for: stop, wait for passages, or go on."""
     text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
-    action = protocol.parse(text)
+    kept = text[: protocol.end_of_turn(text)]
+    if rollout.as_written:
+        rollout.beyond = text[len(kept) :]
+    elif kept != text:
+        text, ids = kept, tokenizer.encode(kept, add_special_tokens=False)
+    action = protocol.parse(kept)
     spent = len(rollout.turns) >= limits.max_searches
+    last = len(rollout.turns) + 1 == limits.max_turns
     searched = action.kind == "search" and not spent
     turn = Turn(text, list(ids), action.thought, action.value if searched else None)
     rollout.add(ids, written=True)
@@ -196,12 +228,35 @@ def take_turn(
     elif action.kind == "search" and spent:
         rollout.stop = "searches"
     elif action.kind == "invalid":
-        message = None if spent else protocol.refusal(tokenizer)
+        message = None if spent or last else protocol.refusal(tokenizer)
         if message is None:
             rollout.stop = "invalid"
         else:
-            turn.information = message
-            rollout.add(protocol.encode(message, tokenizer), written=False)
+            _show(rollout, message, protocol, tokenizer)
+
+
+def _show(rollout: Rollout, text: str, protocol: Protocol, tokenizer) -> None:
+    """Append what the model is shown after its last turn, less what it wrote of it already."""
+    written = rollout.beyond
+    if written and not written.strip():
+        alike = takewhile(lambda pair: pair[0] == pair[1], zip(written, text, strict=False))
+        text = text[len(list(alike)) :]
+    rollout.turns[-1].information = text
+    rollout.add(protocol.encode(text, tokenizer), written=False)
+    _retokenise(rollout, protocol, tokenizer)
+
+
+def _retokenise(rollout: Rollout, protocol: Protocol, tokenizer) -> None:
+    """Tokenise the conversation as one text, where the protocol says so. Never in training."""
+    if not protocol.retokenise:
+        return
+    if rollout.as_written:
+        raise ValueError("tokens that a model is trained on cannot be tokenised again")
+    prompt = protocol.prompt_ids(rollout.question.question, tokenizer)
+    said = []
+    for turn in rollout.turns:
+        said += [(turn.text, True), (turn.information, False)]
+    rollout.token_ids, rollout.mask = protocol.conversation(prompt, said, tokenizer)
 
 
 def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits, shown) -> None:
@@ -230,11 +285,13 @@ def take_passages(
 ) -> None:
     """Append what the last query found."""
     passages = [hit.passage for hit in hits]
-    text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
+    text, _, cut = protocol.fitted(passages, tokenizer, limits.max_information_tokens)
     turn = rollout.turns[-1]
     turn.passages = [Shown(hit.passage.id, round(float(hit.score), 6)) for hit in hits]
-    turn.information = text
-    rollout.add(ids, written=False)
+    turn.cut = cut
+    _show(rollout, text, protocol, tokenizer)
+    if len(rollout.turns) == limits.max_turns:
+        rollout.stop = "turns"
 
 
 def record(rollout: Rollout) -> Trajectory:

@@ -9,10 +9,12 @@ agents' forms are other patterns, tags and marks, or calls of a tool (tool_calls
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from html import escape
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,8 +23,10 @@ from stages.common.records import Passage
 from stages.engines.tokenizer import encode_text
 from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
+from stages.rollout.patterns import LIMIT, Found, Pattern, SlowPattern
 
 FILE = "protocol.yaml"
+OWN_LIMITS = "rollout.yaml"
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -45,15 +49,17 @@ class Protocol:
 
     def __init__(self, block: params.Protocol, file: str | Path | None = None):
         self.stop = list(block.stop)
-        self._block = block
+        self.block = block
         self._where = f"{file}: '{{}}'" if file else "params.yaml: 'protocol.{}'"
+        self._stop = re.compile("|".join(map(re.escape, sorted(block.stop, key=len))) or r"(?!)")
         self._search = self._pattern("search_pattern")
         self._answer = self._pattern("answer_pattern")
         self._thought = self._pattern("thought_pattern")
         names = "|".join(map(re.escape, block.tags)) or r"(?!)"
         marks = "".join(f"|{re.escape(mark)}" for mark in block.marks)
         self._tag = re.compile(rf"</?(?:{names})>{marks}")
-        self._like_tag = re.compile(rf"<(?=\s*/?\s*(?:{names})\b)", re.IGNORECASE)
+        # Possessive: blanks are never given back, or long runs of them would be tried in all ways.
+        self._like_tag = re.compile(rf"<(?=\s*+(?:/\s*+)?(?:{names})\b)", re.IGNORECASE)
         for key, place in (
             ("prompt", "question"),
             ("information", "passages"),
@@ -67,28 +73,33 @@ class Protocol:
             raise self._wrong("passage", "holds a tag or a mark; 'information' is the place for it")
         if block.tool is not None and not block.chat:
             raise self._wrong("tool", "needs 'chat', since the chat template writes the calls")
+        if block.tool is not None and block.retokenise:
+            raise self._wrong("retokenise", "cannot go with 'tool': role marks are no text")
+        if not all(block.stop):
+            raise self._wrong("stop", "holds an empty text")
 
     def _wrong(self, key: str, reason: str) -> InputError:
         return InputError(f"{self._where.format(key)} {reason}")
 
-    def _pattern(self, key: str) -> re.Pattern:
+    def _pattern(self, key: str) -> Pattern:
         try:
-            compiled = re.compile(getattr(self._block, key), re.DOTALL)
-        except re.error as error:
-            raise self._wrong(key, f"is no regular expression ({error})") from None
-        if compiled.groups < 1:
-            raise self._wrong(key, "needs a group around what it reads")
-        return compiled
+            return Pattern(getattr(self.block, key))
+        except ValueError as error:
+            raise self._wrong(key, str(error)) from None
+
+    def prompt(self, question: str) -> str:
+        """What the agent is asked, before any chat template."""
+        return _fill(self.block.prompt, question=question)
 
     def prompt_ids(self, question: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """Token ids of the prompt: plain text, or one user message of the chat template."""
-        text = _fill(self._block.prompt, question=question)
-        if not self._block.chat:
+        text = self.prompt(question)
+        if not self.block.chat:
             return tokenizer.encode(text)
         if not tokenizer.chat_template:
             raise self._wrong("chat", "is true, but the model has no chat template")
-        if self._block.tool is not None:
-            text = tool_calls.opening(text, self._block.tool, tokenizer)
+        if self.block.tool is not None:
+            text = tool_calls.opening(text, self.block.tool, tokenizer)
         else:
             message = [{"role": "user", "content": text}]
             text = tokenizer.apply_chat_template(
@@ -103,32 +114,49 @@ class Protocol:
         Of nested openings the innermost counts. An action that is unclosed or holds another tag is
         no action; a turn whose action is missing, empty or (a tool's) malformed is invalid.
         """
-        found = [
-            ("search", next(self._actions(self._search, text), None)),
-            ("answer", next(self._actions(self._answer, text), None)),
-        ]
-        closed = [(match.end(), kind, match) for kind, match in found if match]
+        found = [(kind, next(self._actions(kind, text), None)) for kind in ("search", "answer")]
+        closed = [(match.end, kind, match) for kind, match in found if match]
         if not closed:
             return Action("invalid", self._thought_of(text), "")
         _, kind, match = min(closed, key=lambda item: item[0])
-        thought = self._thought_of(text[: match.start()])
-        value = (match[_place(match)] or "").strip()
-        if kind == "search" and self._block.tool is not None:
+        thought = self._thought_of(text[: match.start])
+        value = match.value.strip()
+        if kind == "search" and self.block.tool is not None:
             value = tool_calls.read_query(value)
             value = "" if self._tag.search(value) else value  # JSON can spell a mark in escapes
         return Action(kind, thought, value) if value else Action("invalid", thought, "")
 
-    def _actions(self, pattern: re.Pattern, text: str) -> Iterator[re.Match]:
+    def end_of_turn(self, text: str, start: int = 0) -> int:
+        """Where the turn that begins at `start` ends: with the first stop string, else with `text`.
+
+        A token may hold more than the end of a stop string: `>` and two line breaks are one token
+        of Qwen's vocabulary. What it holds beyond was not asked for.
+        """
+        match = self._stop.search(text, start)
+        return match.end() if match else len(text)
+
+    def _actions(self, kind: Literal["search", "answer"], text: str) -> Iterator[Found]:
+        find = (self._search if kind == "search" else self._answer).finder(text)
         start = 0
-        while match := pattern.search(text, start):
-            inner = self._tag.search(text, *match.span(_place(match)))
-            if inner is None:
-                yield match
-            start = max(match.start() + 1, inner.start() if inner else match.end())
+        try:
+            while match := find(start):
+                inner = self._tag.search(text, *match.inner)
+                if inner is None:
+                    yield match
+                start = max(match.start + 1, inner.start() if inner else match.end)
+        except SlowPattern:
+            raise self._slow(f"{kind}_pattern", text) from None
+
+    def _slow(self, key: str, text: str) -> InputError:
+        reason = f"takes more than {LIMIT:g} seconds on a text of {len(text)} characters"
+        return self._wrong(key, f"{reason}: repeat nothing inside of a repetition")
 
     def _thought_of(self, text: str) -> str:
-        match = self._thought.search(text)
-        return (match[1] if match else self._tag.sub("", text)).strip()
+        try:
+            match = self._thought.finder(text)(0)
+        except SlowPattern:
+            raise self._slow("thought_pattern", text) from None
+        return (match.value if match else self._tag.sub("", text)).strip()
 
     def information(
         self, passages: Sequence[Passage], tokenizer: PreTrainedTokenizerBase | None = None
@@ -146,18 +174,25 @@ class Protocol:
 
         The frame around the passages is never cut. Special tokens in a passage are read as text.
         """
-        lines = self._lines(passages, tokenizer)
+        text, ids, _ = self.fitted(passages, tokenizer, max_tokens)
+        return text, ids
+
+    def fitted(
+        self, passages: Sequence[Passage], tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    ) -> tuple[str, list[int], bool]:
+        """What `fit` gives, and whether anything was cut."""
+        lines = whole = self._lines(passages, tokenizer)
         while True:
             text = self._framed(lines, tokenizer)
             ids = self.encode(text, tokenizer)
             excess = len(ids) - max_tokens
             if excess <= 0 or not lines:
-                return text, ids
+                return text, ids, lines != whole
             lines = _cut(lines, excess, tokenizer)
 
     def refusal(self, tokenizer: PreTrainedTokenizerBase) -> str | None:
         """What is appended after an invalid turn; None where such a turn ends the rollout."""
-        message, tool = self._block.invalid_message, self._block.tool
+        message, tool = self.block.invalid_message, self.block.tool
         if message is None or tool is None:
             return message
         return tool_calls.after_text(message, tool, tokenizer)
@@ -165,30 +200,74 @@ class Protocol:
     def encode(self, text: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """Token ids of what is appended. Only a chat template's own role marks become special
         tokens: in a passage they were made harmless."""
-        if self._block.tool is not None:
+        if self.block.tool is not None:
             return tokenizer.encode(text, add_special_tokens=False)
         return encode_text(text, tokenizer)
 
+    def conversation(
+        self,
+        prompt: list[int],
+        said: Sequence[tuple[str, bool]],
+        tokenizer: PreTrainedTokenizerBase,
+    ) -> tuple[list[int], list[int]]:
+        """Token ids of a conversation as one text, and their mask: 1 where the model wrote.
+
+        `said` are the texts after the prompt, with whether the model wrote them. A token that
+        begins in one and ends in the next counts as of the first. Special tokens are the prompt's
+        alone.
+        """
+        special = set(tokenizer.all_special_ids) | {
+            number for number, token in tokenizer.added_tokens_decoder.items() if token.special
+        }
+        head = next((n for n in range(len(prompt), 0, -1) if prompt[n - 1] in special), 0)
+        pieces = [(tokenizer.decode(prompt[head:], clean_up_tokenization_spaces=False), False)]
+        pieces += said
+        encoding = tokenizer(
+            "".join(text for text, _ in pieces),
+            add_special_tokens=False,
+            split_special_tokens=True,
+            return_offsets_mapping=True,
+        )
+        ends = list(accumulate(len(text) for text, _ in pieces))
+        last = len(pieces) - 1
+        mask = [
+            int(pieces[min(bisect_right(ends, start), last)][1])
+            for start, _ in encoding["offset_mapping"]
+        ]
+        return prompt[:head] + encoding["input_ids"], [0] * head + mask
+
+    @property
+    def retokenise(self) -> bool:
+        """Whether the agent reads the conversation tokenised anew as one text every turn."""
+        return self.block.retokenise
+
     def _framed(self, lines: str, tokenizer: PreTrainedTokenizerBase | None) -> str:
-        text = _fill(self._block.information, passages=lines)
-        if self._block.tool is None:
+        lines = lines.strip() if self.block.strip else lines
+        text = _fill(self.block.information, passages=lines)
+        if self.block.tool is None:
             return text
         return tool_calls.after_call(
-            text, self._block.tool, partial(self._actions, self._search), tokenizer
+            text, self.block.tool, partial(self._actions, "search"), tokenizer
         )
 
     def _lines(self, passages: Sequence[Passage], tokenizer: PreTrainedTokenizerBase | None) -> str:
         lines = "".join(
-            _fill(self._block.passage, rank=str(rank), title=passage.title, text=passage.text)
+            _fill(
+                self.block.passage,
+                rank=str(rank),
+                title=passage.heading,
+                name=passage.title,
+                text=passage.text,
+            )
             for rank, passage in enumerate(passages, 1)
         )
-        special = () if self._block.tool is None else tool_calls.special_marks(tokenizer)
+        special = () if self.block.tool is None else tool_calls.special_marks(tokenizer)
         return self._neutral(lines, tuple(special))
 
     def _neutral(self, text: str, special: tuple[str, ...] = ()) -> str:
         """`text` with the first sign of every tag and mark as an HTML entity."""
         text = self._like_tag.sub("&lt;", text)
-        marks = (*self._block.marks, *special)
+        marks = (*self.block.marks, *special)
         return _like_marks(marks).sub(_entity, text) if marks else text
 
 
@@ -196,6 +275,14 @@ def load_protocol(folder: str | Path, block: params.Protocol) -> Protocol:
     """How the agent in `folder` talks: as its protocol.yaml says, else as `block` does."""
     file = Path(folder) / FILE
     return read_protocol(file) if file.exists() else Protocol(block)
+
+
+def rollout_of(folder: str | Path, block: params.Rollout) -> params.Rollout:
+    """The limits of the agent in `folder`: those of `block`, and before them its rollout.yaml's."""
+    file = Path(folder) / OWN_LIMITS
+    if not file.exists():
+        return block
+    return params.with_own(block, params.read_block(file, params.OwnRollout))
 
 
 def read_protocol(file: str | Path) -> Protocol:
@@ -219,16 +306,10 @@ def _fill(template: str, **values: str) -> str:
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), template)
 
 
-def _place(match: re.Match) -> int:
-    """The number of the group that read something: patterns may have one for each of two forms."""
-    places = range(1, match.re.groups + 1)
-    return next((place for place in places if match[place] is not None), 1)
-
-
 @lru_cache
 def _like_marks(marks: tuple[str, ...]) -> re.Pattern:
     """Matches whatever looks like one of `marks`: in any case, with blanks inside."""
-    alike = (r"\s*".join(map(re.escape, "".join(mark.split()))) for mark in marks if mark.strip())
+    alike = (r"\s*+".join(map(re.escape, "".join(mark.split()))) for mark in marks if mark.strip())
     return re.compile("|".join(alike), re.IGNORECASE)
 
 

@@ -8,7 +8,6 @@ rendered, and what comes after the model's text in it is what the model is shown
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,8 @@ from stages.plumbing.errors import InputError
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
+
+    from stages.rollout.patterns import Found
 
 NAME, ARGUMENT = "search", "query"
 _WRITTEN = "what-the-model-writes"  # stands for it in a rendered conversation
@@ -47,7 +48,7 @@ def opening(prompt: str, tool: str, tokenizer: PreTrainedTokenizerBase) -> str:
 def after_call(
     content: str,
     tool: str,
-    calls: Callable[[str], Iterable[re.Match]],
+    calls: Callable[[str], Iterable[Found]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> str:
     """What the template puts between a call and the next turn of the model, where the tool
@@ -57,9 +58,8 @@ def after_call(
     calling = _message("assistant", "") | {"tool_calls": [call]}
     text = _render([_message("user", "?"), calling, _message("tool", content)], tool, tokenizer)
     for match in calls(text):
-        call = next((group for group in match.groups() if group is not None), "")
-        if read_query(call) == _WRITTEN:
-            return text[match.end() :]
+        if read_query(match.value) == _WRITTEN:
+            return text[match.end :]
     raise InputError(
         "the model's chat template has no tools, or writes a call in another way than "
         "'protocol.search_pattern' reads it"

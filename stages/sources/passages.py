@@ -77,7 +77,7 @@ def of_contexts(files: Iterable[Path]) -> Iterator[Named]:
                 key = hashlib.sha256(f"{title}\n{text}".encode()).digest()[:16]
                 if text.strip() and key not in seen:
                     seen.add(key)
-                    yield where, Passage(key.hex(), title, text)
+                    yield where, Passage(key.hex(), f'"{title}"', text)
 
 
 def _context(row: dict, where: str) -> list[tuple[str, str]]:

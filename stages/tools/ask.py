@@ -133,10 +133,11 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn,
         waits,
     )
-    from stages.rollout.protocol import load_protocol
+    from stages.rollout.protocol import load_protocol, rollout_of
 
     protocol = load_protocol(args.agent, params.protocol)
-    limits = Limits.of(params.rollout)
+    block = rollout_of(args.agent, params.rollout)
+    limits = Limits.of(block)
     searcher = load_searcher(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
     while rollout.stop is None and fits(rollout, limits, agent.window):
@@ -146,7 +147,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn(rollout, ids, protocol, agent.tokenizer, limits)
         yield from _said(rollout.turns[-1])
         if waits(rollout):
-            [hits] = searcher.search([request_of(rollout)], params.rollout.top_k)
+            [hits] = searcher.search([request_of(rollout)], block.top_k)
             take_passages(rollout, hits, protocol, agent.tokenizer, limits)
             yield from (_found(hit) for hit in hits)
     yield (

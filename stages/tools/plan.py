@@ -12,6 +12,7 @@ good to a factor of three or so: enough to choose machines by.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from stages.metrics.reading import read_usage
 from stages.params import Params, load_params
 from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
-from stages.planning.measured import with_measured
+from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.plumbing.errors import InputError, run
 from stages.plumbing.usage import FILE
@@ -57,7 +58,9 @@ def main(argv: list[str] | None = None) -> None:
             "reflinks (Btrfs, XFS), copies take no room.",
             soft_wrap=True,
         )
-    for line in _labelling(planner):
+    measured = args.params, args.metrics_folder, args.lock
+    warned = [*_too_short(params, known), *limits_warned(params.iterations, *measured)]
+    for line in [*_labelling(planner), *warned]:
         console.print(line)
     console.print(_assumptions(known, ACCELERATORS[name]), soft_wrap=True)
 
@@ -126,6 +129,7 @@ def _summary(
         f"In all {_hours(total / count) or 'no time'} on {count} x {accelerator.name} "
         f"({total:.3g} accelerator hours), {sum(cost.disk for cost in costs):.3g} GB on disk."
     )
+    yield _protocols(params)
     for what in ("passages", "training", "test"):
         if not getattr(known, what):
             yield f"The number of {what} is not known before the files are there: counted as none."
@@ -148,6 +152,28 @@ def _labelling(planner: Planner):
         if everything > FEWER:
             hours = planner.labelling(FEWER).hours()
             yield f"With trajectories.questions={FEWER} it takes {hours:.3g} accelerator hours."
+
+
+def _too_short(params: Params, known: Sizes) -> Iterator[str]:
+    """Warnings of limits that would cut most observations."""
+    blocks = {"rollout": params.rollout}
+    if params.iterations:
+        blocks["agent"] = params.training_rollout
+    for name, block in blocks.items():
+        shown = block.top_k * known.passage_tokens
+        if shown > block.max_information_tokens:
+            yield (
+                f"{block.top_k} passages take about {shown:.0f} tokens, and "
+                f"'{name}.max_information_tokens' leaves {block.max_information_tokens}: most "
+                "observations would be cut."
+            )
+
+
+def _protocols(params: Params) -> str:
+    """In which frames agents read: PPO's may be another than that of all other rollouts."""
+    if not params.iterations:
+        return f"Rollouts talk {params.protocol.name}."
+    return f"Rollouts talk {params.protocol.name}, in PPO {params.training_protocol.name}."
 
 
 def _assumptions(known: Sizes, accelerator: Accelerator) -> str:

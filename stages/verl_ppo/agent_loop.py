@@ -83,7 +83,7 @@ class SearchAgentLoop(AgentLoopBase):
     async def run(self, sampling_params: dict, **row) -> AgentLoopOutput:
         """One finished rollout of the question in `row` (see data.py)."""
         known, request = self.environment, uuid4().hex
-        rollout = start(question_of(row), known.protocol, known.tokenizer)
+        rollout = start(question_of(row), known.protocol, known.tokenizer, as_written=True)
         step, spent = int(row.get("global_steps", 0)), AgentLoopMetrics()
         # The weights that wrote it, as verl counts them: those after the step before.
         weights = {"min_global_steps": step - 1, "max_global_steps": step - 1}

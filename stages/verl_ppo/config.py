@@ -50,7 +50,8 @@ def micro_batch(params: Params) -> int:
 
 def longest(params: Params) -> int:
     """Tokens of the longest rollout: its last turn fits the context, what it finds comes after."""
-    return params.rollout.max_context_tokens + params.rollout.max_information_tokens
+    block = params.training_rollout
+    return block.max_context_tokens + block.max_information_tokens
 
 
 def alone(params: Params) -> bool:
@@ -97,7 +98,7 @@ def _data(params: Params, files: Files) -> dict:
         "data.train_batch_size": params.agent.questions,
         "data.shuffle": False,  # the file has the order
         "data.dataloader_num_workers": 0,
-        "data.max_prompt_length": params.rollout.max_context_tokens,
+        "data.max_prompt_length": params.training_rollout.max_context_tokens,
         "data.max_response_length": longest(params),
         "reward.custom_reward_function.path": "pkg://stages.verl_ppo.reward",
         "reward.custom_reward_function.name": "compute_score",
@@ -114,7 +115,7 @@ def _rollout(params: Params, window: int, seed: int, files: Files) -> dict:
         "top_p": agent.top_p,
         "seed": seed % 2**31,
         "dtype": params.generation.dtype,
-        "max_model_len": min(params.rollout.max_context_tokens, window),
+        "max_model_len": min(params.training_rollout.max_context_tokens, window),
         "tensor_model_parallel_size": compute.tensor_parallel,
         "gpu_memory_utilization": compute.gpu_memory,
     }

@@ -12,6 +12,7 @@ import socket
 from pathlib import Path
 
 from stages.common.records import read_jsonl, to_json
+from stages.rollout.limits import limited
 from stages.rollout.loop import Rollout
 from stages.scoring import exact_match
 
@@ -24,6 +25,7 @@ def count(rollout: Rollout, step: int, folder: Path) -> None:
         "searches": len(rollout.queries),
         "response_length": sum(rollout.mask),
         "invalid": int(rollout.stop in ("invalid", "length")),
+        **limited(rollout.turns, rollout.stop),
     }
     file = folder / str(step) / f"{socket.gethostname()}-{os.getpid()}.jsonl"
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from stages.params import Kl
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import Watch
-from stages.ppo.task import FIGURES, Row
+from stages.ppo.task import FIGURES, LIMITED, Row
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
 
@@ -31,7 +31,7 @@ KL = {
     Kl.low_var_loss: "actor/kl_loss",  # while the step learns; our loop takes it just before
     Kl.k1_reward: "actor/reward_kl_penalty",  # a mean over rollouts, ours is one over tokens
 }
-COUNTED = ("em", "searches", "response_length", "invalid")
+COUNTED = ("em", "searches", "response_length", "invalid", *LIMITED)
 
 
 class Curves:

@@ -6,7 +6,6 @@ import importlib.util
 import shutil
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
@@ -121,8 +120,8 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
         tokenizer=str(files.tokenizer),
         ends=sorted(end_ids(model, about, tokenizer)),
         window=window_of(about),
-        protocol=params.protocol,
-        limits=replace(Limits.of(params.rollout), max_searches=agent.max_searches),
+        protocol=params.training_protocol,
+        limits=Limits.of(params.training_rollout),
         top_k=agent.top_k,
         mask_retrieved=agent.mask_retrieved,
         retriever=retriever,

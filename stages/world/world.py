@@ -47,7 +47,8 @@ class World:
     def passages(self) -> list[Passage]:
         """One passage a fact; the id is its place in the corpus."""
         return [
-            Passage(str(number), fact.subject, fact.text) for number, fact in enumerate(self.facts)
+            Passage(str(number), f'"{fact.subject}"', fact.text)
+            for number, fact in enumerate(self.facts)
         ]
 
     def save(self, path: str | Path) -> None:

@@ -1,0 +1,36 @@
+"""How often limits told: on a rollout, and over the trajectories of a turn."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from stages.common.trajectories import Turn
+
+
+def limited(turns: list[Turn], stop: str | None) -> dict[str, int]:
+    """Observations of a rollout that were cut, turns that were refused, and whether the context
+    had no room for another turn, which loses the question.
+    """
+    refused = (turn.query is None and bool(turn.information) for turn in turns)
+    return {
+        "cut": sum(turn.cut for turn in turns),
+        "refused": sum(refused),
+        "lost": int(stop == "length"),
+    }
+
+
+def limits_told(figures: dict, least: float = 0.0) -> list[str]:
+    """Which limits told on more than the share `least`, from a turn's metrics/trajectories."""
+    told = figures.get("limits", {})
+    queries, asked = figures.get("queries", 0), figures.get("out", 0)
+    counts = {
+        "cut": ("observations were cut, of {} searches", queries),
+        "refused": ("turns were refused, in {} trajectories", asked),
+        "lost": ("questions were lost to a full context, of {}", asked),
+    }
+    return [
+        f"{told[key]} {what.format(whole)}"
+        for key, (what, whole) in counts.items()
+        if told.get(key, 0) > least * whole
+    ]

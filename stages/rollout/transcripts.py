@@ -1,0 +1,152 @@
+"""Logs of other programs, taken apart and put together again as a protocol would write them.
+
+A log is what followed the prompt, as one text: turns of the agent and what it was shown. Its turns
+are taken as they stand, its passages are read out of what was shown, and all around them is the
+protocol's: the first character that then differs is one that an agent would read otherwise here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stages.common.records import Passage
+from stages.plumbing.errors import InputError
+from stages.rollout.protocol import Protocol
+
+USER, REPLY, END = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>"  # ChatML's marks
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Where a text parts from what was expected, both from there on."""
+
+    place: int
+    expected: str
+    found: str
+
+
+@dataclass
+class Retold:
+    """What a log holds, up to the first difference if there is one."""
+
+    turns: int = 0
+    blocks: int = 0
+    same_blocks: int = 0
+    refusals: int = 0
+    difference: Difference | None = None
+
+
+def retell(response: str, protocol: Protocol) -> Retold:
+    """Render a log again, turn by turn."""
+    told, place, refused = Retold(), 0, -1
+    refusal, length = protocol.block.invalid_message, len(response.rstrip())
+    while place < length:
+        end = protocol.end_of_turn(response, place)
+        if refusal and refused < place:  # which may hold a stop string itself
+            refused = response.find(refusal, place)
+            refused = length if refused < 0 else refused
+        end = min(end, refused) if refusal else end
+        action = protocol.parse(response[place:end])
+        told.turns += 1
+        if action.kind == "answer" or end >= length:
+            break  # what a log holds after the answer was read by nobody
+        if action.kind == "search":
+            told.blocks += 1
+            expected = protocol.information(_passages(response, end, protocol))
+        else:
+            told.refusals += 1
+            expected = refusal or ""
+        if len(response) < end + len(expected) and response[end:].rstrip() == expected.rstrip():
+            expected = response[end:]  # what is shown last, less the blanks that a log may lose
+        told.difference = first_difference(expected, response, end)
+        if told.difference or not expected:
+            break
+        told.same_blocks += action.kind == "search"
+        place = end + len(expected)
+    return told
+
+
+def first_difference(expected: str, text: str, start: int) -> Difference | None:
+    """Where `text` from `start` on stops being `expected`. An empty one expects the end."""
+    if expected and text.startswith(expected, start):
+        return None
+    found = text[start:]
+    alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(expected, found, strict=False))
+    place = sum(1 for _ in alike)
+    return Difference(start + place, expected[place:], found[place:])
+
+
+def user_text(prompt: str) -> str:
+    """What the user says in a prompt: its message in ChatML's marks, else all of it."""
+    _, mark, said = prompt.rpartition(USER)
+    return said.partition(END)[0] if mark else prompt
+
+
+def split_conversation(text: str) -> tuple[str, str] | None:
+    """Prompt and response of a conversation in ChatML's marks."""
+    before, mark, after = text.partition(REPLY)
+    return (before + mark, after) if mark else None
+
+
+def marks_of(protocol: Protocol) -> tuple[str, str]:
+    """What stands before and after the passages that are shown, blanks left out."""
+    if protocol.block.tool is not None:
+        raise InputError(
+            f"the protocol {protocol.block.name} has a 'tool': a chat template frames its passages"
+        )
+    before, _, after = protocol.block.information.partition("{passages}")
+    if not before.strip() or not after.strip():
+        raise InputError(
+            f"the protocol {protocol.block.name} puts no mark before or after its passages"
+        )
+    return before.split()[-1], after.split()[0]
+
+
+def _passages(response: str, start: int, protocol: Protocol) -> list[Passage]:
+    """The passages that the block after `start` shows; without a block, none."""
+    opening, closing = marks_of(protocol)
+    begin = response.find(opening, start)
+    if begin < 0 or response[start:begin].strip():
+        return []
+    begin += len(opening)
+    end = response.find(closing, begin)
+    body = response[begin : end if end >= 0 else len(response)]
+    return list(_read(body.strip("\n"), protocol.block.passage))
+
+
+def _read(body: str, template: str) -> Iterator[Passage]:
+    """Passages out of their rendering by `template`; line breaks around one are not its own."""
+    if "{rank}" not in template and body:
+        for number, line in enumerate(body.split("\n"), 1):
+            yield _passage(number, line, template)
+    place, rank = 0, 1
+    if "{rank}" not in template or not body.startswith(_head(template, 1)):
+        return
+    while place < len(body):
+        after = body.find("\n" + _head(template, rank + 1), place)
+        after = len(body) if after < 0 else after
+        yield _passage(rank, body[place:after].strip("\n"), template)
+        place, rank = after + 1, rank + 1
+
+
+def _head(template: str, rank: int) -> str:
+    """What a passage begins with, before its title or text."""
+    filled = template.replace("{rank}", str(rank))
+    return filled[: min(filled.find(place) for place in _places(filled))]
+
+
+def _places(template: str) -> list[str]:
+    return [place for place in ("{title}", "{name}", "{text}") if place in template]
+
+
+def _passage(rank: int, shown: str, template: str) -> Passage:
+    told = shown[len(_head(template, rank)) :]
+    title = next((place for place in ("{title}", "{name}") if place in template), None)
+    if title is None:
+        return Passage(str(rank), "", told)
+    between = template.partition(title)[2].partition("{text}")[0]
+    between = between if between in told else between.strip() or between
+    heading, _, text = told.partition(between)
+    return Passage(str(rank), heading, text)

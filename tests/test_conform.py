@@ -1,0 +1,205 @@
+"""Logs of other programs rendered again: what is the same, and the first character that is not."""
+
+import json
+from pathlib import Path
+
+import pytest
+from golden import EVALUATION, QUESTION, TRAINING, prompt_of
+
+from stages.common.records import write_jsonl
+from stages.params import Protocol as Block
+from stages.plumbing.errors import InputError
+from stages.rollout.protocol import Protocol, read_protocol
+from stages.rollout.transcripts import retell
+from stages.tools import conform
+
+ROOT = Path(__file__).parents[1]
+CONF = ROOT / "conf/protocol"
+REAL = ROOT / "data/real/search_r1_bamboogle.jsonl"
+REFUSAL = read_protocol(CONF / "search_r1.yaml").block.invalid_message
+FRAMES = {"search_r1": TRAINING, "search_r1_evaluation": EVALUATION}
+ANSWER = "<answer> James Madison </answer>"
+
+
+def told(frame: str, *turns: str) -> str:
+    return "".join(turn + (frame if "</search>" in turn else "") for turn in turns)
+
+
+def log(number: int, response: str, words: str = "Answer it.") -> dict:
+    row = {"id": f"q{number}", "question": QUESTION, "golden_answers": ["x"]}
+    return row | {"prompt": prompt_of(words), "response": response}
+
+
+def run(folder: Path, rows: list[dict], name: str = "search_r1", *options: str) -> int:
+    write_jsonl(folder / "logs.jsonl", rows)
+    return conform.main(
+        [str(folder / "logs.jsonl"), "--protocol", str(CONF / f"{name}.yaml"), *options]
+    )
+
+
+@pytest.mark.parametrize("name", FRAMES)
+def test_logs_in_the_frame_are_the_same(name, tmp_path, capsys):
+    frame = FRAMES[name]
+    five = [f" <think> t </think> <search> q{n} </search>" for n in range(5)]
+    rows = [log(0, told(frame, *five)), log(1, told(frame, five[0], ANSWER + "<|im_end|>"))]
+    rows += [log(2, ANSWER), log(3, "nothing"), log(4, told(frame, five[0]) + "\n\n <search> x")]
+    assert run(tmp_path, rows, name) == 0
+    out = capsys.readouterr().out
+    assert "5 of 5 logs are the same, 7 of 7 information blocks (11 turns" in out
+    cut = [row | {"response": row["response"].rstrip()} for row in rows]
+    assert run(tmp_path, cut, name) == 0, "blanks at the end of a log are nobody's"
+    capsys.readouterr()
+    other = next(known for known in FRAMES if known != name)
+    assert run(tmp_path, rows, other) == 1
+    assert "2 of 5 logs are the same, 0 of 3 information blocks" in capsys.readouterr().out
+
+
+def test_a_refusal_is_a_turn_of_its_own(tmp_path, capsys):
+    bad = ["hm", "", "<search> </search>"]
+    response = "".join(turn + REFUSAL for turn in bad)
+    assert run(tmp_path, [log(0, response + told(TRAINING, "<search> q </search>", ANSWER))]) == 0
+    assert "(5 turns, 3 of them refused)" in capsys.readouterr().out
+    assert (
+        run(tmp_path, [log(0, told(TRAINING, "<search> q </search>", "<search> </search>x"))]) == 1
+    )
+    assert "found 'x" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected", "found"),
+    [
+        ("</search>\n\n<", "</search>\n<", "\\n<information>Doc 1", "<information>Doc 1"),
+        ("</search>\n\n<", "</search>\n\n\n<", "<information>Doc 1", "\\n<information>"),
+        (">Doc 1", ">\nDoc 1", "Doc 1", "\\nDoc 1"),
+        ("Doc 1(", "Doc 0(", "</information>", "Doc 0("),
+        ("profit. \nDoc", "profit. \n\nDoc", "Doc 2", "\\nDoc 2"),
+        ("Uranus)  the", "Uranus)the", " the", "the"),
+        ("rings</inf", "rings\n</inf", "</information>", "\\n</information>"),
+        ("rings</information>\n\n", "rin<answer>", "&lt;answer>", "<answer>"),  # was cut
+        ("</information>\n\n", "</information>\n", "\\n", "<answer>"),
+        ("outer <b>", "outer <think>", "&lt;think>", "<think>"),
+    ],
+)
+def test_the_first_character_that_differs_is_shown(old, new, expected, found, tmp_path, capsys):
+    response = told(
+        TRAINING.replace("outer rings", "outer <b> rings"), "<search> q </search>", ANSWER
+    )
+    assert old in response
+    broken = response.replace(old, new)
+    assert run(tmp_path, [log(0, response), log(1, broken)]) == 1
+    [line, counts, *_] = capsys.readouterr().out.splitlines()
+    assert line.startswith("q1: response, character ") and counts.startswith("1 of 2 logs")
+    place = int(line.split()[3].rstrip(":"))
+    assert broken[place:].startswith(found.replace("\\n", "\n")), line
+    assert f"expected '{expected}"[:20] in line or f"expected '{expected[:4]}" in line, line
+    assert "\x1b" not in line
+
+
+def test_what_logs_hold_cannot_speak_to_a_terminal(tmp_path, capsys):
+    frame = TRAINING.replace("Doc 2", "\x1b[2J\u202e")
+    assert run(tmp_path, [log(0, told(frame, "<search> q </search>"))]) == 0, "one passage's text"
+    assert run(tmp_path, [log(0, "<search> q </search>\x1b[2J\u202e")]) == 1
+    out = capsys.readouterr().out
+    assert "\x1b" not in out and "\u202e" not in out
+
+
+def test_flashrags_own_logs_are_read(tmp_path, capsys):
+    whole = prompt_of("Answer it.") + told(EVALUATION, "<search> q </search>", ANSWER)
+    row = {"id": "test_0", "question": QUESTION, "output": {"prompt": whole, "pred": "x"}}
+    (tmp_path / "logs.json").write_text(json.dumps([row, row | {"id": "test_1"}], indent=4))
+    protocol = str(CONF / "search_r1_evaluation.yaml")
+    assert conform.main([str(tmp_path / "logs.json"), "--protocol", protocol]) == 0
+    assert "2 of 2 logs are the same, 2 of 2 information blocks" in capsys.readouterr().out
+
+
+def test_the_wording_is_taken_from_the_logs(tmp_path, capsys):
+    rows = [log(n, told(TRAINING, "<search> q </search>", ANSWER), "Say {x}: é.") for n in range(2)]
+    rows[1]["question"] = "Name him."
+    rows[1]["prompt"] = rows[1]["prompt"].replace(QUESTION, "Name him.?")
+    file = tmp_path / "mine.yaml"
+    assert run(tmp_path, rows, "search_r1", "--prompts") == 1
+    assert run(tmp_path, rows[:1], "search_r1", "--prompts", "--write-protocol", str(file)) == 0
+    made, old = read_protocol(file), read_protocol(CONF / "search_r1.yaml")
+    assert made.block.prompt == "Say {x}: é. Question: {question}\n"
+    assert (made.block.name, made.block.chat) == ("mine", True)
+    assert made.block.information == old.block.information and made.block.strip
+    assert "1 of 1 prompts have the wording of mine" in capsys.readouterr().out
+    with pytest.raises(InputError, match="there already"):
+        run(tmp_path, rows, "search_r1", "--write-protocol", str(file))
+    run(tmp_path, rows, "search_r1", "--write-protocol", str(tmp_path / "both.yaml"))
+    assert read_protocol(tmp_path / "both.yaml").block.prompt == made.block.prompt
+    rows[1]["prompt"] = rows[1]["prompt"].replace("Say", "Tell")
+    with pytest.raises(InputError, match=r"logs\.jsonl:2: the prompt has another wording"):
+        run(tmp_path, rows, "search_r1", "--write-protocol", str(tmp_path / "no.yaml"))
+    del rows[0]["question"]
+    with pytest.raises(InputError, match=r"logs\.jsonl:1: 'question' is missing"):
+        run(tmp_path, rows, "search_r1", "--write-protocol", str(tmp_path / "no.yaml"))
+    assert not (tmp_path / "no.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "holds no log"),
+        ("[]", "holds no log"),
+        ("{", r"logs:1: not a JSON object"),
+        ("[3]", "log 1: expected an object"),
+        ('{"prompt": "p"}', "logs:1: the log has no text 'response'"),
+        ('{"response": 3, "prompt": "p"}', "the log has no text 'response'"),
+        ('{"response": "r"}', "the log has no text 'prompt'"),
+        ('{"response": "\\ud800", "prompt": "p"}', "half a surrogate"),
+        ('{"id": 1, "response": "r", "prompt": "p"}\n' * 2, "logs:2: the id '1' occurs twice"),
+        ('{"response": "r", "prompt": "p"}', "no log searches in the form of search_r1"),
+    ],
+)
+def test_a_file_that_holds_no_logs_is_one_clear_error(text, reason, tmp_path):
+    (tmp_path / "logs").write_text(text)
+    with pytest.raises(InputError, match=reason) as error:
+        conform.main([str(tmp_path / "logs"), "--protocol", str(CONF / "search_r1.yaml")])
+    assert "\n" not in str(error.value)
+
+
+def test_a_protocol_without_marks_is_refused(tmp_path):
+    with pytest.raises(InputError, match="has a 'tool'"):
+        run(tmp_path, [log(0, "x")], "tool_calls")
+
+
+def test_quotes_that_the_corpus_does_not_have_are_found(tmp_path, capsys):
+    text = (CONF / "search_r1.yaml").read_text(encoding="utf-8")
+    quoted = tmp_path / "quoted.yaml"
+    quoted.write_text(text.replace("Title: {title}", r"Title: \"{name}\""), encoding="utf-8")
+    write_jsonl(tmp_path / "logs.jsonl", [log(0, told(TRAINING, "<search> q </search>", ANSWER))])
+    assert conform.main([str(tmp_path / "logs.jsonl"), "--protocol", str(quoted)]) == 1
+    assert "0 of 1 logs are the same" in capsys.readouterr().out
+
+
+def test_passages_of_any_form_are_read_back():
+    for name in ("few_shot", "r1_searcher_evaluation", "simple_deep_searcher_evaluation", "tiny"):
+        block = read_protocol(CONF / f"{name}.yaml")
+        shown = block.information([conform_passage(n) for n in range(12)])
+        stop = block.stop[0]
+        opening = {"</search>": "<search>"}.get(stop, stop.replace("end", "begin"))
+        response = f"{opening} q {stop}{shown}and on"
+        told = retell(response, block)
+        assert (told.difference, told.blocks, told.same_blocks, told.turns) == (None, 1, 1, 2), name
+
+
+def conform_passage(number: int):
+    from stages.common.records import Passage
+
+    return Passage(str(number), f"T{number} (a) b: c", f"text {number}: x) y (Title: z) ")
+
+
+def test_a_long_log_is_read_in_time():
+    protocol = Protocol(Block())
+    told = retell("<search> q </search>\n<information>\n</information>\n" * 20_000, protocol)
+    assert told.turns == 20_000 and told.difference is None
+
+
+@pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")
+def test_every_real_block_is_rendered_again(capsys):
+    assert conform.main([str(REAL), "--protocol", str(CONF / "search_r1.yaml")]) == 0
+    out = capsys.readouterr().out
+    assert "125 of 125 logs are the same, 125 of 125 information blocks" in out
+    assert conform.main([str(REAL), "--protocol", str(CONF / "search_r1_evaluation.yaml")]) == 1
+    assert "0 of 125 logs are the same" in capsys.readouterr().out

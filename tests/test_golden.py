@@ -1,0 +1,110 @@
+"""Every character that an agent reads in the two frames of Search-R1, against tests/golden.py."""
+
+from itertools import chain
+from pathlib import Path
+
+import pytest
+from golden import DOCUMENTS, EVALUATION, PASSAGES, QUESTION, TRAINING, Writer, prompt_of
+from stages.common.queries import queries
+
+from stages.candidates import _figures
+from stages.common.records import Question
+from stages.common.search import Hit
+from stages.rollout.loop import Limits, prefix, record, run, start
+from stages.rollout.protocol import read_protocol
+
+CONF = Path(__file__).parents[1] / "conf/protocol"
+FRAMES = {
+    name: read_protocol(CONF / f"{name}.yaml") for name in ("search_r1", "search_r1_evaluation")
+}
+LIMITS = Limits(6, 512, 4096, 16384)
+FIVE = Limits(5, 512, 4096, 16384, max_turns=5)
+SEARCH, ANSWER = "<think> t </think> <search> q{} </search>", "<answer> James Madison </answer>"
+
+
+def search(requests):
+    return [[Hit(passage, 1.0) for passage in PASSAGES] for _ in requests]
+
+
+def talk(name: str, turns: list[str], limits: Limits, as_written: bool = False):
+    writer, protocol = Writer(turns), FRAMES[name]
+    rollout = start(
+        Question("q", QUESTION, ["x"]), protocol, writer.tokenizer, as_written=as_written
+    )
+    run([rollout], writer, search, protocol, limits)
+    words = protocol.block.prompt.partition(" Question: {question}")[0]
+    return rollout, writer, prompt_of(words)
+
+
+def test_the_facts_differ_where_they_should():
+    assert TRAINING.endswith("Uranus)  the outer rings</information>\n\n")
+    assert EVALUATION.endswith("Uranus)  the outer rings \n\n</information>\n\n")
+    assert '(Title: "First' in DOCUMENTS and "(Title: Citibank)" in DOCUMENTS
+
+
+def test_evaluation_makes_five_turns_and_the_fifth_search_is_counted():
+    over = [SEARCH.format(n) + "\n\n" for n in range(3)]  # a token over the stop
+    plain = ["\n " + SEARCH.format(3), SEARCH.format(4), ANSWER]  # blanks before a turn stay
+    rollout, writer, golden = talk("search_r1_evaluation", over + plain, FIVE)
+    assert (rollout.stop, rollout.answer, len(rollout.turns)) == ("turns", None, 5)
+    seen = []
+    for number, turn in enumerate([*over, *plain[:2]]):
+        seen.append(golden)
+        golden += turn.rstrip("\n") + EVALUATION
+        assert rollout.turns[number]["text"] == turn.rstrip("\n")
+    decoded = [writer.tokenizer.decode(ids) for ids in writer.read]
+    assert decoded == seen and writer.tokenizer.decode(rollout.token_ids) == golden
+    # tokenised as one text, special tokens in the prompt alone
+    assert rollout.token_ids == writer.tokenizer.encode(golden, add_special_tokens=False)
+    crossing = writer.tokenizer.convert_tokens_to_ids(">\u010a\u010a")
+    # after every </search> and </information> but the one whose token takes a third line break
+    assert rollout.token_ids.count(crossing) == 9
+    written = [i for i, own in zip(rollout.token_ids, rollout.mask, strict=True) if own]
+    assert written.count(crossing) == 5
+    line = record(rollout)
+    assert (line["searches"], line["em"], line["stop"]) == (5, 0, "turns")
+    assert [row["query"] for row in queries(line)] == ["q0", "q1", "q2", "q3"], "not the fifth"
+    figures = _figures([line], [{"question_id": "q"}] * 4, [{}] * 4)
+    assert (figures["in"], figures["out"], figures["dropped"]["last_turn"]) == (5, 4, 1)
+    again = prefix(line, 2, PASSAGES, FRAMES["search_r1_evaluation"], writer.tokenizer, FIVE)
+    assert writer.tokenizer.decode(again.token_ids) == seen[3] and again.stop is None
+    assert again.token_ids == writer.read[3]
+
+
+def test_a_fifth_turn_may_answer():
+    turns = [SEARCH.format(n) for n in range(4)] + [ANSWER]
+    rollout, _, _ = talk("search_r1_evaluation", turns, FIVE)
+    assert (rollout.stop, rollout.answer, len(rollout.turns)) == ("answer", "James Madison", 5)
+    assert len(list(queries(record(rollout)))) == 4
+
+
+@pytest.mark.parametrize("bad", ["I do not know", "<search> q", "<search>  </search>"])
+def test_evaluation_ends_at_a_turn_without_an_action(bad):
+    rollout, writer, _ = talk("search_r1_evaluation", [SEARCH.format(0), bad], FIVE)
+    assert (rollout.stop, rollout.answer, len(rollout.turns)) == ("invalid", None, 2)
+    assert len(writer.read) == 2
+
+
+@pytest.mark.parametrize("as_written", [False, True])
+def test_training_refuses_a_turn_and_goes_on(as_written):
+    said = [SEARCH.format(0) + "\n\n", "I do not know", *map(SEARCH.format, range(1, 5)), ANSWER]
+    said[4] += "\n"  # half of the line breaks that follow
+    rollout, writer, golden = talk("search_r1", said, LIMITS, as_written)
+    assert (rollout.stop, rollout.answer) == ("answer", "James Madison")
+    assert record(rollout)["searches"] == 5
+    refusal = FRAMES["search_r1"].block.invalid_message
+    assert refusal.startswith("\nThat was no") and refusal.endswith("once more.\n")
+    for turn in said[:-1]:
+        shown = refusal if turn == "I do not know" else TRAINING
+        golden += turn.rstrip("\n") + shown
+    golden += ANSWER
+    assert writer.tokenizer.decode(rollout.token_ids) == golden, "the same characters either way"
+    own = [i for i, mine in zip(rollout.token_ids, rollout.mask, strict=True) if mine]
+    written = [writer.tokenizer.encode(turn, add_special_tokens=False) for turn in said]
+    cut = [writer.tokenizer.encode(turn.rstrip("\n"), add_special_tokens=False) for turn in said]
+    assert own == list(chain.from_iterable(written if as_written else cut))
+
+
+def test_tokens_that_are_trained_on_are_never_tokenised_again():
+    with pytest.raises(ValueError, match="trained on"):
+        talk("search_r1_evaluation", [SEARCH.format(0), ANSWER], FIVE, as_written=True)
