@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from golden import DOCUMENTS, EVALUATION, PASSAGES, QUESTION, TRAINING, Writer, prompt_of
-from stages.common.queries import queries
 
 from stages.candidates import _figures
+from stages.common.candidates import queries_of
 from stages.common.records import Question
 from stages.common.search import Hit
 from stages.rollout.loop import Limits, prefix, record, run, start
@@ -62,8 +62,8 @@ def test_evaluation_makes_five_turns_and_the_fifth_search_is_counted():
     written = [i for i, own in zip(rollout.token_ids, rollout.mask, strict=True) if own]
     assert written.count(crossing) == 5
     line = record(rollout)
-    assert (line["searches"], line["em"], line["stop"]) == (5, 0, "turns")
-    assert [row["query"] for row in queries(line)] == ["q0", "q1", "q2", "q3"], "not the fifth"
+    assert (line.searches, line.em, line.stop) == (5, 0, "turns")
+    assert [row.query for row in queries_of(line)] == ["q0", "q1", "q2", "q3"], "not the fifth"
     figures = _figures([line], [{"question_id": "q"}] * 4, [{}] * 4)
     assert (figures["in"], figures["out"], figures["dropped"]["last_turn"]) == (5, 4, 1)
     again = prefix(line, 2, PASSAGES, FRAMES["search_r1_evaluation"], writer.tokenizer, FIVE)
@@ -75,7 +75,7 @@ def test_a_fifth_turn_may_answer():
     turns = [SEARCH.format(n) for n in range(4)] + [ANSWER]
     rollout, _, _ = talk("search_r1_evaluation", turns, FIVE)
     assert (rollout.stop, rollout.answer, len(rollout.turns)) == ("answer", "James Madison", 5)
-    assert len(list(queries(record(rollout)))) == 4
+    assert len(list(queries_of(record(rollout)))) == 4
 
 
 @pytest.mark.parametrize("bad", ["I do not know", "<search> q", "<search>  </search>"])
