@@ -117,7 +117,7 @@ def _build(folder: str, prompts: Prompts, params: Params) -> Work:
     """Load the judge."""
     from stages.engines.loading import load_judge
     from stages.judge.judging import judge_trajectories
-    from stages.judge.query_format import Judge
+    from stages.judge.asking import Judge
 
     block = params.relevance
     judge = Judge(
