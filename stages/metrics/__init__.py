@@ -1,1 +1,1 @@
-"""Read `metrics/`: a schema for each kind of file, one tidy table, and whether it is of this run."""
+"""Read `metrics/`: a schema for each kind of file, one tidy table, a check of whose run it is."""
