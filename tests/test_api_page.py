@@ -51,7 +51,7 @@ def _checkout() -> None:
         shutil.copy(file, place)
     Path("questions").mkdir()
     write_questions("questions/plants.jsonl", world.QUESTIONS)
-    world.teach(Path("models/agent/0"), world.trajectory, steps=60)
+    world.teach(Path("models/agent/0"), world.trajectory, steps=0)  # answers nothing
     for name, agent in {"base": "0", "2": "2"}.items():
         words = ["--name", name, "--agent", f"models/agent/{agent}", "--questions", "questions"]
         words += ["--retriever", "models/retriever/2", "--index", "data/index/2"]
@@ -123,6 +123,7 @@ def test_predictions_are_scored_and_compared(notebook):
     path, names, values = notebook
     rows = {n: read_jsonl(path / f"data/predictions/{n}.jsonl") for n in ("base", "2")}
     assert names["one"] == (1, 0.5)
+    assert [row["answer"] for row in rows["base"]] != [row["answer"] for row in rows["2"]]
     assert values[7] == pytest.approx(fmean(row["em"] for row in rows["2"]))
     mean, low, high, clear = values[8]
     gain = fmean(row["em"] for row in rows["2"]) - fmean(row["em"] for row in rows["base"])
