@@ -1,13 +1,15 @@
 """Every command of the documents that composes parameters composes ones that a run accepts."""
 
+import os
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 import yaml
 
-from stages.params import load_params
+from stages.params import CorrectnessMode, load_params
 from stages.tools.compose import compose, compose_unchecked
 
 ROOT = Path(__file__).parents[1]
@@ -100,3 +102,28 @@ def test_code_that_layout_names_is_there():
     names = re.findall(r"`([\w/]+(?:\.py)?)`", "\n".join(rows))
     code = [name for name in names if name.endswith(".py") or "/" not in name]
     assert len(code) > 40 and all((ROOT / "stages" / name).exists() for name in code)
+
+
+def test_the_version_is_one():
+    read = {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "LICENSE")
+    }
+    project, citation = tomllib.loads(read["pyproject.toml"]), yaml.safe_load(read["CITATION.cff"])
+    version = project["project"]["version"]
+    assert citation["version"] == version and f"\n## {version}\n" in read["CHANGELOG.md"]
+    assert citation["license"] == project["project"]["license"]["text"] == "Apache-2.0"
+    assert "Version 2.0, January 2004" in read["LICENSE"]
+
+
+def test_the_public_host_runs_what_every_host_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    runs = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert ".ci/run" in runs and os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_what_is_gone_is_not_asked_for():
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for mode in re.findall(r"correctness\.mode=(\w+)", text):
+            assert mode in {each.name for each in CorrectnessMode} or path.name == "log.md"
