@@ -3,6 +3,8 @@
 import os
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -127,3 +129,12 @@ def test_what_is_gone_is_not_asked_for():
         text = path.read_text(encoding="utf-8")
         for mode in re.findall(r"correctness\.mode=(\w+)", text):
             assert mode in {each.name for each in CorrectnessMode} or path.name == "log.md"
+
+
+def test_the_picture_of_all_stages_is_of_this_pipeline():
+    drawn = subprocess.run(
+        [sys.executable, "-m", "dvc", "dag", "--md"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    text = (ROOT / "docs/dag.md").read_text(encoding="utf-8")
+    assert text.endswith(drawn.stdout), "write docs/dag.md anew: its first lines say how"
