@@ -1,4 +1,4 @@
-"""Stage baseline@NAME: a ready-made retriever beside R_0, which nothing here trains.
+"""Stage baseline@NAME: a ready-made retriever to compare with R_0. It is not trained here.
 
 In: the block `baseline.NAME`. Out: a retriever folder that refers to the model and says how it is
 asked (the query alone, with the prompts that the model wants), and its figures. The pipeline

@@ -1,11 +1,12 @@
-"""Stage guest@NAME: a base agent that talks another protocol, to try the retrievers with.
+"""Stage guest@NAME: an agent with another search protocol. No retriever is trained with it.
 
-In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder whose
-protocol.yaml says how the agent talks (and rollout.yaml its own limits), and its figures. With
-`model` the folder is a reference to a hub model or a local folder. Without, the guest is made as
-the base agent is (stages/base.py: same sizes, same lessons), but of demonstrations retold in its
-protocol and with its own habits. No retriever ever learns from a guest: it shows whether they serve
-agents that they have not met.
+In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder and
+its figures. The folder's protocol.yaml is the agent's protocol, rollout.yaml its own limits.
+
+With `model` the folder refers to a hub model or a local folder. Without, the guest is made as the
+base agent is (stages/base.py: same sizes, same curriculum), of demonstrations rewritten in its
+protocol and with its own habits. It shows whether retrievers help agents that they were not
+trained with.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""After a turn: does a failure signature of the method show, and shall the run go on?
+"""Stage health@k: check turn k for the method's failure signatures. May stop the run.
 
 Agentic-R's signatures are searches that rise over turns, a positive selection rate that collapses
 ("GAC collapse") and a turn worse than the one before; ours beside them are a collapse of PPO

@@ -1,4 +1,4 @@
-"""The figures of a run as one HTML page, as JSON and CSV, and as MLflow runs.
+"""Stage report: the metrics of a run as one HTML page, as JSON and CSV, and in MLflow.
 
 Reads files only: no model computes anything here. The page says first whether the flywheel turned,
 then shows where: tables with intervals, half turns, which questions gain, curves, labels, counts,

@@ -1,5 +1,6 @@
 """Which list of packages `make` installs: an environment keeps to the one that it was made of."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -45,3 +46,13 @@ def test_gpu_packages_do_not_go_on_top_of_the_laptops(make):
     code, said = make("install-gpu", "requirements/laptop.txt\n")
     assert code == 2 and ".venv holds the laptop's packages: remove it first" in said
     assert make("install-gpu", "requirements/gpu.txt\n")[0] == 0
+
+
+def test_make_alone_says_what_there_is(make):
+    code, said = make("--warn-undefined-variables")
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[
+        1
+    ].split()
+    listed = [line.split()[1] for line in said.splitlines()]
+    assert code == 0 and sorted(listed) == sorted(set(targets) - {"help"})
+    assert all(len(line.split()) > 3 and len(line) <= 100 for line in said.splitlines())

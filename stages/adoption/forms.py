@@ -1,4 +1,4 @@
-"""The files that other programs log into, told apart by their keys.
+"""The log formats that can be adopted, told apart by their keys.
 
 | keys of a row | who writes it |
 | --- | --- |

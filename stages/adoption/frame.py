@@ -1,4 +1,4 @@
-"""What a protocol puts around what is shown, as it is found in logs of other programs."""
+"""Find the text that another program puts around the passages it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A response of another program, read as pieces: what the agent wrote, and what it was then shown.
+"""Split a logged response into what the agent wrote and what it was then shown.
 
 The environment's words are cut first: what it says after an invalid action names the tags itself.
 Information counts directly after a closed action alone, since agents write its marks too. All of it

@@ -1,4 +1,4 @@
-"""A call of a search, written as an agent of a protocol writes it."""
+"""Write a search as an agent of the given protocol writes it."""
 
 from __future__ import annotations
 

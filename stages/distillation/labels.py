@@ -1,4 +1,4 @@
-"""What a frozen agent makes of the passages that a question finds: REPLUG's targets.
+"""REPLUG's training targets: how likely a frozen agent finds the gold answer after each passage.
 
 For each question: the passages that R_0 finds for the question itself, and how likely the gold
 answer is after the agent's own first search turn and each passage alone. The turn that holds the

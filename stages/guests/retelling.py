@@ -1,4 +1,4 @@
-"""Our demonstrations and drills told anew in another protocol and with other habits.
+"""Rewrite the base agent's demonstrations in another protocol, with other habits.
 
 What is demonstrated stays: the question, the facts that are looked for and found, the passages,
 the answer. Retold are its form, the protocol's, and the words of the queries: each fact has two

@@ -1,4 +1,4 @@
-"""Asking the judge until its replies can be read.
+"""Ask the judge, and ask again while its reply cannot be parsed.
 
 The first try is greedy. A reply that cannot be read is asked for again at a temperature, with
 noise named by (question, try), so that tries differ from each other and a run from no other run.

@@ -1,4 +1,4 @@
-"""All that the judge says of the candidates of some trajectories: sub-answers, then LR."""
+"""Label candidates with the judge: a sub-answer for each query, then LR for each candidate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From demonstrations to padded batches of token ids with a mask of the model's own tokens."""
+"""Pad demonstrations into batches of token ids, with a mask of the model's own tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass

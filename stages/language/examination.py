@@ -1,4 +1,4 @@
-"""How well a language model does on demonstrations that it has not seen, by what it generates."""
+"""Evaluate a language model on held-out demonstrations, by what it generates."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What the language models are taught, easy lessons first.
+"""The curriculum of the base models: which demonstrations they are trained on, easy ones first.
 
-A lesson is a demonstration drawn from (step, seed): the step decides how easy, the seed the rest.
+A demonstration is drawn from (step, seed): the step decides how easy it is, the seed the rest.
 """
 
 import random

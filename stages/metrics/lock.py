@@ -1,4 +1,4 @@
-"""What dvc.lock says of a metrics file: by which stage, with which parameters, of which inputs."""
+"""What dvc.lock records of a metrics file: its stage, its parameters, its inputs."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""Are figures of this run? What can be told from the figures themselves, from predictions and from
-the question sets; what dvc.lock knows is in stages/metrics/lock.py.
+"""Check that metrics are of this run, by the metrics themselves, predictions and question sets.
 
-What is not of this run is one InputError: which file, how it shows, what to do.
+What dvc.lock knows is checked in stages/metrics/lock.py.
+
+Metrics of another run raise one InputError: which file, how it shows, what to do.
 """
 
 from __future__ import annotations

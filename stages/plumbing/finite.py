@@ -1,4 +1,4 @@
-"""What is not finite is no result: the one error for it, and who looks for it.
+"""Reject NaN and infinity: the one error for them, and the checks that raise it.
 
 A training that diverges goes on without a word: a loss of NaN makes weights of NaN, and those make
 vectors, texts and figures of the usual form. So trainings look at every step, and what a stage

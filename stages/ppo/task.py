@@ -1,4 +1,4 @@
-"""What a trainer of the agent is given, and what it hands back.
+"""The task of a PPO trainer: its inputs and its result.
 
 A trainer is a function `train(task) -> curves`: it teaches the agent `task.base` to answer
 `task.questions` with the frozen retriever, leaves the trained agent as a plain transformers folder

@@ -1,4 +1,4 @@
-"""The model card of a trained retriever: dvc.lock, metrics and git, put into words.
+"""Write the model card of a trained retriever from dvc.lock, metrics and git.
 
 Nothing in it is typed by hand, and nothing depends on when or where it is written, so the same run
 gives the same card.

@@ -1,4 +1,4 @@
-"""The stages that an output was made by, and the hashes of all that went into it."""
+"""The stages that made an output, and the hashes of all their inputs."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""Which questions gain: EM by hops and by namesakes, recall by whether the query is ambiguous.
+"""Results by kind of question: EM by hops and by namesakes, recall for ambiguous queries.
 
-A searched query text is ambiguous if several test questions asked it while no passage supports
-them all: for such a query alone no ranking is right for everyone. What a question wants of a text
-is the gold passages of the hop at which it first asked it (hop h belongs to query h, as in
-stages/evaluation/recall.py), so a question that asks the same again makes nothing ambiguous. This
-reads gold passages only, so it holds for any corpus whose questions name them in the order of
-their hops; sets that name them without order are left out of it.
+A query is ambiguous if several test questions ask the same text and no passage is gold for all of
+them. No ranking of that text alone can be right for everyone.
+
+Hop h belongs to query h (as in stages/evaluation/recall.py). A question that asks a text needs the
+gold passages of the hop at which it asked it first, so asking again makes nothing ambiguous. Only
+gold passages are read. Question sets that name them without the order of hops are left out.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Labels followed: intermediate queries of training questions, chosen by rule, and what became of
-their candidates.
+"""Example queries for the report, with the labels of their candidates. A rule chooses them.
 
 A query is of one kind: where it was kept, whether GAC or the ranking's order had the last word;
 else why it was dropped. Of each kind and turn a hash of the query's id says which one is shown.

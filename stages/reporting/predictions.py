@@ -1,4 +1,4 @@
-"""The trajectories of the evaluation, and the passages that some of them show."""
+"""Read the predictions of the evaluation, and the passages that the report shows."""
 
 from __future__ import annotations
 

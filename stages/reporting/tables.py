@@ -1,4 +1,4 @@
-"""The figures of the page as rows: for the page itself, for `dvc metrics` and for `dvc plots`."""
+"""Metrics as rows: for the report page, for `dvc metrics` and for `dvc plots`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The k best of scores, with one rule for ties: the earlier position first.
+"""Top k of scores. Ties go to the earlier position.
 
 Products of blocks, in whatever precision, only choose who may be among the best; those are then
 scored pair by pair in float64, so that a score depends on nothing but its query and its passage,

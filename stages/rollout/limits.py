@@ -1,4 +1,4 @@
-"""How often limits told: on a rollout, and over the trajectories of a turn."""
+"""Count how often limits ended or cut a rollout."""
 
 from __future__ import annotations
 

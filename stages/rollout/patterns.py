@@ -1,4 +1,4 @@
-"""The patterns that read actions, in time that grows no faster than the text.
+"""Match actions in an agent's text, in time linear in its length.
 
 Most are two marks with anything between, `<search>(.*?)</search>`, or several such forms. A regular
 expression tries every opening mark to the end of the text, which is quadratic where none is closed;

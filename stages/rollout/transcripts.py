@@ -1,4 +1,4 @@
-"""Logs of other programs, taken apart and put together again as a protocol would write them.
+"""Rewrite logs of other programs in a protocol, to compare them character by character.
 
 A log is what followed the prompt, as one text: turns of the agent and what it was shown. Its turns
 are taken as they stand, its passages are read out of what was shown, and all around them is the

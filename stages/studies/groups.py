@@ -1,5 +1,6 @@
-"""Which questions gain, over seeds: EM by hops and namesakes, recall by whether the query is
-ambiguous (see stages/reporting/breakdown.py for what that means).
+"""Results by kind of question over seeds: EM by hops and namesakes, recall for ambiguous queries.
+
+stages/reporting/breakdown.py says which queries are ambiguous.
 
 The two pairs of a contrast ask different queries, so each side's queries count by their own kind.
 What is ambiguous is said by the queries of both pairs together. The queries of a question are not

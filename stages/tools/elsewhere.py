@@ -1,4 +1,4 @@
-"""Does a retriever help in a world that it was not trained in?
+"""Evaluate the retrievers in synthetic worlds that they were not trained in.
 
     python -m stages.tools.elsewhere --seeds 100 101 --output metrics/studies/elsewhere.csv
 

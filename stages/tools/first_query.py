@@ -1,4 +1,4 @@
-"""Recall of the supporting passages by each question's first query, read in two ways.
+"""Recall of each question's first query, read alone and together with the question.
 
 A trained R_k reads the question beside the query, R_0 the query alone: this tells apart what R_k
 gains by its training from what it gains by reading more. The queries are those of an evaluation's

@@ -1,5 +1,4 @@
-"""What the stages would refuse, before any of them runs: files that the parameters name, numbers
-of passages and questions, and how work is shared out.
+"""Check before a run what its stages would refuse: files, numbers of questions, shares of work.
 
 stages/params has the rules that need nothing but the parameters.
 """

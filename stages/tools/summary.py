@@ -1,4 +1,4 @@
-"""The last lines of `make repro`: EM and searches per question by turn, and where to look next.
+"""Print EM and searches by turn, and the next commands: the last lines of `make repro`.
 
 What is not of this run (by dvc.lock, the question sets, the predictions) is marked, never shown.
 """

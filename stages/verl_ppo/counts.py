@@ -1,4 +1,4 @@
-"""What is counted of rollouts that verl's processes make, for the curves.
+"""Count the rollouts of verl's processes for the training curves.
 
 A folder for each step, a file for each process, a line for each rollout: processes on any node
 append without asking each other, and the steps after a checkpoint are forgotten as folders.

@@ -1,4 +1,4 @@
-"""verl's program as a process that does not outlive this one, and of which there is only one."""
+"""Run verl's program: one at a time, and it ends with this process."""
 
 from __future__ import annotations
 
