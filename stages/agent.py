@@ -18,10 +18,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages.params import Params, Trainer, load_params
-from stages.plumbing import errors
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import InputError, run
 
 ENDS = 5  # steps averaged at either end of a curve
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train the agent of one turn."""
+    train_agent(_arguments(argv), load_params())
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("base", "retriever", "index", "passages", "questions"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    for name in ("output", "metrics", "curves"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args(argv)
 
 
 def train_agent(arguments: argparse.Namespace, params: Params) -> None:
@@ -88,15 +102,5 @@ def summary(curves: list[dict], questions: int, drawn: int) -> dict:
     return figures
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("base", "retriever", "index", "passages", "questions"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
-    for name in ("output", "metrics", "curves"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    train_agent(parser.parse_args(argv), load_params())
-
-
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

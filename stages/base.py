@@ -12,18 +12,14 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stages.params import BaseModel, Params, load_params
-from stages.plumbing import errors
+from stages.plumbing.errors import run
 
 HELD_OUT = 300  # demonstrations of each kind that measure the models
 
 
 def main(argv: list[str] | None = None) -> None:
     """Make both models, or references to them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--agent", type=Path, required=True, help="folder of the base agent")
-    parser.add_argument("--judge", type=Path, required=True, help="folder of the judge")
-    parser.add_argument("--metrics", type=Path, required=True)
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     params = load_params()
     from stages.common.records import write_json
     from stages.plumbing.folders import replaced
@@ -35,6 +31,14 @@ def main(argv: list[str] | None = None) -> None:
                 "judge": make("judge", params, params.base.judge, judge, scratches),
             }
         write_json(arguments.metrics, figures)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--agent", type=Path, required=True, help="folder of the base agent")
+    parser.add_argument("--judge", type=Path, required=True, help="folder of the judge")
+    parser.add_argument("--metrics", type=Path, required=True)
+    return parser.parse_args(argv)
 
 
 def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack) -> dict:
@@ -117,4 +121,4 @@ def examine(role: str, params: Params, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

@@ -16,11 +16,7 @@ from stages.plumbing.errors import run
 
 def main(argv: list[str] | None = None) -> None:
     """Make R_0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--passages", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--metrics", required=True)
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     params = load_params()
 
     from stages.common.records import write_json
@@ -32,6 +28,14 @@ def main(argv: list[str] | None = None) -> None:
             write_json(args.metrics, refer(params.encoder, folder, params.retriever.max_length))
         else:
             _make(params, args.passages, folder, args.metrics)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--passages", required=True)
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--metrics", required=True)
+    return parser.parse_args(argv)
 
 
 def _make(params: Params, passages: str, output: Path, metrics: str) -> None:

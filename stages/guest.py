@@ -16,39 +16,38 @@ import shutil
 from pathlib import Path
 
 from stages.params import Guest, Params, Protocol, load_params, read_block, with_own
-from stages.plumbing import errors
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import run
+from stages.plumbing.named import named_arguments, named_block
 
 HELD_OUT = 300  # demonstrations that measure a guest
 
 
 def main(argv: list[str] | None = None) -> None:
     """Make one guest."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="the guest's name in params.yaml")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--metrics", type=Path, required=True)
-    arguments = parser.parse_args(argv)
+    args = _arguments(argv)
     params = load_params()
-    if arguments.name not in params.guest:
-        raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
+    guest = named_block(params.guest, "guest", args.name)
+
     import yaml
 
     from stages.common.records import write_text
     from stages.plumbing.folders import replaced
     from stages.rollout.protocol import FILE, OWN_LIMITS, read_protocol
 
-    guest = params.guest[arguments.name]
     protocol = read_protocol(guest.protocol)
-    with replaced(arguments.output) as folder:
+    with replaced(args.output) as folder:
         shutil.copyfile(guest.protocol, folder / FILE)
         own = {name: value for name, value in vars(guest.rollout).items() if value is not None}
         if own:
             write_text(folder / OWN_LIMITS, yaml.safe_dump(own))
         if guest.model is not None:
-            refer(guest, protocol, folder, arguments.metrics)
+            refer(guest, protocol, folder, args.metrics)
         else:
-            make(arguments.name, params, protocol, folder, arguments.metrics)
+            make(args.name, params, protocol, folder, args.metrics)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    return named_arguments(argv, __doc__)
 
 
 def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
@@ -117,4 +116,4 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

@@ -21,14 +21,7 @@ RECALL_AT = 20  # the method's candidates
 
 def main(argv: list[str] | None = None) -> None:
     """Build one index."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--passages", required=True)
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--retriever", help="folder of the retriever that encodes the passages")
-    kind.add_argument("--bm25", action="store_true", help="a BM25 index instead")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--metrics", required=True)
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     params = load_params()
 
     import numpy as np
@@ -63,6 +56,17 @@ def main(argv: list[str] | None = None) -> None:
         shutil.rmtree(output, ignore_errors=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, output)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--passages", required=True)
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--retriever", help="folder of the retriever that encodes the passages")
+    kind.add_argument("--bm25", action="store_true", help="a BM25 index instead")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--metrics", required=True)
+    return parser.parse_args(argv)
 
 
 def _bm25(passages, folder: Path) -> dict:

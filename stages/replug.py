@@ -55,6 +55,20 @@ def main(argv: list[str] | None = None) -> None:
         write_json(args.metrics, counts | {"loss": curve[-1][1]})
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="of the retriever")
+    parser.add_argument("--agent", required=True, help="folder of the base agent")
+    parser.add_argument("--retriever", required=True, help="folder of R_0")
+    parser.add_argument("--index", required=True, help="folder of its index")
+    parser.add_argument("--passages", required=True, help="the corpus")
+    parser.add_argument("--questions", required=True, help="training questions")
+    parser.add_argument("--output", required=True, help="folder of the retriever")
+    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
+    parser.add_argument("--curves", required=True, help="loss curve, CSV")
+    return parser.parse_args(argv)
+
+
 def _questions(args: argparse.Namespace, params: Params) -> list:
     from stages.common.records import read_questions
     from stages.rollout.draw import draw_questions
@@ -108,20 +122,6 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
         desc=f"replug@{args.name}",
     )
     return model, query_format, curve
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="of the retriever")
-    parser.add_argument("--agent", required=True, help="folder of the base agent")
-    parser.add_argument("--retriever", required=True, help="folder of R_0")
-    parser.add_argument("--index", required=True, help="folder of its index")
-    parser.add_argument("--passages", required=True, help="the corpus")
-    parser.add_argument("--questions", required=True, help="training questions")
-    parser.add_argument("--output", required=True, help="folder of the retriever")
-    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
-    parser.add_argument("--curves", required=True, help="loss curve, CSV")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -63,6 +63,19 @@ def main(argv: list[str] | None = None) -> None:
     rebuild(results, params, steps, predictions, args.passages)
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--metrics-folder", required=True, type=Path, help="figures of all stages")
+    parser.add_argument("--predictions", required=True, type=Path, help="folder, one file a pair")
+    parser.add_argument("--labels", required=True, type=Path, help="folder of candidates/K.jsonl..")
+    parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
+    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
+    parser.add_argument("--output", required=True, type=Path, help="folder of the page")
+    parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")
+    parser.add_argument("--plots", required=True, type=Path, help="figures by turn, CSV")
+    return parser.parse_args(argv)
+
+
 def _content(
     args: argparse.Namespace,
     params: Params,
@@ -113,19 +126,6 @@ def _content(
         unordered_sets(metadata),
         read_unread(args.labels, results.turns),
     )
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--metrics-folder", required=True, type=Path, help="figures of all stages")
-    parser.add_argument("--predictions", required=True, type=Path, help="folder, one file a pair")
-    parser.add_argument("--labels", required=True, type=Path, help="folder of candidates/K.jsonl..")
-    parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
-    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
-    parser.add_argument("--output", required=True, type=Path, help="folder of the page")
-    parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")
-    parser.add_argument("--plots", required=True, type=Path, help="figures by turn, CSV")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

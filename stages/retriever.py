@@ -56,6 +56,17 @@ def main(argv: list[str] | None = None) -> None:
         )
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--pairs", required=True, help="training pairs of this turn")
+    parser.add_argument("--encoder", required=True, help="folder of R_0")
+    parser.add_argument("--output", required=True, help="folder of R_k")
+    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
+    parser.add_argument("--curves", required=True, help="loss curve, CSV")
+    return parser.parse_args(argv)
+
+
 def train(
     params: Params, args: argparse.Namespace, query_format, instances: list, work: Path
 ) -> None:
@@ -107,17 +118,6 @@ def left_out(p: Retriever, instances: int) -> dict[str, int]:
         return {"not_drawn": instances - rows}
     missed = min(rows % (p.batch_size * p.processes), instances)
     return {"incomplete_batch": missed} if missed else {}
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
-    parser.add_argument("--pairs", required=True, help="training pairs of this turn")
-    parser.add_argument("--encoder", required=True, help="folder of R_0")
-    parser.add_argument("--output", required=True, help="folder of R_k")
-    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
-    parser.add_argument("--curves", required=True, help="loss curve, CSV")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":
