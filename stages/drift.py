@@ -24,7 +24,7 @@ from stages.scoring.answers import normalise
 if TYPE_CHECKING:
     import numpy as np
 
-Asked = dict[tuple[str, str, int], tuple[str, str]]  # (set, id, n) -> (question, n-th query)
+AskedQueries = dict[tuple[str, str, int], tuple[str, str]]  # (set, id, n) -> (question, n-th query)
 Vectors = dict[str, "np.ndarray"]
 
 
@@ -68,16 +68,18 @@ def flywheel_pairs(params: Params) -> dict[str, str]:
     return dict(zip("0", first, strict=False)) | {turn: turn for turn in params.iterations}
 
 
-def asked_in(path: Path) -> Asked:
+def asked_in(path: Path) -> AskedQueries:
     """Every searched query of a prediction file, with its question."""
-    asked: Asked = {}
+    asked: AskedQueries = {}
     for trajectory in iter_trajectories(path, predictions=True):
         for number, query in enumerate(trajectory.queries):
             asked[*trajectory.key, number] = trajectory.question, query
     return asked
 
 
-def describe(asked: Asked, before: Asked, vectors: Vectors) -> dict[str, float | None]:
+def describe(
+    asked: AskedQueries, before: AskedQueries, vectors: Vectors
+) -> dict[str, float | None]:
     """Means over the queries of a turn; those against the turn before over the queries of both.
 
     `questions`: those with a query. Overlaps are shares of the query's distinct words that the

@@ -24,7 +24,7 @@ from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
     from stages.common.candidates import Candidates
-    from stages.judge.judging import Asked, Prompts
+    from stages.judge.judging import JudgedTrajectory, Prompts
 
 SHARD = 32  # trajectories between two save points
 
@@ -128,7 +128,7 @@ def _build(folder: str, prompts: Prompts, params: Params) -> Work:
         max_reply_tokens=block.max_reply_tokens,
     )
 
-    def grade(part: list[Asked], advance: Advance) -> list[dict]:
+    def grade(part: list[JudgedTrajectory], advance: Advance) -> list[dict]:
         rows = judge_trajectories(judge, prompts, part, block)
         advance(len(rows))
         return rows

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 DECIMALS = 4
 ROWS = 8  # sequences in a forward pass
 STEP = 16  # tokens, to whose multiples sequences are padded
-Asked = tuple[Trajectory, Passage, list[str]]  # with its first turn's passage, turns to rate
+RatingTask = tuple[Trajectory, Passage, list[str]]  # with its first turn's passage, turns to rate
 
 
 def reworded(trajectory: Trajectory) -> list[str]:
@@ -52,7 +52,7 @@ def load_reader(folder: str | Path, generation: Generation, compute: Compute):
 
 
 def rate(
-    asked: list[Asked],
+    asked: list[RatingTask],
     reader: TransformersGenerator,
     protocol: Protocol,
     limits: loop.Limits,

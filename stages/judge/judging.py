@@ -35,7 +35,7 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class Asked:
+class JudgedTrajectory:
     """One trajectory, its candidates rows, and for each of those the passages in rank order."""
 
     trajectory: Trajectory
@@ -45,19 +45,19 @@ class Asked:
 
 def asked_of(
     candidates: list[Candidates], trajectories: str | Path, passages: str | Path
-) -> list[Asked]:
+) -> list[JudgedTrajectory]:
     """What the judge is asked about candidates rows, in the order of the trajectory file."""
     grouped = by_question(candidates)
     found = find_passages(passages, candidates)
     return [
-        Asked(trajectory, rows, [[found[i] for i in row.ids] for row in rows])
+        JudgedTrajectory(trajectory, rows, [[found[i] for i in row.ids] for row in rows])
         for trajectory in read_trajectories(trajectories)
         if (rows := grouped.get(trajectory.id))
     ]
 
 
 def judge_trajectories(
-    judge: Judge, prompts: Prompts, asked: list[Asked], block: Relevance
+    judge: Judge, prompts: Prompts, asked: list[JudgedTrajectory], block: Relevance
 ) -> list[dict]:
     """A row for each candidates row of what is asked.
 

@@ -34,13 +34,13 @@ MOST = f"queries times passages a query may be {PASSAGES} at most"
 OWN = "passages a query; 0 or null: the server's own number"
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     """What all forms of a request have in common."""
 
     model_config = ConfigDict(extra="allow")
 
     @model_validator(mode="after")
-    def _within_limits(self, info: ValidationInfo) -> Asked:
+    def _within_limits(self, info: ValidationInfo) -> RequestBody:
         requests = self.requests()
         if len(requests) * (self.count() or info.context["topk"]) > PASSAGES:
             raise ValueError(MOST)
@@ -63,7 +63,7 @@ class Asked(BaseModel):
         raise NotImplementedError
 
 
-class Retrieve(Asked):
+class Retrieve(RequestBody):
     """Search-R1's request, and two fields more: what goes with each query."""
 
     queries: Texts = Field(description=f"what the retriever reads; {MOST}")
@@ -107,7 +107,7 @@ class Retrieve(Asked):
         return {"result": [_documents(row) for row in found]}
 
 
-class BatchSearch(Asked):
+class BatchSearch(RequestBody):
     """The request of FlashRAG's remote retriever for many queries."""
 
     query: Texts = Field(description=f"what the retriever reads; {MOST}")
@@ -125,7 +125,7 @@ class BatchSearch(Asked):
         return [documents, [_scores(row) for row in found]] if self.return_score else documents
 
 
-class Search(Asked):
+class Search(RequestBody):
     """The request of FlashRAG's remote retriever for one query."""
 
     query: Text = Field(description="what the retriever reads")
@@ -143,7 +143,7 @@ class Search(Asked):
         return [_documents(row), _scores(row)] if self.return_score else _documents(row)
 
 
-def parsed(kind: type[Asked], body: bytes | bytearray, top_k: int) -> Asked:
+def parsed(kind: type[RequestBody], body: bytes | bytearray, top_k: int) -> RequestBody:
     """The request in `body`; one that asks no count gets `top_k`. Refused says what is wrong."""
     try:
         return kind.model_validate_json(body, context={"topk": top_k})
