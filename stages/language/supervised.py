@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from stages.language.batches import Batch, Make, batches
+from stages.language.batches import Make, SupervisedBatch, batches
 from stages.plumbing.finite import Watch
 from stages.plumbing.progress import progress
 from stages.running import checkpoint
@@ -33,7 +33,7 @@ def learning_rate(recipe: Recipe, step: int) -> float:
     return recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup) * fall
 
 
-def own_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+def own_loss(model: PreTrainedModel, batch: SupervisedBatch) -> torch.Tensor:
     """Mean cross-entropy over the tokens that the model writes."""
     hidden = model.model(input_ids=batch.ids).last_hidden_state[:, :-1]  # (batch, length, width)
     own = batch.actions[:, 1:] > 0

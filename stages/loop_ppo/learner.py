@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stages.common.seeds import seed_of
 from stages.loop_ppo import losses
-from stages.loop_ppo.batch import Batch, micro_batches
+from stages.loop_ppo.batch import RolloutBatch, micro_batches
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.losses import K1, LOW_VARIANCE
 from stages.loop_ppo.policy import token_log_probs
@@ -47,7 +47,7 @@ class Learner:
         self.value_optimizer = torch.optim.AdamW(critic.parameters())
         self.watch = Watch("agent")
 
-    def update(self, batch: Batch, step: int) -> dict[str, float]:
+    def update(self, batch: RolloutBatch, step: int) -> dict[str, float]:
         """Learn from the rollouts of `step` (from 0); returns the figures of the step.
 
         InputError when nothing can be learned: no token written, or a figure that is not finite.
@@ -84,7 +84,7 @@ class Learner:
                 group["lr"] = rate * warmup(step, steps)
 
     @torch.no_grad()
-    def _estimate(self, batch: Batch, step: int) -> tuple[Estimates, dict[str, float]]:
+    def _estimate(self, batch: RolloutBatch, step: int) -> tuple[Estimates, dict[str, float]]:
         shape = batch.mask.shape
         old, entropy, reference, values = (
             torch.zeros(shape, device=batch.mask.device) for _ in range(4)
@@ -134,7 +134,7 @@ class Learner:
             yield from torch.randperm(rollouts, generator=shuffle).split(self.params.mini_batch)
 
     def _learn(
-        self, batch: Batch, estimates: Estimates, rows: Tensor, step: int
+        self, batch: RolloutBatch, estimates: Estimates, rows: Tensor, step: int
     ) -> dict[str, float]:
         """One update of policy and critic from one mini-batch."""
         params, tokens = self.params, int(batch.mask[rows].sum())

@@ -14,7 +14,7 @@ from pathlib import Path
 from stages.common.records import Question
 from stages.common.seeds import seed_of
 from stages.engines.generator import BrokenLogits
-from stages.loop_ppo.batch import Batch, collate, unmasked
+from stages.loop_ppo.batch import RolloutBatch, collate, unmasked
 from stages.loop_ppo.learner import POLICY_RATE, Learner
 from stages.params import Agent
 from stages.plumbing.progress import progress
@@ -105,7 +105,7 @@ def sample(
 
 def to_batch(
     rollouts: list[Rollout], rewards: list[int], device: str, mask_retrieved: bool = True
-) -> Batch:
+) -> RolloutBatch:
     """The rollouts as tensors; without `mask_retrieved` all that follows the prompt is learned."""
     masks = [
         r.mask if mask_retrieved else unmasked(len(r.token_ids), r.prompt_length) for r in rollouts
