@@ -65,7 +65,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _build(args: argparse.Namespace, params: Params) -> Work:
     """Load the retriever."""
-    from stages.common.candidates import Candidates
+    from stages.common.candidates import QueryCandidates
     from stages.common.trajectories import Shown
     from stages.retrieval.searcher import load_searcher
 
@@ -75,7 +75,7 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
         found = searcher.search([query.request for query in part], params.candidates.top_k)
         advance(len(part))
         return [
-            Candidates(query, [Shown(hit.passage.id, hit.score) for hit in hits]).row()
+            QueryCandidates(query, [Shown(hit.passage.id, hit.score) for hit in hits]).row()
             for query, hits in zip(part, found, strict=True)
         ]
 

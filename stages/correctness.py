@@ -24,7 +24,7 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
-    from stages.common.candidates import Candidates
+    from stages.common.candidates import QueryCandidates
     from stages.gac.rollouts import Price, Start
 
 SHARD = 256  # rollouts between two save points
@@ -37,7 +37,7 @@ class Job:
 
     args: argparse.Namespace
     params: Params
-    queries: list[Candidates]
+    queries: list[QueryCandidates]
     plans: dict[str, list[list[str]]]
     scratch: Scratch
 
@@ -99,7 +99,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _plans(queries: list[Candidates], relevance: dict, params: Params) -> dict:
+def _plans(queries: list[QueryCandidates], relevance: dict, params: Params) -> dict:
     """The levels of each query."""
     from stages.gac.rollouts import levels
 

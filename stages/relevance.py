@@ -23,7 +23,7 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
-    from stages.common.candidates import Candidates
+    from stages.common.candidates import QueryCandidates
     from stages.judge.judging import JudgedTrajectory, Prompts
 
 SHARD = 32  # trajectories between two save points
@@ -90,7 +90,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _judged(
-    candidates: list[Candidates],
+    candidates: list[QueryCandidates],
     prompts: Prompts,
     args: argparse.Namespace,
     params: Params,

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.candidates import Candidates, by_question, find_passages
+from stages.common.candidates import QueryCandidates, by_question, find_passages
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
 from stages.common.trajectories import Trajectory, read_trajectories
@@ -39,12 +39,12 @@ class JudgedTrajectory:
     """One trajectory, its candidates rows, and for each of those the passages in rank order."""
 
     trajectory: Trajectory
-    rows: list[Candidates]
+    rows: list[QueryCandidates]
     passages: list[list[Passage]]
 
 
 def asked_of(
-    candidates: list[Candidates], trajectories: str | Path, passages: str | Path
+    candidates: list[QueryCandidates], trajectories: str | Path, passages: str | Path
 ) -> list[JudgedTrajectory]:
     """What the judge is asked about candidates rows, in the order of the trajectory file."""
     grouped = by_question(candidates)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.common.candidates import (
-    Candidates,
     Labels,
+    QueryCandidates,
     Scores,
     match,
     read_candidates,
@@ -145,7 +145,7 @@ def _query(
     turn: str,
     kind: str,
     answers: dict[str, Trajectory],
-    asked: Candidates,
+    asked: QueryCandidates,
     grades: Labels,
     gac: Scores,
     chosen: Selection,

@@ -27,7 +27,7 @@ RESERVE = 0.2  # share of a device's free memory that is left to others
 # the other to TF32, should that be on: each rounds by at most 2^-11 of a component.
 MARGIN = 2e-3
 
-Candidates = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
+NearestPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
 
 
 class DeviceIndex:
@@ -73,7 +73,7 @@ class Shard:
             hold = self._fits(last - first)
         self.held = [self._load(*place) for place in self.ranges] if hold else None
 
-    def candidates(self, queries: np.ndarray, k: int) -> Candidates:
+    def candidates(self, queries: np.ndarray, k: int) -> NearestPositions:
         """Who may be among the `k` best of all vectors: this shard's `k` best and near ones."""
         import torch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.common.candidates import Candidates, Scores
+from stages.common.candidates import QueryCandidates, Scores
 from stages.common.instances import Instance, Labelled
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
@@ -27,7 +27,7 @@ ADVICE = {
 
 
 def select_all(
-    queries: list[Candidates],
+    queries: list[QueryCandidates],
     relevance: list[Scores],
     correctness: list[Scores],
     params: Params,
@@ -41,7 +41,7 @@ def select_all(
 
 
 def instances(
-    candidates: Candidates,
+    candidates: QueryCandidates,
     relevance: Scores,
     correctness: Scores,
     selection: Selection,
