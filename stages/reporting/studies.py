@@ -22,7 +22,7 @@ ALL = "all"  # the question set that stands for all
 
 
 @dataclass(frozen=True)
-class Contrast:
+class ContrastResult:
     """A difference over `seeds` seeds with its 95 % interval."""
 
     contrast: str
@@ -126,7 +126,7 @@ class Drift:
 
 
 TABLES = {
-    "contrasts": Contrast,
+    "contrasts": ContrastResult,
     "price": Price,
     "accuracy": Accuracy,
     "transfer": Transfer,
@@ -140,7 +140,7 @@ class Study:
     """One study's tables; an empty list for a file that is not there."""
 
     name: str
-    contrasts: list[Contrast]
+    contrasts: list[ContrastResult]
     price: list[Price]
     accuracy: list[Accuracy]
     transfer: list[Transfer]
