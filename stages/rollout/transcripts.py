@@ -19,7 +19,7 @@ USER, REPLY, END = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>"
 
 
 @dataclass(frozen=True)
-class Difference:
+class TextDifference:
     """Where a text parts from what was expected, both from there on."""
 
     place: int
@@ -35,7 +35,7 @@ class Retold:
     blocks: int = 0
     same_blocks: int = 0
     refusals: int = 0
-    difference: Difference | None = None
+    difference: TextDifference | None = None
 
 
 def retell(response: str, protocol: Protocol) -> Retold:
@@ -68,14 +68,14 @@ def retell(response: str, protocol: Protocol) -> Retold:
     return told
 
 
-def first_difference(expected: str, text: str, start: int) -> Difference | None:
+def first_difference(expected: str, text: str, start: int) -> TextDifference | None:
     """Where `text` from `start` on stops being `expected`. An empty one expects the end."""
     if expected and text.startswith(expected, start):
         return None
     found = text[start:]
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(expected, found, strict=False))
     place = sum(1 for _ in alike)
-    return Difference(start + place, expected[place:], found[place:])
+    return TextDifference(start + place, expected[place:], found[place:])
 
 
 def user_text(prompt: str) -> str:

@@ -29,7 +29,7 @@ from stages.plumbing.errors import InputError
 from stages.rollout.protocol import Protocol, read_protocol
 from stages.rollout.transcripts import (
     USER,
-    Difference,
+    TextDifference,
     first_difference,
     marks_of,
     retell,
@@ -107,15 +107,15 @@ def check_prompts(logs: list[Log], protocol: Protocol) -> int:
     return same
 
 
-def _prompt_difference(log: Log, protocol: Protocol) -> Difference | None:
+def _prompt_difference(log: Log, protocol: Protocol) -> TextDifference | None:
     expected, said = protocol.prompt(log.question), user_text(log.prompt)
     if expected == said:
         return None
-    longer = Difference(len(expected), "", said[len(expected) :])
+    longer = TextDifference(len(expected), "", said[len(expected) :])
     return first_difference(expected, said, 0) or longer
 
 
-def described(difference: Difference, text: str) -> str:
+def described(difference: TextDifference, text: str) -> str:
     """One line that says where two texts part, whatever is in them."""
     place, before = difference.place, text[: difference.place][-CONTEXT:]
     expected, found = (part[:CONTEXT] for part in (difference.expected, difference.found))
