@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stages.engines.generator import Generator
     from stages.rollout.protocol import Protocol
 
-Evaluate = Callable[[list[tuple[str, str]]], list[int]]
+CorrectnessOf = Callable[[list[tuple[str, str]]], list[int]]
 
 
 def levels(
@@ -66,7 +66,7 @@ def levels(
 
 def by_levels(
     plans: dict[str, list[list[str]]],
-    evaluate: Evaluate,
+    evaluate: CorrectnessOf,
     planned: Callable[[int], None] = lambda pairs: None,
 ) -> dict[str, dict[str, int]]:
     """GAC of each query's passages, level by level until a level holds a GAC = 1.
