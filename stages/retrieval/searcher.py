@@ -24,7 +24,7 @@ from stages.retrieval.corpus import STARTS, PassageFile, read_starts, sample_dig
 from stages.retrieval.identity import digest
 
 ABOUT = "index.json"
-Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
+FoundPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
 
 
 class Searcher:
@@ -34,7 +34,7 @@ class Searcher:
         self,
         passages: PassageFile,
         text: Callable[[SearchRequest], str],
-        find: Callable[[list[str], int], Found],
+        find: Callable[[list[str], int], FoundPositions],
         about: dict | None = None,
     ):
         """`text` makes a request's text; `find` gives the best positions for distinct texts;
@@ -172,7 +172,7 @@ def _check_finite(folder: Path, about: dict, numbers: np.ndarray) -> None:
 
 
 def _named(folder: Path, search: Callable) -> Callable:
-    def searched(queries, k: int) -> Found:
+    def searched(queries, k: int) -> FoundPositions:
         with _naming(folder):
             return search(queries, k)
 

@@ -23,7 +23,7 @@ from stages.common.records import Passage
 from stages.engines.tokenizer import encode_text
 from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
-from stages.rollout.patterns import LIMIT, Found, Pattern, SlowPattern
+from stages.rollout.patterns import LIMIT, Pattern, PatternMatch, SlowPattern
 
 FILE = "protocol.yaml"
 OWN_LIMITS = "rollout.yaml"
@@ -135,7 +135,7 @@ class Protocol:
         match = self._stop.search(text, start)
         return match.end() if match else len(text)
 
-    def _actions(self, kind: Literal["search", "answer"], text: str) -> Iterator[Found]:
+    def _actions(self, kind: Literal["search", "answer"], text: str) -> Iterator[PatternMatch]:
         find = (self._search if kind == "search" else self._answer).finder(text)
         start = 0
         try:
