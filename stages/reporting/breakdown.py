@@ -27,7 +27,7 @@ Sides = tuple[PairResult, PairResult]
 
 
 @dataclass(frozen=True)
-class Group:
+class QuestionGroup:
     """EM of the questions of one group under two pairs, question by question."""
 
     by: str
@@ -59,11 +59,11 @@ class Breakdown:
     """
 
     sides: Sides
-    groups: list[Group]
+    groups: list[QuestionGroup]
     recalls: dict[str, tuple[Recall | None, Recall | None]]
     k: int
 
-    def by(self, key: str) -> list[Group]:
+    def by(self, key: str) -> list[QuestionGroup]:
         """The groups by one key of the metadata."""
         return [group for group in self.groups if group.by == key]
 
@@ -93,7 +93,7 @@ def _groups(
     metadata: dict,
     seed: int,
     samples: int,
-) -> Iterator[Group]:
+) -> Iterator[QuestionGroup]:
     def label(row: Trajectory) -> int | None:
         value = metadata.get(row.key, {}).get(by)
         return value if type(value) is int else None  # a data set may hold anything here
@@ -102,7 +102,7 @@ def _groups(
         old, new = ([row for row in rows if label(row) == name] for rows in (before, after))
         means = (fmean(row.em for row in rows) for rows in (old, new))
         found = difference(old, new, "em", seed, samples)
-        yield Group(by, str(name), len(old), *means, found)
+        yield QuestionGroup(by, str(name), len(old), *means, found)
 
 
 def ambiguous_texts(rows: Iterable[Trajectory]) -> set[str]:

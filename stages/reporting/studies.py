@@ -72,7 +72,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupResult:
     """What one group of questions or queries gains in a contrast, with its 95 % interval."""
 
     contrast: str
@@ -130,7 +130,7 @@ TABLES = {
     "price": Price,
     "accuracy": Accuracy,
     "transfer": Transfer,
-    "groups": Group,
+    "groups": GroupResult,
     "drift": Drift,
 }
 
@@ -144,7 +144,7 @@ class Study:
     price: list[Price]
     accuracy: list[Accuracy]
     transfer: list[Transfer]
-    groups: list[Group]
+    groups: list[GroupResult]
     drift: list[Drift]
 
 
