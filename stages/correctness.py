@@ -32,7 +32,7 @@ Scores = dict[str, dict[str, int]]  # GAC by query and passage
 
 
 @dataclass(frozen=True)
-class Job:
+class CorrectnessJob:
     """What is evaluated, and with what; `plans` (see levels) are by query."""
 
     args: argparse.Namespace
@@ -66,7 +66,7 @@ def main(argv: list[str] | None = None) -> None:
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
     stage = f"correctness@{args.turn}"
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
-        job = Job(args, params, queries, plans, scratch)
+        job = CorrectnessJob(args, params, queries, plans, scratch)
         scores, price = _evaluate(job)
         rows = ({"id": query, "scores": values} for query, values in scores.items())
         write_jsonl(args.output, rows)
@@ -111,7 +111,7 @@ def _plans(queries: list[QueryCandidates], relevance: dict, params: Params) -> d
     }
 
 
-def _evaluate(job: Job) -> tuple[Scores, Price]:
+def _evaluate(job: CorrectnessJob) -> tuple[Scores, Price]:
     """GAC of what is planned, and what it took."""
     from stages.common.candidates import find_passages
     from stages.common.trajectories import read_trajectories

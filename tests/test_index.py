@@ -24,7 +24,7 @@ from stages.encoders import encoding
 from stages.encoders.encoding import Retriever
 from stages.encoders.query_format import QueryFormat
 from stages.indexing import processes, store
-from stages.indexing.processes import Job
+from stages.indexing.processes import EncodingJob
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.retrieval import approximate, dense, devices
@@ -377,7 +377,7 @@ def test_a_process_says_which_passage_is_bad(large, tmp_path):
     text = (large / "passages.jsonl").read_text()
     (tmp_path / "bad.jsonl").write_text(text.replace('{"id": "p7"', '{"ie": "p7"'))
     starts, vectors = large / "dense" / "starts.npy", tmp_path / "vectors.npy"
-    job = Job(tmp_path / "bad.jsonl", starts, large / "retriever", vectors, 8, 1, False)
+    job = EncodingJob(tmp_path / "bad.jsonl", starts, large / "retriever", vectors, 8, 1, False)
     ours, theirs = multiprocessing.Pipe()
     ours.send((0, 50))
     processes.work(job, "cpu", theirs)

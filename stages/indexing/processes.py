@@ -20,7 +20,7 @@ ENDED = "a process that encodes passages ended early: start the stage again, wha
 
 
 @dataclass(frozen=True)
-class Job:
+class EncodingJob:
     """What a process must know: files, texts in a forward pass, its threads, half precision."""
 
     passages: Path
@@ -52,7 +52,7 @@ def encode(
 
 
 def in_processes(
-    job: Job, chunks: list[Chunk], devices: list[str], advance: Callable[[int], object]
+    job: EncodingJob, chunks: list[Chunk], devices: list[str], advance: Callable[[int], object]
 ) -> Iterator[Chunk]:
     """Encode `chunks`, one process a device, and yield each when its vectors are on disk.
 
@@ -98,7 +98,7 @@ def received(pipe: Connection, process) -> Chunk:
     return message
 
 
-def work(job: Job, device: str, pipe: Connection) -> None:
+def work(job: EncodingJob, device: str, pipe: Connection) -> None:
     """Encode what comes through `pipe`, until its other end is closed: with the parent, it ends."""
     import torch
 
