@@ -16,7 +16,7 @@ from stages.metrics.lock import Lock
 from stages.metrics.table import numbers
 from stages.plumbing.errors import InputError
 
-Key = tuple[str, str]  # question set, id
+QuestionKey = tuple[str, str]  # question set, id
 
 CHAIN = (  # what one stage of a turn gives, the next one takes
     (("trajectories", "out"), ("candidates", "trajectories")),
@@ -81,7 +81,7 @@ def prediction_reason(
     sets: Mapping[str, dict],
     predictions: list[Trajectory],
     path: Path,
-    questions: Collection[Key] | None = None,
+    questions: Collection[QuestionKey] | None = None,
     again: Callable[[list[Trajectory]], dict] | None = None,
 ) -> str | None:
     """How figures (`sets`) differ from those of their `predictions`, read from `path`, or None.

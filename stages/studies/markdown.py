@@ -9,7 +9,7 @@ from stages.reporting.drift import drift_means
 from stages.reporting.results import agent_label, retriever_label
 from stages.reporting.studies import ALL, Drift, retriever_name
 
-Key = tuple[str, str, str]  # variant, agent, retriever
+PairKey = tuple[str, str, str]  # variant, agent, retriever
 NOTHING = "No experiment of this commit has such figures.\n"
 
 
@@ -27,9 +27,9 @@ class PairMedians:
     searches: float
 
 
-def by_seed(rows: list[dict], measure: str) -> dict[Key, dict[str, float]]:
+def by_seed(rows: list[dict], measure: str) -> dict[PairKey, dict[str, float]]:
     """(variant, agent, retriever) -> seed -> mean of `measure` over question sets."""
-    values: dict[Key, dict[str, list[float]]] = {}
+    values: dict[PairKey, dict[str, list[float]]] = {}
     for row in rows:
         key = row["variant"], row["agent"], row["retriever"]
         values.setdefault(key, {}).setdefault(str(row["seed"]), []).append(float(row[measure]))
