@@ -68,16 +68,18 @@ class Query:
 
 
 @dataclass
-class Labelled:
+class LabelledQueries:
     """`counts`: turn -> kind -> queries of the whole turn; `queries`: those that are shown."""
 
     counts: dict[str, Counter] = field(default_factory=dict)
     queries: list[Query] = field(default_factory=list)
 
 
-def read_labelled(folder: Path, turns: list[str], params: Params, per_kind: int = 1) -> Labelled:
+def read_labelled(
+    folder: Path, turns: list[str], params: Params, per_kind: int = 1
+) -> LabelledQueries:
     """Count and choose the queries of every turn; `folder` holds candidates/K.jsonl and so on."""
-    found = Labelled()
+    found = LabelledQueries()
     for turn in turns:
         kinds = _kinds(folder, turn, params)
         found.counts[turn] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
@@ -89,7 +91,7 @@ def read_labelled(folder: Path, turns: list[str], params: Params, per_kind: int 
     return found
 
 
-def check_counts(labelled: Labelled, results: Results, metrics: Path) -> None:
+def check_counts(labelled: LabelledQueries, results: Results, metrics: Path) -> None:
     """InputError unless the labels give, turn by turn, the counts of pairs in `metrics`."""
     for turn, kinds in labelled.counts.items():
         pairs = results.stages["pairs"][turn]

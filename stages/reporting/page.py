@@ -20,7 +20,7 @@ from stages.reporting.comparisons import Step
 from stages.reporting.drift import drift_means, drift_table
 from stages.reporting.health import accounts, limits, selection_rate, signatures, warnings
 from stages.reporting.labelled import KINDS as LABEL_KINDS
-from stages.reporting.labelled import Labelled
+from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
 from stages.reporting.studies import ALL, Study, matrix, retriever_name
@@ -43,7 +43,7 @@ class Content:
     sides: tuple[PairResult, PairResult] | None = None
     cases: list[Case] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)
-    labelled: Labelled = field(default_factory=Labelled)
+    labelled: LabelledQueries = field(default_factory=LabelledQueries)
     studies: list[Study] = field(default_factory=list)
     drift: dict[str, dict] = field(default_factory=dict)
     traced: list[dict] = field(default_factory=list)

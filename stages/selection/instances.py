@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from stages.common.candidates import QueryCandidates, Scores
-from stages.common.instances import Instance, Labelled
+from stages.common.instances import Instance, LabelledPassage
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
 from stages.params import Params
@@ -48,12 +48,12 @@ def instances(
     passages: dict[str, Passage],
 ) -> list[Instance]:
     """One training instance for each positive of a query; LR or GAC is None where it was off."""
-    negatives = [Labelled.of(passages[n]) for n in selection.negatives]
+    negatives = [LabelledPassage.of(passages[n]) for n in selection.negatives]
     return [
         Instance(
             id=f"{candidates.id}/{number}",
             request=candidates.query.request,
-            positive=Labelled.of(
+            positive=LabelledPassage.of(
                 passages[positive],
                 lr=relevance and relevance[positive],
                 gac=correctness and correctness[positive],
