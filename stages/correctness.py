@@ -25,7 +25,7 @@ from stages.running.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
     from stages.common.candidates import QueryCandidates
-    from stages.gac.rollouts import Price, Start
+    from stages.gac.rollouts import GacCost, Start
 
 SHARD = 256  # rollouts between two save points
 Scores = dict[str, dict[str, int]]  # GAC by query and passage
@@ -111,7 +111,7 @@ def _plans(queries: list[QueryCandidates], relevance: dict, params: Params) -> d
     }
 
 
-def _evaluate(job: CorrectnessJob) -> tuple[Scores, Price]:
+def _evaluate(job: CorrectnessJob) -> tuple[Scores, GacCost]:
     """GAC of what is planned, and what it took."""
     from stages.common.candidates import find_passages
     from stages.common.trajectories import read_trajectories

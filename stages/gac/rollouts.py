@@ -141,7 +141,7 @@ def finish(
 
 
 @dataclass
-class Price:
+class GacCost:
     """What GAC took: rollouts, and the tokens that the agent wrote and read; why rollouts were
     lost (see finish), and how many."""
 
@@ -164,7 +164,7 @@ class Finisher:
     passages: dict[str, Passage]
     finish: Callable[[list[Start], int], Iterable[dict]]
     advance: Callable[[int], object]
-    price: Price = field(default_factory=Price)
+    price: GacCost = field(default_factory=GacCost)
     known: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, asked: list[tuple[str, str]]) -> list[int]:
@@ -191,7 +191,7 @@ class Finisher:
 def figures(
     scores: dict[str, dict[str, int]],
     plans: dict[str, list[list[str]]],
-    price: Price,
+    price: GacCost,
     candidates: int,
 ) -> dict:
     """Counts, the saving against a rollout for each of `candidates`, the rate of GAC = 1, price."""

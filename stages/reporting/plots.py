@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from stages.reporting.results import Results, agent_label, retriever_label
-from stages.reporting.studies import Price, front
+from stages.reporting.studies import LabelPrice, front
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
 MARKERS = "osD^vPX"
@@ -99,13 +99,13 @@ def retriever_loss(results: Results) -> list[str]:
     return curves(results, "retriever", {"loss": "Contrastive loss"}, retriever_label)
 
 
-def price(rows: list[Price]) -> list[str]:
+def price(rows: list[LabelPrice]) -> list[str]:
     """EM of R_1 against what its labels cost, in tokens and in rollouts, with the Pareto front."""
     costs = {"tokens": "tokens read and written", "rollouts": "rollouts"}
     return [_price(rows, cost, title) for cost, title in costs.items()]
 
 
-def _price(rows: list[Price], cost: str, title: str) -> str:
+def _price(rows: list[LabelPrice], cost: str, title: str) -> str:
     from matplotlib.ticker import EngFormatter
 
     rows = sorted(rows, key=lambda row: getattr(row, cost))

@@ -38,7 +38,7 @@ class ContrastResult:
 
 
 @dataclass(frozen=True)
-class Price:
+class LabelPrice:
     """What the labels of turn 1 cost under a variant, and EM of Agent_1 with the R_1 they gave."""
 
     variant: str
@@ -127,7 +127,7 @@ class Drift:
 
 TABLES = {
     "contrasts": ContrastResult,
-    "price": Price,
+    "price": LabelPrice,
     "accuracy": Accuracy,
     "transfer": Transfer,
     "groups": GroupResult,
@@ -141,7 +141,7 @@ class Study:
 
     name: str
     contrasts: list[ContrastResult]
-    price: list[Price]
+    price: list[LabelPrice]
     accuracy: list[Accuracy]
     transfer: list[Transfer]
     groups: list[GroupResult]
