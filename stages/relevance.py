@@ -24,7 +24,7 @@ from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
     from stages.common.candidates import QueryCandidates
-    from stages.judge.judging import JudgedTrajectory, Prompts
+    from stages.judge.judging import JudgedTrajectory, JudgePrompts
 
 SHARD = 32  # trajectories between two save points
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.candidates import read_candidates
     from stages.common.records import write_json, write_jsonl
-    from stages.judge.judging import Prompts, figures, with_noise
+    from stages.judge.judging import JudgePrompts, figures, with_noise
     from stages.plumbing.losses import check_lost
 
     candidates = read_candidates(args.candidates)
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
         return
     block = params.relevance
-    prompts = Prompts.load(block)
+    prompts = JudgePrompts.load(block)
     inputs = (args.candidates, args.trajectories, args.passages, args.judge)
     stage = f"relevance@{args.turn}"
     files = (*inputs, block.prompt, block.sub_answer_prompt)
@@ -91,7 +91,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _judged(
     candidates: list[QueryCandidates],
-    prompts: Prompts,
+    prompts: JudgePrompts,
     args: argparse.Namespace,
     params: Params,
     scratch: Scratch,
@@ -113,7 +113,7 @@ def _judged(
     )
 
 
-def _build(folder: str, prompts: Prompts, params: Params) -> Work:
+def _build(folder: str, prompts: JudgePrompts, params: Params) -> Work:
     """Load the judge."""
     from stages.engines.loading import load_judge
     from stages.judge.judging import judge_trajectories

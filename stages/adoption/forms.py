@@ -51,7 +51,7 @@ class RolloutLog:
     blank: int = 0
 
 
-class Prompts:
+class PromptReader:
     """Finds a question in a prompt, and where a prompt ends; knows the agent's own prompt."""
 
     def __init__(
@@ -82,7 +82,7 @@ class Prompts:
         return (after[begun.end() :] if begun else after).lstrip()
 
 
-def read_logs(path: Path, prompts: Prompts) -> Iterator[RolloutLog]:
+def read_logs(path: Path, prompts: PromptReader) -> Iterator[RolloutLog]:
     """The rollouts in a file. InputError names the line, or the item, that is no rollout."""
     for number, (where, row) in enumerate(_rows(path)):
         log = _log(row, where, number, prompts)
@@ -112,7 +112,7 @@ def _is_array(path: Path) -> bool:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _log(row: dict, where: str, number: int, prompts: Prompts) -> RolloutLog:
+def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:
     output = row.get("output")
     if "response" in row:
         if not isinstance(row["response"], str):
@@ -139,7 +139,7 @@ def _question(row: dict, where: str) -> Question:
     return question_of(row, where)
 
 
-def _of_conversation(row: dict, told: object, where: str, prompts: Prompts) -> RolloutLog:
+def _of_conversation(row: dict, told: object, where: str, prompts: PromptReader) -> RolloutLog:
     question = _question(row, where)
     if isinstance(told, list):
         return RolloutLog(where, question, messages=told)
@@ -149,7 +149,7 @@ def _of_conversation(row: dict, told: object, where: str, prompts: Prompts) -> R
     return RolloutLog(where, question, text=text, missing=NO_PROMPT if text is None else None)
 
 
-def _of_dump(row: dict, where: str, number: int, prompts: Prompts) -> RolloutLog:
+def _of_dump(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:
     """A row of verl's dump, which has no id: its step and its number stand for one."""
     asked = row.get("question") or prompts.question(row["input"])
     gold = row.get("golden_answers", row.get("gts"))

@@ -19,14 +19,14 @@ from stages.params import Relevance
 
 
 @dataclass(frozen=True)
-class Prompts:
+class JudgePrompts:
     """The judge's two prompts. InputError for a malformed file."""
 
     sub_answers: Prompt
     relevance: Prompt
 
     @classmethod
-    def load(cls, block: Relevance) -> Prompts:
+    def load(cls, block: Relevance) -> JudgePrompts:
         """The prompt files that params.yaml names."""
         return cls(
             sub_answers.load(block.sub_answer_prompt, block.gold_in_sub_answers),
@@ -57,7 +57,7 @@ def asked_of(
 
 
 def judge_trajectories(
-    judge: Judge, prompts: Prompts, asked: list[JudgedTrajectory], block: Relevance
+    judge: Judge, prompts: JudgePrompts, asked: list[JudgedTrajectory], block: Relevance
 ) -> list[dict]:
     """A row for each candidates row of what is asked.
 

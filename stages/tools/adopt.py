@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.adoption.forms import Prompts, read_logs
+    from stages.adoption.forms import PromptReader, read_logs
     from stages.adoption.frame import frame_of
     from stages.adoption.messages import Conversation
     from stages.adoption.reader import REFUSED, Reader
@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     protocol = Protocol(block, file if file.exists() else None)
     tokenizer = load_tokenizer(args.agent)
     frame = frame_of(protocol, block, tokenizer)
-    logs = list(read_logs(args.logs, Prompts(protocol, block, tokenizer)))
+    logs = list(read_logs(args.logs, PromptReader(protocol, block, tokenizer)))
     known = [_text(path) for path in args.refusal]
     known += [block.invalid_message or "", protocol.refusal(tokenizer) or ""]
     texts = [(log.question.id, log.text) for log in logs if log.text is not None]

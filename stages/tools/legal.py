@@ -25,11 +25,11 @@ def check_run(params: Params) -> None:
 
 
 def _check_turns(params: Params) -> None:
-    from stages.judge.judging import Prompts
+    from stages.judge.judging import JudgePrompts
     from stages.verl_ppo.config import check as check_sharing
 
     if params.relevance.mode is not RelevanceMode.off:
-        Prompts.load(params.relevance)
+        JudgePrompts.load(params.relevance)
     if params.agent.trainer is Trainer.verl:
         check_sharing(params)
 
