@@ -84,7 +84,7 @@ def examine(role: str, params: Params, folder: Path) -> dict:
         replies,
         sub_answer_figures,
     )
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
     from stages.teaching.demonstrations import demonstration
     from stages.teaching.judgements import (
         RELEVANCE_PROMPT,
@@ -96,7 +96,7 @@ def examine(role: str, params: Params, folder: Path) -> dict:
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
     names = [f"held out {number}" for number in range(HELD_OUT)]
     if role == "agent":
-        protocol, length = Protocol(params.protocol), params.rollout.max_turn_tokens
+        protocol, length = AgentProtocol(params.protocol), params.rollout.max_turn_tokens
         told = [demonstration(name, float(round(params.base.agent.doubt))) for name in names]
         written = replies(generator, told, protocol.stop, length)
         return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")

@@ -21,7 +21,7 @@ from stages.language.supervised import Recipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.teaching.demonstrations import Segment, demonstration
 from stages.teaching.judgements import RELEVANCE_PROMPT, relevance_demonstration
 from stages.world.vocabulary import KNOWN, words
@@ -252,7 +252,7 @@ def test_a_judge_is_taught_windows_of_up_to_so_many_passages(window):
 
 
 def test_figures_of_an_agent():
-    protocol = Protocol(ProtocolBlock())
+    protocol = AgentProtocol(ProtocolBlock())
     good = "<think> x </think> <answer> y </answer>"
     given_ = [
         Reply("", good, good, False),

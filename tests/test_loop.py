@@ -19,12 +19,12 @@ from stages.common.trajectories import Shown
 from stages.engines.generator import TransformersGenerator
 from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import Limits, prefix, record, run, start
-from stages.rollout.protocol import Protocol, encode_text, read_protocol
+from stages.rollout.protocol import AgentProtocol, encode_text, read_protocol
 from stages.trajectories import figures
 
 CONF = Path(__file__).parents[1] / "conf" / "protocol"
-TINY = Protocol(params.Protocol())
-RETRY = Protocol(params.Protocol(invalid_message="\nTry again.\n"))
+TINY = AgentProtocol(params.Protocol())
+RETRY = AgentProtocol(params.Protocol(invalid_message="\nTry again.\n"))
 LIMITS = Limits(
     max_searches=2, max_turn_tokens=30, max_information_tokens=40, max_context_tokens=200
 )

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.common.records import Question, check_encodable, iter_jsonl, question_of, read_json
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -55,7 +55,7 @@ class PromptReader:
     """Finds a question in a prompt, and where a prompt ends; knows the agent's own prompt."""
 
     def __init__(
-        self, protocol: Protocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
+        self, protocol: AgentProtocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
     ):
         own = tokenizer.decode(protocol.prompt_ids(_ASKED, tokenizer))
         self._head, _, self._tail = own.partition(_ASKED)

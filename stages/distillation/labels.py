@@ -22,7 +22,7 @@ from stages.rollout import loop
 
 if TYPE_CHECKING:
     from stages.engines.generator import TransformersGenerator
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
 
 FEW, NO_SEARCH, NO_ANSWER, TOO_LONG = "few_candidates", "no_search", "no_answer", "too_long"
 REASONS = (FEW, NO_SEARCH, NO_ANSWER, TOO_LONG)
@@ -34,7 +34,7 @@ class Labeller:
 
     reader: TransformersGenerator
     searcher: Searcher
-    protocol: Protocol
+    protocol: AgentProtocol
     params: Params
 
     def label(self, questions: list[Question], advance: Callable[[int], object]) -> list[dict]:

@@ -21,7 +21,7 @@ from stages.rollout import loop
 
 if TYPE_CHECKING:
     from stages.engines.generator import TransformersGenerator
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
 
 DECIMALS = 4
 ROWS = 8  # sequences in a forward pass
@@ -54,7 +54,7 @@ def load_reader(folder: str | Path, generation: Generation, compute: Compute):
 def rate(
     asked: list[RatingTask],
     reader: TransformersGenerator,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: loop.Limits,
     advance: Callable[[int], object],
 ) -> list[dict]:

@@ -32,7 +32,7 @@ from stages.rollout import loop
 
 if TYPE_CHECKING:
     from stages.engines.generator import Generator
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
 
 CorrectnessOf = Callable[[list[tuple[str, str]]], list[int]]
 
@@ -112,7 +112,7 @@ def finish(
     starts: list[Start],
     agent: Generator,
     search: loop.Search,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: loop.Limits,
     advance: Callable[[int], object],
 ) -> list[dict]:

@@ -22,7 +22,7 @@ from stages.ppo.questions import questions_of_step
 from stages.ppo.task import LIMITED
 from stages.rollout.limits import limited
 from stages.rollout.loop import Limits, Rollout, run, start
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.running import checkpoint
 from stages.scoring import exact_match
 
@@ -35,7 +35,7 @@ def train(
     generator,
     search: Callable,
     questions: list[Question],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: Limits,
     params: Agent,
     checkpoint_steps: int,
@@ -79,7 +79,7 @@ def sample(
     questions: list[Question],
     generator,
     search: Callable,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: Limits,
     params: Agent,
     seed: int,

@@ -19,7 +19,7 @@ from stages.loop_ppo.steps import train as run_steps
 from stages.ppo.task import Row, Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.loop import Limits
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 
 def train(task: Task) -> list[Row]:
@@ -32,7 +32,7 @@ def train(task: Task) -> list[Row]:
         generator,
         partial(searcher.search, top_k=params.agent.top_k),
         task.questions,
-        Protocol(params.training_protocol),
+        AgentProtocol(params.training_protocol),
         Limits.of(params.training_rollout),
         params.agent,
         params.compute.checkpoint_steps,

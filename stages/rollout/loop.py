@@ -22,7 +22,7 @@ from stages import params
 from stages.common.records import Passage, Question
 from stages.common.search import Hit, SearchRequest
 from stages.common.trajectories import Shown, Trajectory, Turn
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match, f1_score
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Rollout:
 
 def start(
     question: Question,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     *,
     as_written: bool = False,
@@ -107,7 +107,7 @@ def prefix(
     trajectory: Trajectory,
     turn: int,
     passages: Sequence[Passage],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     limits: Limits,
 ) -> Rollout:
@@ -138,7 +138,7 @@ def run(
     rollouts: Sequence[Rollout],
     generator: Generator,
     search: Search,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: Limits,
     *,
     temperature: float = 0.0,
@@ -205,7 +205,7 @@ def waits(rollout: Rollout) -> bool:
 def take_turn(
     rollout: Rollout,
     ids: Sequence[int],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     limits: Limits,
 ) -> None:
@@ -235,7 +235,7 @@ def take_turn(
             _show(rollout, message, protocol, tokenizer)
 
 
-def _show(rollout: Rollout, text: str, protocol: Protocol, tokenizer) -> None:
+def _show(rollout: Rollout, text: str, protocol: AgentProtocol, tokenizer) -> None:
     """Append what the model is shown after its last turn, less what it wrote of it already."""
     written = rollout.beyond
     if written and not written.strip():
@@ -246,7 +246,7 @@ def _show(rollout: Rollout, text: str, protocol: Protocol, tokenizer) -> None:
     _retokenise(rollout, protocol, tokenizer)
 
 
-def _retokenise(rollout: Rollout, protocol: Protocol, tokenizer) -> None:
+def _retokenise(rollout: Rollout, protocol: AgentProtocol, tokenizer) -> None:
     """Tokenise the conversation as one text, where the protocol says so. Never in training."""
     if not protocol.retokenise:
         return
@@ -279,7 +279,7 @@ def request_of(rollout: Rollout) -> SearchRequest:
 def take_passages(
     rollout: Rollout,
     hits: Sequence[Hit],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     limits: Limits,
 ) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from stages.adoption.reader import Piece
     from stages.rollout.loop import Rollout, Stop
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
 
 NO_SEARCH = "no_search"
 BLANK = "empty gold answers left out"
@@ -48,11 +48,11 @@ def main(argv: list[str] | None = None) -> None:
     from stages.adoption.refusals import found_refusals
     from stages.engines.tokenizer import load_tokenizer
     from stages.rollout.loop import record
-    from stages.rollout.protocol import FILE, Protocol
+    from stages.rollout.protocol import FILE, AgentProtocol
 
     file = args.agent / FILE
     block = parameters.read_block(file, parameters.Protocol) if file.exists() else params.protocol
-    protocol = Protocol(block, file if file.exists() else None)
+    protocol = AgentProtocol(block, file if file.exists() else None)
     tokenizer = load_tokenizer(args.agent)
     frame = frame_of(protocol, block, tokenizer)
     logs = list(read_logs(args.logs, PromptReader(protocol, block, tokenizer)))
@@ -129,7 +129,7 @@ def _text(path: Path) -> str:
 def rollout_of(
     question: Question,
     pieces: list[Piece],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
 ) -> Rollout:
     """The rollout that the pieces of a log tell, turn by turn."""

@@ -26,7 +26,7 @@ from stages.common.records import check_encodable, check_new, iter_jsonl, read_j
 from stages.params import load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol, read_protocol
+from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.rollout.transcripts import (
     USER,
     TextDifference,
@@ -54,7 +54,9 @@ class ConversationLog:
 def main(argv: list[str] | None = None) -> int:
     """Compare, and print what differs."""
     args = _arguments(argv)
-    protocol = read_protocol(args.protocol) if args.protocol else Protocol(load_params().protocol)
+    protocol = (
+        read_protocol(args.protocol) if args.protocol else AgentProtocol(load_params().protocol)
+    )
     marks_of(protocol)
     logs = read_logs(args.logs)
     if args.write_protocol is not None:
@@ -77,7 +79,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def check_responses(logs: list[ConversationLog], protocol: Protocol, path: Path) -> int:
+def check_responses(logs: list[ConversationLog], protocol: AgentProtocol, path: Path) -> int:
     """Print the differences and counts of responses; returns how many are the same."""
     told = [retell(log.response, protocol) for log in logs]
     for log, one in zip(logs, told, strict=True):
@@ -96,7 +98,7 @@ def check_responses(logs: list[ConversationLog], protocol: Protocol, path: Path)
     return same
 
 
-def check_prompts(logs: list[ConversationLog], protocol: Protocol) -> int:
+def check_prompts(logs: list[ConversationLog], protocol: AgentProtocol) -> int:
     """Print how many prompts have the protocol's wording, and where the first other one parts."""
     asked = [log for log in logs if log.question is not None]
     parted = [(log, found) for log in asked if (found := _prompt_difference(log, protocol))]
@@ -107,7 +109,7 @@ def check_prompts(logs: list[ConversationLog], protocol: Protocol) -> int:
     return same
 
 
-def _prompt_difference(log: ConversationLog, protocol: Protocol) -> TextDifference | None:
+def _prompt_difference(log: ConversationLog, protocol: AgentProtocol) -> TextDifference | None:
     expected, said = protocol.prompt(log.question), user_text(log.prompt)
     if expected == said:
         return None
@@ -166,8 +168,8 @@ def _log(where: str, row: dict) -> ConversationLog:
 
 
 def write_protocol(
-    file: Path, logs: list[ConversationLog], protocol: Protocol, path: Path
-) -> Protocol:
+    file: Path, logs: list[ConversationLog], protocol: AgentProtocol, path: Path
+) -> AgentProtocol:
     """`protocol` with the wording of the logs' prompts, written to `file`, which must be new.
 
     InputError where a log lacks its question, or where their wordings differ.
@@ -186,7 +188,7 @@ def write_protocol(
         wordings[wording] += 1
     chat = USER in logs[0].prompt
     block = replace(protocol.block, name=file.stem, prompt=next(iter(wordings)), chat=chat)
-    made = Protocol(block, file)
+    made = AgentProtocol(block, file)
     head = (
         f"# The protocol {protocol.block.name} with the prompt of {path.name} (tools/conform.py).\n"
     )

@@ -14,9 +14,9 @@ def check_run(params: Params) -> None:
 
     Corpora and questions that are not here yet are left to the stages.
     """
-    from stages.rollout.protocol import Protocol, read_protocol
+    from stages.rollout.protocol import AgentProtocol, read_protocol
 
-    Protocol(params.protocol)
+    AgentProtocol(params.protocol)
     for guest in params.guest.values():
         read_protocol(guest.protocol)
     if params.iterations:

@@ -28,7 +28,7 @@ from stages.rollout.loop import (
     take_turn,
     waits,
 )
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.serving.client import HttpSearcher
 from stages.verl_ppo.counts import count
 from stages.verl_ppo.data import question_of
@@ -40,7 +40,7 @@ class Environment:
 
     def __init__(self, settings: Settings):
         self.settings, self.limits = settings, settings.limits
-        self.protocol = Protocol(settings.protocol)
+        self.protocol = AgentProtocol(settings.protocol)
         self.tokenizer = load_tokenizer(settings.tokenizer)
         self.searcher = HttpSearcher(settings.retriever)
 
