@@ -74,7 +74,7 @@ def judge_trajectories(
     queries, firsts = [], []
     for each, answer in zip(asked, answers, strict=True):
         queries += [
-            relevance.Query(
+            relevance.JudgedQuery(
                 row.id, row.query.request.query, answer.by_turn[row.query.turn], passages
             )
             for row, passages in zip(each.rows, each.passages, strict=True)

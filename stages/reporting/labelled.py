@@ -54,7 +54,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Query:
+class QueryCase:
     """One intermediate query and its candidates; `em`: whether the trajectory ended right."""
 
     turn: str
@@ -72,7 +72,7 @@ class LabelledQueries:
     """`counts`: turn -> kind -> queries of the whole turn; `queries`: those that are shown."""
 
     counts: dict[str, Counter] = field(default_factory=dict)
-    queries: list[Query] = field(default_factory=list)
+    queries: list[QueryCase] = field(default_factory=list)
 
 
 def read_labelled(
@@ -151,7 +151,7 @@ def _query(
     grades: Labels,
     gac: Scores,
     chosen: Selection,
-) -> Query:
+) -> QueryCase:
     lr = grades.scores or {}
     roles = dict.fromkeys(chosen.tied, TIED) | dict.fromkeys(chosen.negatives, NEGATIVE)
     roles |= dict.fromkeys(chosen.positives, POSITIVE)
@@ -167,7 +167,7 @@ def _query(
         for rank, each in enumerate(asked.candidates, 1)
     ]
     trajectory = answers.get(asked.query.question_id)
-    return Query(
+    return QueryCase(
         turn,
         kind,
         asked.query.request.question,
