@@ -25,7 +25,7 @@ from stages.serving.refusals import Refused
 Hits = list[tuple[dict, float]]  # documents with their scores, best first
 Text = Annotated[str, Field(max_length=TEXT)]
 Texts = Annotated[list[Text], Field(max_length=QUERIES, fail_fast=True)]
-Questions = Annotated[list[Text | None], Field(max_length=QUERIES, fail_fast=True)]
+QuestionTexts = Annotated[list[Text | None], Field(max_length=QUERIES, fail_fast=True)]
 History = Annotated[list[Text], Field(max_length=HISTORY, fail_fast=True)]
 Histories = Annotated[list[History], Field(max_length=QUERIES, fail_fast=True)]
 Count = Annotated[int, Field(ge=0, le=TOP_K)]
@@ -69,13 +69,13 @@ class Retrieve(RequestBody):
     queries: Texts = Field(description=f"what the retriever reads; {MOST}")
     topk: Count | None = Field(None, description=OWN)
     return_scores: bool = False
-    questions: Questions | None = Field(
+    questions: QuestionTexts | None = Field(
         None, description="one for each query, with which the retriever joins it; null: joined"
     )
     histories: Histories | None = Field(
         None, description="earlier queries, a list for each query; need questions"
     )
-    thoughts: Questions | None = Field(
+    thoughts: QuestionTexts | None = Field(
         None, description="what was thought before each query; need questions"
     )
 
