@@ -46,7 +46,7 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     from stages.common.seeds import seed_of
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons, judge_lessons
-    from stages.language.supervised import Recipe, train
+    from stages.language.supervised import SupervisedRecipe, train
     from stages.language.tokenizer import make_tokenizer, world_texts
     from stages.running.scratch import Scratch, fingerprint
 
@@ -61,7 +61,7 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
         lessons = agent_lessons(block.easy_steps, block.doubt)
     else:
         lessons = judge_lessons(block.easy_steps, block.window)
-    recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
+    recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
     def seeded(step: int, name: str):
         return lessons(step, f"{seed}/{name}")

@@ -74,7 +74,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     from stages.guests.tokenizer import guest_tokenizer
     from stages.language.architecture import Architecture, make_model
     from stages.language.lessons import agent_lessons
-    from stages.language.supervised import Recipe, train
+    from stages.language.supervised import SupervisedRecipe, train
     from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
@@ -84,7 +84,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
     lessons = agent_lessons(block.easy_steps, guest.doubt)
     retell = Retelling(guest, protocol, tokenizer)
-    recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
+    recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
     def retold(step: int, lesson: str):
         return retell(lessons(step, f"{seed}/{lesson}"))

@@ -86,7 +86,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
 
     from stages.common.seeds import seed_of
     from stages.contrastive.rows import training_order
-    from stages.contrastive.training import Recipe, train
+    from stages.contrastive.training import ContrastiveRecipe, train
     from stages.distillation.loss import LikelihoodLoss, columns
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
@@ -101,7 +101,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
         model,
         Dataset.from_dict(columns(rows, query_format)).select(order),
         lambda model: LikelihoodLoss(model, p.temperature, p.likelihood_temperature),
-        Recipe(p.batch_size, p.learning_rate, p.warmup),
+        ContrastiveRecipe(p.batch_size, p.learning_rate, p.warmup),
         work,
         seed=seed,
         device=params.compute.device,

@@ -83,7 +83,9 @@ def train(
         model,
         Dataset.from_dict(columns(instances)).select(training_order(len(instances), rows, seed)),
         lambda model: instance_loss(model, p.temperature, p.cached_batch),
-        training.Recipe(p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay),
+        training.ContrastiveRecipe(
+            p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay
+        ),
         work,
         seed=seed,
         device=params.compute.device,

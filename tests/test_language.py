@@ -17,7 +17,7 @@ from stages.language.architecture import Architecture, make_model
 from stages.language.batches import batches, encode, pad
 from stages.language.examination import Reply, agent_figures, relevance_figures
 from stages.language.lessons import agent_lessons, judge_lessons
-from stages.language.supervised import Recipe, learning_rate, own_loss, train
+from stages.language.supervised import SupervisedRecipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
 from stages.plumbing.errors import InputError
@@ -157,7 +157,7 @@ def test_the_loss_reads_own_tokens_only():
 
 
 def test_the_learning_rate_rises_stays_and_falls():
-    recipe = Recipe(steps=100, batch_size=1, learning_rate=1.0, warmup=10)
+    recipe = SupervisedRecipe(steps=100, batch_size=1, learning_rate=1.0, warmup=10)
     rates = [learning_rate(recipe, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:50] == pytest.approx([1.0] * 40)
@@ -166,7 +166,7 @@ def test_the_learning_rate_rises_stays_and_falls():
 
 
 def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
-    recipe = Recipe(steps=12, batch_size=4, learning_rate=1e-2, warmup=2, save_every=4)
+    recipe = SupervisedRecipe(steps=12, batch_size=4, learning_rate=1e-2, warmup=2, save_every=4)
 
     def run(path, steps=None):
         model = make_model(TINY, TOKENIZER, seed=1)
@@ -195,7 +195,7 @@ def test_training_teaches_and_the_examination_sees_it(tmp_path):
     told = [lesson(0, str(n)) for n in range(8)]
     held_out = [pad([encode(segments, TOKENIZER) for segments in told], TOKENIZER.pad_token_id)]
     assert not any(all(row) for row in whole_actions(model, held_out))
-    recipe = Recipe(steps=60, batch_size=8, learning_rate=1e-2, warmup=5)
+    recipe = SupervisedRecipe(steps=60, batch_size=8, learning_rate=1e-2, warmup=5)
     losses = train(model, TOKENIZER, lesson, recipe, tmp_path / "state.pt", "test")
     assert losses[-1] < 0.05 < losses[0]
     assert all(all(row) for row in whole_actions(model, held_out))
@@ -204,7 +204,7 @@ def test_training_teaches_and_the_examination_sees_it(tmp_path):
 def diverge(folder, model, **recipe):
     values = {"steps": 4, "batch_size": 2, "learning_rate": 1e-3} | recipe
     state, rate = folder / "state.pt", "base.agent.learning_rate"
-    train(model, TOKENIZER, lesson, Recipe(**values), state, "base, agent", rate)
+    train(model, TOKENIZER, lesson, SupervisedRecipe(**values), state, "base, agent", rate)
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):

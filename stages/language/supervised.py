@@ -13,7 +13,7 @@ from stages.running import checkpoint
 
 
 @dataclass
-class Recipe:
+class SupervisedRecipe:
     """How long and how fast: `warmup` is in steps, after `flat` of the steps the rate falls."""
 
     steps: int
@@ -26,7 +26,7 @@ class Recipe:
     save_every: int = 50
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
+def learning_rate(recipe: SupervisedRecipe, step: int) -> float:
     """Up for `warmup` steps, constant, then straight down to a share of itself."""
     left = (1 - step / recipe.steps) / (1 - recipe.flat)
     fall = recipe.final_rate + (1 - recipe.final_rate) * min(1.0, left)
@@ -44,7 +44,7 @@ def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     make: Make,
-    recipe: Recipe,
+    recipe: SupervisedRecipe,
     file: Path,
     desc: str,
     rate: str = "learning_rate",
