@@ -10,7 +10,7 @@ from rows import prediction
 
 from stages.common.records import Passage
 from stages.judge import relevance, sub_answers
-from stages.judge.asking import PLACE, Ask, Judge, Reply, encode
+from stages.judge.asking import PLACE, Ask, Judge, JudgeReply, encode
 from stages.judge.prompts import MalformedReply, Prompt
 from stages.judge.reasoning import opens
 from stages.language.tokenizer import make_tokenizer
@@ -130,7 +130,7 @@ def test_the_gold_answers_are_told_where_the_parameter_says_so():
     assert told.count(words) == 1 and told.replace(words, "") == plain
     assert "Soman" not in plain and "{gold}" not in plain
     asks = []
-    seen = SimpleNamespace(ask=lambda _, asked: asks.extend(asked) or [Reply(["x"], None, 0)])
+    seen = SimpleNamespace(ask=lambda _, asked: asks.extend(asked) or [JudgeReply(["x"], None, 0)])
     for gold in (True, False):
         sub_answers.ask(seen, prompt, [row], gold)
     assert [ask.text for ask in asks] == [told, plain]

@@ -15,7 +15,7 @@ from stages.engines.generator import TransformersGenerator
 from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.batches import batches, encode, pad
-from stages.language.examination import Reply, agent_figures, relevance_figures
+from stages.language.examination import ExaminedReply, agent_figures, relevance_figures
 from stages.language.lessons import agent_lessons, judge_lessons
 from stages.language.supervised import SupervisedRecipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
@@ -255,10 +255,10 @@ def test_figures_of_an_agent():
     protocol = AgentProtocol(ProtocolBlock())
     good = "<think> x </think> <answer> y </answer>"
     given_ = [
-        Reply("", good, good, False),
-        Reply("", "<think> nothing", good, True),
-        Reply("", good, good, True),
-        Reply("", good.replace("y", "z"), good, True),
+        ExaminedReply("", good, good, False),
+        ExaminedReply("", "<think> nothing", good, True),
+        ExaminedReply("", good, good, True),
+        ExaminedReply("", good.replace("y", "z"), good, True),
     ]
     figures = agent_figures(given_, lambda text: protocol.parse(text).kind == "invalid")
     assert figures["right"] == 0.5
@@ -271,7 +271,8 @@ def test_figures_of_a_judge():
     right = "[1] The film A is by B. 100\n[2] The film C is by D. 0\n"
     wrote = "[1] The film A is by B. 80\n[2] 0\n"
     figures = relevance_figures(
-        [Reply("", wrote, right, True), Reply("", "[1] 100\n", right, True)], prompt.parse
+        [ExaminedReply("", wrote, right, True), ExaminedReply("", "[1] 100\n", right, True)],
+        prompt.parse,
     )
     assert figures["malformed"] == 0.5
     assert figures["exact"] == 0.5
