@@ -35,14 +35,14 @@ def main(argv: list[str] | None = None) -> None:
 
     import torch
 
-    from stages.encoders.encoding import Retriever
+    from stages.encoders.encoding import DenseRetriever
 
     torch.set_num_threads(params.compute.threads)
     turns = {
         turn: asked_in(args.predictions / f"{name}.jsonl")
         for turn, name in flywheel_pairs(params).items()
     }
-    retriever = Retriever.load(
+    retriever = DenseRetriever.load(
         args.retriever, device=params.compute.device, rows=params.compute.encoding_batch
     )
     texts = sorted({text for asked in turns.values() for pair in asked.values() for text in pair})

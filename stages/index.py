@@ -94,7 +94,7 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
 def _approximate(retriever: str, params: Params, passages, folder: Path) -> tuple[dict, dict]:
     """Put a faiss index beside the vectors; what index.json says of it, and its recall."""
     from stages.contrastive.cloze import passage_queries
-    from stages.encoders.encoding import Retriever
+    from stages.encoders.encoding import DenseRetriever
     from stages.retrieval import approximate
     from stages.retrieval.dense import open_vectors
     from stages.retrieval.searcher import exact_index
@@ -104,7 +104,7 @@ def _approximate(retriever: str, params: Params, passages, folder: Path) -> tupl
     approximate.build(vectors, p, compute.threads, folder)
     exact = exact_index(vectors, compute)
     index = approximate.load(folder, p.kind, exact, p.candidates, compute.threads)
-    reader = Retriever.load(retriever, device=compute.device, rows=compute.encoding_batch)
+    reader = DenseRetriever.load(retriever, device=compute.device, rows=compute.encoding_batch)
     queries = reader.encode_queries(passage_queries(passages, p.recall_queries, p.seed))
     found = approximate.recall(index, exact, queries, RECALL_AT)
     figures = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}

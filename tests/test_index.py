@@ -21,7 +21,7 @@ from stages import index
 from stages.common.records import Passage, read_json
 from stages.common.search import SearchRequest
 from stages.encoders import encoding
-from stages.encoders.encoding import Retriever
+from stages.encoders.encoding import DenseRetriever
 from stages.encoders.query_format import QueryFormat
 from stages.indexing import processes, store
 from stages.indexing.processes import EncodingJob
@@ -113,7 +113,7 @@ def test_long_texts_and_a_limit_that_is_no_multiple_of_eight(tmp_path):
     from sentence_transformers import SentenceTransformer
 
     world.tiny_retriever(tmp_path / "r", max_length=75)
-    retriever, model = Retriever.load(tmp_path / "r"), SentenceTransformer(str(tmp_path / "r"))
+    retriever, model = DenseRetriever.load(tmp_path / "r"), SentenceTransformer(str(tmp_path / "r"))
     texts = ["who", *("N3man born " * n for n in (0, 8, 30, 36, 90))]
     assert np.allclose(retriever.encode_passages(texts), model.encode(texts), atol=1e-6)
 
@@ -285,8 +285,8 @@ def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
 
     write_reference(tmp_path / "reference", str(place / "retriever"), None)
     write_format(tmp_path / "reference", QueryFormat("query", "q: ", "p: "))
-    direct = Retriever.load(place / "retriever")
-    pointed = Retriever.load(tmp_path / "reference")
+    direct = DenseRetriever.load(place / "retriever")
+    pointed = DenseRetriever.load(tmp_path / "reference")
     assert pointed.query_format.query_prompt == "q: "
     same = pointed.encode_queries(["N3man"]) == direct.model.encode("q: N3man")
     assert same.all() or np.allclose(
@@ -325,9 +325,9 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(large, tmp_path, monkey
     assert 30 <= done < 320
 
     asked = []
-    encode_passages = Retriever.encode_passages
+    encode_passages = DenseRetriever.encode_passages
     monkeypatch.setattr(
-        Retriever,
+        DenseRetriever,
         "encode_passages",
         lambda self, texts, *rest: asked.extend(texts) or encode_passages(self, texts, *rest),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.encoders.encoding import Retriever
+from stages.encoders.encoding import DenseRetriever
 from stages.plumbing.errors import InputError, of_files
 from stages.retrieval.corpus import PassageFile
 
@@ -34,7 +34,7 @@ class EncodingJob:
 
 def encode(
     passages: PassageFile,
-    retriever: Retriever,
+    retriever: DenseRetriever,
     file: Path,
     chunk: Chunk,
     advance: Callable[[int], object] = lambda count: None,
@@ -103,7 +103,7 @@ def work(job: EncodingJob, device: str, pipe: Connection) -> None:
     import torch
 
     torch.set_num_threads(job.threads)
-    retriever = Retriever.load(job.retriever, device=device, rows=job.rows, half=job.half)
+    retriever = DenseRetriever.load(job.retriever, device=device, rows=job.rows, half=job.half)
     passages = PassageFile(job.passages, np.load(job.starts, mmap_mode="r"))
     while True:
         try:

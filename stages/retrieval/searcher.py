@@ -131,12 +131,14 @@ def _dense(
 ) -> Searcher:
     import torch
 
-    from stages.encoders.encoding import Retriever
+    from stages.encoders.encoding import DenseRetriever
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
 
     torch.set_num_threads(compute.threads)
-    retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)
+    retriever = DenseRetriever.load(
+        retriever_folder, device=compute.device, rows=compute.encoding_batch
+    )
     vectors = open_vectors(folder)
     if vectors.shape != (shape := (len(passages), retriever.dimension)):
         raise InputError(f"{folder}: its vectors are {vectors.shape}, not {shape}: build it again")
