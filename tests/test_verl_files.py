@@ -16,7 +16,7 @@ from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import FIGURES
-from stages.rollout.loop import Limits, Rollout
+from stages.rollout.loop import Limits, RolloutState
 from stages.verl_ppo import counts, data, training
 from stages.verl_ppo.curves import KL, OF_VERL, Curves
 from stages.verl_ppo.export import export
@@ -80,9 +80,9 @@ def test_settings_travel_as_a_file(tmp_path):
     assert Settings.read(tmp_path / "settings.json") == settings
 
 
-def rollout(question: Question, answer: str | None, stop: str) -> Rollout:
+def rollout(question: Question, answer: str | None, stop: str) -> RolloutState:
     turn = {"query": "x"}
-    return Rollout(question, [1, 2, 3, 4], [0, 1, 0, 1], 1, [turn], answer, stop)
+    return RolloutState(question, [1, 2, 3, 4], [0, 1, 0, 1], 1, [turn], answer, stop)
 
 
 def write_step(files: Files, made: int, step: int, rewards: list[int], kl=TEXT, **other):

@@ -21,7 +21,7 @@ from stages.plumbing.progress import progress
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import LIMITED
 from stages.rollout.limits import limited
-from stages.rollout.loop import Limits, Rollout, run, start
+from stages.rollout.loop import Limits, RolloutState, run, start
 from stages.rollout.protocol import AgentProtocol
 from stages.running import checkpoint
 from stages.scoring import exact_match
@@ -84,7 +84,7 @@ def sample(
     params: Agent,
     seed: int,
     step: int,
-) -> list[Rollout]:
+) -> list[RolloutState]:
     """`params.rollouts` sampled rollouts of each question, finished."""
     rollouts, keys = [], []
     for question in questions:
@@ -104,7 +104,7 @@ def sample(
 
 
 def to_batch(
-    rollouts: list[Rollout], rewards: list[int], device: str, mask_retrieved: bool = True
+    rollouts: list[RolloutState], rewards: list[int], device: str, mask_retrieved: bool = True
 ) -> RolloutBatch:
     """The rollouts as tensors; without `mask_retrieved` all that follows the prompt is learned."""
     masks = [
@@ -113,7 +113,7 @@ def to_batch(
     return collate([r.token_ids for r in rollouts], masks, rewards, device)
 
 
-def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
+def figures_of(rollouts: list[RolloutState], rewards: list[int]) -> dict[str, float]:
     """Means over the rollouts of a step; the reward is the exact match."""
     count, told = len(rollouts), [limited(r.turns, r.stop) for r in rollouts]
     return {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stages.adoption.reader import Piece
-    from stages.rollout.loop import Rollout, Stop
+    from stages.rollout.loop import RolloutState, Stop
     from stages.rollout.protocol import AgentProtocol
 
 NO_SEARCH = "no_search"
@@ -131,7 +131,7 @@ def rollout_of(
     pieces: list[Piece],
     protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
-) -> Rollout:
+) -> RolloutState:
     """The rollout that the pieces of a log tell, turn by turn."""
     from stages.rollout.loop import start
 

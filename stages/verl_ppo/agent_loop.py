@@ -20,7 +20,7 @@ from verl.experimental.agent_loop.agent_loop import (
 from stages.engines.replies import before_end, through_stop
 from stages.engines.tokenizer import load_tokenizer
 from stages.rollout.loop import (
-    Rollout,
+    RolloutState,
     fits,
     request_of,
     start,
@@ -59,7 +59,7 @@ class Environment:
         ids = before_end(token_ids, self.settings.ends)
         return through_stop(ids, self.protocol.stop, self.tokenizer)
 
-    async def show_passages(self, rollout: Rollout) -> None:
+    async def show_passages(self, rollout: RolloutState) -> None:
         """Search the last query of `rollout` and append what it finds."""
         [hits] = await self.searcher.async_search([request_of(rollout)], self.settings.top_k)
         take_passages(rollout, hits, self.protocol, self.tokenizer, self.limits)
