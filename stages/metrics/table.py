@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 COLUMNS = ("stage", "name", "set", "measure", "value")
-Row = tuple[str, str, str, str, float]
+MetricRow = tuple[str, str, str, str, float]
 
 
-def rows(stage: str, name: str, figures: dict) -> Iterator[Row]:
+def rows(stage: str, name: str, figures: dict) -> Iterator[MetricRow]:
     """The rows of one file's figures, in its order."""
     if stage == "evaluate":
         for question_set, measured in figures["sets"].items():
@@ -37,7 +37,7 @@ def numbers(figures: dict, path: str = "", joint: str = ".") -> Iterator[tuple[s
             yield f"{path}{key}", value
 
 
-def table(found: Iterable[Row]) -> pd.DataFrame:
+def table(found: Iterable[MetricRow]) -> pd.DataFrame:
     """The rows as a table with COLUMNS."""
     import pandas as pd
 

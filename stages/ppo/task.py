@@ -15,7 +15,7 @@ from pathlib import Path
 from stages.common.records import Question
 from stages.params import Params
 
-Row = dict[str, float]
+StepMetrics = dict[str, float]
 
 LIMITED = ("cut", "refused", "lost")  # means a rollout: stages/rollout/limits.py
 FIGURES = (  # of one step, in this order
@@ -36,7 +36,7 @@ class Task:
     params: Params
     seed: int
     folder: Path  # survives a kill, and belongs to this training alone
-    log: Callable[[int, Row], None]  # told every step that this process makes, with its row
+    log: Callable[[int, StepMetrics], None]  # told every step that this process makes, with its row
 
     @property
     def model(self) -> Path:

@@ -13,7 +13,7 @@ from pathlib import Path
 from stages.params import Kl
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import Watch
-from stages.ppo.task import FIGURES, LIMITED, Row
+from stages.ppo.task import FIGURES, LIMITED, StepMetrics
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
 
@@ -49,7 +49,7 @@ class Curves:
             logged |= {line["step"]: line["data"] for line, _ in _lines(file, 0)}
         self.rows = [self._row(step, logged[step]) for step in sorted(logged) if step <= done]
 
-    def new(self) -> list[Row]:
+    def new(self) -> list[StepMetrics]:
         """The rows that came since the last call."""
         rows = []
         for line, position in _lines(self.file, self.position):
@@ -58,7 +58,7 @@ class Curves:
         self.rows += rows
         return rows
 
-    def _row(self, step: int, figures: dict) -> Row:
+    def _row(self, step: int, figures: dict) -> StepMetrics:
         """InputError if rollouts are missing, for verl goes on with the others, or for a NaN."""
         lines = counted(self.files.counts, step)
         missing = self.rollouts - len(lines)
