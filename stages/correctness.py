@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from stages.gac.rollouts import GacCost, Start
 
 SHARD = 256  # rollouts between two save points
-Scores = dict[str, dict[str, int]]  # GAC by query and passage
+CorrectnessScores = dict[str, dict[str, int]]  # GAC by query and passage
 
 
 @dataclass(frozen=True)
@@ -111,7 +111,7 @@ def _plans(queries: list[QueryCandidates], relevance: dict, params: Params) -> d
     }
 
 
-def _evaluate(job: CorrectnessJob) -> tuple[Scores, GacCost]:
+def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
     """GAC of what is planned, and what it took."""
     from stages.common.candidates import find_passages
     from stages.common.trajectories import read_trajectories

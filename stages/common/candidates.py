@@ -12,7 +12,7 @@ from stages.common.search import SearchRequest
 from stages.common.trajectories import Shown, Trajectory, shown_of
 from stages.plumbing.errors import InputError
 
-Scores = dict[str, int] | None  # by passage id; None where the signal was off
+PassageScores = dict[str, int] | None  # by passage id; None where the signal was off
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Labels:
     """LR or GAC of a query's candidates; `sub_answer` is the judge's, None where it is not sure."""
 
     id: str
-    scores: Scores
+    scores: PassageScores
     sub_answer: str | None = None
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from stages.common.candidates import (
     Labels,
+    PassageScores,
     QueryCandidates,
-    Scores,
     match,
     read_candidates,
     read_labels,
@@ -129,7 +129,9 @@ def _kinds(folder: Path, turn: str, params: Params) -> dict[str, list[tuple]]:
     return kinds
 
 
-def kind_of(candidates: list[str], lr: Scores, gac: Scores, selection: Selection) -> str:
+def kind_of(
+    candidates: list[str], lr: PassageScores, gac: PassageScores, selection: Selection
+) -> str:
     """Why the query was dropped, or what decided its positive; LR or GAC None where it was off."""
     if selection.dropped:
         return selection.dropped
@@ -149,7 +151,7 @@ def _query(
     answers: dict[str, Trajectory],
     asked: QueryCandidates,
     grades: Labels,
-    gac: Scores,
+    gac: PassageScores,
     chosen: Selection,
 ) -> QueryCase:
     lr = grades.scores or {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.common.candidates import QueryCandidates, Scores
+from stages.common.candidates import PassageScores, QueryCandidates
 from stages.common.instances import Instance, LabelledPassage
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
@@ -28,8 +28,8 @@ ADVICE = {
 
 def select_all(
     queries: list[QueryCandidates],
-    relevance: list[Scores],
-    correctness: list[Scores],
+    relevance: list[PassageScores],
+    correctness: list[PassageScores],
     params: Params,
     turn: str,
 ) -> list[Selection]:
@@ -42,8 +42,8 @@ def select_all(
 
 def instances(
     candidates: QueryCandidates,
-    relevance: Scores,
-    correctness: Scores,
+    relevance: PassageScores,
+    correctness: PassageScores,
     selection: Selection,
     passages: dict[str, Passage],
 ) -> list[Instance]:
