@@ -111,7 +111,7 @@ class Start:
 def finish(
     starts: list[Start],
     agent: Generator,
-    search: loop.Search,
+    search: loop.SearchFunction,
     protocol: AgentProtocol,
     limits: loop.Limits,
     advance: Callable[[int], object],

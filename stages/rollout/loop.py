@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Stop = Literal["answer", "searches", "turns", "invalid", "length"]
 
 
-Search = Callable[[list[SearchRequest]], list[list[Hit]]]
+SearchFunction = Callable[[list[SearchRequest]], list[list[Hit]]]
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def prefix(
 def run(
     rollouts: Sequence[RolloutState],
     generator: Generator,
-    search: Search,
+    search: SearchFunction,
     protocol: AgentProtocol,
     limits: Limits,
     *,
@@ -260,7 +260,7 @@ def _retokenise(rollout: RolloutState, protocol: AgentProtocol, tokenizer) -> No
 
 
 def _inform(
-    waiting: list[RolloutState], search: Search, protocol, tokenizer, limits, shown
+    waiting: list[RolloutState], search: SearchFunction, protocol, tokenizer, limits, shown
 ) -> None:
     """Search the last query of every waiting rollout and append what was found."""
     if not waiting:
