@@ -16,7 +16,7 @@ from stages.common.records import Passage
 from stages.reporting import links, plots
 from stages.reporting.breakdown import BY, Breakdown
 from stages.reporting.cases import KINDS, Case, gold_hops
-from stages.reporting.comparisons import Step
+from stages.reporting.comparisons import PairChange
 from stages.reporting.drift import drift_means, drift_table
 from stages.reporting.health import accounts, limits, selection_rate, signatures, warnings
 from stages.reporting.labelled import KINDS as LABEL_KINDS
@@ -39,7 +39,7 @@ class Content:
     out."""
 
     results: Results
-    steps: list[Step]
+    steps: list[PairChange]
     sides: tuple[PairResult, PairResult] | None = None
     cases: list[Case] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from stages.metrics import table
 from stages.reporting.breakdown import Breakdown, breakdown_rows
-from stages.reporting.comparisons import Difference, Step
+from stages.reporting.comparisons import Difference, PairChange
 from stages.reporting.health import selection_rate
 from stages.reporting.overview import verdict
 from stages.reporting.results import Results
@@ -55,7 +55,7 @@ def turn_rows(results: Results) -> list[dict]:
 
 def summary(
     results: Results,
-    steps: list[Step],
+    steps: list[PairChange],
     groups: list[Breakdown],
     labels: Mapping[str, Mapping[str, int]],
 ) -> dict:
@@ -82,7 +82,7 @@ def summary(
     }
 
 
-def _name(step: Step) -> str:
+def _name(step: PairChange) -> str:
     before, after = step.before, step.after
     return f"{before.agent}-{before.retriever} to {after.agent}-{after.retriever}"
 
