@@ -23,7 +23,7 @@ from stages.reporting.labelled import KINDS as LABEL_KINDS
 from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
-from stages.reporting.studies import ALL, Study, matrix, retriever_name
+from stages.reporting.studies import ALL, StudyTables, matrix, retriever_name
 from stages.reporting.tables import numbers
 from stages.reporting.unread import Unread
 
@@ -44,7 +44,7 @@ class Content:
     cases: list[Case] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)
     labelled: LabelledQueries = field(default_factory=LabelledQueries)
-    studies: list[Study] = field(default_factory=list)
+    studies: list[StudyTables] = field(default_factory=list)
     drift: dict[str, dict] = field(default_factory=dict)
     traced: list[dict] = field(default_factory=list)
     passages: dict[str, Passage] = field(default_factory=dict)

@@ -136,7 +136,7 @@ TABLES = {
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyTables:
     """One study's tables; an empty list for a file that is not there."""
 
     name: str
@@ -148,11 +148,13 @@ class Study:
     drift: list[Drift]
 
 
-def read_studies(folder: Path) -> list[Study]:
+def read_studies(folder: Path) -> list[StudyTables]:
     """Every study that has one of the tables, by name."""
     names = {f.stem.removesuffix(f"_{t}") for t in TABLES for f in folder.glob(f"*_{t}.csv")}
     return [
-        Study(name, **{t: _rows(folder / f"{name}_{t}.csv", kind) for t, kind in TABLES.items()})
+        StudyTables(
+            name, **{t: _rows(folder / f"{name}_{t}.csv", kind) for t, kind in TABLES.items()}
+        )
         for name in sorted(names)
     ]
 
