@@ -23,10 +23,10 @@ from stages.serving.limits import HISTORY, PASSAGES, QUERIES, TEXT, TOP_K
 from stages.serving.refusals import Refused
 
 Hits = list[tuple[dict, float]]  # documents with their scores, best first
-Text = Annotated[str, Field(max_length=TEXT)]
-Texts = Annotated[list[Text], Field(max_length=QUERIES, fail_fast=True)]
-QuestionTexts = Annotated[list[Text | None], Field(max_length=QUERIES, fail_fast=True)]
-History = Annotated[list[Text], Field(max_length=HISTORY, fail_fast=True)]
+LimitedText = Annotated[str, Field(max_length=TEXT)]
+Texts = Annotated[list[LimitedText], Field(max_length=QUERIES, fail_fast=True)]
+QuestionTexts = Annotated[list[LimitedText | None], Field(max_length=QUERIES, fail_fast=True)]
+History = Annotated[list[LimitedText], Field(max_length=HISTORY, fail_fast=True)]
 Histories = Annotated[list[History], Field(max_length=QUERIES, fail_fast=True)]
 Count = Annotated[int, Field(ge=0, le=TOP_K)]
 
@@ -128,7 +128,7 @@ class BatchSearch(RequestBody):
 class Search(RequestBody):
     """The request of FlashRAG's remote retriever for one query."""
 
-    query: Text = Field(description="what the retriever reads")
+    query: LimitedText = Field(description="what the retriever reads")
     top_n: Count | None = Field(None, description=OWN)
     return_score: bool = False
 
