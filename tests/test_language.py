@@ -25,7 +25,7 @@ from stages.rollout.protocol import AgentProtocol
 from stages.teaching.demonstrations import Segment, demonstration
 from stages.teaching.judgements import RELEVANCE_PROMPT, relevance_demonstration
 from stages.world.vocabulary import KNOWN, words
-from stages.world.world import World
+from stages.world.world import SyntheticWorld
 
 TOKENIZER = make_tokenizer(world_texts(samples=60))
 TINY = Architecture(width=32, layers=2, heads=2)
@@ -69,7 +69,7 @@ def test_known_words_are_one_token_each_and_tags_are_not_special():
 
 def test_a_whole_world_needs_no_bytes():
     alphabet = set(TOKENIZER.encode("".join(chr(n) for n in range(33, 127) if chr(n) not in '?."')))
-    for passage in World.make(5, params.World()).passages:
+    for passage in SyntheticWorld.make(5, params.World()).passages:
         ids = TOKENIZER.encode(passage.text)
         assert not alphabet & set(ids), passage.text
 

@@ -58,10 +58,10 @@ def _check_data(params: Params) -> None:
 def _check_world(params: Params, where: str) -> None:
     from stages.params.enough import check_passages
     from stages.world.questions import questions_for_tests, questions_for_training
-    from stages.world.world import World
+    from stages.world.world import SyntheticWorld
 
     asked = params.questions
-    world = World.make(params.seed, params.corpus.world)
+    world = SyntheticWorld.make(params.seed, params.corpus.world)
     check_passages(params, len(world.facts), where)
     if asked.source == WORLD:
         questions_for_training(world, asked.training, params.seed)
