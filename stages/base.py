@@ -45,7 +45,7 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     from stages.common.models import save_model, write_reference
     from stages.common.seeds import seed_of
     from stages.language.architecture import Architecture, make_model
-    from stages.language.lessons import agent_lessons, judge_lessons
+    from stages.language.curriculum import agent_curriculum, judge_curriculum
     from stages.language.supervised import SupervisedRecipe, train
     from stages.language.tokenizer import make_tokenizer, world_texts
     from stages.running.scratch import Scratch, fingerprint
@@ -58,13 +58,13 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     seed = seed_of(params.base.seed, "base", role)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
     if role == "agent":
-        lessons = agent_lessons(block.easy_steps, block.doubt)
+        curriculum = agent_curriculum(block.easy_steps, block.doubt)
     else:
-        lessons = judge_lessons(block.easy_steps, block.window)
+        curriculum = judge_curriculum(block.easy_steps, block.window)
     recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
     def seeded(step: int, name: str):
-        return lessons(step, f"{seed}/{name}")
+        return curriculum(step, f"{seed}/{name}")
 
     scratch = scratches.enter_context(Scratch(f"base-{role}", fingerprint("base", params)))
     state, rate = scratch.path / "state.pt", f"base.{role}.learning_rate"

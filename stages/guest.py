@@ -3,7 +3,7 @@
 In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder whose
 protocol.yaml says how the agent talks (and rollout.yaml its own limits), and its figures. With
 `model` the folder is a reference to a hub model or a local folder. Without, the guest is made as
-the base agent is (stages/base.py: same sizes, same lessons), but of demonstrations retold in its
+the base agent is (stages/base.py: same sizes, same curriculum), but of demonstrations retold in its
 protocol and with its own habits. No retriever ever learns from a guest: it shows whether they serve
 agents that they have not met.
 """
@@ -73,7 +73,7 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     from stages.guests.retelling import Retelling
     from stages.guests.tokenizer import guest_tokenizer
     from stages.language.architecture import Architecture, make_model
-    from stages.language.lessons import agent_lessons
+    from stages.language.curriculum import agent_curriculum
     from stages.language.supervised import SupervisedRecipe, train
     from stages.running.scratch import Scratch, fingerprint
 
@@ -82,12 +82,12 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
     seed = seed_of(params.base.seed, "guest", name)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
-    lessons = agent_lessons(block.easy_steps, guest.doubt)
+    curriculum = agent_curriculum(block.easy_steps, guest.doubt)
     retell = Retelling(guest, protocol, tokenizer)
     recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
-    def retold(step: int, lesson: str):
-        return retell(lessons(step, f"{seed}/{lesson}"))
+    def retold(step: int, example: str):
+        return retell(curriculum(step, f"{seed}/{example}"))
 
     stage = f"guest@{name}"
     with Scratch(stage, fingerprint(stage, params, guest.protocol)) as scratch:

@@ -15,8 +15,8 @@ from stages.engines.generator import TransformersGenerator
 from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.batches import batches, encode, pad
+from stages.language.curriculum import agent_curriculum, judge_curriculum
 from stages.language.examination import ExaminedReply, agent_figures, relevance_figures
-from stages.language.lessons import agent_lessons, judge_lessons
 from stages.language.supervised import SupervisedRecipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
@@ -236,8 +236,8 @@ def test_weights_that_the_last_step_breaks_are_seen(tmp_path):
         diverge(tmp_path, model, learning_rate=math.inf, warmup=1, steps=1)
 
 
-def test_lessons_begin_easy():
-    agent, judge = agent_lessons(10, 0.6), judge_lessons(10, 10)
+def test_a_curriculum_begins_easy():
+    agent, judge = agent_curriculum(10, 0.6), judge_curriculum(10, 10)
     drills = [all("search>" not in s.text for s in agent(0, str(n))) for n in range(50)]
     later = [all("search>" not in s.text for s in agent(10, str(n))) for n in range(50)]
     assert all(drills) and sum(later) < 25
@@ -246,7 +246,7 @@ def test_lessons_begin_easy():
 
 @pytest.mark.parametrize("window", [10, 20])
 def test_a_judge_is_taught_windows_of_up_to_so_many_passages(window):
-    make = judge_lessons(0, window)
+    make = judge_curriculum(0, window)
     told = ("".join(s.text for s in make(1, str(number))) for number in range(200))
     assert max(int(label) for text in told for label in re.findall(r"\[(\d+)\]", text)) == window
 
