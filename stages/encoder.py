@@ -41,8 +41,8 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.common.records import read_passages, write_json
     from stages.common.seeds import seed_of
     from stages.contrastive.cloze import Noise, cloze_pairs
-    from stages.contrastive.contrast import symmetric_loss
     from stages.contrastive.fresh import fresh_encoder, vocabulary
+    from stages.contrastive.loss import symmetric_loss
     from stages.contrastive.training import ContrastiveRecipe, train
     from stages.encoders.encoding import check_length
     from stages.encoders.folder import save

@@ -66,7 +66,7 @@ def train(
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
     from stages.contrastive import training
-    from stages.contrastive.contrast import instance_loss
+    from stages.contrastive.loss import instance_loss
     from stages.contrastive.rows import columns, training_order
     from stages.encoders.encoding import check_length, load_model
     from stages.encoders.folder import save

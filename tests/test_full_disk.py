@@ -78,7 +78,7 @@ def training(folder: Path) -> None:
     from datasets import Dataset
     from sentence_transformers import SentenceTransformer
 
-    from stages.contrastive.contrast import symmetric_loss
+    from stages.contrastive.loss import symmetric_loss
 
     model = SentenceTransformer(str(world.tiny_retriever(folder.parents[1] / "r")), device="cpu")
     rows = Dataset.from_dict({"anchor": ["a b"] * 8, "positive": ["c d"] * 8})

@@ -17,8 +17,8 @@ from stages import encoder, retriever
 from stages.common.records import read_json, write_jsonl
 from stages.contrastive import training
 from stages.contrastive.cloze import Noise, cloze_pairs
-from stages.contrastive.contrast import InstanceLoss
 from stages.contrastive.fresh import vocabulary
+from stages.contrastive.loss import InstanceLoss
 from stages.encoders.encoding import DenseRetriever
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
