@@ -169,10 +169,10 @@ def test_search_in_small_blocks_and_half_precision(some_vectors, monkeypatch, dt
     stored = vectors.astype(dtype)
     monkeypatch.setattr(dense, "BLOCK", 33)
     blocks = dense.DenseIndex(stored).search(queries, 9)
-    for query, (places, scores) in zip(queries, blocks):
+    for query, (positions, scores) in zip(queries, blocks):
         exact = (stored.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-        assert places.tolist() == np.argsort(-exact, kind="stable")[:9].tolist()
-        assert scores == pytest.approx(exact[places])
+        assert positions.tolist() == np.argsort(-exact, kind="stable")[:9].tolist()
+        assert scores == pytest.approx(exact[positions])
 
 
 @pytest.mark.parametrize("hold", [True, False], ids=["held", "streamed"])
@@ -223,10 +223,10 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
     search = searcher(large, index_folder=large / kind)
     together = search.search(queries, 20)
     for hits, exact in zip(together, everything):
-        known = {hit.passage.id: place for place, hit in enumerate(exact)}
-        places = [known[hit.passage.id] for hit in hits]
-        assert places == sorted(places) and len(set(places)) == 20
-        assert [exact[place].score for place in places] == [hit.score for hit in hits]
+        known = {hit.passage.id: position for position, hit in enumerate(exact)}
+        positions = [known[hit.passage.id] for hit in hits]
+        assert positions == sorted(positions) and len(set(positions)) == 20
+        assert [exact[position].score for position in positions] == [hit.score for hit in hits]
     assert [search.search([query], 20)[0] for query in queries] == together
     assert search.search(queries, 320) == everything  # more than faiss finds
 

@@ -67,7 +67,7 @@ def columns(rows: Iterable[TrainingRow]) -> dict[str, list]:
 
 
 def training_order(count: int, total: int, seed: int) -> list[int]:
-    """`total` places out of `count`: seeded permutations of all of them, one after another."""
+    """`total` positions out of `count`: seeded permutations of all of them, one after another."""
     draw = random.Random(seed)
     order: list[int] = []
     while len(order) < total:

@@ -50,17 +50,20 @@ class Searcher:
         Fewer than `top_k` where the corpus is smaller, or BM25 finds fewer that share a term with
         the text. Ties: the earlier passage first.
         """
-        found = self.places(requests, top_k)
-        passages = {place: self.passages[place] for row in found for place, _ in row}
-        return [[Hit(passages[place], score) for place, score in row] for row in found]
+        found = self.positions(requests, top_k)
+        passages = {position: self.passages[position] for row in found for position, _ in row}
+        return [[Hit(passages[position], score) for position, score in row] for row in found]
 
-    def places(self, requests: list[SearchRequest], top_k: int) -> list[list[tuple[int, float]]]:
+    def positions(self, requests: list[SearchRequest], top_k: int) -> list[list[tuple[int, float]]]:
         """What `search` finds, as positions in the corpus and scores to 6 decimals."""
         texts = [self.text(request) for request in requests]
         distinct = list(dict.fromkeys(texts))
         found = {
-            text: [(int(place), round(float(score), 6)) for place, score in zip(places, scores)]
-            for text, (places, scores) in zip(distinct, self.find(distinct, top_k))
+            text: [
+                (int(position), round(float(score), 6))
+                for position, score in zip(positions, scores)
+            ]
+            for text, (positions, scores) in zip(distinct, self.find(distinct, top_k))
         }
         return [found[text] for text in texts]
 

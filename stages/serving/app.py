@@ -154,7 +154,7 @@ async def _parts(request: Request):
 
 def _found(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[Hits]:
     """For each request, the found lines of the corpus with their scores, best first."""
-    found, passages = searcher.places(requests, k), searcher.passages
-    places = {place for row in found for place, _ in row}
-    lines = {p: parse_json(passages.line(p), f"{passages.path}:{p + 1}") for p in places}
-    return [[(lines[place], score) for place, score in row] for row in found]
+    found, passages = searcher.positions(requests, k), searcher.passages
+    positions = {position for row in found for position, _ in row}
+    lines = {p: parse_json(passages.line(p), f"{passages.path}:{p + 1}") for p in positions}
+    return [[(lines[position], score) for position, score in row] for row in found]
