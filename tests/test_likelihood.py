@@ -60,7 +60,8 @@ def rated(reader, told: Trajectory, passages: list[Passage]) -> list[dict]:
 def test_a_real_agent_prefers_the_passage_that_holds_the_answer(reader):
     right, wrong = rated(reader, trajectory(reader), [RIGHT, WRONG])
     assert right["likelihood"] > wrong["likelihood"] + 0.5
-    assert right["read"] == wrong["read"] > len(trajectory(reader).turns[0].token_ids)
+    assert right["prompt_tokens"] == wrong["prompt_tokens"]
+    assert right["prompt_tokens"] > len(trajectory(reader).turns[0].token_ids)
 
 
 def test_a_wrong_answer_is_replaced_in_the_thought_too(reader):

@@ -38,7 +38,8 @@ class Labeller:
     params: Params
 
     def label(self, questions: list[Question], advance: Callable[[int], object]) -> list[dict]:
-        """A row for each question: {id, question, passages, likelihoods, read}, or {id, dropped}.
+        """A row for each question: {id, question, passages, likelihoods, prompt_tokens} or {id,
+        dropped}.
 
         `passages` are the contents of the top passages in rank order, `likelihoods` nats a token.
         """
@@ -62,7 +63,7 @@ class Labeller:
                 "question": trajectory.question,
                 "passages": [hit.passage.contents for hit in hits],
                 "likelihoods": [rating["likelihood"] for rating in ratings],
-                "read": sum(rating["read"] for rating in ratings),
+                "prompt_tokens": sum(rating["prompt_tokens"] for rating in ratings),
             }
         advance(len(rows))
         return rows
@@ -101,5 +102,5 @@ def figures(rows: list[dict]) -> dict:
         "in": len(rows),
         "out": dropped[None],
         "dropped": {reason: dropped[reason] for reason in REASONS},
-        "read_tokens": sum(row.get("read", 0) for row in rows),
+        "read_tokens": sum(row.get("prompt_tokens", 0) for row in rows),
     }

@@ -58,7 +58,7 @@ def rate(
     limits: loop.Limits,
     advance: Callable[[int], object],
 ) -> list[dict]:
-    """A row {likelihood, read} for each of `asked`: see answer_likelihood, and tokens read."""
+    """A row {likelihood, prompt_tokens} for each of `asked`: see answer_likelihood."""
     words = reader.tokenizer
     contexts = [
         loop.prefix(trajectory, 0, [passage], protocol, words, limits).token_ids
@@ -75,7 +75,7 @@ def rate(
     ]
     advance(len(asked))
     return [
-        {"likelihood": likelihood, "read": sum(n for n in row if n <= window)}
+        {"likelihood": likelihood, "prompt_tokens": sum(n for n in row if n <= window)}
         for likelihood, row in zip(likelihoods, lengths, strict=True)
     ]
 
