@@ -30,11 +30,11 @@ def main(argv: list[str] | None = None) -> None:
 
     with ExitStack() as scratches:  # kept until both models have their figures
         with replaced(arguments.agent) as agent, replaced(arguments.judge) as judge:
-            figures = {
+            metrics = {
                 "agent": make("agent", params, params.base.agent, agent, scratches),
                 "judge": make("judge", params, params.base.judge, judge, scratches),
             }
-        write_json(arguments.metrics, figures)
+        write_json(arguments.metrics, metrics)
 
 
 def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack) -> dict:
@@ -70,8 +70,8 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     state, rate = scratch.path / "state.pt", f"base.{role}.learning_rate"
     losses = train(model, tokenizer, seeded, recipe, state, f"base, {role}", rate)
     save_model(model, tokenizer, folder)
-    figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
-    return figures | examine(role, params, folder)
+    metrics = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
+    return metrics | examine(role, params, folder)
 
 
 def examine(role: str, params: Params, folder: Path) -> dict:
@@ -79,10 +79,10 @@ def examine(role: str, params: Params, folder: Path) -> dict:
     from stages.engines.generator import TransformersGenerator
     from stages.judge.prompts import Prompt
     from stages.language.examination import (
-        agent_figures,
-        relevance_figures,
+        agent_metrics,
+        relevance_metrics,
         replies,
-        sub_answer_figures,
+        sub_answer_metrics,
     )
     from stages.rollout.protocol import AgentProtocol
     from stages.teaching.demonstrations import demonstration
@@ -99,17 +99,17 @@ def examine(role: str, params: Params, folder: Path) -> dict:
         protocol, length = AgentProtocol(params.protocol), params.rollout.max_turn_tokens
         told = [demonstration(name, float(round(params.base.agent.doubt))) for name in names]
         written = replies(generator, told, protocol.stop, length)
-        return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
+        return agent_metrics(written, lambda text: protocol.parse(text).kind == "invalid")
     length = params.relevance.max_reply_tokens
     window = params.base.judge.window
     graded = [relevance_demonstration(name, window) for name in names]
     answered = [sub_answer_demonstration(name) for name in names]
     return {
-        "relevance": relevance_figures(
+        "relevance": relevance_metrics(
             replies(generator, graded, [], length),
             Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages").parse,
         ),
-        "sub_answers": sub_answer_figures(
+        "sub_answers": sub_answer_metrics(
             replies(generator, answered, [], length),
             Prompt.load(SUB_ANSWERS_PROMPT, "trajectory", "queries").parse,
         ),

@@ -30,8 +30,8 @@ def main(argv: list[str] | None = None) -> None:
     from stages.plumbing.folders import replaced
 
     with replaced(arguments.output) as folder:
-        figures = refer(params.baseline[arguments.name], folder)
-    write_json(arguments.metrics, figures)
+        metrics = refer(params.baseline[arguments.name], folder)
+    write_json(arguments.metrics, metrics)
 
 
 if __name__ == "__main__":

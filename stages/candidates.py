@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         kept = [row for row in rows if len(row["candidates"]) == params.candidates.top_k]
         write_jsonl(args.output, kept)
-        write_json(args.metrics, _figures(trajectories, rows, kept))
+        write_json(args.metrics, _metrics(trajectories, rows, kept))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -82,7 +82,7 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     return find
 
 
-def _figures(trajectories: list[Trajectory], rows: list[dict], kept: list[dict]) -> dict:
+def _metrics(trajectories: list[Trajectory], rows: list[dict], kept: list[dict]) -> dict:
     with_queries = {row["question_id"] for row in rows}
     dropped = {"few_candidates": len(rows) - len(kept)}
     last = sum(trajectory.stop == "turns" for trajectory in trajectories)

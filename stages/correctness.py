@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.candidates import match, read_candidates, read_labels
     from stages.common.records import write_json, write_jsonl
-    from stages.gac.rollouts import figures
+    from stages.gac.rollouts import correctness_metrics
     from stages.plumbing.losses import check_lost
 
     graded = read_labels(args.relevance, 0, 100)
@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         rows = ({"id": query, "scores": values} for query, values in scores.items())
         write_jsonl(args.output, rows)
         candidates = sum(len(each.candidates) for each in queries)
-        found = figures(scores, plans, price, candidates)
+        found = correctness_metrics(scores, plans, price, candidates)
         write_json(args.metrics, found)
         check_lost(
             stage,

@@ -47,11 +47,11 @@ def main(argv: list[str] | None = None) -> None:
     )
     texts = sorted({text for asked in turns.values() for pair in asked.values() for text in pair})
     vectors = dict(zip(texts, retriever.encode_queries(texts), strict=True)) if texts else {}
-    figures, before = {}, {}
+    metrics, before = {}, {}
     for turn, asked in turns.items():
-        figures[turn] = describe(asked, before, vectors)
+        metrics[turn] = describe(asked, before, vectors)
         before = asked
-    write_json(args.metrics, figures)
+    write_json(args.metrics, metrics)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
             unit="question",
         )
         write_jsonl(args.output, rows)
-        write_json(args.metrics, _figures(rows, args, params))
+        write_json(args.metrics, _metrics(rows, args, params))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -110,7 +110,7 @@ def _rollouts(
     return rows
 
 
-def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
+def _metrics(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
     from stages.evaluation.summary import summarise
 
     sets: dict[str, list[Trajectory]] = {}

@@ -103,7 +103,7 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     """What the guest in `folder` writes on held-out demonstrations."""
     from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling
-    from stages.language.examination import agent_figures, replies
+    from stages.language.examination import agent_metrics, replies
     from stages.teaching.demonstrations import demonstration
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
@@ -112,7 +112,7 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     names = [f"held out {number}" for number in range(HELD_OUT)]
     told = [retell(demonstration(name, float(round(guest.doubt)))) for name in names]
     written = replies(generator, told, protocol.stop, length)
-    return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
+    return agent_metrics(written, lambda text: protocol.parse(text).kind == "invalid")
 
 
 if __name__ == "__main__":

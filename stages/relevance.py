@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.candidates import read_candidates
     from stages.common.records import write_json, write_jsonl
-    from stages.judge.judging import JudgePrompts, figures, with_noise
+    from stages.judge.judging import JudgePrompts, judging_metrics, with_noise
     from stages.plumbing.losses import check_lost
 
     candidates = read_candidates(args.candidates)
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
         failed = [reply for row in rows for reply in row["failed"]]
         write_jsonl(unread, failed)
-        counts = figures(rows)
+        counts = judging_metrics(rows)
         write_json(args.metrics, counts)
         grades = (reply for reply in failed if reply["id"].startswith("relevance/"))
         example = next((reply["reply"] or "" for reply in grades), "")

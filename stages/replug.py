@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv, write_json, write_text
-    from stages.distillation.labels import figures
+    from stages.distillation.labels import replug_metrics
     from stages.encoders.folder import save
     from stages.plumbing.folders import replaced
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         build = partial(_build, args, params)
         options = {"devices": 1, "desc": "replug", "unit": "question"}
         rows = rows_of(questions, SHARD, build, params.compute, scratch, **options)
-        counts = figures(rows)
+        counts = replug_metrics(rows)
         if not counts["out"]:
             raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")
         kept = [row for row in rows if row["dropped"] is None]

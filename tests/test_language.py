@@ -16,7 +16,7 @@ from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.batches import batches, encode, pad
 from stages.language.curriculum import agent_curriculum, judge_curriculum
-from stages.language.examination import ExaminedReply, agent_figures, relevance_figures
+from stages.language.examination import ExaminedReply, agent_metrics, relevance_metrics
 from stages.language.supervised import SupervisedRecipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
@@ -260,7 +260,7 @@ def test_figures_of_an_agent():
         ExaminedReply("", good, good, True),
         ExaminedReply("", good.replace("y", "z"), good, True),
     ]
-    figures = agent_figures(given_, lambda text: protocol.parse(text).kind == "invalid")
+    figures = agent_metrics(given_, lambda text: protocol.parse(text).kind == "invalid")
     assert figures["right"] == 0.5
     assert figures["right_after_search"] == pytest.approx(1 / 3)
     assert figures["invalid"] == 0.25
@@ -270,7 +270,7 @@ def test_figures_of_a_judge():
     prompt = Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages")
     right = "[1] The film A is by B. 100\n[2] The film C is by D. 0\n"
     wrote = "[1] The film A is by B. 80\n[2] 0\n"
-    figures = relevance_figures(
+    figures = relevance_metrics(
         [ExaminedReply("", wrote, right, True), ExaminedReply("", "[1] 100\n", right, True)],
         prompt.parse,
     )

@@ -20,7 +20,7 @@ from stages.engines.generator import TransformersGenerator
 from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import Limits, prefix, record, run, start
 from stages.rollout.protocol import AgentProtocol, encode_text, read_protocol
-from stages.trajectories import figures
+from stages.trajectories import trajectory_metrics
 
 CONF = Path(__file__).parents[1] / "conf" / "protocol"
 TINY = AgentProtocol(params.Protocol())
@@ -129,9 +129,9 @@ def test_what_limits_cut_is_counted():
     counts = [tuple(limited(row["turns"], row["stop"]).values()) for row in rows]
     assert counts == [(0, 0, 0), (1, 0, 0), (0, 0, 1)]
     assert limited(retried.turns, retried.stop) == {"cut": 0, "refused": 1, "lost": 0}
-    assert "limits" not in figures(rows[:1], 1), "nothing to tell"
-    assert figures(rows, 3)["limits"] == {"cut": 1, "refused": 0, "lost": 1}
-    assert limits_told(figures(rows, 3)) == [
+    assert "limits" not in trajectory_metrics(rows[:1], 1), "nothing to tell"
+    assert trajectory_metrics(rows, 3)["limits"] == {"cut": 1, "refused": 0, "lost": 1}
+    assert limits_told(trajectory_metrics(rows, 3)) == [
         "1 observations were cut, of 3 searches",
         "1 questions were lost to a full context, of 3",
     ]

@@ -95,7 +95,7 @@ def _unusable(trajectory: Trajectory) -> str | None:
     return NO_ANSWER if trajectory.answer is None else None
 
 
-def figures(rows: list[dict]) -> dict:
+def replug_metrics(rows: list[dict]) -> dict:
     """Counts in and out, drops by reason, and tokens read for the likelihoods."""
     dropped = Counter(row["dropped"] for row in rows)
     return {

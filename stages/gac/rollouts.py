@@ -195,7 +195,7 @@ class Finisher:
         return Start(trajectory, asked.turn, self.passages[passage])
 
 
-def figures(
+def correctness_metrics(
     scores: dict[str, dict[str, int]],
     plans: dict[str, list[list[str]]],
     price: GacCost,

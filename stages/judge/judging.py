@@ -113,7 +113,7 @@ def with_noise(row: dict, share: float, seed: int) -> dict:
     return {**row, "scores": scores, "noised": changed}
 
 
-def figures(rows: list[dict]) -> dict:
+def judging_metrics(rows: list[dict]) -> dict:
     """Counts in and out, drops by reason, and how the judge's replies went."""
     kept = [row["scores"] for row in rows if row["scores"] is not None]
     return {

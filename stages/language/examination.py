@@ -46,7 +46,7 @@ def replies(
     return rows
 
 
-def agent_figures(
+def agent_metrics(
     given: Sequence[ExaminedReply], invalid: Callable[[str], bool]
 ) -> dict[str, float]:
     """Shares of whole actions written right, and of invalid ones."""
@@ -59,7 +59,7 @@ def agent_figures(
     }
 
 
-def relevance_figures(given: Sequence[ExaminedReply], parse: Parse) -> dict[str, float]:
+def relevance_metrics(given: Sequence[ExaminedReply], parse: Parse) -> dict[str, float]:
     """Shares of grades that are exact, and on the right side of 60; of malformed replies."""
     pairs, malformed = _values(given, parse)
     grades = [(int(wrote), int(right)) for wrote, right in pairs]
@@ -74,7 +74,7 @@ def relevance_figures(given: Sequence[ExaminedReply], parse: Parse) -> dict[str,
     }
 
 
-def sub_answer_figures(given: Sequence[ExaminedReply], parse: Parse) -> dict[str, float]:
+def sub_answer_metrics(given: Sequence[ExaminedReply], parse: Parse) -> dict[str, float]:
     """Share of sub-answers that are exact, and of malformed replies."""
     pairs, malformed = _values(given, parse)
     return {

@@ -58,7 +58,7 @@ class Learner:
                 "and the protocol do not fit each other"
             )
         self._set_learning_rates(step)
-        estimates, figures = self._estimate(batch, step)
+        estimates, metrics = self._estimate(batch, step)
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
         updates = 0
         for rows in self._mini_batches(len(batch.lengths), step):
@@ -67,8 +67,8 @@ class Learner:
             for name, number in self._learn(batch, estimates, rows, step).items():
                 totals[name] += number
             updates += 1
-        figures |= {name: total / updates for name, total in totals.items()}
-        return figures
+        metrics |= {name: total / updates for name, total in totals.items()}
+        return metrics
 
     def check_policy(self, step: int) -> None:
         """NotFinite if a weight of the policy is not finite after `step` steps."""
@@ -107,14 +107,14 @@ class Learner:
         advantages, returns = losses.estimate_advantages(
             scores, values, mask, self.params.gamma, self.params.lam
         )
-        figures = {
+        metrics = {
             "kl": losses.masked_mean(kl, mask),
             "entropy": losses.masked_mean(entropy, mask),
             "explained_variance": losses.explained_variance(values, returns, mask),
         }
         for rate, names in ((VALUE_RATE, ["explained_variance"]), (POLICY_RATE, ["kl", "entropy"])):
-            self.watch.see(step + 1, rate, {name: figures[name] for name in names})
-        return Estimates(old, reference, values, advantages, returns), figures
+            self.watch.see(step + 1, rate, {name: metrics[name] for name in names})
+        return Estimates(old, reference, values, advantages, returns), metrics
 
     def _see_estimates(self, step: int, values: Tensor, old: Tensor, reference: Tensor) -> None:
         """NotFinite says which of the three models gives what is not finite."""

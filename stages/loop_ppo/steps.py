@@ -62,7 +62,7 @@ def train(
             rewards = [exact_match(r.answer, r.question.golden_answers) for r in rollouts]
             device, masked = str(generator.model.device), params.mask_retrieved
             batch = to_batch(rollouts, rewards, device, masked)
-            row = {"step": step + 1, **figures_of(rollouts, rewards)}
+            row = {"step": step + 1, **rollout_metrics(rollouts, rewards)}
             row |= learner.update(batch, step)
             curves.append({name: round(number, 6) for name, number in row.items()})
             log(step + 1, curves[-1])
@@ -113,7 +113,7 @@ def to_batch(
     return collate([r.token_ids for r in rollouts], masks, rewards, device)
 
 
-def figures_of(rollouts: list[RolloutState], rewards: list[int]) -> dict[str, float]:
+def rollout_metrics(rollouts: list[RolloutState], rewards: list[int]) -> dict[str, float]:
     """Means over the rollouts of a step; the reward is the exact match."""
     count, told = len(rollouts), [limited(r.turns, r.stop) for r in rollouts]
     return {

@@ -118,7 +118,7 @@ def means(predictions: list[Trajectory]) -> dict[str, float]:
 
 def sizes(sets: Mapping[str, dict]) -> dict[str, int]:
     """Question set -> number of questions."""
-    return {name: figures["questions"] for name, figures in sets.items()}
+    return {name: metrics["questions"] for name, metrics in sets.items()}
 
 
 def depths(sets: Mapping[str, dict]) -> list[str]:

@@ -153,8 +153,8 @@ def shown_name(model: str | None) -> str:
     return f"`{PurePath(model).name if Path(model).is_absolute() else model}`"
 
 
-def cell(figures: dict, key: str, scale: float, digits: int) -> str:
+def cell(metrics: dict, key: str, scale: float, digits: int) -> str:
     """`92.5 (88.5 to 95.5)`: a figure and its interval."""
     keys = (key, f"{key}_low", f"{key}_high")
-    value, low, high = (f"{scale * figures[name]:.{digits}f}" for name in keys)
+    value, low, high = (f"{scale * metrics[name]:.{digits}f}" for name in keys)
     return f"{value} ({low} to {high})"

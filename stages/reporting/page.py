@@ -163,9 +163,9 @@ def cell(pair: PairResult, question_set: str, measure: Measure) -> tuple[str, st
     """(figure, interval) as the tables print them; no interval for the mean over sets."""
     if question_set == "mean":
         return measure.show(pair.mean(measure.key)), ""
-    figures = pair.sets[question_set]
-    low, high = (measure.show(figures[f"{measure.key}_{end}"]) for end in ("low", "high"))
-    return measure.show(figures[measure.key]), f"{low}–{high}"
+    metrics = pair.sets[question_set]
+    low, high = (measure.show(metrics[f"{measure.key}_{end}"]) for end in ("low", "high"))
+    return measure.show(metrics[measure.key]), f"{low}–{high}"
 
 
 def best(results: Results, question_set: str, measure: Measure) -> str:
@@ -186,8 +186,8 @@ def gac_cost(results: Results) -> list[dict]:
     """What GAC cost in each turn: rollouts done, and saved against all candidates of queries."""
     rows = []
     for turn in results.turns:
-        figures = results.stages["correctness"][turn]
-        done, saved = figures.get("rollouts"), figures.get("rollouts_saved")
+        metrics = results.stages["correctness"][turn]
+        done, saved = metrics.get("rollouts"), metrics.get("rollouts_saved")
         if done is not None and saved is not None:
             share = saved / (done + saved) if done + saved else 0.0
             rows.append({"turn": turn, "done": done, "saved": saved, "share": share})

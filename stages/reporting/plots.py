@@ -49,11 +49,11 @@ def by_turn(results: Results, key: str, title: str, scale: float) -> str:
         turns = [pair.agent for pair in results.flywheel]
         places = list(range(len(turns)))
         for number, name in enumerate(results.sets):
-            figures = [pair.sets[name] for pair in results.flywheel]
-            values = [scale * row[key] for row in figures]
+            metrics = [pair.sets[name] for pair in results.flywheel]
+            values = [scale * row[key] for row in metrics]
             around = [
-                [max(0.0, scale * (row[key] - row[f"{key}_low"])) for row in figures],
-                [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in figures],
+                [max(0.0, scale * (row[key] - row[f"{key}_low"])) for row in metrics],
+                [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in metrics],
             ]
             axes.errorbar(places, values, around, label=name, capsize=3, **_look(number))
         axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in turns])

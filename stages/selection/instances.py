@@ -65,7 +65,7 @@ def instances(
     ]
 
 
-def figures(selections: list[Selection]) -> dict:
+def selection_metrics(selections: list[Selection]) -> dict:
     """Counts in and out, drops by reason, and the positive selection rate."""
     kept = [s for s in selections if s.dropped is None]
     return {

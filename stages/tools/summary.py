@@ -111,12 +111,12 @@ def _table(rows: list[TurnRow]):
     from rich.table import Table
 
     shown = {row.name: row.pair for row in rows if row.pair}
-    figures = table.table(
+    metrics = table.table(
         found
         for name, pair in shown.items()
         for found in table.rows("evaluate", name, {"sets": pair.sets})
     )
-    em, searches = (table.by_set(figures, measure) for measure in ("em", "searches"))
+    em, searches = (table.by_set(metrics, measure) for measure in ("em", "searches"))
     drawn = Table(title="EM (%) and searches per question, by turn", title_justify="left")
     drawn.add_column("")
     for name in [*em.columns, "mean"]:

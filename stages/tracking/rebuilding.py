@@ -136,8 +136,8 @@ def _figures(pair: PairResult, prefix: str, step: int) -> list[Point]:
     points = []
     for measure in MEASURES:
         points.append((name(f"{prefix}{measure}/mean"), step, pair.mean(measure)))
-        for question_set, figures in pair.sets.items():
-            points.append((name(f"{prefix}{measure}/{question_set}"), step, figures[measure]))
+        for question_set, metrics in pair.sets.items():
+            points.append((name(f"{prefix}{measure}/{question_set}"), step, metrics[measure]))
     return points
 
 
