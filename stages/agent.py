@@ -87,19 +87,19 @@ def trainer_of(trainer: Trainer) -> Callable:
 
 def summary(curves: list[dict], questions: int, drawn: int) -> dict:
     """Counts of questions, and each curve's mean over its first and its last steps."""
-    figures: dict = {
+    metrics: dict = {
         "in": questions,
         "out": drawn,
         "dropped": {"not_drawn": questions - drawn},
         "steps": len(curves),
     }
     for end, rows in (("first", curves[:ENDS]), ("last", curves[-ENDS:])):
-        figures[end] = {
+        metrics[end] = {
             name: round(sum(row[name] for row in rows) / len(rows), 6)
             for name in curves[0]
             if name != "step"
         }
-    return figures
+    return metrics
 
 
 if __name__ == "__main__":

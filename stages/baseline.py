@@ -24,8 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     from stages.plumbing.folders import replaced
 
     with replaced(args.output) as folder:
-        figures = refer(block, folder)
-    write_json(args.metrics, figures)
+        metrics = refer(block, folder)
+    write_json(args.metrics, metrics)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:

@@ -15,7 +15,7 @@ from stages.common.records import write_passages
 from stages.params import WORLD, load_params
 from stages.plumbing.errors import run
 from stages.sources.passages import copy_passages
-from stages.world.world import World
+from stages.world.world import SyntheticWorld
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     arguments.output.mkdir(parents=True, exist_ok=True)
     passages = arguments.output / "passages.jsonl"
     if params.corpus.source == WORLD:
-        world = World.make(params.seed, params.corpus.world)
+        world = SyntheticWorld.make(params.seed, params.corpus.world)
         write_passages(passages, world.passages)
         world.save(arguments.output / "world.json")
     else:

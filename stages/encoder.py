@@ -45,9 +45,9 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.common.records import read_passages, write_json
     from stages.common.seeds import seed_of
     from stages.contrastive.cloze import Noise, cloze_pairs
-    from stages.contrastive.contrast import symmetric_loss
     from stages.contrastive.fresh import fresh_encoder, vocabulary
-    from stages.contrastive.training import Recipe, train
+    from stages.contrastive.loss import symmetric_loss
+    from stages.contrastive.training import ContrastiveRecipe, train
     from stages.encoders.encoding import check_length
     from stages.encoders.folder import save
     from stages.encoders.reference import format_of
@@ -81,7 +81,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
             model,
             rows,
             lambda model: symmetric_loss(model, p.temperature),
-            Recipe(batch_size, p.learning_rate, p.warmup),
+            ContrastiveRecipe(batch_size, p.learning_rate, p.warmup),
             scratch.path,
             seed=seed_of(params.seed, "encoder", "training"),
             device=params.compute.device,

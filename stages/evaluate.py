@@ -26,7 +26,7 @@ from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 512  # questions between two save points
 
-Questions = list[tuple[str, Question]]  # with the name of the set that each is from
+SetQuestions = list[tuple[str, Question]]  # with the name of the set that each is from
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
             unit="question",
         )
         write_jsonl(args.output, rows)
-        write_json(args.metrics, _figures(rows, args, params))
+        write_json(args.metrics, _metrics(rows, args, params))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -67,7 +67,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _question_sets(folder: Path) -> Questions:
+def _question_sets(folder: Path) -> SetQuestions:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise InputError(f"{folder}: holds no question set (a file NAME.jsonl)")
@@ -87,7 +87,7 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
 
 
 def _rollouts(
-    agent, searcher, protocol, params: Params, part: Questions, advance: Advance
+    agent, searcher, protocol, params: Params, part: SetQuestions, advance: Advance
 ) -> list[dict]:
     from stages.rollout.loop import Limits, record, run, start
 
@@ -110,7 +110,7 @@ def _rollouts(
     return rows
 
 
-def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
+def _metrics(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
     from stages.evaluation.summary import summarise
 
     sets: dict[str, list[Trajectory]] = {}

@@ -73,8 +73,8 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     from stages.guests.retelling import Retelling
     from stages.guests.tokenizer import guest_tokenizer
     from stages.language.architecture import Architecture, make_model
-    from stages.language.lessons import agent_lessons
-    from stages.language.supervised import Recipe, train
+    from stages.language.curriculum import agent_curriculum
+    from stages.language.supervised import SupervisedRecipe, train
     from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
@@ -82,12 +82,12 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
     seed = seed_of(params.base.seed, "guest", name)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
-    lessons = agent_lessons(block.easy_steps, guest.doubt)
+    curriculum = agent_curriculum(block.easy_steps, guest.doubt)
     retell = Retelling(guest, protocol, tokenizer)
-    recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
+    recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
-    def retold(step: int, lesson: str):
-        return retell(lessons(step, f"{seed}/{lesson}"))
+    def retold(step: int, example: str):
+        return retell(curriculum(step, f"{seed}/{example}"))
 
     stage = f"guest@{name}"
     with Scratch(stage, fingerprint(stage, params, guest.protocol)) as scratch:
@@ -103,7 +103,7 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     """What the guest in `folder` writes on held-out demonstrations."""
     from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling
-    from stages.language.examination import agent_figures, replies
+    from stages.language.examination import agent_metrics, replies
     from stages.teaching.demonstrations import demonstration
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
@@ -112,7 +112,7 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     names = [f"held out {number}" for number in range(HELD_OUT)]
     told = [retell(demonstration(name, float(round(guest.doubt)))) for name in names]
     written = replies(generator, told, protocol.stop, length)
-    return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
+    return agent_metrics(written, lambda text: protocol.parse(text).kind == "invalid")
 
 
 if __name__ == "__main__":

@@ -120,9 +120,9 @@ def values_of(turn: str, metrics: Path) -> dict[str, float | None]:
     }
 
 
-def _figure(figures: dict, key: str) -> float:
+def _figure(metrics: dict, key: str) -> float:
     """The number at `key`; MISSING where there is none."""
-    value = figures.get(key)
+    value = metrics.get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else MISSING
 
 

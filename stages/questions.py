@@ -19,7 +19,7 @@ from stages.plumbing.errors import run
 from stages.sources.passages import passages_of
 from stages.sources.questions import Sets, read_sets, with_supporting_ids
 from stages.world.questions import questions_for_tests, questions_for_training
-from stages.world.world import World
+from stages.world.world import SyntheticWorld
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -59,7 +59,7 @@ def _of_world(corpus: Path, params: Params) -> Sets | None:
     block = params.questions
     if block.source != WORLD:
         return None
-    world = World.load(corpus / "world.json")
+    world = SyntheticWorld.load(corpus / "world.json")
     return Sets(
         questions_for_training(world, block.training, params.seed),
         questions_for_tests(world, block.test, params.seed, block.sets),

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv, write_json, write_text
-    from stages.distillation.labels import figures
+    from stages.distillation.labels import replug_metrics
     from stages.encoders.folder import save
     from stages.plumbing.folders import replaced
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         build = partial(_build, args, params)
         options = {"devices": 1, "desc": "replug", "unit": "question"}
         rows = rows_of(questions, SHARD, build, params.compute, scratch, **options)
-        counts = figures(rows)
+        counts = replug_metrics(rows)
         if not counts["out"]:
             raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")
         kept = [row for row in rows if row["dropped"] is None]
@@ -100,7 +100,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
 
     from stages.common.seeds import seed_of
     from stages.contrastive.rows import training_order
-    from stages.contrastive.training import Recipe, train
+    from stages.contrastive.training import ContrastiveRecipe, train
     from stages.distillation.loss import LikelihoodLoss, columns
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
@@ -115,7 +115,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
         model,
         Dataset.from_dict(columns(rows, query_format)).select(order),
         lambda model: LikelihoodLoss(model, p.temperature, p.likelihood_temperature),
-        Recipe(p.batch_size, p.learning_rate, p.warmup),
+        ContrastiveRecipe(p.batch_size, p.learning_rate, p.warmup),
         work,
         seed=seed,
         device=params.compute.device,

@@ -22,7 +22,7 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
-    from stages.reporting.comparisons import Step
+    from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
     from stages.reporting.predictions import Predictions
     from stages.reporting.results import Results
@@ -80,7 +80,7 @@ def _content(
     args: argparse.Namespace,
     params: Params,
     results: Results,
-    steps: list[Step],
+    steps: list[PairChange],
     predictions: Predictions,
     metadata: dict,
 ) -> Content:

@@ -77,7 +77,7 @@ def train(
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
     from stages.contrastive import training
-    from stages.contrastive.contrast import instance_loss
+    from stages.contrastive.loss import instance_loss
     from stages.contrastive.rows import columns, training_order
     from stages.encoders.encoding import check_length, load_model
     from stages.encoders.folder import save
@@ -94,7 +94,9 @@ def train(
         model,
         Dataset.from_dict(columns(instances)).select(training_order(len(instances), rows, seed)),
         lambda model: instance_loss(model, p.temperature, p.cached_batch),
-        training.Recipe(p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay),
+        training.ContrastiveRecipe(
+            p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay
+        ),
         work,
         seed=seed,
         device=params.compute.device,

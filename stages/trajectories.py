@@ -69,7 +69,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
         )
         write_jsonl(arguments.output, rows)
         told = [trajectory_of(row, str(arguments.output)) for row in rows]
-        write_json(arguments.metrics, figures(told, len(questions)))
+        write_json(arguments.metrics, trajectory_metrics(told, len(questions)))
         lost = [each for each in told if is_lost(each)]
         check_lost(
             stage,
@@ -113,7 +113,7 @@ def _written(trajectory: Trajectory) -> str:
     return " ".join(turn.text for turn in trajectory.turns)
 
 
-def figures(trajectories: list[Trajectory], asked: int) -> dict:
+def trajectory_metrics(trajectories: list[Trajectory], asked: int) -> dict:
     """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and, where
     limits told at all, how often (see `limited`)."""
     from stages.rollout.limits import limited

@@ -10,7 +10,7 @@ from pathlib import Path
 from stages.common.records import read_yaml
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import hash_of
-from stages.provenance.lineage import Step, read_lock
+from stages.provenance.lineage import LockedStage, read_lock
 
 QUESTIONS = "data/questions/test"  # small enough to be hashed by every reader
 
@@ -19,7 +19,7 @@ QUESTIONS = "data/questions/test"  # small enough to be hashed by every reader
 class Lock:
     """A dvc.lock beside the parameters in force; `reason` says why figures are not of them."""
 
-    steps: dict[str, Step]
+    steps: dict[str, LockedStage]
     params: dict
     known: dict[str, str | None] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ class Lock:
             return f"it is not the file that {maker.stage} wrote"
         return self.stage_reason(maker.stage)
 
-    def maker(self, output: str) -> Step | None:
+    def maker(self, output: str) -> LockedStage | None:
         """The stage that has exactly this output."""
         return next((step for step in self.steps.values() if output in step.outputs), None)
 
@@ -55,7 +55,7 @@ class Lock:
             self.known[stage] = self._stage_reason(self.steps.get(stage))
         return self.known[stage]
 
-    def _stage_reason(self, step: Step | None) -> str | None:
+    def _stage_reason(self, step: LockedStage | None) -> str | None:
         if step is None:
             return "dvc.lock does not have its stage"
         if changed := self.changed_params(step):
@@ -71,12 +71,12 @@ class Lock:
                 return f"{step.stage} asked other questions than those in {path}"
         return None
 
-    def _maker_around(self, path: str) -> Step | None:
+    def _maker_around(self, path: str) -> LockedStage | None:
         """The stage of which `path` is an output, or lies in one."""
         places = (path, *(str(parent) for parent in Path(path).parents))
         return next((found for place in places if (found := self.maker(place))), None)
 
-    def changed_params(self, step: Step) -> str | None:
+    def changed_params(self, step: LockedStage) -> str | None:
         """The first parameter that the stage ran with and that has another value now."""
         for key, value in step.params.items():
             if _plain(_value(self.params, key)) != _plain(value):

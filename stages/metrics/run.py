@@ -17,7 +17,7 @@ from stages.metrics.lock import Lock
 from stages.metrics.table import numbers
 from stages.plumbing.errors import InputError
 
-Key = tuple[str, str]  # question set, id
+QuestionKey = tuple[str, str]  # question set, id
 
 CHAIN = (  # what one stage of a turn gives, the next one takes
     (("trajectories", "out"), ("candidates", "trajectories")),
@@ -82,7 +82,7 @@ def prediction_reason(
     sets: Mapping[str, dict],
     predictions: list[Trajectory],
     path: Path,
-    questions: Collection[Key] | None = None,
+    questions: Collection[QuestionKey] | None = None,
     again: Callable[[list[Trajectory]], dict] | None = None,
 ) -> str | None:
     """How figures (`sets`) differ from those of their `predictions`, read from `path`, or None.
@@ -119,7 +119,7 @@ def means(predictions: list[Trajectory]) -> dict[str, float]:
 
 def sizes(sets: Mapping[str, dict]) -> dict[str, int]:
     """Question set -> number of questions."""
-    return {name: figures["questions"] for name, figures in sets.items()}
+    return {name: metrics["questions"] for name, metrics in sets.items()}
 
 
 def depths(sets: Mapping[str, dict]) -> list[str]:

@@ -47,7 +47,7 @@ class PairResult:
 
     def mean(self, key: str) -> float:
         """The figure `key` averaged over question sets, each set weighing the same."""
-        return sum(figures[key] for figures in self.sets.values()) / len(self.sets)
+        return sum(metrics[key] for metrics in self.sets.values()) / len(self.sets)
 
 
 @dataclass(frozen=True)

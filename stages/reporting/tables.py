@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from stages.metrics import table
 from stages.reporting.breakdown import Breakdown, breakdown_rows
-from stages.reporting.comparisons import Difference, Step
+from stages.reporting.comparisons import Difference, PairChange
 from stages.reporting.health import selection_rate
 from stages.reporting.overview import verdict
 from stages.reporting.results import Results
@@ -31,12 +31,12 @@ def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
     """Tidy: one row for each pair and question set; no recall by hop for `unordered` sets."""
     rows = []
     for pair in results.pairs:
-        for name, figures in pair.sets.items():
+        for name, metrics in pair.sets.items():
             row = {"agent": pair.agent, "retriever": pair.retriever, "question_set": name}
-            row |= {column: figures[column] for column in PAIR_COLUMNS}
-            by_hop = {} if name in unordered else figures["recall"]
-            row |= {f"recall_{k}": by_hop.get(k) for k in figures["recall"]}
-            first = figures["first_query_recall"]
+            row |= {column: metrics[column] for column in PAIR_COLUMNS}
+            by_hop = {} if name in unordered else metrics["recall"]
+            row |= {f"recall_{k}": by_hop.get(k) for k in metrics["recall"]}
+            first = metrics["first_query_recall"]
             row |= {f"first_query_recall_{k}": value for k, value in first.items()}
             rows.append(row)
     return rows
@@ -47,15 +47,15 @@ def turn_rows(results: Results) -> list[dict]:
     rows = []
     for pair in results.flywheel:
         row: dict = {"turn": pair.agent, "em": pair.mean("em"), "searches": pair.mean("searches")}
-        for name, figures in pair.sets.items():
-            row |= {f"{key}_{name}": figures[key] for key in ("em", "f1", "searches")}
+        for name, metrics in pair.sets.items():
+            row |= {f"{key}_{name}": metrics[key] for key in ("em", "f1", "searches")}
         rows.append(row)
     return rows
 
 
 def summary(
     results: Results,
-    steps: list[Step],
+    steps: list[PairChange],
     groups: list[Breakdown],
     labels: Mapping[str, Mapping[str, int]],
 ) -> dict:
@@ -82,7 +82,7 @@ def summary(
     }
 
 
-def _name(step: Step) -> str:
+def _name(step: PairChange) -> str:
     before, after = step.before, step.after
     return f"{before.agent}-{before.retriever} to {after.agent}-{after.retriever}"
 

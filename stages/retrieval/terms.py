@@ -35,5 +35,5 @@ def terms(texts: Iterable[str], *, ids: bool):
 
 def _pairs(run: re.Match) -> str:
     signs = run[0]
-    pairs = (signs[place : place + 2] for place in range(max(1, len(signs) - 1)))
+    pairs = (signs[position : position + 2] for position in range(max(1, len(signs) - 1)))
     return f" {' '.join(pairs)} "

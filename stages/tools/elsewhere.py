@@ -59,10 +59,10 @@ def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> dic
     """The table's rows of one world, and question by question what `last` has more than `first`."""
     rows, right = [], []
     for retriever in (first, last):
-        figures, predictions = _asked(seed, agent, retriever)
+        metrics, predictions = _asked(seed, agent, retriever)
         right.append([row["em"] for row in predictions])
         about = {"seed": trained, "world": seed, "agent": agent.name, "retriever": retriever.name}
-        for name, values in figures["sets"].items():
+        for name, values in metrics["sets"].items():
             rows.append(about | {"question_set": name} | {key: values[key] for key in KEYS})
     return {"rows": rows, "gains": [new - old for old, new in zip(*right, strict=True)]}
 

@@ -13,11 +13,11 @@ from pathlib import Path
 
 from stages.common.records import read_jsonl, to_json
 from stages.rollout.limits import limited
-from stages.rollout.loop import Rollout
+from stages.rollout.loop import RolloutState
 from stages.scoring import exact_match
 
 
-def count(rollout: Rollout, step: int, folder: Path) -> None:
+def count(rollout: RolloutState, step: int, folder: Path) -> None:
     """Append the counts of a finished rollout of `step`."""
     line = {
         "id": rollout.question.id,
