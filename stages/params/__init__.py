@@ -538,8 +538,11 @@ class Compute:
 
 @dataclass
 class Params:
+    """`last_turn` follows from `iterations`: dvc.yaml cannot count, and names artifacts by it."""
+
     seed: int = 0
     iterations: dict[str, Iteration] = field(default_factory=dict)
+    last_turn: str | None = None
     compare: dict[str, Pair] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
     generation: Generation = field(default_factory=Generation)
@@ -667,6 +670,12 @@ def _check_turns(params: Params, path: str) -> None:
                 f'"{number}": {{previous: "{number - 1}"}}, '
                 f'found "{name}": {{previous: "{turn.previous}"}}'
             )
+    last = list(params.iterations)[-1] if params.iterations else "0"
+    if params.last_turn not in (None, last):
+        raise InputError(
+            f"{path}: 'last_turn' must be {last!r}, the last of 'iterations', found "
+            f"{params.last_turn!r}; `make params` composes it"
+        )
 
 
 def _check_names(params: Params, path: str) -> None:
