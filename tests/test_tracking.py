@@ -25,6 +25,7 @@ from stages.tracking.runs import Runs
 from stages.tracking.store import connect, root, uri
 
 TRACES = 3  # a turn
+HEADLINE = [f"1 EM and searches by iteration/{name}" for name in ("EM", "searches per question")]
 ROOT = Path(__file__).parents[1]
 
 
@@ -95,8 +96,8 @@ def test_a_rebuild_holds_the_files_figures(flywheel):
     assert parent.info.status == "FINISHED" and set(children) == {"1", "2"}
     results = read_results(flywheel / "metrics", load_params())
     wanted = [(int(p.agent), p.sets["relations"]["em"]) for p in results.flywheel]
-    assert history(parent, "em/relations") == wanted
-    assert history(parent, "agent1_bm25/searches/mean") == [
+    assert history(parent, "2 EM by iteration/relations") == wanted
+    assert history(parent, "6 searches of other pairs/agent1_bm25 mean") == [
         (0, results.pair("1", "bm25").mean("searches"))
     ]
     assert history(children["1"], "agent/reward") == [(n, n / 10) for n in range(1, 6)]
@@ -196,7 +197,6 @@ def test_a_copied_checkout_writes_nothing_into_the_old_one(
 ):
     rebuild_from(flywheel)
     old = sorted(flywheel.glob("mlruns/**/*"))
-    assert old, "traces lie there"
     copy = tmp_path_factory.mktemp("copies") / "copy of it"
     shutil.copytree(flywheel, copy)
     shutil.rmtree(copy / "mlruns")
@@ -206,7 +206,10 @@ def test_a_copied_checkout_writes_nothing_into_the_old_one(
     rebuild_from(copy)
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1 and f"copied from {flywheel}" in said[0]
-    assert sorted(flywheel.glob("mlruns/**/*")) == old and list(copy.glob("mlruns/**/traces.json"))
+    assert sorted(flywheel.glob("mlruns/**/*")) == old
+    # MLflow keeps a trace's spans in the store or in this folder, whichever comes first
+    place = mlflow.MlflowClient().get_experiment_by_name("agentic-r").artifact_location
+    assert place == (copy / "mlruns").as_uri()
     _, children = tracked()
     assert len(traces(children["1"])) == TRACES
     kept = mlflow.MlflowClient().get_experiment_by_name(f"agentic-r of {flywheel}")
@@ -238,7 +241,7 @@ def test_an_interrupted_rebuild_is_made_whole(flywheel, monkeypatch, capsys):
     rebuild_from(flywheel)
     parent, children = tracked()
     assert parent.info.status == "FINISHED"
-    assert history(parent, "em/mean")[0][0] == 0 and len(history(parent, "em/mean")) == 3
+    assert [step for step, _ in history(parent, HEADLINE[0])] == [0, 1, 2]
     assert len(traces(children["2"])) == TRACES
 
 
@@ -284,6 +287,41 @@ def test_a_trace_has_a_retriever_span_for_each_search(flywheel):
     assert set(first) == {"page_content", "metadata", "id"}
     assert first["id"] == row.turns[0].passages[0].id
     assert flywheel_files.HOSTILE in first["page_content"]
+
+
+def test_the_first_charts_are_em_and_searches_by_iteration(flywheel):
+    rebuild_from(flywheel)
+    parent, children = tracked()
+    pairs = read_results(flywheel / "metrics", load_params()).flywheel
+    for name, key in zip(HEADLINE, ("em", "searches"), strict=True):
+        assert history(parent, name) == [(int(pair.agent), pair.mean(key)) for pair in pairs]
+    for run in (parent, *children.values()):
+        names = sorted(run.data.metrics)  # as MLflow's page puts its sections
+        assert names[:2] == HEADLINE
+        # MLflow has a section for names without a slash, whether there are any or not
+        assert run.data.metrics["test questions"] == 16
+
+
+def test_no_trace_claims_a_time_that_nobody_measured(flywheel):
+    rebuild_from(flywheel)
+    _, children = tracked()
+    for trace in traces(children["1"]) + traces(children["2"]):
+        assert trace.info.execution_duration is None
+        times = [(span.start_time_ns, span.end_time_ns) for span in trace.data.spans]
+        assert all(start == end for start, end in times)
+        starts = [start for start, _ in times]
+        assert starts == sorted(set(starts)), "the order of the turns is kept"
+        assert starts[-1] - starts[0] < 1000, "less than any page shows"
+
+
+def test_a_run_of_an_older_layout_is_made_anew(flywheel):
+    command.main([])
+    old, _ = tracked()
+    client = mlflow.MlflowClient()
+    client.delete_tag(old.info.run_id, "flywheel_layout")
+    command.main([])
+    new, children = tracked()
+    assert new.info.run_id != old.info.run_id and len(traces(children["1"])) == TRACES
 
 
 def test_the_command_knows_what_is_tracked_without_mlflow(flywheel, monkeypatch):

@@ -20,6 +20,12 @@ def check_turns(params: Params, path: str) -> None:
                 f'"{number}": {{previous: "{number - 1}"}}, '
                 f'found "{name}": {{previous: "{turn.previous}"}}'
             )
+    last = list(params.iterations)[-1] if params.iterations else "0"
+    if params.last_turn not in (None, last):
+        raise InputError(
+            f"{path}: 'last_turn' must be {last!r}, the last of 'iterations', found "
+            f"{params.last_turn!r}; `make params` composes it"
+        )
 
 
 def check_names(params: Params, path: str) -> None:

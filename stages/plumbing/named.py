@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from stages.plumbing.errors import InputError
 
-Block = TypeVar("Block")
+NamedBlock = TypeVar("NamedBlock")
 
 
 def named_arguments(argv: list[str] | None, doc: str) -> argparse.Namespace:
@@ -20,7 +20,7 @@ def named_arguments(argv: list[str] | None, doc: str) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def named_block(blocks: dict[str, Block], kind: str, name: str) -> Block:
+def named_block(blocks: dict[str, NamedBlock], kind: str, name: str) -> NamedBlock:
     """The block `kind`.NAME of params.yaml. InputError if there is none."""
     if name not in blocks:
         raise InputError(f"params.yaml: '{kind}' has no '{name}'")

@@ -51,8 +51,7 @@ def check_drift(path: Path, drift: dict, results: Results, predictions: Predicti
         raise run.foreign(path, f"it has the turns {has}, and the run {wanted}")
     for turn, pair in turns.items():
         asked = [
-            sum(step["query"] is not None for step in row["turns"])
-            for row in predictions[pair.name]
+            sum(step.query is not None for step in row.turns) for row in predictions[pair.name]
         ]
         counts = {"queries": sum(asked), "questions": sum(number > 0 for number in asked)}
         for name, count in counts.items():

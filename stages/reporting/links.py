@@ -15,6 +15,7 @@ from stages.reporting.results import PairResult
 SERVER = "http://127.0.0.1:5000"  # where `mlflow ui` listens
 EXPERIMENT = "1"  # the id that a new mlflow.db gives the first experiment made in it
 TRACES = f"{SERVER}/#/experiments/{EXPERIMENT}/traces?startTimeLabel=ALL"
+RUNS = f"{SERVER}/#/experiments/{EXPERIMENT}/runs?workflowType=machine_learning"
 
 
 def trace_link(row: dict) -> str:

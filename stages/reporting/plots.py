@@ -1,4 +1,7 @@
-"""Curves of the page as inline SVG: the same figures give the same bytes."""
+"""Curves of the page as inline SVG: the same figures give the same bytes.
+
+Their colours are the page's own variables, so that they can be read on a dark page too.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,10 @@ from collections.abc import Callable
 from stages.reporting.results import Results, agent_label, retriever_label
 from stages.reporting.studies import LabelPrice, front
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe-Ito
+INK = "#1b1f24"  # of words, axes and grid
+VARIABLES = {INK: "--ink"} | {colour: f"--curve-{n}" for n, colour in enumerate(COLOURS, 1)}
+PAINT = re.compile(r"\b(fill|stroke): (#[0-9a-f]{6})")
 MARKERS = "osD^vPX"
 STYLE = {
     "svg.hashsalt": "agentic-r",
@@ -17,10 +23,15 @@ STYLE = {
     "text.parse_math": False,
     "font.family": "sans-serif",
     "font.size": 11,
+    "figure.facecolor": "none",
+    "savefig.facecolor": "none",
+    "axes.facecolor": "none",
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "grid.color"), INK),
+    **dict.fromkeys(("xtick.color", "ytick.color"), INK),
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
-    "grid.alpha": 0.3,
+    "grid.alpha": 0.15,
     "legend.frameon": False,
 }
 NUMBERED = re.compile(r' id="[\w.]+_\d+"')  # the same in every picture, and never referred to
@@ -153,4 +164,5 @@ def _svg(draw: Callable, width: float, height: float, name: str) -> str:
         figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     text = stream.getvalue()
     text = NUMBERED.sub("", text[text.index("<svg") :])
+    text = PAINT.sub(lambda found: f"{found[1]}: var({VARIABLES[found[2]]})", text)
     return text.replace("<svg", f'<svg role="img" aria-label="{escape(name)}"', 1)

@@ -19,6 +19,7 @@ from stages.tracking import identity, owner
 from stages.tracking.store import experiment_name, uri
 
 ACTIVE = "SELECT run_uuid FROM tags JOIN runs USING (run_uuid) WHERE lifecycle_stage = 'active'"
+LAYOUT = f"SELECT run_uuid FROM tags WHERE key = 'flywheel_layout' AND value = '{identity.LAYOUT}'"
 FINISHED = f"{ACTIVE} AND key = 'flywheel_digest'"
 OWNERS = f"""
     SELECT value FROM runs JOIN experiments USING (experiment_id)
@@ -92,7 +93,7 @@ def _select(query: str, *values: str) -> list[tuple] | None:
 
 def tracked(key: str, digest: str) -> bool:
     """Whether a sqlite store holds the finished flywheel, and none under way with its key."""
-    finished = _select(f"{FINISHED} AND value = ?", digest)
+    finished = _select(f"{FINISHED} AND value = ? AND run_uuid IN ({LAYOUT})", digest)
     return bool(finished) and _select(UNDER_WAY, key) == []
 
 

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from stages.params import load_params
 from stages.tracking import identity
+from stages.tracking.naming import run_name
 from stages.tracking.runs import Runs
 from stages.tracking.store import connect, tolerated
 
@@ -29,7 +30,7 @@ class Live:
         if under_way:
             parent = under_way[0].info.run_id
         else:
-            parent = runs.new_parent(key, identity.flat(params))
+            parent = runs.new_parent(key, run_name(params), identity.flat(params))
         children = runs.children(parent).get(turn)
         self.parent = parent
         self.run = children[0].info.run_id if children else runs.new_child(parent, turn)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from stages.reporting.results import Results
 
 
+LAYOUT = "2"  # of runs and traces; a finished run of another one is made anew
+
+
 def key(params: Params) -> str:
     """Digest of the parameters that a result depends on, and the experiment's name."""
     return _digest([flat(params), os.environ.get("DVC_EXP_NAME", "")])
@@ -31,9 +34,10 @@ def digest(results: Results, params: Params) -> str:
 
 
 def flat(params: Params) -> dict[str, str]:
-    """`agent.steps` -> `40`; without `compute`, on which no result depends."""
+    """`agent.steps` -> `40`; without `compute`, on which no result depends, and `last_turn`, which
+    says nothing that `iterations` does not."""
     tree = dataclasses.asdict(params)
-    tree.pop("compute")
+    del tree["compute"], tree["last_turn"]
     return _flatten(tree)
 
 

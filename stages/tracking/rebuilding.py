@@ -19,11 +19,18 @@ from stages.reporting.results import PairResult, Results
 from stages.reporting.tables import numbers
 from stages.tracking import identity
 from stages.tracking.curves import curve_points
+from stages.tracking.naming import run_name
 from stages.tracking.runs import Point, Runs
 from stages.tracking.store import connect, tolerated
-from stages.tracking.traces import assess, log_trace
+from stages.tracking.traces import assess, forget_duration, log_trace
 
-MEASURES = ("em", "f1", "searches")
+# MLflow shows a section of charts for what stands before the slash, in alphabetical order, and one
+# at the end for names without a slash, empty or not: QUESTIONS fills it.
+HEADLINE = "1 EM and searches by iteration"  # means over question sets
+HEAD = {"em": "EM", "searches": "searches per question"}
+BY_SET = {"em": "2 EM", "searches": "3 searches", "f1": "4 F1"}
+BESIDE = {"em": "5 EM", "searches": "6 searches", "f1": "7 F1"}
+QUESTIONS = "test questions"
 UNSAFE = re.compile(r"[^\w\-. :/]")  # what MLflow does not take in the name of a metric
 
 
@@ -56,6 +63,7 @@ def rebuild(
         tags = identity.origin() | {
             "mlflow.note.content": "\n\n".join(sentences(results, steps)),
             "flywheel_traces": str(len(shown)),
+            "flywheel_layout": identity.LAYOUT,
             "flywheel_digest": identity.digest(results, params),
         }
         runs.finish(parent, tags)
@@ -65,8 +73,7 @@ def _open(runs: Runs, results: Results, params: Params, traces: int) -> str | No
     """The parent run to complete, with its own points; None if it is there, traces and all."""
     key, digest = identity.key(params), identity.digest(results, params)
     under_way, finished = runs.under_way(key), runs.finished(digest)
-    whole = [run for run in finished if int(run.data.tags.get("flywheel_traces", 0)) >= traces]
-    if whole and not under_way:
+    if any(_whole(run.data.tags, traces) for run in finished) and not under_way:
         return None
     for run in [*finished, *under_way[1:]]:
         runs.delete(run.info.run_id)
@@ -76,9 +83,15 @@ def _open(runs: Runs, results: Results, params: Params, traces: int) -> str | No
         if runs.fill(parent, points):
             return parent
         runs.delete(parent)
-    parent = runs.new_parent(key, identity.flat(params))
+    parent = runs.new_parent(key, run_name(params), identity.flat(params))
     runs.log_points(parent, points)
     return parent
+
+
+def _whole(tags: dict[str, str], traces: int) -> bool:
+    """Whether a finished run has so many traces, and the layout of today."""
+    current = tags.get("flywheel_layout") == identity.LAYOUT
+    return current and int(tags.get("flywheel_traces", 0)) >= traces
 
 
 def _trace(runs: Runs, run: str, rows: list[dict], label: str, passages: dict) -> None:
@@ -90,6 +103,7 @@ def _trace(runs: Runs, run: str, rows: list[dict], label: str, passages: dict) -
     traces = [log_trace(row, label, passages, **options) for row in rows]
     mlflow.flush_trace_async_logging()
     for trace, row in zip(traces, rows, strict=True):
+        forget_duration(trace)
         assess(trace, row)
 
 
@@ -114,10 +128,10 @@ def sample(rows: list[dict], count: int) -> list[dict]:
 def parent_points(results: Results) -> list[Point]:
     """EM, F1 and searches by question set with step = turn, and those of the other pairs."""
     turns = {pair.name for pair in results.flywheel}
-    points = [p for pair in results.flywheel for p in _figures(pair, "", int(pair.agent))]
+    points = [p for pair in results.flywheel for p in _figures(pair, int(pair.agent))]
     for pair in results.pairs:
         if pair.name not in turns:
-            points += _figures(pair, f"{pair.name}/", 0)
+            points += _beside(pair)
     return points
 
 
@@ -129,16 +143,29 @@ def child_points(results: Results, turn: str) -> list[Point]:
     for stage, turns in results.stages.items():
         for path, value in numbers(turns[turn], f"{stage} figures"):
             points.append((name(path.replace(" / ", "/")), int(turn), float(value)))
-    return points + _figures(results.pair(turn, turn), "", int(turn))
+    return points + _figures(results.pair(turn, turn), int(turn))
 
 
-def _figures(pair: PairResult, prefix: str, step: int) -> list[Point]:
-    points = []
-    for measure in MEASURES:
-        points.append((name(f"{prefix}{measure}/mean"), step, pair.mean(measure)))
-        for question_set, metrics in pair.sets.items():
-            points.append((name(f"{prefix}{measure}/{question_set}"), step, metrics[measure]))
-    return points
+def _figures(pair: PairResult, turn: int) -> list[Point]:
+    """The figures of a turn's own pair, the headline first."""
+    points = [(f"{HEADLINE}/{title}", turn, pair.mean(key)) for key, title in HEAD.items()]
+    for key, title in BY_SET.items():
+        points += [(f"{title} by iteration/{s}", turn, v) for s, v in _by_set(pair, key)]
+    asked = sum(figures["questions"] for figures in pair.sets.values())
+    return [*points, (QUESTIONS, turn, asked)]
+
+
+def _beside(pair: PairResult) -> list[Point]:
+    """The figures of a pair to compare with, which has no turn."""
+    return [
+        (f"{title} of other pairs/{name(pair.name)} {question_set}", 0, value)
+        for key, title in BESIDE.items()
+        for question_set, value in [("mean", pair.mean(key)), *_by_set(pair, key)]
+    ]
+
+
+def _by_set(pair: PairResult, key: str) -> list[tuple[str, float]]:
+    return [(name(question_set), figures[key]) for question_set, figures in pair.sets.items()]
 
 
 def name(text: str) -> str:

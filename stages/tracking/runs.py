@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 
@@ -58,9 +57,8 @@ class Runs:
         order = ["attributes.start_time DESC"]
         return list(self.client.search_runs([self.experiment], condition, order_by=order))
 
-    def new_parent(self, key: str, params: dict[str, str]) -> str:
-        """Start a parent run with its parameters; returns its id."""
-        name = os.environ.get("DVC_EXP_NAME") or "flywheel"
+    def new_parent(self, key: str, name: str, params: dict[str, str]) -> str:
+        """Start a parent run called `name` with its parameters; returns its id."""
         run = self.client.create_run(
             self.experiment,
             tags={"flywheel_key": key, "mlflow.runName": name, owner.TAG: owner.mine()},

@@ -1,0 +1,54 @@
+"""The artifacts of dvc.yaml are the last retriever and the last agent, whatever turns there are."""
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+from omegaconf import OmegaConf
+
+from stages.params import Params, load_params
+from stages.plumbing.errors import InputError
+from stages.tools.compose import compose_unchecked
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize(
+    "overrides, last",
+    [
+        ([], "2"),
+        (["+iterations.3.previous=2"], "3"),
+        (["scale=smoke"], "2"),
+        (["~iterations.2"], "1"),
+        (["~iterations.1", "~iterations.2"], "0"),
+    ],
+)
+def test_they_follow_the_turns(tmp_path, monkeypatch, overrides, last):
+    monkeypatch.chdir(ROOT)
+    compose_unchecked(tmp_path / "params.yaml", overrides)
+    shutil.copy("dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    repo = Repo.init(no_scm=True)
+    found = repo.artifacts.read()["dvc.yaml"]
+    paths = {name: one.path for name, one in found.items()}
+    assert paths == {"retriever": f"models/retriever/{last}", "agent": f"models/agent/{last}"}
+    made = {os.path.relpath(out.fs_path) for out in repo.index.outs}
+    assert set(paths.values()) <= made, "a stage makes them"
+
+
+def test_a_last_turn_that_is_not_the_last_is_refused(tmp_path):
+    file = tmp_path / "params.yaml"
+    turns = {"1": {"previous": "0"}, "2": {"previous": "1"}}
+    for last, fine in ((None, True), ("2", True), ("1", False), ("3", False)):
+        OmegaConf.save(OmegaConf.create({"iterations": turns, "last_turn": last}), file)
+        if fine:
+            assert load_params(file).last_turn == last
+        else:
+            with pytest.raises(InputError, match=r"'last_turn' must be '2'.*make params"):
+                load_params(file)
+    OmegaConf.save(OmegaConf.create({"last_turn": "1"}), file)
+    with pytest.raises(InputError, match="'last_turn' must be '0'"):
+        load_params(file)
+    assert Params().last_turn is None
