@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     block = parameters.read_block(file, parameters.Protocol) if file.exists() else params.protocol
     protocol = Protocol(block, file if file.exists() else None)
     tokenizer = load_tokenizer(args.agent)
+    tokenizer.model_max_length = sys.maxsize  # nothing runs here: a long text is no error
     frame = frame_of(protocol, block, tokenizer)
     logs = list(read_logs(args.logs, Prompts(protocol, block, tokenizer)))
     known = [_text(path) for path in args.refusal]
