@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
-.PHONY: repro test test-vllm test-verl verify install install-gpu params lint
+.PHONY: repro compare test test-vllm test-verl verify install install-gpu params lint
 
 repro: install
 	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
@@ -14,6 +14,10 @@ repro: install
 		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.tools.summary
+
+# The commit, this checkout and its experiments side by side; with RUNS="NAME NAME" those alone.
+compare: install
+	@$(BIN)/python -m stages.tools.compare $(RUNS)
 
 # Whether every byte of DVC's cache and of the outputs is what it should be.
 verify: install

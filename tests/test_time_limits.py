@@ -26,7 +26,16 @@ def test_hangs():
 
 def test_a_slow_fixture_is_waited_for_and_a_test_that_hangs_is_ended(tmp_path):
     (tmp_path / "test_it.py").write_text(SLOW_FIXTURE)
-    words = ["-m", "pytest", "-n", "0", "-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
+    words = [
+        "-m",
+        "pytest",
+        "-n",
+        "0",
+        "-p",
+        "no:cacheprovider",
+        "-c",
+        str(ROOT / "pyproject.toml"),
+    ]
     words += ["--rootdir", str(tmp_path), "-o", "timeout=1", str(tmp_path / "test_it.py")]
     told = command(tmp_path, sys.executable, *words, code=1, limit=300)
     assert "1 failed, 1 passed" in told and "Timeout" in told and "FAILED" in told
