@@ -134,7 +134,9 @@ def test_a_figure_of_other_parameters_is_left_out(repository, capsys):
     lines = printed(capsys)
     [row] = [cells(line) for line in lines if line.startswith("│ commit")]
     assert len(row) == 2 + 2 and not any("Agent_2 + R_2" in line for line in lines)
-    assert "2.json is not of these parameters: evaluate@2 ran with" in " ".join(lines)
+    assert "2.json is not of these parameters: evaluate@2 ran with" in " ".join(
+        " ".join(lines).split()
+    )
 
 
 def test_runs_with_other_questions_are_marked(repository, capsys):
