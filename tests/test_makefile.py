@@ -45,3 +45,9 @@ def test_gpu_packages_do_not_go_on_top_of_the_laptops(make):
     code, said = make("install-gpu", "requirements/laptop.txt\n")
     assert code == 2 and ".venv holds the laptop's packages: remove it first" in said
     assert make("install-gpu", "requirements/gpu.txt\n")[0] == 0
+
+
+def test_runs_are_compared_by_name_or_all(make):
+    installed = "requirements/laptop.txt\n"
+    assert "-m stages.tools.compare" in make("compare", installed, "-n")[1]
+    assert "stages.tools.compare main one" in make("compare", installed, "-n", "RUNS=main one")[1]

@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
             pieces = reader.pieces(log.text, odd)
         rollout = rollout_of(log.question, pieces, protocol, tokenizer)
         if rollout.queries:
-            rows.append(record(rollout))
+            rows.append(record(rollout).row())
         else:
             left_out[NO_SEARCH] += 1
         if args.strict and (reasons := [*(+left_out), *(key for key in +odd if key != REFUSED)]):
@@ -134,21 +134,15 @@ def rollout_of(
     tokenizer: PreTrainedTokenizerBase,
 ) -> Rollout:
     """The rollout that the pieces of a log tell, turn by turn."""
+    from stages.common.trajectories import Turn
     from stages.rollout.loop import start
 
     rollout = start(question, protocol, tokenizer)
     for piece in pieces:
         ids = tokenizer.encode(piece.text, add_special_tokens=False)
-        rollout.turns.append(
-            {
-                "text": piece.text,
-                "token_ids": ids,
-                "thought": piece.action.thought,
-                "query": piece.query,
-                "passages": [],
-                "information": piece.information,
-            }
-        )
+        turn = Turn(piece.text, ids, piece.action.thought, piece.query)
+        turn.information = piece.information
+        rollout.turns.append(turn)
         rollout.add(ids, written=True)
         rollout.add(protocol.encode(piece.information, tokenizer), written=False)
     rollout.stop = _stop(pieces)
