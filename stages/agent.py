@@ -18,10 +18,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 from stages.params import Params, Trainer, load_params
-from stages.plumbing import errors
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import InputError, run
 
 ENDS = 5  # steps averaged at either end of a curve
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Train the agent of one turn."""
+    train_agent(_arguments(argv), load_params())
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    for name in ("base", "retriever", "index", "passages", "questions"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    for name in ("output", "metrics", "curves"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    return parser.parse_args(argv)
 
 
 def train_agent(arguments: argparse.Namespace, params: Params) -> None:
@@ -73,30 +87,20 @@ def trainer_of(trainer: Trainer) -> Callable:
 
 def summary(curves: list[dict], questions: int, drawn: int) -> dict:
     """Counts of questions, and each curve's mean over its first and its last steps."""
-    figures: dict = {
+    metrics: dict = {
         "in": questions,
         "out": drawn,
         "dropped": {"not_drawn": questions - drawn},
         "steps": len(curves),
     }
     for end, rows in (("first", curves[:ENDS]), ("last", curves[-ENDS:])):
-        figures[end] = {
+        metrics[end] = {
             name: round(sum(row[name] for row in rows) / len(rows), 6)
             for name in curves[0]
             if name != "step"
         }
-    return figures
-
-
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    for name in ("base", "retriever", "index", "passages", "questions"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
-    for name in ("output", "metrics", "curves"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    train_agent(parser.parse_args(argv), load_params())
+    return metrics
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

@@ -12,29 +12,33 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from stages.params import BaseModel, Params, load_params
-from stages.plumbing import errors
+from stages.plumbing.errors import run
 
 HELD_OUT = 300  # demonstrations of each kind that measure the models
 
 
 def main(argv: list[str] | None = None) -> None:
     """Make both models, or references to them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--agent", type=Path, required=True, help="folder of the base agent")
-    parser.add_argument("--judge", type=Path, required=True, help="folder of the judge")
-    parser.add_argument("--metrics", type=Path, required=True)
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     params = load_params()
     from stages.common.records import write_json
     from stages.plumbing.folders import replaced
 
     with ExitStack() as scratches:  # kept until both models have their figures
         with replaced(arguments.agent) as agent, replaced(arguments.judge) as judge:
-            figures = {
+            metrics = {
                 "agent": make("agent", params, params.base.agent, agent, scratches),
                 "judge": make("judge", params, params.base.judge, judge, scratches),
             }
-        write_json(arguments.metrics, figures)
+        write_json(arguments.metrics, metrics)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--agent", type=Path, required=True, help="folder of the base agent")
+    parser.add_argument("--judge", type=Path, required=True, help="folder of the judge")
+    parser.add_argument("--metrics", type=Path, required=True)
+    return parser.parse_args(argv)
 
 
 def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack) -> dict:
@@ -45,8 +49,8 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     from stages.common.models import save_model, write_reference
     from stages.common.seeds import seed_of
     from stages.language.architecture import Architecture, make_model
-    from stages.language.lessons import agent_lessons, judge_lessons
-    from stages.language.supervised import Recipe, train
+    from stages.language.curriculum import agent_curriculum, judge_curriculum
+    from stages.language.supervised import SupervisedRecipe, train
     from stages.language.tokenizer import make_tokenizer, world_texts
     from stages.running.scratch import Scratch, fingerprint
 
@@ -58,20 +62,20 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
     seed = seed_of(params.base.seed, "base", role)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
     if role == "agent":
-        lessons = agent_lessons(block.easy_steps, block.doubt)
+        curriculum = agent_curriculum(block.easy_steps, block.doubt)
     else:
-        lessons = judge_lessons(block.easy_steps, block.window)
-    recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
+        curriculum = judge_curriculum(block.easy_steps, block.window)
+    recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
     def seeded(step: int, name: str):
-        return lessons(step, f"{seed}/{name}")
+        return curriculum(step, f"{seed}/{name}")
 
     scratch = scratches.enter_context(Scratch(f"base-{role}", fingerprint("base", params)))
     state, rate = scratch.path / "state.pt", f"base.{role}.learning_rate"
     losses = train(model, tokenizer, seeded, recipe, state, f"base, {role}", rate)
     save_model(model, tokenizer, folder)
-    figures = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
-    return figures | examine(role, params, folder)
+    metrics = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
+    return metrics | examine(role, params, folder)
 
 
 def examine(role: str, params: Params, folder: Path) -> dict:
@@ -79,12 +83,12 @@ def examine(role: str, params: Params, folder: Path) -> dict:
     from stages.engines.generator import TransformersGenerator
     from stages.judge.prompts import Prompt
     from stages.language.examination import (
-        agent_figures,
-        relevance_figures,
+        agent_metrics,
+        relevance_metrics,
         replies,
-        sub_answer_figures,
+        sub_answer_metrics,
     )
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
     from stages.teaching.demonstrations import demonstration
     from stages.teaching.judgements import (
         RELEVANCE_PROMPT,
@@ -96,20 +100,20 @@ def examine(role: str, params: Params, folder: Path) -> dict:
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
     names = [f"held out {number}" for number in range(HELD_OUT)]
     if role == "agent":
-        protocol, length = Protocol(params.protocol), params.rollout.max_turn_tokens
+        protocol, length = AgentProtocol(params.protocol), params.rollout.max_turn_tokens
         told = [demonstration(name, float(round(params.base.agent.doubt))) for name in names]
         written = replies(generator, told, protocol.stop, length)
-        return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
+        return agent_metrics(written, lambda text: protocol.parse(text).kind == "invalid")
     length = params.relevance.max_reply_tokens
     window = params.base.judge.window
     graded = [relevance_demonstration(name, window) for name in names]
     answered = [sub_answer_demonstration(name) for name in names]
     return {
-        "relevance": relevance_figures(
+        "relevance": relevance_metrics(
             replies(generator, graded, [], length),
             Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages").parse,
         ),
-        "sub_answers": sub_answer_figures(
+        "sub_answers": sub_answer_metrics(
             replies(generator, answered, [], length),
             Prompt.load(SUB_ANSWERS_PROMPT, "trajectory", "queries").parse,
         ),
@@ -117,4 +121,4 @@ def examine(role: str, params: Params, folder: Path) -> dict:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         )
         kept = [row for row in rows if len(row["candidates"]) == params.candidates.top_k]
         write_jsonl(args.output, kept)
-        write_json(args.metrics, _figures(trajectories, rows, kept))
+        write_json(args.metrics, _metrics(trajectories, rows, kept))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -65,7 +65,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _build(args: argparse.Namespace, params: Params) -> Work:
     """Load the retriever."""
-    from stages.common.candidates import Candidates
+    from stages.common.candidates import QueryCandidates
     from stages.common.trajectories import Shown
     from stages.retrieval.searcher import load_searcher
 
@@ -75,14 +75,14 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
         found = searcher.search([query.request for query in part], params.candidates.top_k)
         advance(len(part))
         return [
-            Candidates(query, [Shown(hit.passage.id, hit.score) for hit in hits]).row()
+            QueryCandidates(query, [Shown(hit.passage.id, hit.score) for hit in hits]).row()
             for query, hits in zip(part, found, strict=True)
         ]
 
     return find
 
 
-def _figures(trajectories: list[Trajectory], rows: list[dict], kept: list[dict]) -> dict:
+def _metrics(trajectories: list[Trajectory], rows: list[dict], kept: list[dict]) -> dict:
     with_queries = {row["question_id"] for row in rows}
     dropped = {"few_candidates": len(rows) - len(kept)}
     last = sum(trajectory.stop == "turns" for trajectory in trajectories)

@@ -13,26 +13,30 @@ from pathlib import Path
 
 from stages.common.records import write_passages
 from stages.params import WORLD, load_params
-from stages.plumbing import errors
+from stages.plumbing.errors import run
 from stages.sources.passages import copy_passages
-from stages.world.world import World
+from stages.world.world import SyntheticWorld
 
 
 def main(argv: list[str] | None = None) -> None:
     """Make or copy the corpus."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--output", type=Path, required=True, help="folder of the corpus")
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     params = load_params()
     arguments.output.mkdir(parents=True, exist_ok=True)
     passages = arguments.output / "passages.jsonl"
     if params.corpus.source == WORLD:
-        world = World.make(params.seed, params.corpus.world)
+        world = SyntheticWorld.make(params.seed, params.corpus.world)
         write_passages(passages, world.passages)
         world.save(arguments.output / "world.json")
     else:
         copy_passages(params.corpus.source, passages)
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path, required=True, help="folder of the corpus")
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

@@ -24,20 +24,20 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
-    from stages.common.candidates import Candidates
-    from stages.gac.rollouts import Price, Start
+    from stages.common.candidates import QueryCandidates
+    from stages.gac.rollouts import GacCost, Start
 
 SHARD = 256  # rollouts between two save points
-Scores = dict[str, dict[str, int]]  # GAC by query and passage
+CorrectnessScores = dict[str, dict[str, int]]  # GAC by query and passage
 
 
 @dataclass(frozen=True)
-class Job:
+class CorrectnessJob:
     """What is evaluated, and with what; `plans` (see levels) are by query."""
 
     args: argparse.Namespace
     params: Params
-    queries: list[Candidates]
+    queries: list[QueryCandidates]
     plans: dict[str, list[list[str]]]
     scratch: Scratch
 
@@ -49,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.candidates import match, read_candidates, read_labels
     from stages.common.records import write_json, write_jsonl
-    from stages.gac.rollouts import figures
+    from stages.gac.rollouts import correctness_metrics
     from stages.plumbing.losses import check_lost
 
     graded = read_labels(args.relevance, 0, 100)
@@ -66,12 +66,12 @@ def main(argv: list[str] | None = None) -> None:
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
     stage = f"correctness@{args.turn}"
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
-        job = Job(args, params, queries, plans, scratch)
+        job = CorrectnessJob(args, params, queries, plans, scratch)
         scores, price = _evaluate(job)
         rows = ({"id": query, "scores": values} for query, values in scores.items())
         write_jsonl(args.output, rows)
         candidates = sum(len(each.candidates) for each in queries)
-        found = figures(scores, plans, price, candidates)
+        found = correctness_metrics(scores, plans, price, candidates)
         write_json(args.metrics, found)
         check_lost(
             stage,
@@ -99,7 +99,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _plans(queries: list[Candidates], relevance: dict, params: Params) -> dict:
+def _plans(queries: list[QueryCandidates], relevance: dict, params: Params) -> dict:
     """The levels of each query."""
     from stages.gac.rollouts import levels
 
@@ -111,7 +111,7 @@ def _plans(queries: list[Candidates], relevance: dict, params: Params) -> dict:
     }
 
 
-def _evaluate(job: Job) -> tuple[Scores, Price]:
+def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
     """GAC of what is planned, and what it took."""
     from stages.common.candidates import find_passages
     from stages.common.trajectories import read_trajectories

@@ -24,7 +24,7 @@ from stages.scoring.answers import normalise
 if TYPE_CHECKING:
     import numpy as np
 
-Asked = dict[tuple[str, str, int], tuple[str, str]]  # (set, id, n) -> (question, n-th query)
+AskedQueries = dict[tuple[str, str, int], tuple[str, str]]  # (set, id, n) -> (question, n-th query)
 Vectors = dict[str, "np.ndarray"]
 
 
@@ -35,23 +35,23 @@ def main(argv: list[str] | None = None) -> None:
 
     import torch
 
-    from stages.encoders.encoding import Retriever
+    from stages.encoders.encoding import DenseRetriever
 
     torch.set_num_threads(params.compute.threads)
     turns = {
         turn: asked_in(args.predictions / f"{name}.jsonl")
         for turn, name in flywheel_pairs(params).items()
     }
-    retriever = Retriever.load(
+    retriever = DenseRetriever.load(
         args.retriever, device=params.compute.device, rows=params.compute.encoding_batch
     )
     texts = sorted({text for asked in turns.values() for pair in asked.values() for text in pair})
     vectors = dict(zip(texts, retriever.encode_queries(texts), strict=True)) if texts else {}
-    figures, before = {}, {}
+    metrics, before = {}, {}
     for turn, asked in turns.items():
-        figures[turn] = describe(asked, before, vectors)
+        metrics[turn] = describe(asked, before, vectors)
         before = asked
-    write_json(args.metrics, figures)
+    write_json(args.metrics, metrics)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -68,16 +68,18 @@ def flywheel_pairs(params: Params) -> dict[str, str]:
     return dict(zip("0", first, strict=False)) | {turn: turn for turn in params.iterations}
 
 
-def asked_in(path: Path) -> Asked:
+def asked_in(path: Path) -> AskedQueries:
     """Every searched query of a prediction file, with its question."""
-    asked: Asked = {}
+    asked: AskedQueries = {}
     for trajectory in iter_trajectories(path, predictions=True):
         for number, query in enumerate(trajectory.queries):
             asked[*trajectory.key, number] = trajectory.question, query
     return asked
 
 
-def describe(asked: Asked, before: Asked, vectors: Vectors) -> dict[str, float | None]:
+def describe(
+    asked: AskedQueries, before: AskedQueries, vectors: Vectors
+) -> dict[str, float | None]:
     """Means over the queries of a turn; those against the turn before over the queries of both.
 
     `questions`: those with a query. Overlaps are shares of the query's distinct words that the

@@ -16,11 +16,7 @@ from stages.plumbing.errors import run
 
 def main(argv: list[str] | None = None) -> None:
     """Make R_0."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--passages", required=True)
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--metrics", required=True)
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     params = load_params()
 
     from stages.common.records import write_json
@@ -34,6 +30,14 @@ def main(argv: list[str] | None = None) -> None:
             _make(params, args.passages, folder, args.metrics)
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--passages", required=True)
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--metrics", required=True)
+    return parser.parse_args(argv)
+
+
 def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     import torch
     from datasets import Dataset
@@ -41,9 +45,9 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.common.records import read_passages, write_json
     from stages.common.seeds import seed_of
     from stages.contrastive.cloze import Noise, cloze_pairs
-    from stages.contrastive.contrast import symmetric_loss
     from stages.contrastive.fresh import fresh_encoder, vocabulary
-    from stages.contrastive.training import Recipe, train
+    from stages.contrastive.loss import symmetric_loss
+    from stages.contrastive.training import ContrastiveRecipe, train
     from stages.encoders.encoding import check_length
     from stages.encoders.folder import save
     from stages.encoders.reference import format_of
@@ -77,7 +81,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
             model,
             rows,
             lambda model: symmetric_loss(model, p.temperature),
-            Recipe(batch_size, p.learning_rate, p.warmup),
+            ContrastiveRecipe(batch_size, p.learning_rate, p.warmup),
             scratch.path,
             seed=seed_of(params.seed, "encoder", "training"),
             device=params.compute.device,

@@ -27,7 +27,7 @@ from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 512  # questions between two save points
 
-Questions = list[tuple[str, Question]]  # with the name of the set that each is from
+SetQuestions = list[tuple[str, Question]]  # with the name of the set that each is from
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -51,10 +51,10 @@ def main(argv: list[str] | None = None) -> None:
             desc="evaluate",
             unit="question",
         )
-        figures = _figures(rows, args, params)
+        metrics = _metrics(rows, args, params)
         write_jsonl(args.output, rows)
-        write_json(args.metrics, figures)
-    print(_told(figures, args))
+        write_json(args.metrics, metrics)
+    print(_told(metrics, args))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -70,7 +70,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _question_sets(folder: Path) -> Questions:
+def _question_sets(folder: Path) -> SetQuestions:
     files = sorted(folder.glob("*.jsonl"))
     if not files:
         raise InputError(f"{folder}: holds no question set (a file NAME.jsonl)")
@@ -90,7 +90,7 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
 
 
 def _rollouts(
-    agent, searcher, protocol, params: Params, part: Questions, advance: Advance
+    agent, searcher, protocol, params: Params, part: SetQuestions, advance: Advance
 ) -> list[dict]:
     from stages.rollout.loop import Limits, record, run, start
 
@@ -113,7 +113,7 @@ def _rollouts(
     return rows
 
 
-def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
+def _metrics(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
     from stages.evaluation.summary import summarise
 
     sets: dict[str, list[Trajectory]] = {}
@@ -133,13 +133,13 @@ def _figures(rows: list[dict], args: argparse.Namespace, params: Params) -> dict
     }
 
 
-def _told(figures: dict, args: argparse.Namespace) -> str:
+def _told(metrics: dict, args: argparse.Namespace) -> str:
     """The last line of the stage: what came out and where all of it is."""
-    sets = figures["sets"].values()
+    sets = metrics["sets"].values()
     em, searches = (fmean(part[key] for part in sets) for key in ("em", "searches"))
     return (
-        f"agent {figures['agent']} with retriever {figures['retriever']}: EM {100 * em:.1f} %, "
-        f"{searches:.2f} searches a question (means over {', '.join(figures['sets'])}). "
+        f"agent {metrics['agent']} with retriever {metrics['retriever']}: EM {100 * em:.1f} %, "
+        f"{searches:.2f} searches a question (means over {', '.join(metrics['sets'])}). "
         f"Figures: {args.metrics}; answers: {args.output}; all pairs in a table: make compare"
     )
 

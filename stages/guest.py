@@ -1,11 +1,12 @@
-"""Stage guest@NAME: a base agent that talks another protocol, to try the retrievers with.
+"""Stage guest@NAME: an agent with another search protocol. No retriever is trained with it.
 
-In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder whose
-protocol.yaml says how the agent talks (and rollout.yaml its own limits), and its figures. With
-`model` the folder is a reference to a hub model or a local folder. Without, the guest is made as
-the base agent is (stages/base.py: same sizes, same lessons), but of demonstrations retold in its
-protocol and with its own habits. No retriever ever learns from a guest: it shows whether they serve
-agents that they have not met.
+In: the block `guest.NAME`, the protocol file that it names, `base.agent`. Out: a model folder and
+its figures. The folder's protocol.yaml is the agent's protocol, rollout.yaml its own limits.
+
+With `model` the folder refers to a hub model or a local folder. Without, the guest is made as the
+base agent is (stages/base.py: same sizes, same curriculum), of demonstrations rewritten in its
+protocol and with its own habits. It shows whether retrievers help agents that they were not
+trained with.
 """
 
 from __future__ import annotations
@@ -15,39 +16,38 @@ import shutil
 from pathlib import Path
 
 from stages.params import Guest, Params, Protocol, load_params, read_block, with_own
-from stages.plumbing import errors
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import run
+from stages.plumbing.named import named_arguments, named_block
 
 HELD_OUT = 300  # demonstrations that measure a guest
 
 
 def main(argv: list[str] | None = None) -> None:
     """Make one guest."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="the guest's name in params.yaml")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the model")
-    parser.add_argument("--metrics", type=Path, required=True)
-    arguments = parser.parse_args(argv)
+    args = _arguments(argv)
     params = load_params()
-    if arguments.name not in params.guest:
-        raise InputError(f"params.yaml: 'guest' has no '{arguments.name}'")
+    guest = named_block(params.guest, "guest", args.name)
+
     import yaml
 
     from stages.common.records import write_text
     from stages.plumbing.folders import replaced
     from stages.rollout.protocol import FILE, OWN_LIMITS, read_protocol
 
-    guest = params.guest[arguments.name]
     protocol = read_protocol(guest.protocol)
-    with replaced(arguments.output) as folder:
+    with replaced(args.output) as folder:
         shutil.copyfile(guest.protocol, folder / FILE)
         own = {name: value for name, value in vars(guest.rollout).items() if value is not None}
         if own:
             write_text(folder / OWN_LIMITS, yaml.safe_dump(own))
         if guest.model is not None:
-            refer(guest, protocol, folder, arguments.metrics)
+            refer(guest, protocol, folder, args.metrics)
         else:
-            make(arguments.name, params, protocol, folder, arguments.metrics)
+            make(args.name, params, protocol, folder, args.metrics)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    return named_arguments(argv, __doc__)
 
 
 def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
@@ -73,8 +73,8 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     from stages.guests.retelling import Retelling
     from stages.guests.tokenizer import guest_tokenizer
     from stages.language.architecture import Architecture, make_model
-    from stages.language.lessons import agent_lessons
-    from stages.language.supervised import Recipe, train
+    from stages.language.curriculum import agent_curriculum
+    from stages.language.supervised import SupervisedRecipe, train
     from stages.running.scratch import Scratch, fingerprint
 
     torch.set_num_threads(params.compute.threads)
@@ -82,12 +82,12 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
     seed = seed_of(params.base.seed, "guest", name)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
-    lessons = agent_lessons(block.easy_steps, guest.doubt)
+    curriculum = agent_curriculum(block.easy_steps, guest.doubt)
     retell = Retelling(guest, protocol, tokenizer)
-    recipe = Recipe(block.steps, block.batch_size, block.learning_rate)
+    recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
-    def retold(step: int, lesson: str):
-        return retell(lessons(step, f"{seed}/{lesson}"))
+    def retold(step: int, example: str):
+        return retell(curriculum(step, f"{seed}/{example}"))
 
     stage = f"guest@{name}"
     with Scratch(stage, fingerprint(stage, params, guest.protocol)) as scratch:
@@ -103,7 +103,7 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     """What the guest in `folder` writes on held-out demonstrations."""
     from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling
-    from stages.language.examination import agent_figures, replies
+    from stages.language.examination import agent_metrics, replies
     from stages.teaching.demonstrations import demonstration
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
@@ -112,8 +112,8 @@ def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     names = [f"held out {number}" for number in range(HELD_OUT)]
     told = [retell(demonstration(name, float(round(guest.doubt)))) for name in names]
     written = replies(generator, told, protocol.stop, length)
-    return agent_figures(written, lambda text: protocol.parse(text).kind == "invalid")
+    return agent_metrics(written, lambda text: protocol.parse(text).kind == "invalid")
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

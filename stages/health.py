@@ -1,4 +1,4 @@
-"""After a turn: does a failure signature of the method show, and shall the run go on?
+"""Stage health@k: check turn k for the method's failure signatures. May stop the run.
 
 Agentic-R's signatures are searches that rise over turns, a positive selection rate that collapses
 ("GAC collapse") and a turn worse than the one before; ours beside them are a collapse of PPO
@@ -24,7 +24,7 @@ from pathlib import Path
 from stages.common.records import write_json
 from stages.metrics.reading import read
 from stages.params import Health, load_params
-from stages.plumbing import errors
+from stages.plumbing.errors import run
 
 STOPPED = 3  # exit code
 MISSING = math.nan  # stands for a figure that should be there
@@ -61,6 +61,41 @@ class Signature:
         return f"{self.meaning}: {self.name} is {self.value:.4g}, the limit is {limit}"
 
 
+def main(argv: list[str] | None = None) -> int:
+    """Check one turn; the exit code is 3 if the run ends here."""
+    args = _arguments(argv)
+    limits = load_params().health
+
+    now = values_of(args.turn, args.metrics_folder)
+    before = read(args.before, "health")["values"] if args.before else {}
+    found = signatures(now, before, limits)
+    shown = [signature.sentence for signature in found if signature.shows]
+    rows = [{**asdict(s), "value": _plain(s.value), "shows": s.shows} for s in found]
+    values = {name: _plain(value) for name, value in now.items()}
+    write_json(args.metrics, {"values": values, "signatures": rows, "shown": shown})
+    for sentence in shown:
+        print(f"health of turn {args.turn}: {sentence}", file=sys.stderr)
+    if shown and limits.stop:
+        print(
+            f"The flywheel ends at turn {args.turn} ('health.stop' is on). To report what there "
+            "is, take the later turns out of 'iterations'; to go on, turn 'health.stop' off.",
+            file=sys.stderr,
+        )
+        return STOPPED
+    write_json(args.output, {"turn": args.turn, "go_on": True})
+    return 0
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel; 0: before it")
+    parser.add_argument("--before", type=Path, help="metrics of the health of the turn before")
+    parser.add_argument("--metrics-folder", type=Path, required=True)
+    parser.add_argument("--output", type=Path, required=True, help="whether to go on, JSON")
+    parser.add_argument("--metrics", type=Path, required=True, help="all signatures, JSON")
+    return parser.parse_args(argv)
+
+
 def values_of(turn: str, metrics: Path) -> dict[str, float | None]:
     """The figures of a turn that signatures look at; turn 0 has none. Not finite: missing."""
     if turn == "0":
@@ -85,9 +120,9 @@ def values_of(turn: str, metrics: Path) -> dict[str, float | None]:
     }
 
 
-def _figure(figures: dict, key: str) -> float:
+def _figure(metrics: dict, key: str) -> float:
     """The number at `key`; MISSING where there is none."""
-    value = figures.get(key)
+    value = metrics.get(key)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else MISSING
 
 
@@ -147,36 +182,5 @@ def _difference(now: float | None, before: float | None) -> float | None:
     return None if now is None else round(now - before, 6)
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Check one turn; the exit code is 3 if the run ends here."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel; 0: before it")
-    parser.add_argument("--before", type=Path, help="metrics of the health of the turn before")
-    parser.add_argument("--metrics-folder", type=Path, required=True)
-    parser.add_argument("--output", type=Path, required=True, help="whether to go on, JSON")
-    parser.add_argument("--metrics", type=Path, required=True, help="all signatures, JSON")
-    args = parser.parse_args(argv)
-    limits = load_params().health
-
-    now = values_of(args.turn, args.metrics_folder)
-    before = read(args.before, "health")["values"] if args.before else {}
-    found = signatures(now, before, limits)
-    shown = [signature.sentence for signature in found if signature.shows]
-    rows = [{**asdict(s), "value": _plain(s.value), "shows": s.shows} for s in found]
-    values = {name: _plain(value) for name, value in now.items()}
-    write_json(args.metrics, {"values": values, "signatures": rows, "shown": shown})
-    for sentence in shown:
-        print(f"health of turn {args.turn}: {sentence}", file=sys.stderr)
-    if shown and limits.stop:
-        print(
-            f"The flywheel ends at turn {args.turn} ('health.stop' is on). To report what there "
-            "is, take the later turns out of 'iterations'; to go on, turn 'health.stop' off.",
-            file=sys.stderr,
-        )
-        return STOPPED
-    write_json(args.output, {"turn": args.turn, "go_on": True})
-    return 0
-
-
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

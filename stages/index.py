@@ -21,14 +21,7 @@ RECALL_AT = 20  # the method's candidates
 
 def main(argv: list[str] | None = None) -> None:
     """Build one index."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--passages", required=True)
-    kind = parser.add_mutually_exclusive_group(required=True)
-    kind.add_argument("--retriever", help="folder of the retriever that encodes the passages")
-    kind.add_argument("--bm25", action="store_true", help="a BM25 index instead")
-    parser.add_argument("--output", required=True)
-    parser.add_argument("--metrics", required=True)
-    args = parser.parse_args(argv)
+    args = _arguments(argv)
     params = load_params()
 
     import numpy as np
@@ -47,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
         np.save(folder / STARTS, line_starts(args.passages))
         passages = PassageFile(args.passages, np.load(folder / STARTS, mmap_mode="r"))
         about = {"passages": len(passages), "corpus": sample_digest(passages)}
-        figures = {"in": len(passages), "out": len(passages), "dropped": {}}
+        metrics = {"in": len(passages), "out": len(passages), "dropped": {}}
         if not args.bm25:
             check_lists(params.index, len(passages), "params.yaml")  # before hours of encoding
         if args.bm25:
@@ -56,13 +49,24 @@ def main(argv: list[str] | None = None) -> None:
             about |= _dense(args.retriever, params, passages, folder)
             if params.index.kind is not IndexKind.exact:
                 extra, recall = _approximate(args.retriever, params, passages, folder)
-                about, figures = about | extra, figures | recall
+                about, metrics = about | extra, metrics | recall
         about["finite"] = True  # every vector and every score was looked at as it was made
         write_json(folder / "index.json", about)
-        write_json(args.metrics, figures)
+        write_json(args.metrics, metrics)
         shutil.rmtree(output, ignore_errors=True)
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.move(folder, output)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--passages", required=True)
+    kind = parser.add_mutually_exclusive_group(required=True)
+    kind.add_argument("--retriever", help="folder of the retriever that encodes the passages")
+    kind.add_argument("--bm25", action="store_true", help="a BM25 index instead")
+    parser.add_argument("--output", required=True)
+    parser.add_argument("--metrics", required=True)
+    return parser.parse_args(argv)
 
 
 def _bm25(passages, folder: Path) -> dict:
@@ -94,7 +98,7 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
 def _approximate(retriever: str, params: Params, passages, folder: Path) -> tuple[dict, dict]:
     """Put a faiss index beside the vectors; what index.json says of it, and its recall."""
     from stages.contrastive.cloze import passage_queries
-    from stages.encoders.encoding import Retriever
+    from stages.encoders.encoding import DenseRetriever
     from stages.retrieval import approximate
     from stages.retrieval.dense import open_vectors
     from stages.retrieval.searcher import exact_index
@@ -104,14 +108,14 @@ def _approximate(retriever: str, params: Params, passages, folder: Path) -> tupl
     approximate.build(vectors, p, compute.threads, folder)
     exact = exact_index(vectors, compute)
     index = approximate.load(folder, p.kind, exact, p.candidates, compute.threads)
-    reader = Retriever.load(retriever, device=compute.device, rows=compute.encoding_batch)
+    reader = DenseRetriever.load(retriever, device=compute.device, rows=compute.encoding_batch)
     queries = reader.encode_queries(passage_queries(passages, p.recall_queries, p.seed))
     found = approximate.recall(index, exact, queries, RECALL_AT)
-    figures = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}
+    metrics = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}
     kind = p.kind.value
     about = {"kind": kind, "candidates": p.candidates, "seed": p.seed, "sample": p.sample}
     about |= {kind: asdict(getattr(p, kind)), "faiss": approximate.digest(folder)}
-    return about, figures
+    return about, metrics
 
 
 if __name__ == "__main__":

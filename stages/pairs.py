@@ -22,7 +22,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.candidates import find_passages, match, read_candidates, read_labels
     from stages.common.records import write_json, write_jsonl
-    from stages.selection.instances import check_not_empty, figures, instances, select_all
+    from stages.selection.instances import check_not_empty, instances, select_all, selection_metrics
 
     candidates = read_candidates(args.candidates)
     graded = read_labels(args.relevance, 0, 100)
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
     relevance = [labels.scores for labels, _ in match(graded, correct, args.correctness)]
     correctness = [labels.scores for labels in correct]
     selections = select_all(queries, relevance, correctness, params, args.turn)
-    counts = figures(selections)
+    counts = selection_metrics(selections)
     check_not_empty(counts, args.turn)
     passages = find_passages(args.passages, queries)
     labelled = zip(queries, relevance, correctness, selections, strict=True)

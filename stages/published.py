@@ -12,27 +12,20 @@ import argparse
 from pathlib import Path
 
 from stages.params import load_params
-from stages.plumbing import errors
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import InputError, run
+from stages.plumbing.named import named_block
 
 
 def main(argv: list[str] | None = None) -> None:
     """Read the published pairs."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="the retriever's name in params.yaml")
-    parser.add_argument("--passages", type=Path, required=True, help="the corpus")
-    parser.add_argument("--output", type=Path, required=True, help="training instances, JSON Lines")
-    parser.add_argument("--metrics", type=Path, required=True, help="counts, JSON")
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     params = load_params()
-    if arguments.name not in params.published:
-        raise InputError(f"params.yaml: 'published' has no '{arguments.name}'")
+    source = named_block(params.published, "published", arguments.name).source
 
     from stages.common.records import write_json, write_jsonl
     from stages.sources.description import local_path, pair_file
     from stages.sources.published import find_texts, instances, read_published
 
-    source = params.published[arguments.name].source
     rows = read_published(local_path(pair_file(source)))
     passages = find_texts(arguments.passages, rows)
     whole = sum(all(one in passages for one in row["passage_ids"]) for row in rows)
@@ -46,5 +39,14 @@ def main(argv: list[str] | None = None) -> None:
     write_json(arguments.metrics, {"in": len(rows), "out": whole, "dropped": dropped})
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="the retriever's name in params.yaml")
+    parser.add_argument("--passages", type=Path, required=True, help="the corpus")
+    parser.add_argument("--output", type=Path, required=True, help="training instances, JSON Lines")
+    parser.add_argument("--metrics", type=Path, required=True, help="counts, JSON")
+    return parser.parse_args(argv)
+
+
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

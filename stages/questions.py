@@ -15,19 +15,16 @@ from pathlib import Path
 from stages.common.records import write_questions
 from stages.params import WORLD, Params, load_params
 from stages.params.enough import check_passages, check_questions
-from stages.plumbing import errors
+from stages.plumbing.errors import run
 from stages.sources.passages import passages_of
 from stages.sources.questions import Sets, read_sets, with_supporting_ids
 from stages.world.questions import questions_for_tests, questions_for_training
-from stages.world.world import World
+from stages.world.world import SyntheticWorld
 
 
 def main(argv: list[str] | None = None) -> None:
     """Make or copy the question sets."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus")
-    parser.add_argument("--output", type=Path, required=True, help="folder of the question sets")
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     params = load_params()
     check_passages(params, _lines(arguments.corpus / "passages.jsonl"), "params.yaml")
     sets = _of_world(arguments.corpus, params)
@@ -43,6 +40,13 @@ def main(argv: list[str] | None = None) -> None:
         write_questions(arguments.output / "test" / f"{name}.jsonl", questions)
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--corpus", type=Path, required=True, help="folder of the corpus")
+    parser.add_argument("--output", type=Path, required=True, help="folder of the question sets")
+    return parser.parse_args(argv)
+
+
 def _lines(path: Path) -> int:
     """The number of passages: one a line, as the stage corpus wrote them."""
     from stages.retrieval.corpus import line_starts
@@ -55,7 +59,7 @@ def _of_world(corpus: Path, params: Params) -> Sets | None:
     block = params.questions
     if block.source != WORLD:
         return None
-    world = World.load(corpus / "world.json")
+    world = SyntheticWorld.load(corpus / "world.json")
     return Sets(
         questions_for_training(world, block.training, params.seed),
         questions_for_tests(world, block.test, params.seed, block.sets),
@@ -63,4 +67,4 @@ def _of_world(corpus: Path, params: Params) -> Sets | None:
 
 
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

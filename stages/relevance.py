@@ -23,8 +23,8 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
-    from stages.common.candidates import Candidates
-    from stages.judge.judging import Asked, Prompts
+    from stages.common.candidates import QueryCandidates
+    from stages.judge.judging import JudgedTrajectory, JudgePrompts
 
 SHARD = 32  # trajectories between two save points
 
@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.candidates import read_candidates
     from stages.common.records import write_json, write_jsonl
-    from stages.judge.judging import Prompts, figures, with_noise
+    from stages.judge.judging import JudgePrompts, judging_metrics, with_noise
     from stages.plumbing.losses import check_lost
 
     candidates = read_candidates(args.candidates)
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
         write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
         return
     block = params.relevance
-    prompts = Prompts.load(block)
+    prompts = JudgePrompts.load(block)
     inputs = (args.candidates, args.trajectories, args.passages, args.judge)
     stage = f"relevance@{args.turn}"
     files = (*inputs, block.prompt, block.sub_answer_prompt)
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> None:
         write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
         failed = [reply for row in rows for reply in row["failed"]]
         write_jsonl(unread, failed)
-        counts = figures(rows)
+        counts = judging_metrics(rows)
         write_json(args.metrics, counts)
         grades = (reply for reply in failed if reply["id"].startswith("relevance/"))
         example = next((reply["reply"] or "" for reply in grades), "")
@@ -90,8 +90,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _judged(
-    candidates: list[Candidates],
-    prompts: Prompts,
+    candidates: list[QueryCandidates],
+    prompts: JudgePrompts,
     args: argparse.Namespace,
     params: Params,
     scratch: Scratch,
@@ -113,11 +113,11 @@ def _judged(
     )
 
 
-def _build(folder: str, prompts: Prompts, params: Params) -> Work:
+def _build(folder: str, prompts: JudgePrompts, params: Params) -> Work:
     """Load the judge."""
     from stages.engines.loading import load_judge
+    from stages.judge.asking import Judge
     from stages.judge.judging import judge_trajectories
-    from stages.judge.query_format import Judge
 
     block = params.relevance
     judge = Judge(
@@ -128,7 +128,7 @@ def _build(folder: str, prompts: Prompts, params: Params) -> Work:
         max_reply_tokens=block.max_reply_tokens,
     )
 
-    def grade(part: list[Asked], advance: Advance) -> list[dict]:
+    def grade(part: list[JudgedTrajectory], advance: Advance) -> list[dict]:
         rows = judge_trajectories(judge, prompts, part, block)
         advance(len(rows))
         return rows

@@ -29,7 +29,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv, write_json, write_text
-    from stages.distillation.labels import figures
+    from stages.distillation.labels import replug_metrics
     from stages.encoders.folder import save
     from stages.plumbing.folders import replaced
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> None:
         build = partial(_build, args, params)
         options = {"devices": 1, "desc": "replug", "unit": "question"}
         rows = rows_of(questions, SHARD, build, params.compute, scratch, **options)
-        counts = figures(rows)
+        counts = replug_metrics(rows)
         if not counts["out"]:
             raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")
         kept = [row for row in rows if row["dropped"] is None]
@@ -53,6 +53,20 @@ def main(argv: list[str] | None = None) -> None:
             save(model, folder, query_format)
         write_text(args.curves, as_csv([{"step": step, "loss": loss} for step, loss in curve]))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="of the retriever")
+    parser.add_argument("--agent", required=True, help="folder of the base agent")
+    parser.add_argument("--retriever", required=True, help="folder of R_0")
+    parser.add_argument("--index", required=True, help="folder of its index")
+    parser.add_argument("--passages", required=True, help="the corpus")
+    parser.add_argument("--questions", required=True, help="training questions")
+    parser.add_argument("--output", required=True, help="folder of the retriever")
+    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
+    parser.add_argument("--curves", required=True, help="loss curve, CSV")
+    return parser.parse_args(argv)
 
 
 def _questions(args: argparse.Namespace, params: Params) -> list:
@@ -86,7 +100,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
 
     from stages.common.seeds import seed_of
     from stages.contrastive.rows import training_order
-    from stages.contrastive.training import Recipe, train
+    from stages.contrastive.training import ContrastiveRecipe, train
     from stages.distillation.loss import LikelihoodLoss, columns
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
@@ -101,27 +115,13 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
         model,
         Dataset.from_dict(columns(rows, query_format)).select(order),
         lambda model: LikelihoodLoss(model, p.temperature, p.likelihood_temperature),
-        Recipe(p.batch_size, p.learning_rate, p.warmup),
+        ContrastiveRecipe(p.batch_size, p.learning_rate, p.warmup),
         work,
         seed=seed,
         device=params.compute.device,
         desc=f"replug@{args.name}",
     )
     return model, query_format, curve
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--name", required=True, help="of the retriever")
-    parser.add_argument("--agent", required=True, help="folder of the base agent")
-    parser.add_argument("--retriever", required=True, help="folder of R_0")
-    parser.add_argument("--index", required=True, help="folder of its index")
-    parser.add_argument("--passages", required=True, help="the corpus")
-    parser.add_argument("--questions", required=True, help="training questions")
-    parser.add_argument("--output", required=True, help="folder of the retriever")
-    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
-    parser.add_argument("--curves", required=True, help="loss curve, CSV")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

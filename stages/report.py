@@ -1,4 +1,4 @@
-"""The figures of a run as one HTML page, as JSON and CSV, and as MLflow runs.
+"""Stage report: the metrics of a run as one HTML page, as JSON and CSV, and in MLflow.
 
 Reads files only: no model computes anything here. The page says first whether the flywheel turned,
 then shows where: tables with intervals, half turns, which questions gain, curves, labels, counts,
@@ -23,7 +23,7 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
-    from stages.reporting.comparisons import Step
+    from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
     from stages.reporting.predictions import Predictions
     from stages.reporting.results import Results
@@ -65,11 +65,25 @@ def main(argv: list[str] | None = None) -> None:
     rebuild(results, params, steps, predictions, args.passages)
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--metrics-folder", required=True, type=Path, help="figures of all stages")
+    parser.add_argument("--predictions", required=True, type=Path, help="folder, one file a pair")
+    parser.add_argument("--labels", required=True, type=Path, help="folder of candidates/K.jsonl..")
+    parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
+    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
+    parser.add_argument("--output", required=True, type=Path, help="folder of the page")
+    parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")
+    parser.add_argument("--plots", required=True, type=Path, help="figures by pair and set, CSV")
+    parser.add_argument("--curves", required=True, type=Path, help="PPO by turn and step, CSV")
+    return parser.parse_args(argv)
+
+
 def _content(
     args: argparse.Namespace,
     params: Params,
     results: Results,
-    steps: list[Step],
+    steps: list[PairChange],
     predictions: Predictions,
     metadata: dict,
 ) -> Content:
@@ -115,20 +129,6 @@ def _content(
         unordered_sets(metadata),
         read_unread(args.labels, results.turns),
     )
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--metrics-folder", required=True, type=Path, help="figures of all stages")
-    parser.add_argument("--predictions", required=True, type=Path, help="folder, one file a pair")
-    parser.add_argument("--labels", required=True, type=Path, help="folder of candidates/K.jsonl..")
-    parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
-    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
-    parser.add_argument("--output", required=True, type=Path, help="folder of the page")
-    parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")
-    parser.add_argument("--plots", required=True, type=Path, help="figures by pair and set, CSV")
-    parser.add_argument("--curves", required=True, type=Path, help="PPO by turn and step, CSV")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,17 @@ def main(argv: list[str] | None = None) -> None:
         )
 
 
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--pairs", required=True, help="training pairs of this turn")
+    parser.add_argument("--encoder", required=True, help="folder of R_0")
+    parser.add_argument("--output", required=True, help="folder of R_k")
+    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
+    parser.add_argument("--curves", required=True, help="loss curve, CSV")
+    return parser.parse_args(argv)
+
+
 def train(
     params: Params, args: argparse.Namespace, query_format, instances: list, work: Path
 ) -> None:
@@ -66,7 +77,7 @@ def train(
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
     from stages.contrastive import training
-    from stages.contrastive.contrast import instance_loss
+    from stages.contrastive.loss import instance_loss
     from stages.contrastive.rows import columns, training_order
     from stages.encoders.encoding import check_length, load_model
     from stages.encoders.folder import save
@@ -83,7 +94,9 @@ def train(
         model,
         Dataset.from_dict(columns(instances)).select(training_order(len(instances), rows, seed)),
         lambda model: instance_loss(model, p.temperature, p.cached_batch),
-        training.Recipe(p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay),
+        training.ContrastiveRecipe(
+            p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay
+        ),
         work,
         seed=seed,
         device=params.compute.device,
@@ -107,17 +120,6 @@ def left_out(p: Retriever, instances: int) -> dict[str, int]:
         return {"not_drawn": instances - rows}
     missed = min(rows % (p.batch_size * p.processes), instances)
     return {"incomplete_batch": missed} if missed else {}
-
-
-def _arguments(argv: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
-    parser.add_argument("--pairs", required=True, help="training pairs of this turn")
-    parser.add_argument("--encoder", required=True, help="folder of R_0")
-    parser.add_argument("--output", required=True, help="folder of R_k")
-    parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
-    parser.add_argument("--curves", required=True, help="loss curve, CSV")
-    return parser.parse_args(argv)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,30 @@ from pathlib import Path
 from stages.common.records import Question, read_questions, write_json, write_jsonl
 from stages.common.trajectories import Trajectory, trajectory_of
 from stages.params import Params, load_params
-from stages.plumbing import errors
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import InputError, run
 from stages.plumbing.losses import check_lost
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
 SHARD = 256  # questions between two save points
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Write the trajectories of one turn of the flywheel."""
+    trajectories(_arguments(argv), load_params())
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--agent", required=True, type=Path, help="folder of Agent_k")
+    parser.add_argument("--retriever", required=True, type=Path, help="folder of R_(k-1)")
+    parser.add_argument("--index", required=True, type=Path, help="index of the corpus by R_(k-1)")
+    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
+    parser.add_argument("--questions", required=True, type=Path, help="training questions")
+    parser.add_argument("--output", required=True, type=Path, help="trajectories, JSON Lines")
+    parser.add_argument("--metrics", required=True, type=Path, help="the figures, JSON")
+    return parser.parse_args(argv)
 
 
 def trajectories(arguments: argparse.Namespace, params: Params) -> None:
@@ -52,7 +69,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
         )
         write_jsonl(arguments.output, rows)
         told = [trajectory_of(row, str(arguments.output)) for row in rows]
-        write_json(arguments.metrics, figures(told, len(questions)))
+        write_json(arguments.metrics, trajectory_metrics(told, len(questions)))
         lost = [each for each in told if is_lost(each)]
         check_lost(
             stage,
@@ -96,7 +113,7 @@ def _written(trajectory: Trajectory) -> str:
     return " ".join(turn.text for turn in trajectory.turns)
 
 
-def figures(trajectories: list[Trajectory], asked: int) -> dict:
+def trajectory_metrics(trajectories: list[Trajectory], asked: int) -> dict:
     """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and, where
     limits told at all, how often (see `limited`)."""
     from stages.rollout.limits import limited
@@ -117,19 +134,5 @@ def figures(trajectories: list[Trajectory], asked: int) -> dict:
     }
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Parse the paths, check the parameters, run the stage."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
-    parser.add_argument("--agent", required=True, type=Path, help="folder of Agent_k")
-    parser.add_argument("--retriever", required=True, type=Path, help="folder of R_(k-1)")
-    parser.add_argument("--index", required=True, type=Path, help="index of the corpus by R_(k-1)")
-    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
-    parser.add_argument("--questions", required=True, type=Path, help="training questions")
-    parser.add_argument("--output", required=True, type=Path, help="trajectories, JSON Lines")
-    parser.add_argument("--metrics", required=True, type=Path, help="the figures, JSON")
-    trajectories(parser.parse_args(argv), load_params())
-
-
 if __name__ == "__main__":
-    errors.run(main)
+    run(main)

@@ -19,7 +19,7 @@ from stages.judge.prompts import MalformedReply, Prompt
 from stages.params import Protocol as Block
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.sources.description import read_description
 
 ROOT = Path(__file__).parents[1]
@@ -68,7 +68,7 @@ ODD = [
     "🙂" * 3,
     "x" * 5000,
 ]
-PROTOCOL = Protocol(Block())
+PROTOCOL = AgentProtocol(Block())
 PROMPT = Prompt.load(ROOT / "stages/prompts/relevance.yaml", "query", "reference", "passages")
 SUB_ANSWERS = Prompt.load(ROOT / "stages/prompts/sub_answers.yaml", "trajectory", "queries")
 PARAMS = (ROOT / "params.yaml").read_text(encoding="utf-8")

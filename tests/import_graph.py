@@ -28,6 +28,8 @@ def imports(module: str) -> frozenset[str]:
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             assert node.level == 0, f"{module} imports relatively"
+            ours = node.module.split(".")[0] == "stages"
+            assert not ours or node.module in modules(), f"{module} imports {node.module}"
             found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     with_packages = {".".join(name.split(".")[:n]) for name in found for n in range(1, 9)}
     return frozenset(with_packages & modules().keys() - {module})

@@ -25,7 +25,7 @@ from stages.language.architecture import Architecture, make_model
 from stages.language.tokenizer import make_tokenizer
 from stages.params import Compute, load_params
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 REPO = Path(__file__).parents[1]
 PLANTS = ("fern", "rose", "moss", "palm", "vine", "reed")
@@ -153,7 +153,7 @@ def build(path: Path) -> None:
 
 def _told(question: Question, searches: int, searcher) -> dict:
     """A trajectory row with real searches and a wrong answer."""
-    words, protocol = tokenizer(), Protocol(load_params().protocol)
+    words, protocol = tokenizer(), AgentProtocol(load_params().protocol)
     plant = question.question.split()[-1]
     turns = []
     for number in range(searches):

@@ -21,7 +21,7 @@ from stages.adoption.refusals import found_refusals
 from stages.common.records import read_jsonl, write_jsonl
 from stages.params import read_block
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.tools import adopt
 
 ROOT = Path(__file__).parents[1]
@@ -42,7 +42,7 @@ ANSWER = "<think> so </think> <answer> Kaliton </answer>"
 
 def reader(name: str = "search_r1", refusals: tuple[str, ...] = ()) -> Reader:
     block = BLOCKS[name]
-    protocol = Protocol(block)
+    protocol = AgentProtocol(block)
     return Reader(protocol, frame_of(protocol, block, TOKENIZER), refusals)
 
 
@@ -122,7 +122,7 @@ def test_what_comes_after_an_answer_is_counted():
 @pytest.mark.parametrize("name", BLOCKS)
 def test_every_protocol_reads_what_it_would_show(name):
     block = BLOCKS[name]
-    protocol = Protocol(block)
+    protocol = AgentProtocol(block)
     ask = {
         "r1_searcher": "t <|begin_of_query|> one <|end_of_query|>",
         "simple_deep_searcher": "t <|begin_search_query|> one <|end_search_query|>",
@@ -339,7 +339,7 @@ def test_calls_at_once_get_their_own_results_in_any_order(caller, agent):
     assert ["first" in t["information"] for t in row["turns"]] == [True, False, False]
     assert ["second" in t["information"] for t in row["turns"]] == [False, True, False]
     if agent == "tool_calls":
-        protocol = Protocol(BLOCKS["tool_calls"])
+        protocol = AgentProtocol(BLOCKS["tool_calls"])
         empty = protocol.information([], TOKENIZER)
         assert row["turns"][0]["information"].replace("first", "") == empty
         assert row["turns"][0]["text"].startswith("both\n<tool_call>\n{")

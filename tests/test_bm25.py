@@ -39,7 +39,7 @@ def built(folder: Path, passages: list[tuple[str, str]]) -> bm25.Bm25Index:
 def test_scripts_without_blanks_are_found(tmp_path, capsys):
     index = built(tmp_path, list(TEXTS))
     found = index.search(list(TEXTS.values()), 3)
-    assert [places[0] for places, _ in found] == list(range(len(TEXTS)))
+    assert [positions[0] for positions, _ in found] == list(range(len(TEXTS)))
     assert all((scores > 0).all() for _, scores in found)
     assert capsys.readouterr().err == ""
 
@@ -47,7 +47,7 @@ def test_scripts_without_blanks_are_found(tmp_path, capsys):
 def test_what_shares_no_term_is_not_found(tmp_path, capsys):
     index = built(tmp_path, list(TEXTS))
     found = index.search(["unheard", "the of", "", "?!", "河"], 3)
-    assert [len(places) for places, _ in found] == [0, 0, 0, 0, 0]
+    assert [len(positions) for positions, _ in found] == [0, 0, 0, 0, 0]
     said = "BM25: 3 of 5 queries have no word that it can look for, so nothing is found for them\n"
     assert capsys.readouterr().err == said
 

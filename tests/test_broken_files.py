@@ -17,7 +17,7 @@ from safetensors.numpy import load_file, save_file
 from stages import index
 from stages.common.models import model_path, write_reference
 from stages.common.search import SearchRequest
-from stages.encoders.encoding import Retriever
+from stages.encoders.encoding import DenseRetriever
 from stages.encoders.query_format import QueryFormat
 from stages.engines.generator import TransformersGenerator
 from stages.engines.loading import load_agent
@@ -90,7 +90,7 @@ def test_an_index(place, kind):
 
 def test_a_retriever(place):
     def use(folder: Path):
-        return Retriever.load(folder).encode_queries(["where was N3man born", "who"])
+        return DenseRetriever.load(folder).encode_queries(["where was N3man born", "who"])
 
     assert breaks(place / "retriever", use, np.array_equal) > 20
 
@@ -120,7 +120,7 @@ def test_weights_that_lack_a_tensor_are_not_filled_up_at_random(place, tmp_path)
     folder = Path(shutil.copytree(place / "retriever", tmp_path / "retriever"))
     name = without_a_tensor(folder / "model.safetensors")
     with pytest.raises(InputError, match=rf"{folder}: its weights lack 1 .*{name}'"):
-        Retriever.load(folder)
+        DenseRetriever.load(folder)
     tokenizer = make_tokenizer()
     folder = save(make_model("qwen2", tokenizer), tokenizer, tmp_path / "model")
     name = without_a_tensor(folder / "model.safetensors")

@@ -9,7 +9,7 @@ from golden import EVALUATION, QUESTION, TRAINING, prompt_of
 from stages.common.records import write_jsonl
 from stages.params import Protocol as Block
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol, read_protocol
+from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.rollout.transcripts import retell
 from stages.tools import conform
 
@@ -191,7 +191,7 @@ def conform_passage(number: int):
 
 
 def test_a_long_log_is_read_in_time():
-    protocol = Protocol(Block())
+    protocol = AgentProtocol(Block())
     told = retell("<search> q </search>\n<information>\n</information>\n" * 20_000, protocol)
     assert told.turns == 20_000 and told.difference is None
 

@@ -1,18 +1,23 @@
 """Every command of the documents that composes parameters composes ones that a run accepts."""
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 
-from stages.params import load_params
+from stages.params import CorrectnessMode, load_params
 from stages.tools.compose import compose, compose_unchecked
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 CONF = sorted((ROOT / "conf").rglob("*.yaml"))
-COMMAND = re.compile(r"(?:dvc exp run -S|python -m stages\.compose) (?:\\\n|[^`\n])*")
+COMMAND = re.compile(r"(?:dvc exp run -S|python -m stages\.tools\.compose) (?:\\\n|[^`\n])*")
 
 
 def overrides(command: str) -> list[str]:
@@ -33,8 +38,8 @@ def commands() -> list:
 
 
 def ablations() -> list[str]:
-    """The README's one-line ablations, but for those of the synthetic world's questions."""
-    lines = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    """The ablations of docs/ablations.md, but for those of the synthetic world's questions."""
+    lines = (ROOT / "docs/ablations.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in lines if line.startswith("| ") and "dvc exp run -S" in line]
     quoted = [words for row in rows for words in re.findall(r"`(?:dvc exp run -S )?([^`]+)`", row)]
     found = [change for words in quoted for change in overrides(words)]
@@ -57,3 +62,81 @@ def test_a_documented_command_composes(command, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     compose(tmp_path / "params.yaml", command)
     load_params(tmp_path / "params.yaml")
+
+
+def stages_named() -> set[str]:
+    """Stages in the README's section on them, without turn or name."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("\n## Stages\n")[2].partition("\n## ")[0]
+    return {name.partition("@")[0] for name in re.findall(r"`([a-z0-9@-]+(?:NAME)?)`", section)}
+
+
+def test_the_readme_names_every_stage():
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    assert set(stages) <= stages_named()
+
+
+def test_the_readme_is_read_in_a_few_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1600
+
+
+def test_files_that_documents_link_to_are_there():
+    for path in [*DOCUMENTS, *(ROOT / ".github").glob("*.md"), ROOT / "CHANGELOG.md"]:
+        for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", path.read_text(encoding="utf-8")):
+            assert (path.parent / target).exists(), f"{path}: {target}"
+
+
+def test_modules_that_documents_run_are_there():
+    for path in DOCUMENTS:
+        if path.name == "log.md":  # of its day
+            continue
+        for module in re.findall(r"python -m (stages[\w.]*)", path.read_text(encoding="utf-8")):
+            parts = ROOT.joinpath(*module.rstrip(".").split("."))
+            names = module.endswith((".NAME", "stages."))
+            there = parts.with_suffix(".py").exists() or (parts / "__main__.py").exists()
+            assert there or names, f"{path}: {module}"
+
+
+def test_code_that_tables_name_is_there():
+    """The first column of the tables of edits, and the packages."""
+    text = (ROOT / "docs/layout.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    text += readme.partition("\n## Edit this, and that reruns\n")[2].partition("\n## ")[0]
+    rows = [row.split("|")[1] for row in text.splitlines() if row.startswith("| `")]
+    names = re.findall(r"`([\w/]+(?:\.py)?)`", "\n".join(rows))
+    code = [name for name in names if name.endswith(".py") or "/" not in name]
+    assert len(code) > 50 and all((ROOT / "stages" / name).exists() for name in code)
+
+
+def test_the_version_is_one():
+    read = {
+        name: (ROOT / name).read_text(encoding="utf-8")
+        for name in ("pyproject.toml", "CITATION.cff", "CHANGELOG.md", "LICENSE")
+    }
+    project, citation = tomllib.loads(read["pyproject.toml"]), yaml.safe_load(read["CITATION.cff"])
+    version = project["project"]["version"]
+    assert citation["version"] == version and f"\n## {version}\n" in read["CHANGELOG.md"]
+    assert citation["license"] == project["project"]["license"]["text"] == "Apache-2.0"
+    assert "Version 2.0, January 2004" in read["LICENSE"]
+
+
+def test_the_public_host_runs_what_every_host_runs():
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    runs = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
+    assert ".ci/run" in runs and os.access(ROOT / ".ci/run", os.X_OK)
+
+
+def test_what_is_gone_is_not_asked_for():
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
+        for mode in re.findall(r"correctness\.mode=(\w+)", text):
+            assert mode in {each.name for each in CorrectnessMode} or path.name == "log.md"
+
+
+def test_the_picture_of_all_stages_is_of_this_pipeline():
+    drawn = subprocess.run(
+        [sys.executable, "-m", "dvc", "dag", "--md"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert drawn.returncode == 0, drawn.stderr
+    text = (ROOT / "docs/dag.md").read_text(encoding="utf-8")
+    assert text.endswith(drawn.stdout), "write docs/dag.md anew: its first lines say how"

@@ -11,7 +11,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from transformers import Gemma3Config, Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
 
-from stages.encoders.encoding import Retriever, load_model, positions
+from stages.encoders.encoding import DenseRetriever, load_model, positions
 from stages.encoders.folder import write_format
 from stages.encoders.query_format import QueryFormat
 from stages.engines.replies import window_of
@@ -39,7 +39,7 @@ def test_positions_that_begin_behind_padding_are_not_overrun(tmp_path, limit):
     folder = saved(RobertaModel(config), tokenizer, tmp_path, limit)
     model = load_model(folder)
     assert positions(model) == 32 and model.max_seq_length == (30 if limit == 30 else 32)
-    assert np.isfinite(Retriever.load(folder).encode_passages([LONG, "film"])).all()
+    assert np.isfinite(DenseRetriever.load(folder).encode_passages([LONG, "film"])).all()
 
 
 def test_a_text_is_cut_to_the_positions_where_no_limit_is_said(tmp_path):
@@ -52,17 +52,17 @@ def test_a_text_is_cut_to_the_positions_where_no_limit_is_said(tmp_path):
             }
             file.write_text(json.dumps(kept))
     assert load_model(folder).max_seq_length == 48
-    assert Retriever.load(folder).encode_passages([LONG]).shape == (1, 32)
+    assert DenseRetriever.load(folder).encode_passages([LONG]).shape == (1, 32)
 
 
 def test_a_tokenizer_without_pad_or_bos_token_pads_with_its_end(tmp_path):
     tokenizer = make_tokenizer()
     config = Qwen2Config(vocab_size=len(tokenizer), max_position_embeddings=64, **SIZES)
-    padded = Retriever.load(saved(Qwen2Model(config), tokenizer, tmp_path / "a", 64))
+    padded = DenseRetriever.load(saved(Qwen2Model(config), tokenizer, tmp_path / "a", 64))
     want = padded.encode_queries(["film Alpha", LONG])
     tokenizer.pad_token = None
     folder = saved(padded.model[0].auto_model, tokenizer, tmp_path / "b", 64)
-    bare = Retriever.load(folder)
+    bare = DenseRetriever.load(folder)
     assert bare.model.tokenizer.bos_token is None and bare.model.tokenizer.pad_token == "<eos>"
     assert np.allclose(bare.encode_queries(["film Alpha", LONG]), want, atol=1e-6)
     tokenizer.eos_token = None

@@ -17,7 +17,7 @@ from stages.common.records import (
 )
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match, f1_score
 
 FILMS = [Passage(f"p{n}", q, f"{q} of {a}") for n, (_, q, a) in enumerate(DIALOGUES)]
@@ -27,7 +27,7 @@ OTHERS = [Passage(f"x{n}", "city", "the city was find born") for n in range(4)]
 
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory):
-    return train_agent(tmp_path_factory.mktemp("agent") / "1", Protocol(ProtocolParams()))
+    return train_agent(tmp_path_factory.mktemp("agent") / "1", AgentProtocol(ProtocolParams()))
 
 
 @pytest.fixture

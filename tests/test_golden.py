@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from golden import DOCUMENTS, EVALUATION, PASSAGES, QUESTION, TRAINING, Writer, prompt_of
 
-from stages.candidates import _figures
+from stages.candidates import _metrics
 from stages.common.candidates import queries_of
 from stages.common.records import Question
 from stages.common.search import Hit
@@ -64,7 +64,7 @@ def test_evaluation_makes_five_turns_and_the_fifth_search_is_counted():
     line = record(rollout)
     assert (line.searches, line.em, line.stop) == (5, 0, "turns")
     assert [row.query for row in queries_of(line)] == ["q0", "q1", "q2", "q3"], "not the fifth"
-    figures = _figures([line], [{"question_id": "q"}] * 4, [{}] * 4)
+    figures = _metrics([line], [{"question_id": "q"}] * 4, [{}] * 4)
     assert (figures["in"], figures["out"], figures["dropped"]["last_turn"]) == (5, 4, 1)
     again = prefix(line, 2, PASSAGES, FRAMES["search_r1_evaluation"], writer.tokenizer, FIVE)
     assert writer.tokenizer.decode(again.token_ids) == seen[3] and again.stop is None

@@ -14,7 +14,7 @@ from stages.common.search import SearchRequest
 from stages.encoders.query_format import QueryFormat
 from stages.params import Compute
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 REPO = Path(__file__).parents[1]
 LONG = 100_000  # characters
@@ -84,7 +84,7 @@ def test_odd_passages_are_found_and_shown_within_the_limit(place, name):
         assert found[1] == [] and [hit.passage.id for hit in found[4]] == ["one word"]
     assert {by_id[odd].contents for odd in ODD} == set(ODD.values())
 
-    protocol, tokenizer = Protocol(params.Protocol()), make_tokenizer()
+    protocol, tokenizer = AgentProtocol(params.Protocol()), make_tokenizer()
     shown = [[by_id[odd]] for odd in ODD] + [[by_id[odd] for odd in ODD]]
     for passages in shown:
         text, ids = protocol.fit(passages, tokenizer, 40)

@@ -21,10 +21,10 @@ from stages import index
 from stages.common.records import Passage, read_json
 from stages.common.search import SearchRequest
 from stages.encoders import encoding
-from stages.encoders.encoding import Retriever
+from stages.encoders.encoding import DenseRetriever
 from stages.encoders.query_format import QueryFormat
 from stages.indexing import processes, store
-from stages.indexing.processes import Job
+from stages.indexing.processes import EncodingJob
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.retrieval import approximate, dense, devices
@@ -113,7 +113,7 @@ def test_long_texts_and_a_limit_that_is_no_multiple_of_eight(tmp_path):
     from sentence_transformers import SentenceTransformer
 
     world.tiny_retriever(tmp_path / "r", max_length=75)
-    retriever, model = Retriever.load(tmp_path / "r"), SentenceTransformer(str(tmp_path / "r"))
+    retriever, model = DenseRetriever.load(tmp_path / "r"), SentenceTransformer(str(tmp_path / "r"))
     texts = ["who", *("N3man born " * n for n in (0, 8, 30, 36, 90))]
     assert np.allclose(retriever.encode_passages(texts), model.encode(texts), atol=1e-6)
 
@@ -169,10 +169,10 @@ def test_search_in_small_blocks_and_half_precision(some_vectors, monkeypatch, dt
     stored = vectors.astype(dtype)
     monkeypatch.setattr(dense, "BLOCK", 33)
     blocks = dense.DenseIndex(stored).search(queries, 9)
-    for query, (places, scores) in zip(queries, blocks):
+    for query, (positions, scores) in zip(queries, blocks):
         exact = (stored.astype(np.float64) * query.astype(np.float64)).sum(axis=1)
-        assert places.tolist() == np.argsort(-exact, kind="stable")[:9].tolist()
-        assert scores == pytest.approx(exact[places])
+        assert positions.tolist() == np.argsort(-exact, kind="stable")[:9].tolist()
+        assert scores == pytest.approx(exact[positions])
 
 
 @pytest.mark.parametrize("hold", [True, False], ids=["held", "streamed"])
@@ -223,10 +223,10 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
     search = searcher(large, index_folder=large / kind)
     together = search.search(queries, 20)
     for hits, exact in zip(together, everything):
-        known = {hit.passage.id: place for place, hit in enumerate(exact)}
-        places = [known[hit.passage.id] for hit in hits]
-        assert places == sorted(places) and len(set(places)) == 20
-        assert [exact[place].score for place in places] == [hit.score for hit in hits]
+        known = {hit.passage.id: position for position, hit in enumerate(exact)}
+        positions = [known[hit.passage.id] for hit in hits]
+        assert positions == sorted(positions) and len(set(positions)) == 20
+        assert [exact[position].score for position in positions] == [hit.score for hit in hits]
     assert [search.search([query], 20)[0] for query in queries] == together
     assert search.search(queries, 320) == everything  # more than faiss finds
 
@@ -285,8 +285,8 @@ def test_a_reference_stands_for_the_model_it_points_to(place, tmp_path):
 
     write_reference(tmp_path / "reference", str(place / "retriever"), None)
     write_format(tmp_path / "reference", QueryFormat("query", "q: ", "p: "))
-    direct = Retriever.load(place / "retriever")
-    pointed = Retriever.load(tmp_path / "reference")
+    direct = DenseRetriever.load(place / "retriever")
+    pointed = DenseRetriever.load(tmp_path / "reference")
     assert pointed.query_format.query_prompt == "q: "
     same = pointed.encode_queries(["N3man"]) == direct.model.encode("q: N3man")
     assert same.all() or np.allclose(
@@ -325,9 +325,9 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(large, tmp_path, monkey
     assert 30 <= done < 320
 
     asked = []
-    encode_passages = Retriever.encode_passages
+    encode_passages = DenseRetriever.encode_passages
     monkeypatch.setattr(
-        Retriever,
+        DenseRetriever,
         "encode_passages",
         lambda self, texts, *rest: asked.extend(texts) or encode_passages(self, texts, *rest),
     )
@@ -377,7 +377,7 @@ def test_a_process_says_which_passage_is_bad(large, tmp_path):
     text = (large / "passages.jsonl").read_text()
     (tmp_path / "bad.jsonl").write_text(text.replace('{"id": "p7"', '{"ie": "p7"'))
     starts, vectors = large / "dense" / "starts.npy", tmp_path / "vectors.npy"
-    job = Job(tmp_path / "bad.jsonl", starts, large / "retriever", vectors, 8, 1, False)
+    job = EncodingJob(tmp_path / "bad.jsonl", starts, large / "retriever", vectors, 8, 1, False)
     ours, theirs = multiprocessing.Pipe()
     ours.send((0, 50))
     processes.work(job, "cpu", theirs)

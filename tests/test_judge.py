@@ -10,7 +10,7 @@ from rows import prediction
 
 from stages.common.records import Passage
 from stages.judge import relevance, sub_answers
-from stages.judge.asking import PLACE, Ask, Judge, Reply, encode
+from stages.judge.asking import PLACE, Ask, Judge, JudgeReply, encode
 from stages.judge.prompts import MalformedReply, Prompt
 from stages.judge.reasoning import opens
 from stages.language.tokenizer import make_tokenizer
@@ -44,8 +44,8 @@ def judge(generator, retries=2) -> Judge:
     return Judge(generator, seed=5, retries=retries, temperature=0.7, max_reply_tokens=20)
 
 
-def query(name: str, reference=None) -> relevance.Query:
-    return relevance.Query(name, name, reference, PASSAGES[:2])
+def query(name: str, reference=None) -> relevance.JudgedQuery:
+    return relevance.JudgedQuery(name, name, reference, PASSAGES[:2])
 
 
 def test_only_malformed_replies_are_asked_for_again():
@@ -73,7 +73,7 @@ def test_noise_belongs_to_the_query_not_to_its_batch():
 
 def test_one_bad_window_drops_the_query():
     script = Script(q=["[1] 5\n[2] 6\n[3] 7"])
-    asked = relevance.Query("q", "q", None, PASSAGES)
+    asked = relevance.JudgedQuery("q", "q", None, PASSAGES)
     (grades,) = relevance.grade(judge(script), PROMPT, [asked], window=3)
     assert (grades.scores, grades.failure, grades.retries) == (None, "extra_labels", 2)
     assert [call.size for call in script.calls] == [2, 1, 1]
@@ -99,7 +99,7 @@ def test_no_retries_means_one_try():
 
 def test_a_prompt_that_does_not_fit_is_never_sent():
     script = Script()
-    long = relevance.Query("q", "q " * 200, None, PASSAGES[:1])
+    long = relevance.JudgedQuery("q", "q " * 200, None, PASSAGES[:1])
     (grades,) = relevance.grade(judge(script), PROMPT, [long], window=2)
     assert (grades.failure, script.calls) == ("prompt_too_long", [])
     assert [(row["reply"], row["tries"]) for row in grades.failed] == [(None, 0)]
@@ -130,7 +130,7 @@ def test_the_gold_answers_are_told_where_the_parameter_says_so():
     assert told.count(words) == 1 and told.replace(words, "") == plain
     assert "Soman" not in plain and "{gold}" not in plain
     asks = []
-    seen = SimpleNamespace(ask=lambda _, asked: asks.extend(asked) or [Reply(["x"], None, 0)])
+    seen = SimpleNamespace(ask=lambda _, asked: asks.extend(asked) or [JudgeReply(["x"], None, 0)])
     for gold in (True, False):
         sub_answers.ask(seen, prompt, [row], gold)
     assert [ask.text for ask in asks] == [told, plain]

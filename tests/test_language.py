@@ -15,17 +15,17 @@ from stages.engines.generator import TransformersGenerator
 from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
 from stages.language.batches import batches, encode, pad
-from stages.language.examination import Reply, agent_figures, relevance_figures
-from stages.language.lessons import agent_lessons, judge_lessons
-from stages.language.supervised import Recipe, learning_rate, own_loss, train
+from stages.language.curriculum import agent_curriculum, judge_curriculum
+from stages.language.examination import ExaminedReply, agent_metrics, relevance_metrics
+from stages.language.supervised import SupervisedRecipe, learning_rate, own_loss, train
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.teaching.demonstrations import Segment, demonstration
 from stages.teaching.judgements import RELEVANCE_PROMPT, relevance_demonstration
 from stages.world.vocabulary import KNOWN, words
-from stages.world.world import World
+from stages.world.world import SyntheticWorld
 
 TOKENIZER = make_tokenizer(world_texts(samples=60))
 TINY = Architecture(width=32, layers=2, heads=2)
@@ -69,7 +69,7 @@ def test_known_words_are_one_token_each_and_tags_are_not_special():
 
 def test_a_whole_world_needs_no_bytes():
     alphabet = set(TOKENIZER.encode("".join(chr(n) for n in range(33, 127) if chr(n) not in '?."')))
-    for passage in World.make(5, params.World()).passages:
+    for passage in SyntheticWorld.make(5, params.World()).passages:
         ids = TOKENIZER.encode(passage.text)
         assert not alphabet & set(ids), passage.text
 
@@ -157,7 +157,7 @@ def test_the_loss_reads_own_tokens_only():
 
 
 def test_the_learning_rate_rises_stays_and_falls():
-    recipe = Recipe(steps=100, batch_size=1, learning_rate=1.0, warmup=10)
+    recipe = SupervisedRecipe(steps=100, batch_size=1, learning_rate=1.0, warmup=10)
     rates = [learning_rate(recipe, step) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert rates[10:50] == pytest.approx([1.0] * 40)
@@ -166,7 +166,7 @@ def test_the_learning_rate_rises_stays_and_falls():
 
 
 def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
-    recipe = Recipe(steps=12, batch_size=4, learning_rate=1e-2, warmup=2, save_every=4)
+    recipe = SupervisedRecipe(steps=12, batch_size=4, learning_rate=1e-2, warmup=2, save_every=4)
 
     def run(path, steps=None):
         model = make_model(TINY, TOKENIZER, seed=1)
@@ -195,7 +195,7 @@ def test_training_teaches_and_the_examination_sees_it(tmp_path):
     told = [lesson(0, str(n)) for n in range(8)]
     held_out = [pad([encode(segments, TOKENIZER) for segments in told], TOKENIZER.pad_token_id)]
     assert not any(all(row) for row in whole_actions(model, held_out))
-    recipe = Recipe(steps=60, batch_size=8, learning_rate=1e-2, warmup=5)
+    recipe = SupervisedRecipe(steps=60, batch_size=8, learning_rate=1e-2, warmup=5)
     losses = train(model, TOKENIZER, lesson, recipe, tmp_path / "state.pt", "test")
     assert losses[-1] < 0.05 < losses[0]
     assert all(all(row) for row in whole_actions(model, held_out))
@@ -204,7 +204,7 @@ def test_training_teaches_and_the_examination_sees_it(tmp_path):
 def diverge(folder, model, **recipe):
     values = {"steps": 4, "batch_size": 2, "learning_rate": 1e-3} | recipe
     state, rate = folder / "state.pt", "base.agent.learning_rate"
-    train(model, TOKENIZER, lesson, Recipe(**values), state, "base, agent", rate)
+    train(model, TOKENIZER, lesson, SupervisedRecipe(**values), state, "base, agent", rate)
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):
@@ -236,8 +236,8 @@ def test_weights_that_the_last_step_breaks_are_seen(tmp_path):
         diverge(tmp_path, model, learning_rate=math.inf, warmup=1, steps=1)
 
 
-def test_lessons_begin_easy():
-    agent, judge = agent_lessons(10, 0.6), judge_lessons(10, 10)
+def test_a_curriculum_begins_easy():
+    agent, judge = agent_curriculum(10, 0.6), judge_curriculum(10, 10)
     drills = [all("search>" not in s.text for s in agent(0, str(n))) for n in range(50)]
     later = [all("search>" not in s.text for s in agent(10, str(n))) for n in range(50)]
     assert all(drills) and sum(later) < 25
@@ -246,21 +246,21 @@ def test_lessons_begin_easy():
 
 @pytest.mark.parametrize("window", [10, 20])
 def test_a_judge_is_taught_windows_of_up_to_so_many_passages(window):
-    make = judge_lessons(0, window)
+    make = judge_curriculum(0, window)
     told = ("".join(s.text for s in make(1, str(number))) for number in range(200))
     assert max(int(label) for text in told for label in re.findall(r"\[(\d+)\]", text)) == window
 
 
 def test_figures_of_an_agent():
-    protocol = Protocol(ProtocolBlock())
+    protocol = AgentProtocol(ProtocolBlock())
     good = "<think> x </think> <answer> y </answer>"
     given_ = [
-        Reply("", good, good, False),
-        Reply("", "<think> nothing", good, True),
-        Reply("", good, good, True),
-        Reply("", good.replace("y", "z"), good, True),
+        ExaminedReply("", good, good, False),
+        ExaminedReply("", "<think> nothing", good, True),
+        ExaminedReply("", good, good, True),
+        ExaminedReply("", good.replace("y", "z"), good, True),
     ]
-    figures = agent_figures(given_, lambda text: protocol.parse(text).kind == "invalid")
+    figures = agent_metrics(given_, lambda text: protocol.parse(text).kind == "invalid")
     assert figures["right"] == 0.5
     assert figures["right_after_search"] == pytest.approx(1 / 3)
     assert figures["invalid"] == 0.25
@@ -270,8 +270,9 @@ def test_figures_of_a_judge():
     prompt = Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages")
     right = "[1] The film A is by B. 100\n[2] The film C is by D. 0\n"
     wrote = "[1] The film A is by B. 80\n[2] 0\n"
-    figures = relevance_figures(
-        [Reply("", wrote, right, True), Reply("", "[1] 100\n", right, True)], prompt.parse
+    figures = relevance_metrics(
+        [ExaminedReply("", wrote, right, True), ExaminedReply("", "[1] 100\n", right, True)],
+        prompt.parse,
     )
     assert figures["malformed"] == 0.5
     assert figures["exact"] == 0.5

@@ -19,10 +19,10 @@ from stages.params import Compute, Generation, load_params
 from stages.params import Protocol as Block
 from stages.plumbing.errors import InputError
 from stages.rollout.loop import Limits
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 ROOT = Path(__file__).parents[1]
-TAGS = Protocol(Block())
+TAGS = AgentProtocol(Block())
 SAID = "<think> architect Raruman lives in Davaton </think> <answer> Davaton </answer>"
 RIGHT = Passage("1", "Raruman", "The architect Raruman lives in Davaton.")
 WRONG = Passage("2", "Raruman", "The artist Raruman lives in Tamaton.")
@@ -50,7 +50,9 @@ def rated(reader, told: Trajectory, passages: list[Passage]) -> list[dict]:
     params = load_params(ROOT / "params.yaml")
     asked = [(told, passage, reworded(told)) for passage in passages]
     done = []
-    rows = rate(asked, reader, Protocol(params.protocol), Limits.of(params.rollout), done.append)
+    rows = rate(
+        asked, reader, AgentProtocol(params.protocol), Limits.of(params.rollout), done.append
+    )
     assert sum(done) == len(rows)
     return rows
 
@@ -58,7 +60,8 @@ def rated(reader, told: Trajectory, passages: list[Passage]) -> list[dict]:
 def test_a_real_agent_prefers_the_passage_that_holds_the_answer(reader):
     right, wrong = rated(reader, trajectory(reader), [RIGHT, WRONG])
     assert right["likelihood"] > wrong["likelihood"] + 0.5
-    assert right["read"] == wrong["read"] > len(trajectory(reader).turns[0].token_ids)
+    assert right["prompt_tokens"] == wrong["prompt_tokens"]
+    assert right["prompt_tokens"] > len(trajectory(reader).turns[0].token_ids)
 
 
 def test_a_wrong_answer_is_replaced_in_the_thought_too(reader):

@@ -19,12 +19,12 @@ from stages.common.trajectories import Shown
 from stages.engines.generator import TransformersGenerator
 from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import Limits, prefix, record, run, start
-from stages.rollout.protocol import Protocol, encode_text, read_protocol
-from stages.trajectories import figures
+from stages.rollout.protocol import AgentProtocol, encode_text, read_protocol
+from stages.trajectories import trajectory_metrics
 
 CONF = Path(__file__).parents[1] / "conf" / "protocol"
-TINY = Protocol(params.Protocol())
-RETRY = Protocol(params.Protocol(invalid_message="\nTry again.\n"))
+TINY = AgentProtocol(params.Protocol())
+RETRY = AgentProtocol(params.Protocol(invalid_message="\nTry again.\n"))
 LIMITS = Limits(
     max_searches=2, max_turn_tokens=30, max_information_tokens=40, max_context_tokens=200
 )
@@ -129,9 +129,9 @@ def test_what_limits_cut_is_counted():
     counts = [tuple(limited(row["turns"], row["stop"]).values()) for row in rows]
     assert counts == [(0, 0, 0), (1, 0, 0), (0, 0, 1)]
     assert limited(retried.turns, retried.stop) == {"cut": 0, "refused": 1, "lost": 0}
-    assert "limits" not in figures(rows[:1], 1), "nothing to tell"
-    assert figures(rows, 3)["limits"] == {"cut": 1, "refused": 0, "lost": 1}
-    assert limits_told(figures(rows, 3)) == [
+    assert "limits" not in trajectory_metrics(rows[:1], 1), "nothing to tell"
+    assert trajectory_metrics(rows, 3)["limits"] == {"cut": 1, "refused": 0, "lost": 1}
+    assert limits_told(trajectory_metrics(rows, 3)) == [
         "1 observations were cut, of 3 searches",
         "1 questions were lost to a full context, of 3",
     ]

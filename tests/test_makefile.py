@@ -1,5 +1,6 @@
 """Which list of packages `make` installs: an environment keeps to the one that it was made of."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -51,3 +52,13 @@ def test_runs_are_compared_by_name_or_all(make):
     installed = "requirements/laptop.txt\n"
     assert "-m stages.tools.compare" in make("compare", installed, "-n")[1]
     assert "stages.tools.compare main one" in make("compare", installed, "-n", "RUNS=main one")[1]
+
+
+def test_make_alone_says_what_there_is(make):
+    code, said = make("--warn-undefined-variables")
+    targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[
+        1
+    ].split()
+    listed = [line.split()[1] for line in said.splitlines()]
+    assert code == 0 and sorted(listed) == sorted(set(targets) - {"help"})
+    assert all(len(line.split()) > 3 and len(line) <= 100 for line in said.splitlines())

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from import_graph import imports, modules
 
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -44,6 +45,19 @@ def test_every_scale_loads(tmp_path, monkeypatch, scale):
         : len(params.iterations)
     ]
     assert params.compare
+
+
+def test_parameters_reach_no_package_of_the_method():
+    """Every stage imports them: what they import, an edit of it would concern every stage."""
+    own = [name for name in modules() if name.startswith("stages.params")]
+    reached = {other for name in own for other in imports(name)} - {*own, "stages"}
+    assert reached == {
+        "stages.plumbing",
+        "stages.plumbing.errors",
+        "stages.plumbing.reasons",
+        "stages.common",
+        "stages.common.records",
+    }
 
 
 def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):

@@ -13,7 +13,7 @@ from stages.common.records import Passage
 from stages.plumbing.errors import InputError
 from stages.rollout import patterns
 from stages.rollout.patterns import Pattern
-from stages.rollout.protocol import Protocol, read_protocol
+from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.rollout.transcripts import retell
 
 CONF = Path(__file__).parents[1] / "conf/protocol"
@@ -89,7 +89,7 @@ ATTACKS = {  # in what an agent writes, or in what it is shown
 SIZE = 30_000  # repetitions: quadratic forms take seconds to minutes
 
 
-def everything(form: Protocol, text: str) -> None:
+def everything(form: AgentProtocol, text: str) -> None:
     """All that is done with a text from outside that needs no tokenizer."""
     form.parse(text)
     if form.block.tool is None:
@@ -118,7 +118,7 @@ def test_twice_the_text_takes_no_more_than_thrice_the_time(form, attack):
 def test_a_pattern_of_ones_own_runs_under_a_limit(monkeypatch):
     monkeypatch.setattr(patterns, "LIMIT", 0.2)
     for key in ("search_pattern", "answer_pattern", "thought_pattern"):
-        form = Protocol(params.Protocol(**{key: r"<x>((?:a|aa)+)</x>"}))
+        form = AgentProtocol(params.Protocol(**{key: r"<x>((?:a|aa)+)</x>"}))
         began = time.monotonic()
         with pytest.raises(InputError, match=rf"protocol\.{key}' takes more than .* 43 characters"):
             form.parse("<x>" + "a" * 40)

@@ -20,12 +20,12 @@ from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
 from stages.rollout.loop import Limits
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 LIMITS = Limits(
     max_searches=2, max_turn_tokens=12, max_information_tokens=32, max_context_tokens=128
 )
-PROTOCOL = Protocol(ProtocolParams())
+PROTOCOL = AgentProtocol(ProtocolParams())
 
 
 def search(requests) -> list[list[Hit]]:

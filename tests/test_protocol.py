@@ -16,7 +16,7 @@ from stages.engines.tokenizer import encode_text
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import (
     Action,
-    Protocol,
+    AgentProtocol,
     load_protocol,
     read_protocol,
 )
@@ -24,16 +24,16 @@ from stages.scoring import exact_match
 
 ROOT = Path(__file__).parents[1]
 REAL = ROOT / "data/real/search_r1_bamboogle.jsonl"
-TINY = Protocol(params.Protocol())
+TINY = AgentProtocol(params.Protocol())
 NAMES = ("search_r1", "r1_searcher", "simple_deep_searcher", "tool_calls")
 FORMS = {name: read_protocol(ROOT / "conf" / "protocol" / f"{name}.yaml") for name in NAMES}
 CHAT = make_chat_tokenizer()
 CALL = '<tool_call>\n{"name": "search", "arguments": %s}\n</tool_call>'
 
 
-def search_r1() -> Protocol:
+def search_r1() -> AgentProtocol:
     text = (ROOT / "conf" / "protocol" / "search_r1.yaml").read_text(encoding="utf-8")
-    return Protocol(params.Protocol(**yaml.safe_load(text)))
+    return AgentProtocol(params.Protocol(**yaml.safe_load(text)))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_the_prompt_is_plain_text_or_one_chat_message():
 )
 def test_a_protocol_that_cannot_work_names_its_key(key, value):
     with pytest.raises(InputError, match=rf"protocol\.{key}"):
-        Protocol(params.Protocol(**{key: value}))
+        AgentProtocol(params.Protocol(**{key: value}))
 
 
 @pytest.mark.parametrize(
@@ -336,7 +336,7 @@ def test_a_call_may_have_two_forms():
         **yaml.safe_load((ROOT / "conf/protocol/tool_calls.yaml").read_text(encoding="utf-8"))
     )
     block.search_pattern = rf"<call>(.*?)</call>|{block.search_pattern}"
-    two, one = Protocol(block), FORMS["tool_calls"]
+    two, one = AgentProtocol(block), FORMS["tool_calls"]
     passages = [Passage("1", "T", "Ana was born.")]
     assert two.fit(passages, CHAT, 10_000) == one.fit(passages, CHAT, 10_000)
     for text in (CALL % '{"query": "q"}', f"<call>{QUERY}</call>"):
@@ -378,7 +378,7 @@ def test_a_template_without_such_calls_is_one_clear_error(template, reason):
 )
 def test_a_form_that_contradicts_itself_names_its_key(block, key):
     with pytest.raises(InputError, match=rf"protocol\.{key}"):
-        Protocol(params.Protocol(**block))
+        AgentProtocol(params.Protocol(**block))
 
 
 def test_a_folder_says_how_its_agent_talks(tmp_path):

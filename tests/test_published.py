@@ -7,7 +7,7 @@ import pytest
 from retrieval_world import tiny_retriever
 
 from stages.common.records import Passage, read_jsonl, read_passages, write_jsonl, write_passages
-from stages.encoders.encoding import Retriever
+from stages.encoders.encoding import DenseRetriever
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
 from stages.params import OwnRollout, Rollout, load_params
@@ -112,8 +112,10 @@ def test_quotes_are_left_out_to_compare(heading, title):
 
 def test_a_long_query_is_cut_in_search_alone(tmp_path):
     query_format = QueryFormat(query_prompt="where ", max_query_tokens=6)
-    cut = Retriever.load(tiny_retriever(tmp_path / "cut", query_format))
-    whole = Retriever.load(tiny_retriever(tmp_path / "whole", QueryFormat(query_prompt="where ")))
+    cut = DenseRetriever.load(tiny_retriever(tmp_path / "cut", query_format))
+    whole = DenseRetriever.load(
+        tiny_retriever(tmp_path / "whole", QueryFormat(query_prompt="where "))
+    )
     long, short = "was who study film director", "was who study"  # with prompt and marks: 8 and 6
     assert np.array_equal(cut.encode_queries([long]), cut.encode_queries([short]))
     assert np.array_equal(cut.encode_queries([short]), whole.encode_queries([short]))

@@ -12,7 +12,7 @@ from test_retriever import hashes
 from stages import corpus, encoder, index, questions, replug
 from stages.common import records
 from stages.common.records import read_json, read_questions
-from stages.distillation.labels import Labeller, figures
+from stages.distillation.labels import Labeller, replug_metrics
 from stages.distillation.likelihood import load_reader
 from stages.distillation.loss import LikelihoodLoss, columns
 from stages.encoders.encoding import load_model
@@ -143,7 +143,7 @@ def test_the_agent_talks_as_its_folder_says(place, rows):
     Path("params.yaml").write_text(yaml.safe_dump(params))
     make("talks", agent="own")
     talks = read_json("talks.json")
-    counts = figures(rows[1])
+    counts = replug_metrics(rows[1])
     dropped = counts["dropped"] | {"not_drawn": counts["out"] - 2 * load_params().replug.batch_size}
     assert talks == counts | {"out": talks["in"] - sum(dropped.values())} | {
         "dropped": dropped,

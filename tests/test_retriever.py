@@ -17,9 +17,9 @@ from stages import encoder, retriever
 from stages.common.records import read_json, write_jsonl
 from stages.contrastive import training
 from stages.contrastive.cloze import Noise, cloze_pairs
-from stages.contrastive.contrast import InstanceLoss
 from stages.contrastive.fresh import vocabulary
-from stages.encoders.encoding import Retriever
+from stages.contrastive.loss import InstanceLoss
+from stages.encoders.encoding import DenseRetriever
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
 from stages.plumbing.errors import InputError
@@ -103,7 +103,7 @@ def inside(place, monkeypatch):
 
 def ranks(folder: Path, rows: list[dict]) -> np.ndarray:
     """The rank of each row's positive in the whole corpus, 0 = first."""
-    model = Retriever.load(folder)
+    model = DenseRetriever.load(folder)
     passages = world.corpus()
     vectors = model.encode_passages([p.contents for p in passages])
     texts = [model.query_format.text(row["question"], row["history"], row["query"]) for row in rows]
@@ -217,7 +217,7 @@ def test_an_encoder_saved_in_16_bits_is_trained_in_float32(inside):
             save_file(saved, "R0/model.safetensors", metadata={"format": "pt"})
             config = json.loads(Path("R0/config.json").read_text())
             Path("R0/config.json").write_text(json.dumps(config | {"dtype": dtype.__name__}))
-            queries = Retriever.load("R0").encode_queries(["N3man born"])
+            queries = DenseRetriever.load("R0").encode_queries(["N3man born"])
             made[dtype] = queries, load_file(make_retriever(inside, "made") / "model.safetensors")
     finally:
         shutil.rmtree("R0")
@@ -256,7 +256,7 @@ def test_a_folder_asks_as_it_was_trained(inside):
     model = SentenceTransformer(str(made), device="cpu")
     assert model.prompts == {"query": "query: ", "document": "passage: "}
     assert model.max_seq_length == 24
-    mine = Retriever.load(made).encode_queries(["where was N3man born"])
+    mine = DenseRetriever.load(made).encode_queries(["where was N3man born"])
     assert np.allclose(mine, model.encode_query(["where was N3man born"]), atol=1e-6)
     assert not list(made.rglob("*.bin"))
     shutil.rmtree("R0")
@@ -268,7 +268,7 @@ def test_a_ready_made_encoder_is_referred_to(inside, monkeypatch):
     folder = make_encoder(inside, "reference")
     assert sorted(hashes(folder)) == ["reference.json", "retriever.json"]
     assert read_format(folder) == QueryFormat("query", "query: ", "")
-    assert Retriever.load(folder).encode_queries(["N3man"]).shape == (1, 32)
+    assert DenseRetriever.load(folder).encode_queries(["N3man"]).shape == (1, 32)
 
 
 def test_an_empty_pairs_file_is_one_line(inside):

@@ -1,7 +1,12 @@
 """Retriever training by two processes, held to one process with the batch of both."""
 
+import os
 import shutil
 import signal
+import subprocess
+import sys
+import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,15 @@ from stages.common.records import read_json
 from stages.contrastive.processes import run_processes
 from stages.plumbing.errors import InputError
 from stages.running.scratch import Scratch
+
+ROOT = Path(__file__).parents[1]
+LAUNCH = "from stages.contrastive.processes import run_processes; run_processes(2, 'cpu', exec, {})"
+WAIT = """
+import os, pathlib, time
+pathlib.Path("started" + os.environ["RANK"]).write_text(str(os.getpid()))
+os.rename("started" + os.environ["RANK"], "rank" + os.environ["RANK"])
+time.sleep(600)
+"""
 
 
 @pytest.fixture
@@ -73,3 +87,50 @@ def test_two_processes_that_diverge_are_one_line(inside):
 def test_a_killed_process_is_one_line():
     with pytest.raises(InputError, match=r"^training process [01] of 2 ended early \(SIGKILL\)"):
         run_processes(2, "cpu", signal.raise_signal, signal.SIGKILL)
+
+
+@pytest.mark.parametrize(
+    ("sign", "interrupts"),
+    [
+        (signal.SIGKILL, signal.SIG_IGN),
+        (signal.SIGTERM, signal.SIG_DFL),
+        (signal.SIGINT, signal.SIG_DFL),
+    ],
+)
+def test_processes_end_with_the_one_that_started_them(tmp_path, sign, interrupts):
+    """Also below a script's background job, for which the shell has SIGINT ignored."""
+    parent = subprocess.Popen(
+        [sys.executable, "-c", LAUNCH.format(repr(WAIT))],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
+        preexec_fn=partial(signal.signal, signal.SIGINT, interrupts),
+    )
+    files = [tmp_path / "rank0", tmp_path / "rank1"]
+    try:
+        wait_for(lambda: all(file.exists() for file in files), 120)
+        parent.send_signal(sign)
+        parent.wait(30)
+        wait_for(lambda: not any(is_alive(int(file.read_text())) for file in files), 30)
+    finally:
+        parent.kill()
+        parent.wait()
+        for pid in (int(file.read_text()) for file in files if file.exists()):
+            if is_alive(pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+def wait_for(done, seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def is_alive(pid: int) -> bool:
+    """Whether there is such a process, and it is none that has ended and nobody asked for."""
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in "ZX"

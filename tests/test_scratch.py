@@ -72,8 +72,8 @@ def edited(path: str, tmp_path, monkeypatch, stage: str) -> bool:
     ("path", "stage", "changes"),
     [
         ("stages/reporting/page.py", "agent@1", False),
-        ("stages/contrastive/contrast.py", "agent@1", False),
-        ("stages/contrastive/contrast.py", "retriever@1", True),
+        ("stages/contrastive/loss.py", "agent@1", False),
+        ("stages/contrastive/loss.py", "retriever@1", True),
         ("stages/common/seeds.py", "agent@1", True),
         ("stages/loop_ppo/losses.py", "agent@1", True),
         ("stages/verl_ppo/config.py", "agent@1", False),

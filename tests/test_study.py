@@ -12,7 +12,7 @@ import pytest
 import yaml
 from rows import prediction
 
-from stages.common.candidates import Candidates, Query
+from stages.common.candidates import Query, QueryCandidates
 from stages.common.search import SearchRequest
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -407,7 +407,7 @@ def test_a_question_set_called_all_is_refused():
 def test_the_sides_of_a_judge_are_those_of_its_threshold(threshold, same):
     files = {
         "data/candidates/1.jsonl": [
-            Candidates(Query("q", "q", 0, SearchRequest("?", (), "nothing of this world")), [])
+            QueryCandidates(Query("q", "q", 0, SearchRequest("?", (), "nothing of this world")), [])
         ],
         "data/corpus/passages.jsonl": [{"id": "p", "contents": '"Title"\ntext'}],
         "data/relevance/1.jsonl": [{"id": "q", "scores": {"p": 70}, "sub_answer": None}],

@@ -42,7 +42,7 @@ def recorded(tmp_path, monkeypatch):
 def flywheel(tmp_path, monkeypatch):
     """A run without a lock, with its predictions, labels and question sets."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("stages.tracking.rebuild", lambda *given: None)
+    monkeypatch.setattr("stages.tracking.rebuilding.rebuild", lambda *given: None)
     flywheel_files.write_flywheel(tmp_path)
     OmegaConf.save(OmegaConf.structured(flywheel_files.params()), "params.yaml")
     return tmp_path

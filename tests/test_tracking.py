@@ -145,7 +145,7 @@ def test_a_killed_stage_goes_on_in_its_run_without_doubling_steps(flywheel):
 
 KILLED = """
 import os, signal, time
-from stages.tracking import live
+from stages.tracking.curves import live
 with live("agent", "1") as log:
     log.log(1, {"reward": 0.1})
     os.kill(os.getpid(), signal.SIGKILL)

@@ -14,7 +14,7 @@ from stages import index, params, trajectories
 from stages.common.records import Passage, Question, write_passages, write_questions
 from stages.plumbing.errors import InputError
 from stages.rollout.draw import draw_questions
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 PARAMS = """
 seed: 0
@@ -40,7 +40,7 @@ trajectories.main(sys.argv[1:])
 def world(tmp_path_factory):
     """A folder with an agent, a corpus, its index, questions and parameters."""
     folder = tmp_path_factory.mktemp("world")
-    train_agent(folder / "agent", Protocol(params.Protocol()))
+    train_agent(folder / "agent", AgentProtocol(params.Protocol()))
     passages = [
         Passage(f"p{n}", film, f"{query} of {gold}")
         for n, (film, query, gold) in enumerate(DIALOGUES)

@@ -15,8 +15,8 @@ from stages.params import Agent, Compute, Kl, Params
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
-from stages.ppo.task import FIGURES
-from stages.rollout.loop import Limits, Rollout
+from stages.ppo.task import STEP_METRICS
+from stages.rollout.loop import Limits, RolloutState
 from stages.verl_ppo import counts, data, training
 from stages.verl_ppo.curves import KL, OF_VERL, Curves
 from stages.verl_ppo.export import export
@@ -80,9 +80,9 @@ def test_settings_travel_as_a_file(tmp_path):
     assert Settings.read(tmp_path / "settings.json") == settings
 
 
-def rollout(question: Question, answer: str | None, stop: str) -> Rollout:
+def rollout(question: Question, answer: str | None, stop: str) -> RolloutState:
     turn = {"query": "x"}
-    return Rollout(question, [1, 2, 3, 4], [0, 1, 0, 1], 1, [turn], answer, stop)
+    return RolloutState(question, [1, 2, 3, 4], [0, 1, 0, 1], 1, [turn], answer, stop)
 
 
 def write_step(files: Files, made: int, step: int, rewards: list[int], kl=TEXT, **other):
@@ -104,7 +104,7 @@ def test_curves_as_verl_writes_them(tmp_path):
     assert curves.new() == []
     write_step(files, 0, 1, [1, 0, 0, 1])
     [row] = curves.new()
-    assert list(row) == list(FIGURES)
+    assert list(row) == list(STEP_METRICS)
     assert (row["step"], row["em"], row["invalid"], row["kl"]) == (1, 0.5, 0.5, 0.125)
     assert (row["searches"], row["response_length"]) == (1, 2)
     with open(files.figures(0), "a") as stream:

@@ -26,7 +26,7 @@ from stages.engines.generator import TransformersGenerator
 from stages.language.tokenizer import make_tokenizer
 from stages.loop_ppo.batch import collate
 from stages.loop_ppo.policy import token_log_probs
-from stages.ppo.task import FIGURES, Task
+from stages.ppo.task import STEP_METRICS, Task
 from stages.verl_ppo import config, training
 
 pytestmark = [
@@ -128,7 +128,7 @@ def test_a_killed_training_goes_on_and_ends_in_a_plain_model_folder(project, mon
     agent.main(arguments.split())
 
     rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(open("agent.csv"))]
-    assert list(rows[0]) == list(FIGURES)
+    assert list(rows[0]) == list(STEP_METRICS)
     assert [row["step"] for row in rows] == [1, 2]
     for row in rows:
         assert row["reward"] == pytest.approx(row["em"])

@@ -102,6 +102,25 @@ def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
         list(workers.map({"a": [1]}, lambda rows: None))
 
 
+def test_a_worker_without_a_place_leaves_its_parts_to_others(ray, compute, scratch):
+    """Of the four places that Ray has, another program holds three."""
+
+    class Other:
+        def there(self):
+            pass
+
+    other = ray.remote(num_cpus=3)(Other).remote()
+    ray.get(other.there.remote())
+
+    def build():
+        return lambda part, advance: [{"pid": os.getpid()} for _ in part]
+
+    with Workers(build, compute, scratch, devices=1) as workers:
+        parts = list(workers.map(shards([*range(12)], 2), lambda rows: None))
+    assert len({row["pid"] for rows in parts for row in rows}) == 1
+    ray.kill(other)
+
+
 def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
     """Of `devices: 8`, one; as many are present for it as it sees, as with CUDA."""
     compute = Compute(**RAY | {"device": "cuda", "devices": 8})

@@ -32,10 +32,10 @@ from stages.teaching.judgements import (
 )
 from stages.world.questions import questions_for_tests, questions_for_training
 from stages.world.vocabulary import KNOWN, SUFFIXES, word, words
-from stages.world.world import TEST, World
+from stages.world.world import TEST, SyntheticWorld
 
 SIZES = params.World(names=20)
-WORLD = World.make(3, SIZES)
+WORLD = SyntheticWorld.make(3, SIZES)
 TRAINING = questions_for_training(WORLD, 60, seed=3)
 TESTS = questions_for_tests(WORLD, 16, seed=3)
 SETS = {"train": TRAINING, **TESTS}
@@ -59,15 +59,15 @@ def test_the_laptop_world_has_only_words_that_the_tokenizer_knows():
 
 
 def test_a_world_depends_on_its_seed_alone():
-    assert World.make(3, SIZES) == WORLD != World.make(4, SIZES)
+    assert SyntheticWorld.make(3, SIZES) == WORLD != SyntheticWorld.make(4, SIZES)
 
 
 def test_a_world_survives_its_file(tmp_path):
     WORLD.save(tmp_path / "world.json")
-    assert World.load(tmp_path / "world.json") == WORLD
+    assert SyntheticWorld.load(tmp_path / "world.json") == WORLD
     (tmp_path / "other.json").write_text('{"facts": [{}]}')
     with pytest.raises(InputError, match=r"other\.json"):
-        World.load(tmp_path / "other.json")
+        SyntheticWorld.load(tmp_path / "other.json")
 
 
 def test_namesakes_have_different_crafts_and_values():
@@ -146,11 +146,11 @@ def test_other_wordings_ask_the_same_questions():
 
 def test_sizes_that_contradict_each_other_are_named():
     with pytest.raises(InputError, match="city"):
-        World.make(0, params.World(names=20, cities=10))
+        SyntheticWorld.make(0, params.World(names=20, cities=10))
     with pytest.raises(InputError, match="title_words"):
-        World.make(0, params.World(names=20, title_words=5))
+        SyntheticWorld.make(0, params.World(names=20, title_words=5))
     with pytest.raises(InputError, match="namesakes_min"):
-        World.make(0, params.World(names=20, namesakes_max=9, cities=60))
+        SyntheticWorld.make(0, params.World(names=20, namesakes_max=9, cities=60))
     with pytest.raises(InputError, match="ask fewer"):
         questions_for_training(WORLD, 5000, seed=0)
 
@@ -263,6 +263,6 @@ def test_information_tells_each_fact_on_a_line(crafts):
 def test_random_state_is_left_alone():
     random.seed(1)
     before = random.getstate()
-    World.make(1, SIZES)
+    SyntheticWorld.make(1, SIZES)
     demonstration(1)
     assert random.getstate() == before

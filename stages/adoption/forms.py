@@ -1,4 +1,4 @@
-"""The files that other programs log into, told apart by their keys.
+"""The log formats that can be adopted, told apart by their keys.
 
 | keys of a row | who writes it |
 | --- | --- |
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.common.records import Question, check_encodable, iter_jsonl, question_of, read_json
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -37,7 +37,7 @@ _ASKED = "what-is-asked"  # stands for a question in a prompt
 
 
 @dataclass(frozen=True)
-class Log:
+class RolloutLog:
     """One rollout of another program: its question and either a `text` or `messages`.
 
     `missing`: why there is neither. `blank`: how many empty gold answers were left out.
@@ -51,11 +51,11 @@ class Log:
     blank: int = 0
 
 
-class Prompts:
+class PromptReader:
     """Finds a question in a prompt, and where a prompt ends; knows the agent's own prompt."""
 
     def __init__(
-        self, protocol: Protocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
+        self, protocol: AgentProtocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
     ):
         own = tokenizer.decode(protocol.prompt_ids(_ASKED, tokenizer))
         self._head, _, self._tail = own.partition(_ASKED)
@@ -82,7 +82,7 @@ class Prompts:
         return (after[begun.end() :] if begun else after).lstrip()
 
 
-def read_logs(path: Path, prompts: Prompts) -> Iterator[Log]:
+def read_logs(path: Path, prompts: PromptReader) -> Iterator[RolloutLog]:
     """The rollouts in a file. InputError names the line, or the item, that is no rollout."""
     for number, (where, row) in enumerate(_rows(path)):
         log = _log(row, where, number, prompts)
@@ -112,16 +112,16 @@ def _is_array(path: Path) -> bool:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
-def _log(row: dict, where: str, number: int, prompts: Prompts) -> Log:
+def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:
     output = row.get("output")
     if "response" in row:
         if not isinstance(row["response"], str):
             raise InputError(f"{where}: 'response' must be a text")
-        return Log(where, _question(row, where), text=row["response"])
+        return RolloutLog(where, _question(row, where), text=row["response"])
     if "messages" in row:
         if not isinstance(row["messages"], list):
             raise InputError(f"{where}: 'messages' must be a list")
-        return Log(where, _question(row, where), messages=row["messages"])
+        return RolloutLog(where, _question(row, where), messages=row["messages"])
     if isinstance(output, dict):
         return _of_conversation(row, output.get("prompt"), where, prompts)
     if isinstance(output, str) and isinstance(row.get("input"), str):
@@ -139,17 +139,17 @@ def _question(row: dict, where: str) -> Question:
     return question_of(row, where)
 
 
-def _of_conversation(row: dict, told: object, where: str, prompts: Prompts) -> Log:
+def _of_conversation(row: dict, told: object, where: str, prompts: PromptReader) -> RolloutLog:
     question = _question(row, where)
     if isinstance(told, list):
-        return Log(where, question, messages=told)
+        return RolloutLog(where, question, messages=told)
     if not isinstance(told, str):
         raise InputError(f"{where}: 'output.prompt' must be a text or a list of messages")
     text = prompts.response(told, question.question)
-    return Log(where, question, text=text, missing=NO_PROMPT if text is None else None)
+    return RolloutLog(where, question, text=text, missing=NO_PROMPT if text is None else None)
 
 
-def _of_dump(row: dict, where: str, number: int, prompts: Prompts) -> Log:
+def _of_dump(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:
     """A row of verl's dump, which has no id: its step and its number stand for one."""
     asked = row.get("question") or prompts.question(row["input"])
     gold = row.get("golden_answers", row.get("gts"))
@@ -163,5 +163,5 @@ def _of_dump(row: dict, where: str, number: int, prompts: Prompts) -> Log:
     }
     question = question_of(known, where)
     if known["question"] == "?":
-        return Log(where, question, missing=NO_PROMPT)
-    return Log(where, question, text=row["output"])
+        return RolloutLog(where, question, missing=NO_PROMPT)
+    return RolloutLog(where, question, text=row["output"])

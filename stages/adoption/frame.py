@@ -1,4 +1,4 @@
-"""What a protocol puts around what is shown, as it is found in logs of other programs."""
+"""Find the text that another program puts around the passages it shows."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from stages import params
 from stages.common.records import Passage
 from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -41,7 +41,7 @@ class Frame:
 
 
 def frame_of(
-    protocol: Protocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
+    protocol: AgentProtocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
 ) -> Frame:
     """The frame of `protocol`, which was made from `block`. InputError if it puts no mark."""
     empty = protocol.information([], tokenizer)

@@ -1,4 +1,4 @@
-"""A conversation of messages, as chat APIs log it, read as pieces of one protocol.
+"""Read a logged chat (messages and tool calls) as the turns of one protocol.
 
 A turn here has one search. Calls made at once become turns one after the other, each with its own
 result, whatever the order in which results came. Nothing is dropped without being counted.

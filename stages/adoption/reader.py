@@ -1,4 +1,4 @@
-"""A response of another program, read as pieces: what the agent wrote, and what it was then shown.
+"""Split a logged response into what the agent wrote and what it was then shown.
 
 The environment's words are cut first: what it says after an invalid action names the tags itself.
 Information counts directly after a closed action alone, since agents write its marks too. All of it
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from stages.adoption.frame import Frame
-from stages.rollout.protocol import Action, Protocol
+from stages.rollout.protocol import Action, AgentProtocol
 
 FOUND = "found"
 REFUSED = "messages after an invalid action"
@@ -58,7 +58,7 @@ class Reader:
     action, word for word.
     """
 
-    def __init__(self, protocol: Protocol, frame: Frame, refusals: Sequence[str] = ()):
+    def __init__(self, protocol: AgentProtocol, frame: Frame, refusals: Sequence[str] = ()):
         self.protocol, self.frame = protocol, frame
         self._stops = tuple(stop for stop in protocol.stop if stop.strip())
         self._marks = _any_of((frame.open_mark, frame.close_mark))

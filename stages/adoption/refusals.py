@@ -1,4 +1,4 @@
-"""What another program says after an invalid action, found in its logs.
+"""Find the message that another program shows after an invalid action.
 
 Such a message names the form of a search and of an answer, so it reads as both, one after the other
 on a line or on two; an agent's turn would have ended with the first of them. It stands there word

@@ -1,4 +1,4 @@
-"""A call of a search, written as an agent of a protocol writes it."""
+"""Write a search as an agent of the given protocol writes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 
 from stages import params
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.rollout.tool_calls import ARGUMENT, NAME
 
 
@@ -16,7 +16,7 @@ class Writer:
     A form that cannot be told from its pattern writes nothing that is read: `search` gives None.
     """
 
-    def __init__(self, protocol: Protocol, block: params.Protocol):
+    def __init__(self, protocol: AgentProtocol, block: params.Protocol):
         self._protocol = protocol
         self._tool = block.tool is not None
         opening, _, rest = block.search_pattern.partition("(")

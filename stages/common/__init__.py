@@ -1,1 +1,1 @@
-"""What every stage shares and what can change a byte: rows of files, seeds, which weights load."""
+"""Shared by all stages and able to change an output: file rows, seeds, model loading."""

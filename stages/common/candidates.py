@@ -12,7 +12,7 @@ from stages.common.search import SearchRequest
 from stages.common.trajectories import Shown, Trajectory, shown_of
 from stages.plumbing.errors import InputError
 
-Scores = dict[str, int] | None  # by passage id; None where the signal was off
+PassageScores = dict[str, int] | None  # by passage id; None where the signal was off
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Candidates:
+class QueryCandidates:
     """A query and its candidates, best first."""
 
     query: Query
@@ -66,7 +66,7 @@ class Labels:
     """LR or GAC of a query's candidates; `sub_answer` is the judge's, None where it is not sure."""
 
     id: str
-    scores: Scores
+    scores: PassageScores
     sub_answer: str | None = None
 
 
@@ -76,7 +76,7 @@ def queries_of(trajectory: Trajectory) -> Iterator[Query]:
         yield Query(f"{trajectory.id}#{turn}", trajectory.id, turn, request)
 
 
-def read_candidates(path: str | Path) -> list[Candidates]:
+def read_candidates(path: str | Path) -> list[QueryCandidates]:
     """A candidates file. InputError names the line and the key of what is malformed."""
     found, seen = [], set()
     for where, row in iter_jsonl(path):
@@ -85,7 +85,7 @@ def read_candidates(path: str | Path) -> list[Candidates]:
     return found
 
 
-def _candidates(row: dict, where: str) -> Candidates:
+def _candidates(row: dict, where: str) -> QueryCandidates:
     read = Fields(row, where)
     query = Query(
         str(read.identifier("id")),
@@ -93,7 +93,7 @@ def _candidates(row: dict, where: str) -> Candidates:
         read.integer("turn", least=0),
         request_of(read),
     )
-    return Candidates(query, [shown_of(each) for each in read.objects("candidates")])
+    return QueryCandidates(query, [shown_of(each) for each in read.objects("candidates")])
 
 
 def request_of(read: Fields) -> SearchRequest:
@@ -118,15 +118,15 @@ def read_labels(path: str | Path, least: int, most: int) -> list[Labels]:
     return found
 
 
-def by_question(candidates: Iterable[Candidates]) -> dict[str, list[Candidates]]:
+def by_question(candidates: Iterable[QueryCandidates]) -> dict[str, list[QueryCandidates]]:
     """Candidates by the question that their trajectory answers."""
-    grouped: dict[str, list[Candidates]] = {}
+    grouped: dict[str, list[QueryCandidates]] = {}
     for each in candidates:
         grouped.setdefault(each.query.question_id, []).append(each)
     return grouped
 
 
-def find_passages(path: str | Path, candidates: Iterable[Candidates]) -> dict[str, Passage]:
+def find_passages(path: str | Path, candidates: Iterable[QueryCandidates]) -> dict[str, Passage]:
     """The passages that are candidates, by id; the rest of the corpus is not kept.
 
     InputError if the corpus lacks one of them.

@@ -1,4 +1,4 @@
-"""Checked values of one row of a file that a stage reads: one error names line and key."""
+"""Read checked values from one row of a file. An error names the line and the key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can go wrong with the hub, as one line."""
+"""Errors of the Hugging Face hub as one line that says what to do."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from stages.plumbing.errors import InputError
 
 
 @dataclass(frozen=True)
-class Labelled:
+class LabelledPassage:
     """A passage, `text` being its contents; LR and GAC of a positive, None where one was off."""
 
     id: str
@@ -23,7 +23,9 @@ class Labelled:
     gac: int | None = None
 
     @classmethod
-    def of(cls, passage: Passage, *, lr: int | None = None, gac: int | None = None) -> Labelled:
+    def of(
+        cls, passage: Passage, *, lr: int | None = None, gac: int | None = None
+    ) -> LabelledPassage:
         """A passage of the corpus with its labels."""
         return cls(passage.id, passage.contents, lr, gac)
 
@@ -34,8 +36,8 @@ class Instance:
 
     id: str
     request: SearchRequest
-    positive: Labelled
-    negatives: list[Labelled]
+    positive: LabelledPassage
+    negatives: list[LabelledPassage]
     siblings: list[str]
 
     @property
@@ -67,14 +69,14 @@ def iter_instances(path: str | Path) -> Iterator[tuple[str, Instance]]:
         instance = Instance(
             str(read.identifier("id")),
             request_of(read),
-            Labelled(
+            LabelledPassage(
                 str(positive.identifier("id")),
                 positive.text("text"),
                 positive.integer("lr", none=True, absent=True),
                 positive.integer("gac", none=True, absent=True),
             ),
             [
-                Labelled(str(each.identifier("id")), each.text("text"))
+                LabelledPassage(str(each.identifier("id")), each.text("text"))
                 for each in read.objects("negatives")
             ],
             read.texts("siblings"),

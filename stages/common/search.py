@@ -1,4 +1,4 @@
-"""What is asked of a retriever, and what it finds."""
+"""A search request and a retrieved passage."""
 
 from __future__ import annotations
 

@@ -44,17 +44,17 @@ def cloze_pairs(
     relatives = {word: family for family in noise.families for word in family}
     words = [_WORD.findall(text.lower()) for text in contents]
     for _ in range(0, count, batch_size):
-        for place in draw.sample(range(len(words)), batch_size):
+        for position in draw.sample(range(len(words)), batch_size):
             yield (
-                " ".join(_query(words[place], noise, relatives, draw)),
-                " ".join(_thinned(words[place], noise.passage_keep, draw)),
+                " ".join(_query(words[position], noise, relatives, draw)),
+                " ".join(_thinned(words[position], noise.passage_keep, draw)),
             )
 
 
 def passage_queries(passages: PassageFile, count: int, seed: int) -> list[str]:
     """`count` queries (fewer, if there are fewer passages), each half of the words of a passage."""
-    places = random.Random(seed).sample(range(len(passages)), min(count, len(passages)))
-    contents = [passages[place].contents for place in sorted(places)]
+    positions = random.Random(seed).sample(range(len(passages)), min(count, len(passages)))
+    contents = [passages[position].contents for position in sorted(positions)]
     pairs = cloze_pairs(contents, len(contents), len(contents), Noise(), seed)
     return [query for query, _ in pairs]
 

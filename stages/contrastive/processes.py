@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Callable
 
 from stages.plumbing.errors import InputError, of_files
 from stages.plumbing.finite import NotFinite
+from stages.running.ending import end_with
 
 
 def run_processes(count: int, device: str, work: Callable[..., None], *arguments) -> None:
@@ -28,7 +30,8 @@ def run_processes(count: int, device: str, work: Callable[..., None], *arguments
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     try:
-        torch.multiprocessing.spawn(_process, (count, port, device, work, arguments), nprocs=count)
+        told = (os.getpid(), count, port, device, work, arguments)
+        torch.multiprocessing.spawn(_process, told, nprocs=count, daemon=True)  # ends at our exit
     except torch.multiprocessing.ProcessRaisedException as error:
         for kind in (InputError, NotFinite):  # the text of a traceback ends with it
             name = f"{kind.__module__}.{kind.__name__}: "
@@ -44,7 +47,10 @@ def run_processes(count: int, device: str, work: Callable[..., None], *arguments
         ) from None
 
 
-def _process(rank: int, count: int, port: int, device: str, work: Callable, arguments: tuple):
+def _process(
+    rank: int, parent: int, count: int, port: int, device: str, work: Callable, arguments: tuple
+):
+    end_with(parent, signal.SIGKILL)  # torch asks for SIGINT, which a background job ignores
     places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
     os.environ.update({name: str(value) for name, value in places.items()})
     os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))

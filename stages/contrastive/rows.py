@@ -15,7 +15,7 @@ NONE = -1  # fills up the list of a query's positives
 
 
 @dataclass(frozen=True)
-class Row:
+class TrainingRow:
     """One row of the training: texts as the model reads them, and passages by id."""
 
     query_id: str
@@ -25,14 +25,14 @@ class Row:
     positive_ids: list[str]  # the query's positives, this instance's among them
 
 
-def read_rows(path: str | Path, query_format: QueryFormat) -> list[Row]:
+def read_rows(path: str | Path, query_format: QueryFormat) -> list[TrainingRow]:
     """Training instances as the stage `pairs` writes them. InputError for a malformed line.
 
     An agent may ask the same twice for a question: the positives of equal queries are put together,
     so that none of one is a negative of the other. Where the model does not read the question, the
     equal queries of all questions are one.
     """
-    rows: list[Row] = []
+    rows: list[TrainingRow] = []
     asked: dict[tuple[str, str], list[str]] = {}  # (question, query) -> its positives
     for where, instance in iter_instances(path):
         passages = [instance.positive, *instance.negatives]
@@ -42,13 +42,15 @@ def read_rows(path: str | Path, query_format: QueryFormat) -> list[Row]:
         same = (request.question, request.query) if query_format.reads("question") else ("", text)
         positives = asked.setdefault(same, [])
         positives += [one for one in (ids[0], *instance.siblings) if one not in positives]
-        rows.append(Row(instance.query_id, query_format.query_prompt + text, texts, ids, positives))
+        rows.append(
+            TrainingRow(instance.query_id, query_format.query_prompt + text, texts, ids, positives)
+        )
         if len(ids) != len(rows[0].passage_ids):
             raise InputError(f"{where}: every instance must have as many negatives as the first")
     return rows
 
 
-def columns(rows: Iterable[Row]) -> dict[str, list]:
+def columns(rows: Iterable[TrainingRow]) -> dict[str, list]:
     """The rows as columns: anchor, positive, negative_1, ..., label (see InstanceLoss)."""
     rows = list(rows)
     numbers: dict[str, int] = {}
@@ -65,7 +67,7 @@ def columns(rows: Iterable[Row]) -> dict[str, list]:
 
 
 def training_order(count: int, total: int, seed: int) -> list[int]:
-    """`total` places out of `count`: seeded permutations of all of them, one after another."""
+    """`total` positions out of `count`: seeded permutations of all of them, one after another."""
     draw = random.Random(seed)
     order: list[int] = []
     while len(order) < total:

@@ -30,7 +30,7 @@ SKIPS = 30  # steps in a row that float16 may leave out while its loss scale, of
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ContrastiveRecipe:
     """How to optimise: AdamW, linear warm-up over a share of the steps, then linear decay.
 
     `dtype` is that of the products in the model; weights and the loss stay float32.
@@ -47,7 +47,7 @@ def train(
     model: SentenceTransformer,
     rows: Dataset,
     loss: Callable[[SentenceTransformer], nn.Module],
-    recipe: Recipe,
+    recipe: ContrastiveRecipe,
     work: Path,
     *,
     seed: int,
@@ -106,7 +106,9 @@ def train(
     ]
 
 
-def _arguments(recipe: Recipe, work: Path, rows: int, seed: int, device: str, large: bool):
+def _arguments(
+    recipe: ContrastiveRecipe, work: Path, rows: int, seed: int, device: str, large: bool
+):
     if recipe.dtype == "float16" and device == "cpu":
         raise InputError("training in float16 needs a GPU: take bfloat16 or float32")
     from sentence_transformers import SentenceTransformerTrainingArguments

@@ -1,1 +1,1 @@
-"""Retrievers that learn what a frozen language model makes of passages (the REPLUG baseline)."""
+"""The REPLUG baseline: train a retriever on the likelihoods of a frozen language model."""

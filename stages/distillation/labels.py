@@ -1,4 +1,4 @@
-"""What a frozen agent makes of the passages that a question finds: REPLUG's targets.
+"""REPLUG's training targets: how likely a frozen agent finds the gold answer after each passage.
 
 For each question: the passages that R_0 finds for the question itself, and how likely the gold
 answer is after the agent's own first search turn and each passage alone. The turn that holds the
@@ -22,7 +22,7 @@ from stages.rollout import loop
 
 if TYPE_CHECKING:
     from stages.engines.generator import TransformersGenerator
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
 
 FEW, NO_SEARCH, NO_ANSWER, TOO_LONG = "few_candidates", "no_search", "no_answer", "too_long"
 REASONS = (FEW, NO_SEARCH, NO_ANSWER, TOO_LONG)
@@ -34,11 +34,12 @@ class Labeller:
 
     reader: TransformersGenerator
     searcher: Searcher
-    protocol: Protocol
+    protocol: AgentProtocol
     params: Params
 
     def label(self, questions: list[Question], advance: Callable[[int], object]) -> list[dict]:
-        """A row for each question: {id, question, passages, likelihoods, read}, or {id, dropped}.
+        """A row for each question: {id, question, passages, likelihoods, prompt_tokens} or {id,
+        dropped}.
 
         `passages` are the contents of the top passages in rank order, `likelihoods` nats a token.
         """
@@ -62,7 +63,7 @@ class Labeller:
                 "question": trajectory.question,
                 "passages": [hit.passage.contents for hit in hits],
                 "likelihoods": [rating["likelihood"] for rating in ratings],
-                "read": sum(rating["read"] for rating in ratings),
+                "prompt_tokens": sum(rating["prompt_tokens"] for rating in ratings),
             }
         advance(len(rows))
         return rows
@@ -94,12 +95,12 @@ def _unusable(trajectory: Trajectory) -> str | None:
     return NO_ANSWER if trajectory.answer is None else None
 
 
-def figures(rows: list[dict]) -> dict:
+def replug_metrics(rows: list[dict]) -> dict:
     """Counts in and out, drops by reason, and tokens read for the likelihoods."""
     dropped = Counter(row["dropped"] for row in rows)
     return {
         "in": len(rows),
         "out": dropped[None],
         "dropped": {reason: dropped[reason] for reason in REASONS},
-        "read_tokens": sum(row.get("read", 0) for row in rows),
+        "read_tokens": sum(row.get("prompt_tokens", 0) for row in rows),
     }

@@ -21,12 +21,12 @@ from stages.rollout import loop
 
 if TYPE_CHECKING:
     from stages.engines.generator import TransformersGenerator
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
 
 DECIMALS = 4
 ROWS = 8  # sequences in a forward pass
 STEP = 16  # tokens, to whose multiples sequences are padded
-Asked = tuple[Trajectory, Passage, list[str]]  # with its first turn's passage, turns to rate
+RatingTask = tuple[Trajectory, Passage, list[str]]  # with its first turn's passage, turns to rate
 
 
 def reworded(trajectory: Trajectory) -> list[str]:
@@ -52,13 +52,13 @@ def load_reader(folder: str | Path, generation: Generation, compute: Compute):
 
 
 def rate(
-    asked: list[Asked],
+    asked: list[RatingTask],
     reader: TransformersGenerator,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: loop.Limits,
     advance: Callable[[int], object],
 ) -> list[dict]:
-    """A row {likelihood, read} for each of `asked`: see answer_likelihood, and tokens read."""
+    """A row {likelihood, prompt_tokens} for each of `asked`: see answer_likelihood."""
     words = reader.tokenizer
     contexts = [
         loop.prefix(trajectory, 0, [passage], protocol, words, limits).token_ids
@@ -75,7 +75,7 @@ def rate(
     ]
     advance(len(asked))
     return [
-        {"likelihood": likelihood, "read": sum(n for n in row if n <= window)}
+        {"likelihood": likelihood, "prompt_tokens": sum(n for n in row if n <= window)}
         for likelihood, row in zip(likelihoods, lengths, strict=True)
     ]
 

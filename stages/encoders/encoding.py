@@ -31,7 +31,7 @@ from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 
 
-class Retriever:
+class DenseRetriever:
     """A sentence-transformers model that knows how it is asked."""
 
     def __init__(self, model, query_format: QueryFormat, *, rows: int = 8, half: bool = False):
@@ -47,7 +47,7 @@ class Retriever:
     @classmethod
     def load(
         cls, folder: str | Path, *, device: str = "cpu", rows: int = 8, half: bool = False
-    ) -> Retriever:
+    ) -> DenseRetriever:
         """The retriever in `folder`, or where its reference points to."""
         query_format = read_format(folder)
         return cls(load_model(folder, device), query_format, rows=rows, half=half)

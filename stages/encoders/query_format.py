@@ -1,4 +1,4 @@
-"""What a retriever reads of a query: a template over the question, thoughts and queries."""
+"""The retriever's input: a template over {question}, {thought}, {history} and {query}."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A retriever folder that stands for a ready-made model: R_0 of the paper, or a baseline."""
+"""A retriever folder that refers to a ready-made model: R_0 of the paper, or a baseline."""
 
 from __future__ import annotations
 

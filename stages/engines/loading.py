@@ -1,4 +1,4 @@
-"""Load the agent or the judge of a stage as the generator that its folder and params call for."""
+"""Load the agent or the judge with the engine that the parameters name."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every generator does alike: which prompts are written once, and where a reply ends."""
+"""What all generators share: equal prompts are generated once, a reply ends at a stop string."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""transformers' hook that ends rows at stop strings."""
+"""A stopping criterion for transformers that ends each row at a stop string."""
 
 from __future__ import annotations
 

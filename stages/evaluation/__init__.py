@@ -1,1 +1,1 @@
-"""Figures of an (agent, retriever) pair: summary over a question set, recall of gold passages."""
+"""Evaluate an (agent, retriever) pair: a summary of each question set, recall of gold passages."""

@@ -19,13 +19,13 @@ def summarise(
     `rows` are trajectories whose turns carry `ranked` (passage ids of the turn's query, best
     first) and which carry `supporting_ids`; `shown` is how many passages the agent reads a turn.
     """
-    figures: dict = {"questions": len(rows)}
+    metrics: dict = {"questions": len(rows)}
     for key in ("em", "f1", "searches"):
         values = [float(getattr(row, key)) for row in rows]
         low, high = bootstrap_interval(values, seed, samples)
-        figures |= {key: fmean(values), f"{key}_low": low, f"{key}_high": high}
-    figures["unanswered"] = fmean(row.answer is None for row in rows)
-    return figures | _recall(rows, recall_at, shown)
+        metrics |= {key: fmean(values), f"{key}_low": low, f"{key}_high": high}
+    metrics["unanswered"] = fmean(row.answer is None for row in rows)
+    return metrics | _recall(rows, recall_at, shown)
 
 
 def _recall(rows: Sequence[Trajectory], recall_at: Sequence[int], shown: int) -> dict:

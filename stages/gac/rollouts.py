@@ -32,9 +32,9 @@ from stages.rollout import loop
 
 if TYPE_CHECKING:
     from stages.engines.generator import Generator
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.protocol import AgentProtocol
 
-Evaluate = Callable[[list[tuple[str, str]]], list[int]]
+CorrectnessOf = Callable[[list[tuple[str, str]]], list[int]]
 
 
 def levels(
@@ -66,7 +66,7 @@ def levels(
 
 def by_levels(
     plans: dict[str, list[list[str]]],
-    evaluate: Evaluate,
+    evaluate: CorrectnessOf,
     planned: Callable[[int], None] = lambda pairs: None,
 ) -> dict[str, dict[str, int]]:
     """GAC of each query's passages, level by level until a level holds a GAC = 1.
@@ -111,16 +111,18 @@ class Start:
 def finish(
     starts: list[Start],
     agent: Generator,
-    search: loop.Search,
-    protocol: Protocol,
+    search: loop.SearchFunction,
+    protocol: AgentProtocol,
     limits: loop.Limits,
     advance: Callable[[int], object],
 ) -> list[dict]:
-    """Let the agent finish the trajectories: a row {em, written, read, lost} for each of `starts`.
+    """Let the agent finish the trajectories. For each of `starts` a row {em, completion_tokens,
+    prompt_tokens, lost}.
 
-    `written` are the tokens that the agent adds, `read` all others of the conversation: each is
-    read once, since an engine keeps what it has computed of a conversation. `lost` is None, or why
-    the agent wrote neither a query nor an answer after the passage, so that its 0 says nothing.
+    Completion tokens are those that the agent adds, prompt tokens all others of the conversation:
+    each is read once, since an engine keeps what it has computed of a conversation. `lost` is None,
+    or why the agent wrote neither a query nor an answer after the passage, so that its 0 says
+    nothing.
     """
     rollouts = [
         loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
@@ -129,25 +131,30 @@ def finish(
     before = [sum(rollout.mask) for rollout in rollouts]
     searched = [len(rollout.queries) for rollout in rollouts]
     loop.run(rollouts, agent, search, protocol, limits, advance=advance)
-    written = [sum(r.mask) - earlier for r, earlier in zip(rollouts, before, strict=True)]
+    completions = [sum(r.mask) - earlier for r, earlier in zip(rollouts, before, strict=True)]
     lost = [
         r.stop if r.answer is None and len(r.queries) == n and r.stop != "searches" else None
         for r, n in zip(rollouts, searched, strict=True)
     ]
     return [
-        {"em": loop.record(r).em, "written": new, "read": len(r.token_ids) - new, "lost": why}
-        for r, new, why in zip(rollouts, written, lost, strict=True)
+        {
+            "em": loop.record(r).em,
+            "completion_tokens": new,
+            "prompt_tokens": len(r.token_ids) - new,
+            "lost": why,
+        }
+        for r, new, why in zip(rollouts, completions, lost, strict=True)
     ]
 
 
 @dataclass
-class Price:
-    """What GAC took: rollouts, and the tokens that the agent wrote and read; why rollouts were
-    lost (see finish), and how many."""
+class GacCost:
+    """What GAC took: rollouts, and their tokens (see finish); why rollouts were lost, and how
+    many."""
 
     rollouts: int = 0
-    written_tokens: int = 0
-    read_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens: int = 0
     lost: Counter[str] = field(default_factory=Counter)
 
 
@@ -164,7 +171,7 @@ class Finisher:
     passages: dict[str, Passage]
     finish: Callable[[list[Start], int], Iterable[dict]]
     advance: Callable[[int], object]
-    price: Price = field(default_factory=Price)
+    price: GacCost = field(default_factory=GacCost)
     known: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, asked: list[tuple[str, str]]) -> list[int]:
@@ -176,8 +183,8 @@ class Finisher:
         rows = self.finish(list(new.values()), self.price.rollouts)
         for context, row in zip(new, rows, strict=True):
             self.known[context] = row["em"]
-            self.price.written_tokens += row["written"]
-            self.price.read_tokens += row["read"]
+            self.price.completion_tokens += row["completion_tokens"]
+            self.price.prompt_tokens += row["prompt_tokens"]
             self.price.lost.update([row["lost"]] if row["lost"] else [])
         self.price.rollouts += len(new)
         return [self.known[context] for context in contexts]
@@ -188,10 +195,10 @@ class Finisher:
         return Start(trajectory, asked.turn, self.passages[passage])
 
 
-def figures(
+def correctness_metrics(
     scores: dict[str, dict[str, int]],
     plans: dict[str, list[list[str]]],
-    price: Price,
+    price: GacCost,
     candidates: int,
 ) -> dict:
     """Counts, the saving against a rollout for each of `candidates`, the rate of GAC = 1, price."""
@@ -212,8 +219,8 @@ def figures(
         "queries_with_correct": sum(1 in query.values() for query in scores.values()),
         "levels": sum(evaluated),
         "levels_per_query": _share(sum(evaluated), len(scores)),
-        "written_tokens": price.written_tokens,
-        "read_tokens": price.read_tokens,
+        "written_tokens": price.completion_tokens,
+        "read_tokens": price.prompt_tokens,
         "lost": dict(sorted(price.lost.items())),
     }
 

@@ -1,1 +1,1 @@
-"""Guests: base agents that talk as other projects' agents do, taught what ours is taught."""
+"""Guests: small agents with the search protocols of other projects, taught as our base agent is."""

@@ -1,4 +1,4 @@
-"""Our demonstrations and drills told anew in another protocol and with other habits.
+"""Rewrite the base agent's demonstrations in another protocol, with other habits.
 
 What is demonstrated stays: the question, the facts that are looked for and found, the passages,
 the answer. Retold are its form, the protocol's, and the words of the queries: each fact has two
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING
 
 from stages import params
 from stages.common.records import Passage
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.scripted.facts import CRAFTS, Fact, read_query
 from stages.teaching.demonstrations import Segment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-OURS = Protocol(params.Protocol())  # the laptop protocol, in which demonstrations are made
+OURS = AgentProtocol(params.Protocol())  # the laptop protocol, in which demonstrations are made
 _QUESTION = re.compile(r"Question: (.*)\n")
 _INFORMATION = re.compile(r"\n<information>\n(.*)</information>\n", re.DOTALL)
 _OPENED = "<think> "  # where a drill tells a fact up to its value, and
@@ -34,7 +34,9 @@ class Retelling:
     The tokenizer gives the chat template of prompts and results, where the protocol has one.
     """
 
-    def __init__(self, guest: params.Guest, protocol: Protocol, tokenizer: PreTrainedTokenizerBase):
+    def __init__(
+        self, guest: params.Guest, protocol: AgentProtocol, tokenizer: PreTrainedTokenizerBase
+    ):
         self._guest, self._protocol, self._tokenizer = guest, protocol, tokenizer
 
     def __call__(self, segments: Sequence[Segment]) -> list[Segment]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from stages import params
 from stages.guests.retelling import Retelling
 from stages.language.tokenizer import make_tokenizer, world_texts
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.teaching.demonstrations import demonstration
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def _with_marks(tokenizer: PreTrainedTokenizerFast, marks: list[str]) -> PreTrai
 
 def _texts(guest, block: params.Protocol, draft: PreTrainedTokenizerFast) -> Iterator[str]:
     """What stands between the marks of retold demonstrations."""
-    retell = Retelling(guest, Protocol(block, guest.protocol), draft)
+    retell = Retelling(guest, AgentProtocol(block, guest.protocol), draft)
     marks = re.compile("|".join(map(re.escape, block.marks)) or r"(?!)")
     for seed in range(SAMPLES):
         for segment in retell(demonstration(seed, guest.doubt)):

@@ -1,1 +1,1 @@
-"""An index in the making: the corpus encoded chunk by chunk, by one process or several (step D)."""
+"""Build an index: encode the corpus chunk by chunk, in one process or several (step D)."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.encoders.encoding import Retriever
+from stages.encoders.encoding import DenseRetriever
 from stages.plumbing.errors import InputError, of_files
 from stages.retrieval.corpus import PassageFile
 
@@ -20,7 +20,7 @@ ENDED = "a process that encodes passages ended early: start the stage again, wha
 
 
 @dataclass(frozen=True)
-class Job:
+class EncodingJob:
     """What a process must know: files, texts in a forward pass, its threads, half precision."""
 
     passages: Path
@@ -34,7 +34,7 @@ class Job:
 
 def encode(
     passages: PassageFile,
-    retriever: Retriever,
+    retriever: DenseRetriever,
     file: Path,
     chunk: Chunk,
     advance: Callable[[int], object] = lambda count: None,
@@ -52,7 +52,7 @@ def encode(
 
 
 def in_processes(
-    job: Job, chunks: list[Chunk], devices: list[str], advance: Callable[[int], object]
+    job: EncodingJob, chunks: list[Chunk], devices: list[str], advance: Callable[[int], object]
 ) -> Iterator[Chunk]:
     """Encode `chunks`, one process a device, and yield each when its vectors are on disk.
 
@@ -98,12 +98,12 @@ def received(pipe: Connection, process) -> Chunk:
     return message
 
 
-def work(job: Job, device: str, pipe: Connection) -> None:
+def work(job: EncodingJob, device: str, pipe: Connection) -> None:
     """Encode what comes through `pipe`, until its other end is closed: with the parent, it ends."""
     import torch
 
     torch.set_num_threads(job.threads)
-    retriever = Retriever.load(job.retriever, device=device, rows=job.rows, half=job.half)
+    retriever = DenseRetriever.load(job.retriever, device=device, rows=job.rows, half=job.half)
     passages = PassageFile(job.passages, np.load(job.starts, mmap_mode="r"))
     while True:
         try:

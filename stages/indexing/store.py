@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.records import read_json, write_json
-from stages.encoders.encoding import Retriever, devices
-from stages.indexing.processes import Chunk, Job, encode, in_processes
+from stages.encoders.encoding import DenseRetriever, devices
+from stages.indexing.processes import Chunk, EncodingJob, encode, in_processes
 from stages.params import Compute
 from stages.plumbing.progress import progress
 from stages.retrieval.corpus import STARTS, PassageFile
@@ -83,7 +83,7 @@ def build(
     file, rows = folder / VECTORS, compute.encoding_batch
     half = compute.device == "cuda" and dtype == "float16"
     alone = compute.devices == 1
-    retriever = Retriever.load(
+    retriever = DenseRetriever.load(
         retriever_folder, device=compute.device if alone else "cpu", rows=rows, half=half
     )
     shape = (len(passages), retriever.dimension)
@@ -96,7 +96,7 @@ def build(
             finished = _here(passages, retriever, file, pending, bar.update)
         else:
             corpus = passages.path, folder / STARTS
-            job = Job(*corpus, Path(retriever_folder), file, rows, compute.threads, half)
+            job = EncodingJob(*corpus, Path(retriever_folder), file, rows, compute.threads, half)
             finished = in_processes(job, pending, devices(compute), bar.update)
         with closing(finished):
             for done in finished:

@@ -1,4 +1,4 @@
-"""Asking the judge until its replies can be read.
+"""Ask the judge, and ask again while its reply cannot be parsed.
 
 The first try is greedy. A reply that cannot be read is asked for again at a temperature, with
 noise named by (question, try), so that tries differ from each other and a run from no other run.
@@ -34,7 +34,7 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Reply:
+class JudgeReply:
     """What the judge said (None if no try could be read), the last failure, and the retries.
 
     `failed`, of a question that stayed unread: {id, reply, reason, tries}, the reply None where the
@@ -57,7 +57,7 @@ class Judge:
     temperature: float
     max_reply_tokens: int
 
-    def ask(self, prompt: Prompt, asks: list[Ask]) -> list[Reply]:
+    def ask(self, prompt: Prompt, asks: list[Ask]) -> list[JudgeReply]:
         """A reply to each of `asks`, in order. The retries of all of them share their batches."""
         prompts = [encode(prompt, ask.text, self.generator.tokenizer) for ask in asks]
         room = self.generator.window - self.max_reply_tokens
@@ -119,14 +119,14 @@ def _frame(tokenizer) -> tuple[str, str]:
     return before, after
 
 
-def _read(ask: Ask, text: str, attempt: int) -> Reply:
+def _read(ask: Ask, text: str, attempt: int) -> JudgeReply:
     try:
-        return Reply(ask.read(text), None, attempt)
+        return JudgeReply(ask.read(text), None, attempt)
     except MalformedReply as failure:
         return _failed(ask, text, str(failure), attempt)
 
 
-def _failed(ask: Ask, text: str | None, reason: str, attempt: int) -> Reply:
+def _failed(ask: Ask, text: str | None, reason: str, attempt: int) -> JudgeReply:
     tries = 0 if text is None else attempt + 1
     row = {"id": ask.name, "reply": text, "reason": reason, "tries": tries}
-    return Reply(None, reason, attempt, row)
+    return JudgeReply(None, reason, attempt, row)

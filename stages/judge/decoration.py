@@ -1,4 +1,4 @@
-"""What stands around a judge's labels and values: taken off, so that a prompt's pattern can read.
+"""Strip Markdown, labels and JSON from a judge's reply, so that a prompt's pattern can parse it.
 
 A reply is tried as it stands first, then with ever more taken off, until the pattern reads it:
 

@@ -1,4 +1,4 @@
-"""What counts as a grade and what as "not sure", in the value that a prompt's pattern finds.
+"""Parse one value of a judge's reply: a grade, a sub-answer, or "not sure".
 
 A grade is an integer from 0 to 100 in ASCII digits, and nothing that could be another:
 

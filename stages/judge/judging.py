@@ -1,4 +1,4 @@
-"""All that the judge says of the candidates of some trajectories: sub-answers, then LR."""
+"""Label candidates with the judge: a sub-answer for each query, then LR for each candidate."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.candidates import Candidates, by_question, find_passages
+from stages.common.candidates import QueryCandidates, by_question, find_passages
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
 from stages.common.trajectories import Trajectory, read_trajectories
@@ -19,14 +19,14 @@ from stages.params import Relevance
 
 
 @dataclass(frozen=True)
-class Prompts:
+class JudgePrompts:
     """The judge's two prompts. InputError for a malformed file."""
 
     sub_answers: Prompt
     relevance: Prompt
 
     @classmethod
-    def load(cls, block: Relevance) -> Prompts:
+    def load(cls, block: Relevance) -> JudgePrompts:
         """The prompt files that params.yaml names."""
         return cls(
             sub_answers.load(block.sub_answer_prompt, block.gold_in_sub_answers),
@@ -35,29 +35,29 @@ class Prompts:
 
 
 @dataclass(frozen=True)
-class Asked:
+class JudgedTrajectory:
     """One trajectory, its candidates rows, and for each of those the passages in rank order."""
 
     trajectory: Trajectory
-    rows: list[Candidates]
+    rows: list[QueryCandidates]
     passages: list[list[Passage]]
 
 
 def asked_of(
-    candidates: list[Candidates], trajectories: str | Path, passages: str | Path
-) -> list[Asked]:
+    candidates: list[QueryCandidates], trajectories: str | Path, passages: str | Path
+) -> list[JudgedTrajectory]:
     """What the judge is asked about candidates rows, in the order of the trajectory file."""
     grouped = by_question(candidates)
     found = find_passages(passages, candidates)
     return [
-        Asked(trajectory, rows, [[found[i] for i in row.ids] for row in rows])
+        JudgedTrajectory(trajectory, rows, [[found[i] for i in row.ids] for row in rows])
         for trajectory in read_trajectories(trajectories)
         if (rows := grouped.get(trajectory.id))
     ]
 
 
 def judge_trajectories(
-    judge: Judge, prompts: Prompts, asked: list[Asked], block: Relevance
+    judge: Judge, prompts: JudgePrompts, asked: list[JudgedTrajectory], block: Relevance
 ) -> list[dict]:
     """A row for each candidates row of what is asked.
 
@@ -74,7 +74,7 @@ def judge_trajectories(
     queries, firsts = [], []
     for each, answer in zip(asked, answers, strict=True):
         queries += [
-            relevance.Query(
+            relevance.JudgedQuery(
                 row.id, row.query.request.query, answer.by_turn[row.query.turn], passages
             )
             for row, passages in zip(each.rows, each.passages, strict=True)
@@ -113,7 +113,7 @@ def with_noise(row: dict, share: float, seed: int) -> dict:
     return {**row, "scores": scores, "noised": changed}
 
 
-def figures(rows: list[dict]) -> dict:
+def judging_metrics(rows: list[dict]) -> dict:
     """Counts in and out, drops by reason, and how the judge's replies went."""
     kept = [row["scores"] for row in rows if row["scores"] is not None]
     return {

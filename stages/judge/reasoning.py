@@ -1,4 +1,4 @@
-"""What a judge thought before it replied: cut off before anything is read.
+"""Cut the thoughts off a judge's reply before it is parsed.
 
 Thoughts stand between tags, written as
 

@@ -18,7 +18,7 @@ FIELDS = ("query", "reference", "passages")
 
 
 @dataclass(frozen=True)
-class Query:
+class JudgedQuery:
     """A query with its candidates in rank order, and the sub-answer if there is one."""
 
     id: str
@@ -52,7 +52,7 @@ def parse(prompt: Prompt, reply: str, count: int) -> list[int]:
     return [int(digits) for digits in prompt.parse(reply, count, grade_of, numbers=True)]
 
 
-def grade(judge: Judge, prompt: Prompt, queries: list[Query], window: int) -> list[Grades]:
+def grade(judge: Judge, prompt: Prompt, queries: list[JudgedQuery], window: int) -> list[Grades]:
     """LR of all candidates of each query, by windows of `window` candidates."""
     windows = [
         (number, query.passages[start : start + window])
@@ -66,7 +66,7 @@ def grade(judge: Judge, prompt: Prompt, queries: list[Query], window: int) -> li
     return [_grades(parts) for parts in by_query]
 
 
-def _ask(prompt: Prompt, query: Query, part: list[Passage]) -> Ask:
+def _ask(prompt: Prompt, query: JudgedQuery, part: list[Passage]) -> Ask:
     return Ask(
         f"relevance/{query.id}/{part[0].id}",
         render(prompt, query.query, query.reference, part),

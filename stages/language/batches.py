@@ -1,4 +1,4 @@
-"""From demonstrations to padded batches of token ids with a mask of the model's own tokens."""
+"""Pad demonstrations into batches of token ids, with a mask of the model's own tokens."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ Make = Callable[[int, str], list[Segment]]  # (step, seed) -> a demonstration
 
 
 @dataclass
-class Batch:
+class SupervisedBatch:
     """Token ids and, of the same shape (batch, length), the number of the action a token is of.
 
     Actions count from 1 in each row; 0 is text that the model does not write. Rows are padded on
@@ -40,10 +40,10 @@ def encode(
     return ids, actions
 
 
-def pad(rows: Sequence[tuple[list[int], list[int]]], padding: int) -> Batch:
+def pad(rows: Sequence[tuple[list[int], list[int]]], padding: int) -> SupervisedBatch:
     """One batch of encoded demonstrations."""
     length = max(len(ids) for ids, _ in rows)
-    return Batch(
+    return SupervisedBatch(
         torch.tensor([ids + [padding] * (length - len(ids)) for ids, _ in rows]),
         torch.tensor([actions + [0] * (length - len(ids)) for ids, actions in rows]),
     )
@@ -51,7 +51,7 @@ def pad(rows: Sequence[tuple[list[int], list[int]]], padding: int) -> Batch:
 
 def batches(
     make: Make, tokenizer: PreTrainedTokenizerFast, size: int, start: int, stop: int
-) -> Iterator[Batch]:
+) -> Iterator[SupervisedBatch]:
     """Batches number `start` to `stop`; batch n depends on n alone, so a run can be resumed.
 
     Four batches are drawn at a time and cut by length, which saves padding.

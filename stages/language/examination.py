@@ -1,4 +1,4 @@
-"""How well a language model does on demonstrations that it has not seen, by what it generates."""
+"""Evaluate a language model on held-out demonstrations, by what it generates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Parse = Callable[[str, int], list[str]]
 
 
 @dataclass
-class Reply:
+class ExaminedReply:
     """What a model was asked, what it wrote, and what it should have written."""
 
     asked: str
@@ -28,7 +28,7 @@ class Reply:
 
 def replies(
     generator: Generator, told: Sequence[list[Segment]], stop: Sequence[str], length: int
-) -> list[Reply]:
+) -> list[ExaminedReply]:
     """The model's text for every segment of its own, everything before it as demonstrated."""
     tokenizer = generator.tokenizer
     prompts, rows = [], []
@@ -38,7 +38,7 @@ def replies(
             if segment.own:
                 prompts.append(list(ids))
                 asked = "".join(earlier.text for earlier in segments[:number])
-                rows.append(Reply(asked, "", segment.text, number > 1))
+                rows.append(ExaminedReply(asked, "", segment.text, number > 1))
             ids += tokenizer.encode(segment.text, add_special_tokens=False)
     written = generator.generate(prompts, stop=stop, max_new_tokens=length)
     for row, ids in zip(rows, written, strict=True):
@@ -46,7 +46,9 @@ def replies(
     return rows
 
 
-def agent_figures(given: Sequence[Reply], invalid: Callable[[str], bool]) -> dict[str, float]:
+def agent_metrics(
+    given: Sequence[ExaminedReply], invalid: Callable[[str], bool]
+) -> dict[str, float]:
     """Shares of whole actions written right, and of invalid ones."""
     later = [reply for reply in given if reply.after_search]
     return {
@@ -57,7 +59,7 @@ def agent_figures(given: Sequence[Reply], invalid: Callable[[str], bool]) -> dic
     }
 
 
-def relevance_figures(given: Sequence[Reply], parse: Parse) -> dict[str, float]:
+def relevance_metrics(given: Sequence[ExaminedReply], parse: Parse) -> dict[str, float]:
     """Shares of grades that are exact, and on the right side of 60; of malformed replies."""
     pairs, malformed = _values(given, parse)
     grades = [(int(wrote), int(right)) for wrote, right in pairs]
@@ -72,7 +74,7 @@ def relevance_figures(given: Sequence[Reply], parse: Parse) -> dict[str, float]:
     }
 
 
-def sub_answer_figures(given: Sequence[Reply], parse: Parse) -> dict[str, float]:
+def sub_answer_metrics(given: Sequence[ExaminedReply], parse: Parse) -> dict[str, float]:
     """Share of sub-answers that are exact, and of malformed replies."""
     pairs, malformed = _values(given, parse)
     return {
@@ -83,7 +85,7 @@ def sub_answer_figures(given: Sequence[Reply], parse: Parse) -> dict[str, float]
     }
 
 
-def _values(given: Sequence[Reply], parse: Parse) -> tuple[list[tuple[str, str]], int]:
+def _values(given: Sequence[ExaminedReply], parse: Parse) -> tuple[list[tuple[str, str]], int]:
     """(written, right) for each item of the well-formed replies; the number of the others."""
     pairs, malformed = [], 0
     for reply in given:

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from stages.language.batches import Batch, Make, batches
+from stages.language.batches import Make, SupervisedBatch, batches
 from stages.plumbing.finite import Watch
 from stages.plumbing.progress import progress
 from stages.running import checkpoint
 
 
 @dataclass
-class Recipe:
+class SupervisedRecipe:
     """How long and how fast: `warmup` is in steps, after `flat` of the steps the rate falls."""
 
     steps: int
@@ -26,14 +26,14 @@ class Recipe:
     save_every: int = 50
 
 
-def learning_rate(recipe: Recipe, step: int) -> float:
+def learning_rate(recipe: SupervisedRecipe, step: int) -> float:
     """Up for `warmup` steps, constant, then straight down to a share of itself."""
     left = (1 - step / recipe.steps) / (1 - recipe.flat)
     fall = recipe.final_rate + (1 - recipe.final_rate) * min(1.0, left)
     return recipe.learning_rate * min(1.0, (step + 1) / recipe.warmup) * fall
 
 
-def own_loss(model: PreTrainedModel, batch: Batch) -> torch.Tensor:
+def own_loss(model: PreTrainedModel, batch: SupervisedBatch) -> torch.Tensor:
     """Mean cross-entropy over the tokens that the model writes."""
     hidden = model.model(input_ids=batch.ids).last_hidden_state[:, :-1]  # (batch, length, width)
     own = batch.actions[:, 1:] > 0
@@ -44,7 +44,7 @@ def train(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     make: Make,
-    recipe: Recipe,
+    recipe: SupervisedRecipe,
     file: Path,
     desc: str,
     rate: str = "learning_rate",

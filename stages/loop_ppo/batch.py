@@ -17,7 +17,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Batch:
+class RolloutBatch:
     """Rollouts padded on the right; a causal model needs no attention mask for that."""
 
     token_ids: Tensor  # (rollouts, length) int64, padded with 0
@@ -25,10 +25,10 @@ class Batch:
     scores: Tensor  # (rollouts, length - 1) float: the reward, at the last token the model wrote
     lengths: Tensor  # (rollouts,) int64, tokens of each rollout
 
-    def rows(self, rows: Tensor) -> Batch:
+    def rows(self, rows: Tensor) -> RolloutBatch:
         """These rollouts, cut to the longest of them."""
         length = int(self.lengths[rows].max())
-        return Batch(
+        return RolloutBatch(
             self.token_ids[rows, :length],
             self.mask[rows, : length - 1],
             self.scores[rows, : length - 1],
@@ -41,7 +41,7 @@ def collate(
     masks: Sequence[Sequence[int]],
     rewards: Sequence[float],
     device: str = "cpu",
-) -> Batch:
+) -> RolloutBatch:
     """One batch from the rollouts' token ids, their masks (1 = written by the model) and rewards.
 
     A rollout in which the model wrote nothing keeps an empty mask and carries no reward.
@@ -57,8 +57,8 @@ def collate(
         positions = written[row, 1:].nonzero()
         if len(positions):
             scores[row, 1 + int(positions[-1])] = reward
-    batch = Batch(ids, written[:, 1:], scores[:, 1:], lengths)
-    return Batch(*(tensor.to(device) for tensor in vars(batch).values()))
+    batch = RolloutBatch(ids, written[:, 1:], scores[:, 1:], lengths)
+    return RolloutBatch(*(tensor.to(device) for tensor in vars(batch).values()))
 
 
 def unmasked(length: int, prompt_length: int) -> list[int]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from stages.common.seeds import seed_of
 from stages.loop_ppo import losses
-from stages.loop_ppo.batch import Batch, micro_batches
+from stages.loop_ppo.batch import RolloutBatch, micro_batches
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.losses import K1, LOW_VARIANCE
 from stages.loop_ppo.policy import token_log_probs
@@ -47,7 +47,7 @@ class Learner:
         self.value_optimizer = torch.optim.AdamW(critic.parameters())
         self.watch = Watch("agent")
 
-    def update(self, batch: Batch, step: int) -> dict[str, float]:
+    def update(self, batch: RolloutBatch, step: int) -> dict[str, float]:
         """Learn from the rollouts of `step` (from 0); returns the figures of the step.
 
         InputError when nothing can be learned: no token written, or a figure that is not finite.
@@ -58,7 +58,7 @@ class Learner:
                 "and the protocol do not fit each other"
             )
         self._set_learning_rates(step)
-        estimates, figures = self._estimate(batch, step)
+        estimates, metrics = self._estimate(batch, step)
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
         updates = 0
         for rows in self._mini_batches(len(batch.lengths), step):
@@ -67,8 +67,8 @@ class Learner:
             for name, number in self._learn(batch, estimates, rows, step).items():
                 totals[name] += number
             updates += 1
-        figures |= {name: total / updates for name, total in totals.items()}
-        return figures
+        metrics |= {name: total / updates for name, total in totals.items()}
+        return metrics
 
     def check_policy(self, step: int) -> None:
         """NotFinite if a weight of the policy is not finite after `step` steps."""
@@ -84,7 +84,7 @@ class Learner:
                 group["lr"] = rate * warmup(step, steps)
 
     @torch.no_grad()
-    def _estimate(self, batch: Batch, step: int) -> tuple[Estimates, dict[str, float]]:
+    def _estimate(self, batch: RolloutBatch, step: int) -> tuple[Estimates, dict[str, float]]:
         shape = batch.mask.shape
         old, entropy, reference, values = (
             torch.zeros(shape, device=batch.mask.device) for _ in range(4)
@@ -107,14 +107,14 @@ class Learner:
         advantages, returns = losses.estimate_advantages(
             scores, values, mask, self.params.gamma, self.params.lam
         )
-        figures = {
+        metrics = {
             "kl": losses.masked_mean(kl, mask),
             "entropy": losses.masked_mean(entropy, mask),
             "explained_variance": losses.explained_variance(values, returns, mask),
         }
         for rate, names in ((VALUE_RATE, ["explained_variance"]), (POLICY_RATE, ["kl", "entropy"])):
-            self.watch.see(step + 1, rate, {name: figures[name] for name in names})
-        return Estimates(old, reference, values, advantages, returns), figures
+            self.watch.see(step + 1, rate, {name: metrics[name] for name in names})
+        return Estimates(old, reference, values, advantages, returns), metrics
 
     def _see_estimates(self, step: int, values: Tensor, old: Tensor, reference: Tensor) -> None:
         """NotFinite says which of the three models gives what is not finite."""
@@ -134,7 +134,7 @@ class Learner:
             yield from torch.randperm(rollouts, generator=shuffle).split(self.params.mini_batch)
 
     def _learn(
-        self, batch: Batch, estimates: Estimates, rows: Tensor, step: int
+        self, batch: RolloutBatch, estimates: Estimates, rows: Tensor, step: int
     ) -> dict[str, float]:
         """One update of policy and critic from one mini-batch."""
         params, tokens = self.params, int(batch.mask[rows].sum())

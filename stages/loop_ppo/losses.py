@@ -61,7 +61,7 @@ def policy_loss(
         clip_ratio_high=clip,
         global_batch_info={"batch_num_tokens": tokens},
     )
-    clipped, figures = core_algos.get_policy_loss_fn("vanilla")(
+    clipped, metrics = core_algos.get_policy_loss_fn("vanilla")(
         old_log_prob=old_log_probs,
         log_prob=log_probs,
         advantages=advantages,
@@ -75,7 +75,7 @@ def policy_loss(
         config.loss_agg_mode,
         **config.global_batch_info,
     )
-    return clipped + kl_coefficient * kl, figures["actor/pg_clipfrac"]
+    return clipped + kl_coefficient * kl, metrics["actor/pg_clipfrac"]
 
 
 def token_mean(numbers: Tensor, mask: Tensor, tokens: int) -> Tensor:

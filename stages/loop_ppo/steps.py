@@ -14,15 +14,15 @@ from pathlib import Path
 from stages.common.records import Question
 from stages.common.seeds import seed_of
 from stages.engines.generator import BrokenLogits
-from stages.loop_ppo.batch import Batch, collate, unmasked
+from stages.loop_ppo.batch import RolloutBatch, collate, unmasked
 from stages.loop_ppo.learner import POLICY_RATE, Learner
 from stages.params import Agent
 from stages.plumbing.progress import progress
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import LIMITED
 from stages.rollout.limits import limited
-from stages.rollout.loop import Limits, Rollout, run, start
-from stages.rollout.protocol import Protocol
+from stages.rollout.loop import Limits, RolloutState, run, start
+from stages.rollout.protocol import AgentProtocol
 from stages.running import checkpoint
 from stages.scoring import exact_match
 
@@ -35,7 +35,7 @@ def train(
     generator,
     search: Callable,
     questions: list[Question],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: Limits,
     params: Agent,
     checkpoint_steps: int,
@@ -62,7 +62,7 @@ def train(
             rewards = [exact_match(r.answer, r.question.golden_answers) for r in rollouts]
             device, masked = str(generator.model.device), params.mask_retrieved
             batch = to_batch(rollouts, rewards, device, masked)
-            row = {"step": step + 1, **figures_of(rollouts, rewards)}
+            row = {"step": step + 1, **rollout_metrics(rollouts, rewards)}
             row |= learner.update(batch, step)
             curves.append({name: round(number, 6) for name, number in row.items()})
             log(step + 1, curves[-1])
@@ -79,12 +79,12 @@ def sample(
     questions: list[Question],
     generator,
     search: Callable,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     limits: Limits,
     params: Agent,
     seed: int,
     step: int,
-) -> list[Rollout]:
+) -> list[RolloutState]:
     """`params.rollouts` sampled rollouts of each question, finished."""
     rollouts, keys = [], []
     for question in questions:
@@ -104,8 +104,8 @@ def sample(
 
 
 def to_batch(
-    rollouts: list[Rollout], rewards: list[int], device: str, mask_retrieved: bool = True
-) -> Batch:
+    rollouts: list[RolloutState], rewards: list[int], device: str, mask_retrieved: bool = True
+) -> RolloutBatch:
     """The rollouts as tensors; without `mask_retrieved` all that follows the prompt is learned."""
     masks = [
         r.mask if mask_retrieved else unmasked(len(r.token_ids), r.prompt_length) for r in rollouts
@@ -113,7 +113,7 @@ def to_batch(
     return collate([r.token_ids for r in rollouts], masks, rewards, device)
 
 
-def figures_of(rollouts: list[Rollout], rewards: list[int]) -> dict[str, float]:
+def rollout_metrics(rollouts: list[RolloutState], rewards: list[int]) -> dict[str, float]:
     """Means over the rollouts of a step; the reward is the exact match."""
     count, told = len(rollouts), [limited(r.turns, r.stop) for r in rollouts]
     return {

@@ -16,13 +16,13 @@ from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.steps import train as run_steps
-from stages.ppo.task import Row, Task
+from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.loop import Limits
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 
-def train(task: Task) -> list[Row]:
+def train(task: Task) -> list[StepMetrics]:
     """See `stages.ppo.task`."""
     params = task.params
     searcher = load_searcher(task.index, task.passages, task.retriever, params.compute)
@@ -32,7 +32,7 @@ def train(task: Task) -> list[Row]:
         generator,
         partial(searcher.search, top_k=params.agent.top_k),
         task.questions,
-        Protocol(params.training_protocol),
+        AgentProtocol(params.training_protocol),
         Limits.of(params.training_rollout),
         params.agent,
         params.compute.checkpoint_steps,

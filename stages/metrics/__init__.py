@@ -1,2 +1,1 @@
-"""The one reader of `metrics/`: a schema for each kind of file, a table of what they hold, and
-whether they are of the run that is asked about."""
+"""Read `metrics/`: a schema for each kind of file, one tidy table, a check of whose run it is."""

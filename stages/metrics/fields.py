@@ -1,4 +1,4 @@
-"""What a value in a metrics file may be. A value that is not raises `Wrong`."""
+"""Check one value of a metrics file. A wrong value raises `Wrong`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What dvc.lock says of a metrics file: by which stage, with which parameters, of which inputs."""
+"""What dvc.lock records of a metrics file: its stage, its parameters, its inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from stages.common.records import read_yaml
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import hash_of
-from stages.provenance.lineage import Step, read_lock
+from stages.provenance.lineage import LockedStage, read_lock
 
 QUESTIONS = "data/questions/test"  # small enough to be hashed by every reader
 
@@ -20,7 +20,7 @@ class Lock:
     """A dvc.lock beside the parameters in force; `reason` says why figures are not of them. The
     files that it speaks of lie in `root`."""
 
-    steps: dict[str, Step]
+    steps: dict[str, LockedStage]
     params: dict
     root: Path = Path()
     known: dict[str, str | None] = field(default_factory=dict)
@@ -51,7 +51,7 @@ class Lock:
             return f"it is not the file that {maker.stage} wrote"
         return self.stage_reason(maker.stage)
 
-    def maker(self, output: str) -> Step | None:
+    def maker(self, output: str) -> LockedStage | None:
         """The stage that has exactly this output."""
         return next((step for step in self.steps.values() if output in step.outputs), None)
 
@@ -62,7 +62,7 @@ class Lock:
             self.known[stage] = self._stage_reason(self.steps.get(stage))
         return self.known[stage]
 
-    def _stage_reason(self, step: Step | None) -> str | None:
+    def _stage_reason(self, step: LockedStage | None) -> str | None:
         if step is None:
             return "dvc.lock does not have its stage"
         if changed := self.changed_params(step):
@@ -79,12 +79,12 @@ class Lock:
                 return f"{step.stage} asked other questions than those in {path}"
         return None
 
-    def _maker_around(self, path: str) -> Step | None:
+    def _maker_around(self, path: str) -> LockedStage | None:
         """The stage of which `path` is an output, or lies in one."""
         places = (path, *(str(parent) for parent in Path(path).parents))
         return next((found for place in places if (found := self.maker(place))), None)
 
-    def changed_params(self, step: Step) -> str | None:
+    def changed_params(self, step: LockedStage) -> str | None:
         """The first parameter that the stage ran with and that has another value now."""
         for key, value in step.params.items():
             if _plain(_value(self.params, key)) != _plain(value):

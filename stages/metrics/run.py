@@ -1,7 +1,8 @@
-"""Are figures of this run? What can be told from the figures themselves, from predictions and from
-the question sets; what dvc.lock knows is in stages/metrics/lock.py.
+"""Check that metrics are of this run, by the metrics themselves, predictions and question sets.
 
-What is not of this run is one InputError: which file, how it shows, what to do.
+What dvc.lock knows is checked in stages/metrics/lock.py.
+
+Metrics of another run raise one InputError: which file, how it shows, what to do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from stages.metrics.lock import Lock
 from stages.metrics.table import numbers
 from stages.plumbing.errors import InputError
 
-Key = tuple[str, str]  # question set, id
+QuestionKey = tuple[str, str]  # question set, id
 
 CHAIN = (  # what one stage of a turn gives, the next one takes
     (("trajectories", "out"), ("candidates", "trajectories")),
@@ -81,7 +82,7 @@ def prediction_reason(
     sets: Mapping[str, dict],
     predictions: list[Trajectory],
     path: Path,
-    questions: Collection[Key] | None = None,
+    questions: Collection[QuestionKey] | None = None,
     again: Callable[[list[Trajectory]], dict] | None = None,
 ) -> str | None:
     """How figures (`sets`) differ from those of their `predictions`, read from `path`, or None.
@@ -118,7 +119,7 @@ def means(predictions: list[Trajectory]) -> dict[str, float]:
 
 def sizes(sets: Mapping[str, dict]) -> dict[str, int]:
     """Question set -> number of questions."""
-    return {name: figures["questions"] for name, figures in sets.items()}
+    return {name: metrics["questions"] for name, metrics in sets.items()}
 
 
 def depths(sets: Mapping[str, dict]) -> list[str]:

@@ -73,7 +73,7 @@ def _evaluation_balance(row: dict) -> str | None:
                 f"a question set is called '{name}', as tables call all sets together: give its "
                 "file in 'questions.source' another name"
             )
-    depths = [tuple(figures["recall"]) for figures in row["sets"].values()]
+    depths = [tuple(metrics["recall"]) for metrics in row["sets"].values()]
     if len(set(depths)) > 1:
         return "the question sets have recall at other depths"
     return None

@@ -1,4 +1,4 @@
-"""Whether there are passages and questions enough for what the parameters ask.
+"""Check that there are enough passages and questions for what the parameters ask.
 
 Checked before a run (stages/tools/compose.py) where the numbers are known, and by the first
 stages: too few of them would end a stage hours later, or drop every query.

@@ -1,4 +1,4 @@
-"""What turn 1 of a run measured, in place of assumptions.
+"""Measured values of turn 1, which replace the plan's assumptions.
 
 Git brings the figures of the committed run, whose parameters need not be those that are planned. So
 a figure counts only where dvc.lock says that the stages behind it ran with the same ones.

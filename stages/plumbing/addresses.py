@@ -1,4 +1,4 @@
-"""Addresses of servers as they may be shown: without a name or password that they hold."""
+"""Server addresses for messages and logs, without the user name and password they may hold."""
 
 from __future__ import annotations
 

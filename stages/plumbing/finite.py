@@ -1,4 +1,4 @@
-"""What is not finite is no result: the one error for it, and who looks for it.
+"""Reject NaN and infinity: the one error for them, and the checks that raise it.
 
 A training that diverges goes on without a word: a loss of NaN makes weights of NaN, and those make
 vectors, texts and figures of the usual form. So trainings look at every step, and what a stage
@@ -30,11 +30,11 @@ class Watch:
         # parameter -> figure -> its last step and finite value
         self._last: dict[str, dict[str, tuple[int, float]]] = {}
 
-    def see(self, step: int, lower: str, figures: dict[str, float | None]) -> None:
+    def see(self, step: int, lower: str, metrics: dict[str, float | None]) -> None:
         """Take the named figures of `step`, counted from 1. NotFinite for one that is not finite
         (or None, as some files say it): then the parameter `lower` is too high.
         """
-        for name, value in figures.items():
+        for name, value in metrics.items():
             if value is None or not math.isfinite(value):
                 raise self.diverged(step, f"{name} is {value}", lower)
             self._last.setdefault(lower, {})[name] = step, value

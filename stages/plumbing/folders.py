@@ -1,4 +1,4 @@
-"""Folders that stages write: whole before they take an old one's place, and readable."""
+"""Write an output folder as a whole: the old one stays until the new one is complete."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limit of what a labelling stage may lose: `relevance.max_dropped` and its kin."""
+"""The limit on what a labelling stage may drop: `relevance.max_dropped` and the like."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Why something failed, as other libraries say it, on one line."""
+"""Errors of other libraries as one line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stage's run took: a line in tmp/usage.jsonl, which the plan compares with.
+"""Log the time and memory of a stage: a line in tmp/usage.jsonl, which the plan compares with.
 
 It is no output of the stage: time and memory differ from run to run, results do not.
 """

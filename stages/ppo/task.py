@@ -1,9 +1,9 @@
-"""What a trainer of the agent is given, and what it hands back.
+"""The task of a PPO trainer: its inputs and its result.
 
 A trainer is a function `train(task) -> curves`: it teaches the agent `task.base` to answer
 `task.questions` with the frozen retriever, leaves the trained agent as a plain transformers folder
 (safetensors and tokenizer) in `task.model`, and returns its curves, one row a step, with the
-columns of `FIGURES`. Killed, it goes on from what it keeps in `task.folder`.
+columns of `STEP_METRICS`. Killed, it goes on from what it keeps in `task.folder`.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from pathlib import Path
 from stages.common.records import Question
 from stages.params import Params
 
-Row = dict[str, float]
+StepMetrics = dict[str, float]
 
 LIMITED = ("cut", "refused", "lost")  # means a rollout: stages/rollout/limits.py
-FIGURES = (  # of one step, in this order
+STEP_METRICS = (  # of one step, in this order
     *("step", "reward", "em", "searches", "response_length", "invalid", *LIMITED),
     *("kl", "entropy", "explained_variance", "policy_loss", "value_loss", "clip_fraction"),
 )
@@ -36,7 +36,7 @@ class Task:
     params: Params
     seed: int
     folder: Path  # survives a kill, and belongs to this training alone
-    log: Callable[[int, Row], None]  # told every step that this process makes, with its row
+    log: Callable[[int, StepMetrics], None]  # told every step that this process makes, with its row
 
     @property
     def model(self) -> Path:

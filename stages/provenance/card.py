@@ -1,4 +1,4 @@
-"""The model card of a trained retriever: dvc.lock, metrics and git, put into words.
+"""Write the model card of a trained retriever from dvc.lock, metrics and git.
 
 Nothing in it is typed by hand, and nothing depends on when or where it is written, so the same run
 gives the same card.
@@ -16,7 +16,7 @@ from stages.metrics.lock import QUESTIONS
 from stages.metrics.reading import read
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import check
-from stages.provenance.lineage import Step, lineage, read_lock
+from stages.provenance.lineage import LockedStage, lineage, read_lock
 from stages.provenance.origin import commit, packages
 from stages.reporting.results import PairResult
 
@@ -32,8 +32,8 @@ class Sources:
 
     turn: str
     path: str
-    made_by: dict[str, Step]
-    lock: list[Step]
+    made_by: dict[str, LockedStage]
+    lock: list[LockedStage]
 
     @classmethod
     def read(cls, path: str) -> Sources:
@@ -72,14 +72,14 @@ class Sources:
         shown = [p for p in found if p.agent in agents or p.retriever in ("0", self.turn)]
         return sorted(shown, key=lambda p: (p.retriever != self.turn, p.agent, p.retriever))
 
-    def _metrics(self, step: Step) -> dict:
+    def _metrics(self, step: LockedStage) -> dict:
         """A stage's figures, which must be those that dvc.lock speaks of."""
         path = next(p for p in step.outputs if p.startswith("metrics/") and p.endswith(".json"))
         check(path, step.outputs[path])
         return read(path)
 
 
-def _check_chain(path: str, steps: dict[str, Step]) -> None:
+def _check_chain(path: str, steps: dict[str, LockedStage]) -> None:
     """InputError where a stage behind `path` read another file than the stage before it has made:
     then what the lock says of that file is not what `path` came from."""
     for step in steps.values():
@@ -153,8 +153,8 @@ def shown_name(model: str | None) -> str:
     return f"`{PurePath(model).name if Path(model).is_absolute() else model}`"
 
 
-def cell(figures: dict, key: str, scale: float, digits: int) -> str:
+def cell(metrics: dict, key: str, scale: float, digits: int) -> str:
     """`92.5 (88.5 to 95.5)`: a figure and its interval."""
     keys = (key, f"{key}_low", f"{key}_high")
-    value, low, high = (f"{scale * figures[name]:.{digits}f}" for name in keys)
+    value, low, high = (f"{scale * metrics[name]:.{digits}f}" for name in keys)
     return f"{value} ({low} to {high})"

@@ -1,4 +1,4 @@
-"""DVC's hashes of files and folders, to tell whether what is here is what dvc.lock speaks of."""
+"""Compute DVC's hashes of files and folders, to compare them with dvc.lock."""
 
 from __future__ import annotations
 

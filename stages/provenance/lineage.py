@@ -1,4 +1,4 @@
-"""The stages that an output was made by, and the hashes of all that went into it."""
+"""The stages that made an output, and the hashes of all their inputs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stages.plumbing.errors import InputError
 
 
 @dataclass(frozen=True)
-class Step:
+class LockedStage:
     """One stage as dvc.lock has it: hashes by path, parameters by block."""
 
     stage: str
@@ -19,7 +19,7 @@ class Step:
     params: dict = field(default_factory=dict)
 
 
-def lineage(path: str | Path, lock_file: str | Path = "dvc.lock") -> list[Step]:
+def lineage(path: str | Path, lock_file: str | Path = "dvc.lock") -> list[LockedStage]:
     """The stage that made `path` and every stage before it; `path`'s own stage last.
 
     `path` is an output of a stage, or lies in one. InputError if none has it.
@@ -29,12 +29,14 @@ def lineage(path: str | Path, lock_file: str | Path = "dvc.lock") -> list[Step]:
     wanted = _output_of(str(path), makers)
     if wanted is None:
         raise InputError(f"{path}: is no output of a stage in {lock_file}")
-    found: dict[str, Step] = {}
+    found: dict[str, LockedStage] = {}
     _collect(makers[wanted], makers, found)
     return list(found.values())
 
 
-def _collect(step: Step, makers: dict[str, Step], found: dict[str, Step]) -> None:
+def _collect(
+    step: LockedStage, makers: dict[str, LockedStage], found: dict[str, LockedStage]
+) -> None:
     """Depth first, so that what was made earlier comes earlier."""
     for path in step.inputs:
         output = _output_of(path, makers)
@@ -43,14 +45,14 @@ def _collect(step: Step, makers: dict[str, Step], found: dict[str, Step]) -> Non
     found.setdefault(step.stage, step)
 
 
-def _output_of(path: str, makers: dict[str, Step]) -> str | None:
+def _output_of(path: str, makers: dict[str, LockedStage]) -> str | None:
     """The output that `path` is, or lies in."""
     pure = PurePosixPath(path)
     places = (str(place) for place in (pure, *pure.parents))
     return next((place for place in places if place in makers), None)
 
 
-def read_lock(path: str | Path) -> list[Step]:
+def read_lock(path: str | Path) -> list[LockedStage]:
     """All stages of a dvc.lock. InputError where it is missing or of another form."""
     lock = _read(path)
     try:
@@ -70,11 +72,11 @@ def _read(path: str | Path) -> object:
         return read_yaml(path)  # which says what is wrong
 
 
-def _step(name: str, entry: dict) -> Step:
+def _step(name: str, entry: dict) -> LockedStage:
     params: dict = {}
     for block in entry.get("params", {}).values():
         params |= block
-    return Step(name, _hashes(entry.get("deps", [])), _hashes(entry.get("outs", [])), params)
+    return LockedStage(name, _hashes(entry.get("deps", [])), _hashes(entry.get("outs", [])), params)
 
 
 def _hashes(files: list[dict]) -> dict[str, str]:

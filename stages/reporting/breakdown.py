@@ -1,11 +1,11 @@
-"""Which questions gain: EM by hops and by namesakes, recall by whether the query is ambiguous.
+"""Results by kind of question: EM by hops and by namesakes, recall for ambiguous queries.
 
-A searched query text is ambiguous if several test questions asked it while no passage supports
-them all: for such a query alone no ranking is right for everyone. What a question wants of a text
-is the gold passages of the hop at which it first asked it (hop h belongs to query h, as in
-stages/evaluation/recall.py), so a question that asks the same again makes nothing ambiguous. This
-reads gold passages only, so it holds for any corpus whose questions name them in the order of
-their hops; sets that name them without order are left out of it.
+A query is ambiguous if several test questions ask the same text and no passage is gold for all of
+them. No ranking of that text alone can be right for everyone.
+
+Hop h belongs to query h (as in stages/evaluation/recall.py). A question that asks a text needs the
+gold passages of the hop at which it asked it first, so asking again makes nothing ambiguous. Only
+gold passages are read. Question sets that name them without the order of hops are left out.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from statistics import fmean
 
 from stages.common.trajectories import Trajectory
 from stages.reporting.comparisons import Difference, difference
-from stages.reporting.predictions import Key, Predictions, unordered_sets
+from stages.reporting.predictions import Predictions, QuestionKey, unordered_sets
 from stages.reporting.results import PairResult
 
 SHOWN = 3  # the most that k of this recall@k is
@@ -27,7 +27,7 @@ Sides = tuple[PairResult, PairResult]
 
 
 @dataclass(frozen=True)
-class Group:
+class QuestionGroup:
     """EM of the questions of one group under two pairs, question by question."""
 
     by: str
@@ -59,17 +59,21 @@ class Breakdown:
     """
 
     sides: Sides
-    groups: list[Group]
+    groups: list[QuestionGroup]
     recalls: dict[str, tuple[Recall | None, Recall | None]]
     k: int
 
-    def by(self, key: str) -> list[Group]:
+    def by(self, key: str) -> list[QuestionGroup]:
         """The groups by one key of the metadata."""
         return [group for group in self.groups if group.by == key]
 
 
 def breakdown(
-    sides: Sides, predictions: Predictions, metadata: dict[Key, dict], seed: int, samples: int
+    sides: Sides,
+    predictions: Predictions,
+    metadata: dict[QuestionKey, dict],
+    seed: int,
+    samples: int,
 ) -> Breakdown:
     """Compare two pairs by group; what is ambiguous is said by the queries of all pairs."""
     rows = [predictions[pair.name] for pair in sides]
@@ -93,7 +97,7 @@ def _groups(
     metadata: dict,
     seed: int,
     samples: int,
-) -> Iterator[Group]:
+) -> Iterator[QuestionGroup]:
     def label(row: Trajectory) -> int | None:
         value = metadata.get(row.key, {}).get(by)
         return value if type(value) is int else None  # a data set may hold anything here
@@ -102,7 +106,7 @@ def _groups(
         old, new = ([row for row in rows if label(row) == name] for rows in (before, after))
         means = (fmean(row.em for row in rows) for rows in (old, new))
         found = difference(old, new, "em", seed, samples)
-        yield Group(by, str(name), len(old), *means, found)
+        yield QuestionGroup(by, str(name), len(old), *means, found)
 
 
 def ambiguous_texts(rows: Iterable[Trajectory]) -> set[str]:
@@ -113,7 +117,7 @@ def ambiguous_texts(rows: Iterable[Trajectory]) -> set[str]:
 
 def gold_by_text(rows: Iterable[Trajectory]) -> dict[str, set[frozenset[str]]]:
     """Query text -> the sets of gold passages that questions wanted when they first asked it."""
-    first: dict[tuple[str, Key], frozenset[str]] = {}
+    first: dict[tuple[str, QuestionKey], frozenset[str]] = {}
     for row in rows:
         for text, _, gold in asked(row):
             first.setdefault((text, row.key), frozenset(gold))
@@ -145,7 +149,9 @@ def _depth(rows: Iterable[list[Trajectory]]) -> int:
 def _recalls(
     rows: list[Trajectory], ambiguous: set[str], seed: int, samples: int
 ) -> dict[str, Recall]:
-    hits: dict[str, dict[Key, list[float]]] = {}  # kind -> question -> 1 or 0 for each query
+    hits: dict[
+        str, dict[QuestionKey, list[float]]
+    ] = {}  # kind -> question -> 1 or 0 for each query
     for row in rows:
         for text, ranked, gold in asked(row):
             kind = hits.setdefault(QUERIES[text not in ambiguous], {})

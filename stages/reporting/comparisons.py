@@ -49,7 +49,7 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Step:
+class PairChange:
     """One change between two pairs: a new agent, or a new retriever."""
 
     what: str
@@ -59,7 +59,9 @@ class Step:
     searches: Difference
 
 
-def half_turns(results: Results, predictions: Predictions, seed: int, samples: int) -> list[Step]:
+def half_turns(
+    results: Results, predictions: Predictions, seed: int, samples: int
+) -> list[PairChange]:
     """The half turns whose two pairs were both evaluated, and the whole way from 0 to K."""
     found = []
     for what, before, after in _changes(results.turns):
@@ -67,7 +69,7 @@ def half_turns(results: Results, predictions: Predictions, seed: int, samples: i
         if None not in pairs and before != after:
             rows = [predictions[pair.name] for pair in pairs]
             em, searches = (difference(*rows, key, seed, samples) for key in ("em", "searches"))
-            found.append(Step(what, *pairs, em, searches))
+            found.append(PairChange(what, *pairs, em, searches))
     return found
 
 

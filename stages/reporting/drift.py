@@ -1,5 +1,6 @@
-"""How the agent's queries change over turns, as a stage of its own measured it: in this run, and
-in studies over seeds."""
+"""The report's section on query drift: how the agent's queries change over turns.
+
+The figures are those of the stage `drift`, of this run and of studies over seeds."""
 
 from __future__ import annotations
 

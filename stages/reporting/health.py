@@ -1,4 +1,4 @@
-"""Does every stage account for what it was given, and did a failure signature show?"""
+"""The report's checks: do the counts of every stage add up, and is there a failure signature?"""
 
 from __future__ import annotations
 

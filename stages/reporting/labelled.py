@@ -1,5 +1,4 @@
-"""Labels followed: intermediate queries of training questions, chosen by rule, and what became of
-their candidates.
+"""Example queries for the report, with the labels of their candidates. A rule chooses them.
 
 A query is of one kind: where it was kept, whether GAC or the ranking's order had the last word;
 else why it was dropped. Of each kind and turn a hash of the query's id says which one is shown.
@@ -13,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.common.candidates import (
-    Candidates,
     Labels,
-    Scores,
+    PassageScores,
+    QueryCandidates,
     match,
     read_candidates,
     read_labels,
@@ -54,7 +53,7 @@ class Candidate:
 
 
 @dataclass(frozen=True)
-class Query:
+class QueryCase:
     """One intermediate query and its candidates; `em`: whether the trajectory ended right."""
 
     turn: str
@@ -68,16 +67,18 @@ class Query:
 
 
 @dataclass
-class Labelled:
+class LabelledQueries:
     """`counts`: turn -> kind -> queries of the whole turn; `queries`: those that are shown."""
 
     counts: dict[str, Counter] = field(default_factory=dict)
-    queries: list[Query] = field(default_factory=list)
+    queries: list[QueryCase] = field(default_factory=list)
 
 
-def read_labelled(folder: Path, turns: list[str], params: Params, per_kind: int = 1) -> Labelled:
+def read_labelled(
+    folder: Path, turns: list[str], params: Params, per_kind: int = 1
+) -> LabelledQueries:
     """Count and choose the queries of every turn; `folder` holds candidates/K.jsonl and so on."""
-    found = Labelled()
+    found = LabelledQueries()
     for turn in turns:
         kinds = _kinds(folder, turn, params)
         found.counts[turn] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
@@ -89,7 +90,7 @@ def read_labelled(folder: Path, turns: list[str], params: Params, per_kind: int 
     return found
 
 
-def check_counts(labelled: Labelled, results: Results, metrics: Path) -> None:
+def check_counts(labelled: LabelledQueries, results: Results, metrics: Path) -> None:
     """InputError unless the labels give, turn by turn, the counts of pairs in `metrics`."""
     for turn, kinds in labelled.counts.items():
         pairs = results.stages["pairs"][turn]
@@ -127,7 +128,9 @@ def _kinds(folder: Path, turn: str, params: Params) -> dict[str, list[tuple]]:
     return kinds
 
 
-def kind_of(candidates: list[str], lr: Scores, gac: Scores, selection: Selection) -> str:
+def kind_of(
+    candidates: list[str], lr: PassageScores, gac: PassageScores, selection: Selection
+) -> str:
     """Why the query was dropped, or what decided its positive; LR or GAC None where it was off."""
     if selection.dropped:
         return selection.dropped
@@ -145,11 +148,11 @@ def _query(
     turn: str,
     kind: str,
     answers: dict[str, Trajectory],
-    asked: Candidates,
+    asked: QueryCandidates,
     grades: Labels,
-    gac: Scores,
+    gac: PassageScores,
     chosen: Selection,
-) -> Query:
+) -> QueryCase:
     lr = grades.scores or {}
     roles = dict.fromkeys(chosen.tied, TIED) | dict.fromkeys(chosen.negatives, NEGATIVE)
     roles |= dict.fromkeys(chosen.positives, POSITIVE)
@@ -165,7 +168,7 @@ def _query(
         for rank, each in enumerate(asked.candidates, 1)
     ]
     trajectory = answers.get(asked.query.question_id)
-    return Query(
+    return QueryCase(
         turn,
         kind,
         asked.query.request.question,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from stages.reporting.comparisons import SEEN, Step
+from stages.reporting.comparisons import SEEN, PairChange
 from stages.reporting.health import selection_rate, warnings
 from stages.reporting.results import PairResult, Results
 
@@ -33,7 +33,7 @@ def _better(before: PairResult, after: PairResult) -> bool:
     return after.mean("em") > before.mean("em") and after.mean("searches") < before.mean("searches")
 
 
-def sentences(results: Results, steps: list[Step]) -> list[str]:
+def sentences(results: Results, steps: list[PairChange]) -> list[str]:
     """Three plain sentences with figures: the whole way, the half turns, searches and health."""
     pairs = results.flywheel
     said = []
@@ -58,13 +58,13 @@ def sentences(results: Results, steps: list[Step]) -> list[str]:
     return said
 
 
-def needed(results: Results, steps: list[Step]) -> str | None:
+def needed(results: Results, steps: list[PairChange]) -> str | None:
     """How many questions a half turn needs to show 2 EM points, against those that it has."""
     each = (step.em.questions_needed for step in _halves(results, steps))
     numbers = [number for number in each if number is not None]
     if not numbers:
         return None
-    asked = sum(figures["questions"] for figures in results.pairs[0].sets.values())
+    asked = sum(metrics["questions"] for metrics in results.pairs[0].sets.values())
     span = f"{min(numbers):,} to {max(numbers):,}" if len(numbers) > 1 else f"{numbers[0]:,}"
     return (
         f"To see a difference of {100 * SEEN:g} EM points (at the 5 % level, in four of five "
@@ -72,25 +72,25 @@ def needed(results: Results, steps: list[Step]) -> str | None:
     )
 
 
-def _halves(results: Results, steps: list[Step]) -> list[Step]:
+def _halves(results: Results, steps: list[PairChange]) -> list[PairChange]:
     """The steps but that over the whole way."""
     ends = [*results.flywheel[:1], *results.flywheel[-1:]]
     return [step for step in steps if [step.before, step.after] != ends]
 
 
-def _whole(step: Step) -> str:
+def _whole(step: PairChange) -> str:
     clear = "a clear difference" if step.em.clear else "no clear difference"
     return f", {_points(step)} points question by question, {clear}"
 
 
-def _half_turns(steps: list[Step]) -> str:
+def _half_turns(steps: list[PairChange]) -> str:
     clear, other = ([s for s in steps if s.em.clear == wanted] for wanted in (True, False))
     text = f"Of {len(steps)} half turns, {len(clear) or 'none'} changed EM clearly"
     text += f": {_list(clear)}" if clear else ""
     return text + (f"; not clear: {_list(other)}." if other else ".")
 
 
-def _list(steps: list[Step]) -> str:
+def _list(steps: list[PairChange]) -> str:
     return "; ".join(f"{step.what} {_points(step)}" for step in steps)
 
 
@@ -109,6 +109,6 @@ def _path(pairs: list[PairResult], key: str, scale: float, digits: int) -> str:
     return " → ".join(f"{scale * pair.mean(key):.{digits}f}" for pair in pairs)
 
 
-def _points(step: Step) -> str:
+def _points(step: PairChange) -> str:
     mean, low, high = (f"{100 * value:+.1f}" for value in (step.em.mean, step.em.low, step.em.high))
     return f"{mean} [{low}, {high}]"

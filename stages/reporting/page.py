@@ -16,14 +16,14 @@ from stages.common.records import Passage
 from stages.reporting import links, plots
 from stages.reporting.breakdown import BY, Breakdown
 from stages.reporting.cases import KINDS, Case, gold_hops
-from stages.reporting.comparisons import Step
+from stages.reporting.comparisons import PairChange
 from stages.reporting.drift import drift_means, drift_table
 from stages.reporting.health import accounts, limits, selection_rate, signatures, warnings
 from stages.reporting.labelled import KINDS as LABEL_KINDS
-from stages.reporting.labelled import Labelled
+from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
-from stages.reporting.studies import ALL, Study, matrix, retriever_name
+from stages.reporting.studies import ALL, StudyTables, matrix, retriever_name
 from stages.reporting.tables import numbers
 from stages.reporting.unread import Unread
 
@@ -39,12 +39,12 @@ class Content:
     out."""
 
     results: Results
-    steps: list[Step]
+    steps: list[PairChange]
     sides: tuple[PairResult, PairResult] | None = None
     cases: list[Case] = field(default_factory=list)
     breakdowns: list[Breakdown] = field(default_factory=list)
-    labelled: Labelled = field(default_factory=Labelled)
-    studies: list[Study] = field(default_factory=list)
+    labelled: LabelledQueries = field(default_factory=LabelledQueries)
+    studies: list[StudyTables] = field(default_factory=list)
     drift: dict[str, dict] = field(default_factory=dict)
     traced: list[dict] = field(default_factory=list)
     passages: dict[str, Passage] = field(default_factory=dict)
@@ -163,9 +163,9 @@ def cell(pair: PairResult, question_set: str, measure: Measure) -> tuple[str, st
     """(figure, interval) as the tables print them; no interval for the mean over sets."""
     if question_set == "mean":
         return measure.show(pair.mean(measure.key)), ""
-    figures = pair.sets[question_set]
-    low, high = (measure.show(figures[f"{measure.key}_{end}"]) for end in ("low", "high"))
-    return measure.show(figures[measure.key]), f"{low}–{high}"
+    metrics = pair.sets[question_set]
+    low, high = (measure.show(metrics[f"{measure.key}_{end}"]) for end in ("low", "high"))
+    return measure.show(metrics[measure.key]), f"{low}–{high}"
 
 
 def best(results: Results, question_set: str, measure: Measure) -> str:
@@ -186,8 +186,8 @@ def gac_cost(results: Results) -> list[dict]:
     """What GAC cost in each turn: rollouts done, and saved against all candidates of queries."""
     rows = []
     for turn in results.turns:
-        figures = results.stages["correctness"][turn]
-        done, saved = figures.get("rollouts"), figures.get("rollouts_saved")
+        metrics = results.stages["correctness"][turn]
+        done, saved = metrics.get("rollouts"), metrics.get("rollouts_saved")
         if done is not None and saved is not None:
             share = saved / (done + saved) if done + saved else 0.0
             rows.append({"turn": turn, "done": done, "saved": saved, "share": share})

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 
 from stages.reporting.results import Results, agent_label, retriever_label
-from stages.reporting.studies import Price, front
+from stages.reporting.studies import LabelPrice, front
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")  # Okabe-Ito
 MARKERS = "osD^vPX"
@@ -49,11 +49,11 @@ def by_turn(results: Results, key: str, title: str, scale: float) -> str:
         turns = [pair.agent for pair in results.flywheel]
         places = list(range(len(turns)))
         for number, name in enumerate(results.sets):
-            figures = [pair.sets[name] for pair in results.flywheel]
-            values = [scale * row[key] for row in figures]
+            metrics = [pair.sets[name] for pair in results.flywheel]
+            values = [scale * row[key] for row in metrics]
             around = [
-                [max(0.0, scale * (row[key] - row[f"{key}_low"])) for row in figures],
-                [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in figures],
+                [max(0.0, scale * (row[key] - row[f"{key}_low"])) for row in metrics],
+                [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in metrics],
             ]
             axes.errorbar(places, values, around, label=name, capsize=3, **_look(number))
         axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in turns])
@@ -99,13 +99,13 @@ def retriever_loss(results: Results) -> list[str]:
     return curves(results, "retriever", {"loss": "Contrastive loss"}, retriever_label)
 
 
-def price(rows: list[Price]) -> list[str]:
+def price(rows: list[LabelPrice]) -> list[str]:
     """EM of R_1 against what its labels cost, in tokens and in rollouts, with the Pareto front."""
     costs = {"tokens": "tokens read and written", "rollouts": "rollouts"}
     return [_price(rows, cost, title) for cost, title in costs.items()]
 
 
-def _price(rows: list[Price], cost: str, title: str) -> str:
+def _price(rows: list[LabelPrice], cost: str, title: str) -> str:
     from matplotlib.ticker import EngFormatter
 
     rows = sorted(rows, key=lambda row: getattr(row, cost))

@@ -1,4 +1,4 @@
-"""The trajectories of the evaluation, and the passages that some of them show."""
+"""Read the predictions of the evaluation, and the passages that the report shows."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from stages.common.records import Passage, iter_jsonl, passage_of, read_question
 from stages.common.trajectories import Trajectory
 from stages.common.trajectories import read_predictions as read_file
 from stages.metrics import run
+from stages.metrics.run import QuestionKey
 from stages.reporting.results import Results
 
-Key = tuple[str, str]  # question set, id
 Predictions = dict[str, list[Trajectory]]  # pair name -> trajectories of all question sets
 
 
 def read_predictions(
     folder: Path,
     results: Results,
-    questions: Collection[Key] | None = None,
+    questions: Collection[QuestionKey] | None = None,
     metrics: Path = Path("metrics"),
     again: Callable[[list[Trajectory]], dict] | None = None,
 ) -> Predictions:
@@ -56,7 +56,7 @@ def passages_by_id(path: Path, wanted: Collection[str]) -> dict[str, Passage]:
     }
 
 
-def read_metadata(folder: Path) -> dict[Key, dict]:
+def read_metadata(folder: Path) -> dict[QuestionKey, dict]:
     """What the question sets in `folder` say of each question, by (set, id)."""
     return {
         (file.stem, question.id): question.metadata
@@ -65,7 +65,7 @@ def read_metadata(folder: Path) -> dict[Key, dict]:
     }
 
 
-def unordered_sets(metadata: Mapping[Key, dict]) -> list[str]:
+def unordered_sets(metadata: Mapping[QuestionKey, dict]) -> list[str]:
     """The sets that name supporting passages by title (stages/sources/questions.py), as HotpotQA
     does: in no order, so that nobody knows which query should have found which."""
     return sorted({name for (name, _), known in metadata.items() if "supporting_titles" in known})

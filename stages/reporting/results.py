@@ -1,8 +1,8 @@
-"""What a run of the pipeline left in `metrics/`, as one object.
+"""The metrics of one run, read from `metrics/` into one object.
 
-Which files belong to the run is said by the parameters (`iterations`, `compare`), so that figures
-left by other parameters are never read; that they are of this run is checked as stages/metrics can
-tell. Numbers are kept as the stages wrote them.
+The parameters (`iterations`, `compare`) say which files belong to the run: what other parameters
+left there is not read. stages/metrics checks that the files are of this run. Numbers stay as the
+stages wrote them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class PairResult:
 
     def mean(self, key: str) -> float:
         """The figure `key` averaged over question sets, each set weighing the same."""
-        return sum(figures[key] for figures in self.sets.values()) / len(self.sets)
+        return sum(metrics[key] for metrics in self.sets.values()) / len(self.sets)
 
 
 @dataclass(frozen=True)

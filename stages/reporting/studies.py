@@ -22,7 +22,7 @@ ALL = "all"  # the question set that stands for all
 
 
 @dataclass(frozen=True)
-class Contrast:
+class ContrastResult:
     """A difference over `seeds` seeds with its 95 % interval."""
 
     contrast: str
@@ -38,7 +38,7 @@ class Contrast:
 
 
 @dataclass(frozen=True)
-class Price:
+class LabelPrice:
     """What the labels of turn 1 cost under a variant, and EM of Agent_1 with the R_1 they gave."""
 
     variant: str
@@ -72,7 +72,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class Group:
+class GroupResult:
     """What one group of questions or queries gains in a contrast, with its 95 % interval."""
 
     contrast: str
@@ -126,33 +126,35 @@ class Drift:
 
 
 TABLES = {
-    "contrasts": Contrast,
-    "price": Price,
+    "contrasts": ContrastResult,
+    "price": LabelPrice,
     "accuracy": Accuracy,
     "transfer": Transfer,
-    "groups": Group,
+    "groups": GroupResult,
     "drift": Drift,
 }
 
 
 @dataclass(frozen=True)
-class Study:
+class StudyTables:
     """One study's tables; an empty list for a file that is not there."""
 
     name: str
-    contrasts: list[Contrast]
-    price: list[Price]
+    contrasts: list[ContrastResult]
+    price: list[LabelPrice]
     accuracy: list[Accuracy]
     transfer: list[Transfer]
-    groups: list[Group]
+    groups: list[GroupResult]
     drift: list[Drift]
 
 
-def read_studies(folder: Path) -> list[Study]:
+def read_studies(folder: Path) -> list[StudyTables]:
     """Every study that has one of the tables, by name."""
     names = {f.stem.removesuffix(f"_{t}") for t in TABLES for f in folder.glob(f"*_{t}.csv")}
     return [
-        Study(name, **{t: _rows(folder / f"{name}_{t}.csv", kind) for t, kind in TABLES.items()})
+        StudyTables(
+            name, **{t: _rows(folder / f"{name}_{t}.csv", kind) for t, kind in TABLES.items()}
+        )
         for name in sorted(names)
     ]
 

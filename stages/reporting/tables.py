@@ -1,4 +1,4 @@
-"""The figures of the page as rows: for the page itself, for `dvc metrics` and for `dvc plots`."""
+"""Metrics as rows: for the report page, for `dvc metrics` and for `dvc plots`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from stages.metrics import table
 from stages.reporting.breakdown import Breakdown, breakdown_rows
-from stages.reporting.comparisons import Difference, Step
+from stages.reporting.comparisons import Difference, PairChange
 from stages.reporting.health import selection_rate
 from stages.reporting.overview import verdict
 from stages.reporting.results import Results
@@ -34,12 +34,12 @@ def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
     """Tidy: one row for each pair and question set; no recall by hop for `unordered` sets."""
     rows = []
     for pair in results.pairs:
-        for name, figures in pair.sets.items():
+        for name, metrics in pair.sets.items():
             row = {"agent": pair.agent, "retriever": pair.retriever, "question_set": name}
-            row |= {column: figures[column] for column in PAIR_COLUMNS}
-            by_hop = {} if name in unordered else figures["recall"]
-            row |= {f"recall_{k}": by_hop.get(k) for k in figures["recall"]}
-            first = figures["first_query_recall"]
+            row |= {column: metrics[column] for column in PAIR_COLUMNS}
+            by_hop = {} if name in unordered else metrics["recall"]
+            row |= {f"recall_{k}": by_hop.get(k) for k in metrics["recall"]}
+            first = metrics["first_query_recall"]
             row |= {f"first_query_recall_{k}": value for k, value in first.items()}
             rows.append(row)
     return rows
@@ -51,9 +51,9 @@ def plot_rows(results: Results) -> list[dict]:
     flywheel = {pair.name: pair.agent for pair in results.flywheel}
     return [
         {"turn": flywheel.get(pair.name), "set": name, "pair": pair.label}
-        | {key: figures[key] for key in PLOT_COLUMNS[3:]}
+        | {key: metrics[key] for key in PLOT_COLUMNS[3:]}
         for pair in results.pairs
-        for name, figures in pair.sets.items()
+        for name, metrics in pair.sets.items()
     ]
 
 
@@ -71,7 +71,7 @@ def curve_rows(results: Results) -> list[dict]:
 
 def summary(
     results: Results,
-    steps: list[Step],
+    steps: list[PairChange],
     groups: list[Breakdown],
     labels: Mapping[str, Mapping[str, int]],
 ) -> dict:
@@ -98,7 +98,7 @@ def summary(
     }
 
 
-def _name(step: Step) -> str:
+def _name(step: PairChange) -> str:
     before, after = step.before, step.after
     return f"{before.agent}-{before.retriever} to {after.agent}-{after.retriever}"
 

@@ -1,4 +1,4 @@
-"""Replies of the judge that could not be read: how many for which reason, with one of each."""
+"""Judge replies that could not be parsed: counts by reason, with an example of each."""
 
 from __future__ import annotations
 

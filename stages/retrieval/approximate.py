@@ -49,8 +49,8 @@ def build(vectors: np.ndarray, params: Index, threads: int, folder: Path) -> Non
 def sample(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` of the vectors (all, if there are fewer), in their order. float32"""
     count = min(count, len(vectors))
-    places = np.random.default_rng(seed).choice(len(vectors), count, replace=False)
-    return np.asarray(vectors[np.sort(places)], dtype=np.float32)
+    positions = np.random.default_rng(seed).choice(len(vectors), count, replace=False)
+    return np.asarray(vectors[np.sort(positions)], dtype=np.float32)
 
 
 def _empty(shape: tuple[int, int], params: Index):
@@ -92,12 +92,12 @@ class ApproximateIndex:
         with _one_by_one():
             _, candidates = self.index.search(np.ascontiguousarray(queries), count)
         found = []
-        for query, places in zip(queries, candidates):
-            places = np.sort(places[places >= 0])
-            if len(places) < k:
+        for query, positions in zip(queries, candidates):
+            positions = np.sort(positions[positions >= 0])
+            if len(positions) < k:
                 found += self.exact.search(query[None], k)
             else:
-                found.append(rescored(self.exact.vectors, query, places, k))
+                found.append(rescored(self.exact.vectors, query, positions, k))
         return found
 
 

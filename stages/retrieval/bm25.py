@@ -79,9 +79,9 @@ class Bm25Index:
         for tokens in terms(queries, ids=False):
             without += not tokens
             scores = self.index.get_scores_from_ids(self.index.get_tokens_ids(tokens))
-            places = best(scores, k)
-            places = places[scores[places] > 0]
-            found.append((places, scores[places]))
+            positions = best(scores, k)
+            positions = positions[scores[positions] > 0]
+            found.append((positions, scores[positions]))
         if without:
             print(
                 f"BM25: {without} of {len(queries)} queries have no word that it can look for, "
@@ -94,12 +94,12 @@ class Bm25Index:
 def _whole(index, passages: int) -> bool:
     """Whether the parts of a bm25s index fit each other and the corpus."""
     scores, words = index.scores, index.vocab_dict
-    data, places, starts = scores["data"], scores["indices"], scores["indptr"]
+    data, positions, starts = scores["data"], scores["indices"], scores["indptr"]
     named = {number for word, number in words.items() if word}  # bm25s adds an empty word
     return (
         scores["num_docs"] == passages
-        and data.ndim == places.ndim == starts.ndim == 1
-        and len(data) == len(places) == starts[-1]
+        and data.ndim == positions.ndim == starts.ndim == 1
+        and len(data) == len(positions) == starts[-1]
         and starts[0] == 0
         and bool((np.diff(starts) >= 0).all())
         and named == set(range(len(starts) - 1))

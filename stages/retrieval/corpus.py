@@ -98,9 +98,9 @@ def sample_digest(passages: PassageFile) -> str:
     SAMPLE lines spread evenly over the file.
     """
     total = hashlib.sha256(np.ascontiguousarray(passages.starts))
-    places = np.linspace(0, len(passages) - 1, min(SAMPLE, len(passages))).astype(int)
-    for place in places:
-        total.update(passages.line(int(place)))
+    positions = np.linspace(0, len(passages) - 1, min(SAMPLE, len(passages))).astype(int)
+    for position in positions:
+        total.update(passages.line(int(position)))
     return total.hexdigest()
 
 

@@ -41,12 +41,14 @@ class DenseIndex:
         for start in range(0, len(self.vectors), BLOCK):
             block = np.asarray(self.vectors[start : start + BLOCK], dtype=np.float32)
             for i, row in enumerate(queries @ block.T):  # row: (block,)
-                places, values = near_best(row, k, MARGIN)
-                candidates[i] = np.concatenate([candidates[i], places + start])
+                positions, values = near_best(row, k, MARGIN)
+                candidates[i] = np.concatenate([candidates[i], positions + start])
                 scores[i] = np.concatenate([scores[i], values])
                 kept, scores[i] = near_best(scores[i], k, MARGIN)
                 candidates[i] = candidates[i][kept]
-        return [rescored(self.vectors, q, places, k) for q, places in zip(queries, candidates)]
+        return [
+            rescored(self.vectors, q, positions, k) for q, positions in zip(queries, candidates)
+        ]
 
 
 def check_finite(vectors: np.ndarray, *, whole: bool) -> None:
@@ -58,12 +60,14 @@ def check_finite(vectors: np.ndarray, *, whole: bool) -> None:
         blocks = (np.arange(s, min(s + BLOCK, count)) for s in range(0, count, BLOCK))
     else:
         blocks = [np.linspace(0, count - 1, SAMPLE).astype(int)]
-    for places in blocks:
-        block = vectors[places[0] : places[-1] + 1] if whole else vectors[places]
-        broken = ~np.isfinite(block).reshape(len(places), -1).all(axis=1)
+    for positions in blocks:
+        block = vectors[positions[0] : positions[-1] + 1] if whole else vectors[positions]
+        broken = ~np.isfinite(block).reshape(len(positions), -1).all(axis=1)
         if broken.any():
-            place = int(places[int(broken.argmax())])
-            raise NotFinite(f"{'vector' if block.ndim > 1 else 'number'} {place + 1} is not finite")
+            position = int(positions[int(broken.argmax())])
+            raise NotFinite(
+                f"{'vector' if block.ndim > 1 else 'number'} {position + 1} is not finite"
+            )
 
 
 def open_vectors(folder: str | Path) -> np.ndarray:

@@ -27,7 +27,7 @@ RESERVE = 0.2  # share of a device's free memory that is left to others
 # the other to TF32, should that be on: each rounds by at most 2^-11 of a component.
 MARGIN = 2e-3
 
-Candidates = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
+NearestPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
 
 
 class DeviceIndex:
@@ -54,10 +54,10 @@ class DeviceIndex:
             some = queries[first : first + QUERIES]
             parts = list(self.pool.map(lambda s, q=some: s.candidates(q, k), self.shards))
             for i, query in enumerate(some):
-                places = np.concatenate([part[i][0] for part in parts])
+                positions = np.concatenate([part[i][0] for part in parts])
                 scores = np.concatenate([part[i][1] for part in parts])
                 kept, _ = near_best(scores, k, MARGIN)
-                found.append(rescored(self.vectors, query, np.sort(places[kept]), k))
+                found.append(rescored(self.vectors, query, np.sort(positions[kept]), k))
         return found
 
 
@@ -71,14 +71,14 @@ class Shard:
         self.ranges = [(s, min(s + BLOCK, last)) for s in range(first, last, BLOCK)]
         if hold is None:
             hold = self._fits(last - first)
-        self.held = [self._load(*place) for place in self.ranges] if hold else None
+        self.held = [self._load(*bounds) for bounds in self.ranges] if hold else None
 
-    def candidates(self, queries: np.ndarray, k: int) -> Candidates:
+    def candidates(self, queries: np.ndarray, k: int) -> NearestPositions:
         """Who may be among the `k` best of all vectors: this shard's `k` best and near ones."""
         import torch
 
         asked = torch.from_numpy(queries).to(self.device)
-        places = [[np.empty(0, dtype=np.int64)] for _ in queries]
+        positions = [[np.empty(0, dtype=np.int64)] for _ in queries]
         scores = [[np.empty(0, dtype=np.float32)] for _ in queries]
         floor = torch.full((len(queries), 1), -torch.inf, device=self.device)
         for start, block in self._blocks():
@@ -88,9 +88,9 @@ class Shard:
             near = (values >= floor).cpu().numpy()
             values, found = values.cpu().numpy(), found.cpu().numpy() + start
             for i, row in enumerate(near):
-                places[i].append(found[i][row])
+                positions[i].append(found[i][row])
                 scores[i].append(values[i][row])
-        return [(np.concatenate(p), np.concatenate(s)) for p, s in zip(places, scores)]
+        return [(np.concatenate(p), np.concatenate(s)) for p, s in zip(positions, scores)]
 
     def _blocks(self) -> Iterator[tuple[int, torch.Tensor]]:
         for number, (first, last) in enumerate(self.ranges):
@@ -120,7 +120,7 @@ def _near_top(scores: torch.Tensor, k: int) -> tuple[torch.Tensor, torch.Tensor]
     size = scores.shape[1]
     count = min(2 * k, size)
     while True:
-        values, places = scores.topk(count, dim=1)
+        values, positions = scores.topk(count, dim=1)
         if count == size or bool((values[:, -1] < values[:, k - 1] - MARGIN).all()):
-            return values, places
+            return values, positions
         count = min(4 * count, size)

@@ -1,4 +1,4 @@
-"""The k best of scores, with one rule for ties: the earlier position first.
+"""Top k of scores. Ties go to the earlier position.
 
 Products of blocks, in whatever precision, only choose who may be among the best; those are then
 scored pair by pair in float64, so that a score depends on nothing but its query and its passage,
@@ -24,8 +24,8 @@ def best(scores: np.ndarray, k: int) -> np.ndarray:
     threshold = np.partition(scores, len(scores) - k)[len(scores) - k]
     above = np.flatnonzero(scores > threshold)
     equal = np.flatnonzero(scores == threshold)[: k - len(above)]
-    places = np.concatenate([above, equal])
-    return places[np.lexsort((places, -scores[places]))]
+    positions = np.concatenate([above, equal])
+    return positions[np.lexsort((positions, -scores[positions]))]
 
 
 def near_best(scores: np.ndarray, k: int, margin: float) -> tuple[np.ndarray, np.ndarray]:
@@ -33,10 +33,10 @@ def near_best(scores: np.ndarray, k: int, margin: float) -> tuple[np.ndarray, np
     _check(scores)
     if len(scores) > k:
         threshold = np.partition(scores, len(scores) - k)[len(scores) - k] - margin
-        places = np.flatnonzero(scores >= threshold)
+        positions = np.flatnonzero(scores >= threshold)
     else:
-        places = np.arange(len(scores))
-    return places, scores[places]
+        positions = np.arange(len(scores))
+    return positions, scores[positions]
 
 
 def _check(scores: np.ndarray) -> None:
@@ -45,10 +45,10 @@ def _check(scores: np.ndarray) -> None:
 
 
 def rescored(
-    vectors: np.ndarray, query: np.ndarray, places: np.ndarray, k: int
+    vectors: np.ndarray, query: np.ndarray, positions: np.ndarray, k: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The `k` best of the passages at `places` (ascending) by exact score: positions and scores."""
-    chosen = np.asarray(vectors[places], dtype=np.float64)
+    """The `k` best of the passages at `positions`, which ascend, by exact score: both of them."""
+    chosen = np.asarray(vectors[positions], dtype=np.float64)
     exact = (chosen * query.astype(np.float64)).sum(axis=1)
     order = best(exact, k)
-    return places[order], exact[order]
+    return positions[order], exact[order]

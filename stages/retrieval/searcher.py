@@ -24,7 +24,7 @@ from stages.retrieval.corpus import STARTS, PassageFile, read_starts, sample_dig
 from stages.retrieval.identity import digest
 
 ABOUT = "index.json"
-Found = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
+FoundPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
 
 
 class Searcher:
@@ -34,7 +34,7 @@ class Searcher:
         self,
         passages: PassageFile,
         text: Callable[[SearchRequest], str],
-        find: Callable[[list[str], int], Found],
+        find: Callable[[list[str], int], FoundPositions],
         about: dict | None = None,
     ):
         """`text` makes a request's text; `find` gives the best positions for distinct texts;
@@ -50,17 +50,20 @@ class Searcher:
         Fewer than `top_k` where the corpus is smaller, or BM25 finds fewer that share a term with
         the text. Ties: the earlier passage first.
         """
-        found = self.places(requests, top_k)
-        passages = {place: self.passages[place] for row in found for place, _ in row}
-        return [[Hit(passages[place], score) for place, score in row] for row in found]
+        found = self.positions(requests, top_k)
+        passages = {position: self.passages[position] for row in found for position, _ in row}
+        return [[Hit(passages[position], score) for position, score in row] for row in found]
 
-    def places(self, requests: list[SearchRequest], top_k: int) -> list[list[tuple[int, float]]]:
+    def positions(self, requests: list[SearchRequest], top_k: int) -> list[list[tuple[int, float]]]:
         """What `search` finds, as positions in the corpus and scores to 6 decimals."""
         texts = [self.text(request) for request in requests]
         distinct = list(dict.fromkeys(texts))
         found = {
-            text: [(int(place), round(float(score), 6)) for place, score in zip(places, scores)]
-            for text, (places, scores) in zip(distinct, self.find(distinct, top_k))
+            text: [
+                (int(position), round(float(score), 6))
+                for position, score in zip(positions, scores)
+            ]
+            for text, (positions, scores) in zip(distinct, self.find(distinct, top_k))
         }
         return [found[text] for text in texts]
 
@@ -131,12 +134,14 @@ def _dense(
 ) -> Searcher:
     import torch
 
-    from stages.encoders.encoding import Retriever
+    from stages.encoders.encoding import DenseRetriever
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
 
     torch.set_num_threads(compute.threads)
-    retriever = Retriever.load(retriever_folder, device=compute.device, rows=compute.encoding_batch)
+    retriever = DenseRetriever.load(
+        retriever_folder, device=compute.device, rows=compute.encoding_batch
+    )
     vectors = open_vectors(folder)
     if vectors.shape != (shape := (len(passages), retriever.dimension)):
         raise InputError(f"{folder}: its vectors are {vectors.shape}, not {shape}: build it again")
@@ -172,7 +177,7 @@ def _check_finite(folder: Path, about: dict, numbers: np.ndarray) -> None:
 
 
 def _named(folder: Path, search: Callable) -> Callable:
-    def searched(queries, k: int) -> Found:
+    def searched(queries, k: int) -> FoundPositions:
         with _naming(folder):
             return search(queries, k)
 

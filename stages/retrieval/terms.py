@@ -1,4 +1,4 @@
-"""The terms of a text for BM25: bm25s's words, and pairs of characters where no blanks part words.
+"""Tokenise text for BM25: words, and character pairs in scripts without blanks.
 
 Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan are written without blanks between words,
 so a sentence would be one term that no query shares. As Lucene's analyser for such scripts does,
@@ -35,5 +35,5 @@ def terms(texts: Iterable[str], *, ids: bool):
 
 def _pairs(run: re.Match) -> str:
     signs = run[0]
-    pairs = (signs[place : place + 2] for place in range(max(1, len(signs) - 1)))
+    pairs = (signs[position : position + 2] for position in range(max(1, len(signs) - 1)))
     return f" {' '.join(pairs)} "

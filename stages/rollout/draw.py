@@ -1,4 +1,4 @@
-"""Which training questions a turn uses."""
+"""Sample the training questions of one turn of the flywheel."""
 
 from __future__ import annotations
 

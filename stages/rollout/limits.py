@@ -1,4 +1,4 @@
-"""How often limits told: on a rollout, and over the trajectories of a turn."""
+"""Count how often limits ended or cut a rollout."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def limited(turns: list[Turn], stop: str | None) -> dict[str, int]:
     }
 
 
-def limits_told(figures: dict, least: float = 0.0) -> list[str]:
+def limits_told(metrics: dict, least: float = 0.0) -> list[str]:
     """Which limits told on more than the share `least`, from a turn's metrics/trajectories."""
-    told = figures.get("limits", {})
-    queries, asked = figures.get("queries", 0), figures.get("out", 0)
+    told = metrics.get("limits", {})
+    queries, asked = metrics.get("queries", 0), metrics.get("out", 0)
     counts = {
         "cut": ("observations were cut, of {} searches", queries),
         "refused": ("turns were refused, in {} trajectories", asked),

@@ -22,7 +22,7 @@ from stages import params
 from stages.common.records import Passage, Question
 from stages.common.search import Hit, SearchRequest
 from stages.common.trajectories import Shown, Trajectory, Turn
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match, f1_score
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 Stop = Literal["answer", "searches", "turns", "invalid", "length"]
 
 
-Search = Callable[[list[SearchRequest]], list[list[Hit]]]
+SearchFunction = Callable[[list[SearchRequest]], list[list[Hit]]]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Limits:
 
 
 @dataclass
-class Rollout:
+class RolloutState:
     """A conversation so far. `stop` is None while it goes on.
 
     `mask` is 1 where the model wrote the token, 0 in the prompt and in what was put in (PPO leaves
@@ -93,24 +93,24 @@ class Rollout:
 
 def start(
     question: Question,
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     *,
     as_written: bool = False,
-) -> Rollout:
+) -> RolloutState:
     """A rollout of which nothing but the prompt is there."""
     ids = protocol.prompt_ids(question.question, tokenizer)
-    return Rollout(question, list(ids), [0] * len(ids), len(ids), as_written=as_written)
+    return RolloutState(question, list(ids), [0] * len(ids), len(ids), as_written=as_written)
 
 
 def prefix(
     trajectory: Trajectory,
     turn: int,
     passages: Sequence[Passage],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     limits: Limits,
-) -> Rollout:
+) -> RolloutState:
     """A trajectory up to the query of `turn` (from 0), then exactly `passages` as its information.
 
     Agentic-R, step B5: with one passage this is where the rollout that decides GAC starts. The
@@ -135,10 +135,10 @@ def prefix(
 
 
 def run(
-    rollouts: Sequence[Rollout],
+    rollouts: Sequence[RolloutState],
     generator: Generator,
-    search: Search,
-    protocol: Protocol,
+    search: SearchFunction,
+    protocol: AgentProtocol,
     limits: Limits,
     *,
     temperature: float = 0.0,
@@ -173,7 +173,7 @@ def run(
         advance(before - len(live))
 
 
-def _write(live, generator, protocol, limits, temperature, keys) -> list[Rollout]:
+def _write(live, generator, protocol, limits, temperature, keys) -> list[RolloutState]:
     """One turn of every live rollout; those that now wait for passages."""
     fitting = [fits(rollout, limits, generator.window) for rollout in live]
     for rollout, fit in zip(live, fitting, strict=True):
@@ -191,21 +191,21 @@ def _write(live, generator, protocol, limits, temperature, keys) -> list[Rollout
     return [rollout for rollout in writing if waits(rollout)]
 
 
-def fits(rollout: Rollout, limits: Limits, window: int) -> bool:
+def fits(rollout: RolloutState, limits: Limits, window: int) -> bool:
     """Whether the context, and the model's `window`, have room for one more turn."""
     room = min(limits.max_context_tokens, window) - limits.max_turn_tokens
     return len(rollout.token_ids) <= room
 
 
-def waits(rollout: Rollout) -> bool:
+def waits(rollout: RolloutState) -> bool:
     """Whether the rollout goes on once it is shown what its last query finds."""
     return rollout.stop is None and rollout.turns[-1].query is not None
 
 
 def take_turn(
-    rollout: Rollout,
+    rollout: RolloutState,
     ids: Sequence[int],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     limits: Limits,
 ) -> None:
@@ -235,7 +235,7 @@ def take_turn(
             _show(rollout, message, protocol, tokenizer)
 
 
-def _show(rollout: Rollout, text: str, protocol: Protocol, tokenizer) -> None:
+def _show(rollout: RolloutState, text: str, protocol: AgentProtocol, tokenizer) -> None:
     """Append what the model is shown after its last turn, less what it wrote of it already."""
     written = rollout.beyond
     if written and not written.strip():
@@ -246,7 +246,7 @@ def _show(rollout: Rollout, text: str, protocol: Protocol, tokenizer) -> None:
     _retokenise(rollout, protocol, tokenizer)
 
 
-def _retokenise(rollout: Rollout, protocol: Protocol, tokenizer) -> None:
+def _retokenise(rollout: RolloutState, protocol: AgentProtocol, tokenizer) -> None:
     """Tokenise the conversation as one text, where the protocol says so. Never in training."""
     if not protocol.retokenise:
         return
@@ -259,7 +259,9 @@ def _retokenise(rollout: Rollout, protocol: Protocol, tokenizer) -> None:
     rollout.token_ids, rollout.mask = protocol.conversation(prompt, said, tokenizer)
 
 
-def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits, shown) -> None:
+def _inform(
+    waiting: list[RolloutState], search: SearchFunction, protocol, tokenizer, limits, shown
+) -> None:
     """Search the last query of every waiting rollout and append what was found."""
     if not waiting:
         return
@@ -270,16 +272,16 @@ def _inform(waiting: list[Rollout], search: Search, protocol, tokenizer, limits,
         take_passages(rollout, hits[:shown], protocol, tokenizer, limits)
 
 
-def request_of(rollout: Rollout) -> SearchRequest:
+def request_of(rollout: RolloutState) -> SearchRequest:
     """The last query, with what a retriever may read beside it."""
     question, turn = rollout.question.question, rollout.turns[-1]
     return SearchRequest(question, rollout.queries[:-1], turn.query, turn.thought)
 
 
 def take_passages(
-    rollout: Rollout,
+    rollout: RolloutState,
     hits: Sequence[Hit],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     limits: Limits,
 ) -> None:
@@ -294,7 +296,7 @@ def take_passages(
         rollout.stop = "turns"
 
 
-def record(rollout: Rollout) -> Trajectory:
+def record(rollout: RolloutState) -> Trajectory:
     """The trajectory of a finished rollout, scored against its gold answers."""
     question = rollout.question
     return Trajectory(

@@ -1,4 +1,4 @@
-"""The patterns that read actions, in time that grows no faster than the text.
+"""Match actions in an agent's text, in time linear in its length.
 
 Most are two marks with anything between, `<search>(.*?)</search>`, or several such forms. A regular
 expression tries every opening mark to the end of the text, which is quadratic where none is closed;
@@ -20,7 +20,7 @@ _BAR = re.compile(r"(?<!\\)\|")
 
 
 @dataclass(frozen=True)
-class Found:
+class PatternMatch:
     """A match in `text`: where it stands, and where what is read stands."""
 
     text: str
@@ -53,7 +53,7 @@ class Pattern:
             if self._compiled.groups < 1:
                 raise ValueError("needs a group around what it reads")
 
-    def finder(self, text: str) -> Callable[[int], Found | None]:
+    def finder(self, text: str) -> Callable[[int], PatternMatch | None]:
         """A function that gives the first match in `text` at or after a place.
 
         Asked for places in ascending order, it reads the text once in all.
@@ -62,13 +62,13 @@ class Pattern:
             return lambda place: self._searched(text, place)
         finders = [_between(text, *marks) for marks in self._marks]
 
-        def first(place: int) -> Found | None:
+        def first(place: int) -> PatternMatch | None:
             found = [match for finder in finders if (match := finder(place))]
             return min(found, key=lambda match: match.start, default=None)
 
         return first
 
-    def _searched(self, text: str, place: int) -> Found | None:
+    def _searched(self, text: str, place: int) -> PatternMatch | None:
         try:
             match = self._compiled.search(text, place, timeout=LIMIT)
         except TimeoutError:
@@ -78,14 +78,14 @@ class Pattern:
         groups = range(1, self._compiled.groups + 1)  # one for each of several forms
         spans = (match.span(number) for number in groups)
         inner = next((span for span in spans if span[0] >= 0), (match.end(), match.end()))
-        return Found(text, match.start(), match.end(), inner)
+        return PatternMatch(text, match.start(), match.end(), inner)
 
 
-def _between(text: str, opening: str, closing: str) -> Callable[[int], Found | None]:
+def _between(text: str, opening: str, closing: str) -> Callable[[int], PatternMatch | None]:
     """Finds `opening`, anything (as little as can be), `closing`."""
     start = end = -1  # of the last opening and closing mark that were found
 
-    def first(place: int) -> Found | None:
+    def first(place: int) -> PatternMatch | None:
         nonlocal start, end
         if start < place:
             start = text.find(opening, place)
@@ -96,7 +96,7 @@ def _between(text: str, opening: str, closing: str) -> Callable[[int], Found | N
             end = len(text) + 1 if end < 0 else end
         if start == len(text) or end > len(text):
             return None
-        return Found(text, start, end + len(closing), (begin, end))
+        return PatternMatch(text, start, end + len(closing), (begin, end))
 
     return first
 

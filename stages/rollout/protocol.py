@@ -23,7 +23,7 @@ from stages.common.records import Passage
 from stages.engines.tokenizer import encode_text
 from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
-from stages.rollout.patterns import LIMIT, Found, Pattern, SlowPattern
+from stages.rollout.patterns import LIMIT, Pattern, PatternMatch, SlowPattern
 
 FILE = "protocol.yaml"
 OWN_LIMITS = "rollout.yaml"
@@ -41,7 +41,7 @@ class Action:
     value: str
 
 
-class Protocol:
+class AgentProtocol:
     """One way of talking, made from the block `protocol` of params.yaml, or from a file of its own.
 
     InputError names the key whose pattern or template cannot work.
@@ -135,7 +135,7 @@ class Protocol:
         match = self._stop.search(text, start)
         return match.end() if match else len(text)
 
-    def _actions(self, kind: Literal["search", "answer"], text: str) -> Iterator[Found]:
+    def _actions(self, kind: Literal["search", "answer"], text: str) -> Iterator[PatternMatch]:
         find = (self._search if kind == "search" else self._answer).finder(text)
         start = 0
         try:
@@ -271,10 +271,10 @@ class Protocol:
         return _like_marks(marks).sub(_entity, text) if marks else text
 
 
-def load_protocol(folder: str | Path, block: params.Protocol) -> Protocol:
+def load_protocol(folder: str | Path, block: params.Protocol) -> AgentProtocol:
     """How the agent in `folder` talks: as its protocol.yaml says, else as `block` does."""
     file = Path(folder) / FILE
-    return read_protocol(file) if file.exists() else Protocol(block)
+    return read_protocol(file) if file.exists() else AgentProtocol(block)
 
 
 def rollout_of(folder: str | Path, block: params.Rollout) -> params.Rollout:
@@ -285,9 +285,9 @@ def rollout_of(folder: str | Path, block: params.Rollout) -> params.Rollout:
     return params.with_own(block, params.read_block(file, params.OwnRollout))
 
 
-def read_protocol(file: str | Path) -> Protocol:
+def read_protocol(file: str | Path) -> AgentProtocol:
     """The protocol in a file of conf/protocol/'s form. InputError names the file and the key."""
-    return Protocol(params.read_block(file, params.Protocol), file)
+    return AgentProtocol(params.read_block(file, params.Protocol), file)
 
 
 def _cut(text: str, tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:

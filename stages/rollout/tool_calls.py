@@ -16,7 +16,7 @@ from stages.plumbing.errors import InputError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-    from stages.rollout.patterns import Found
+    from stages.rollout.patterns import PatternMatch
 
 NAME, ARGUMENT = "search", "query"
 _WRITTEN = "what-the-model-writes"  # stands for it in a rendered conversation
@@ -48,7 +48,7 @@ def opening(prompt: str, tool: str, tokenizer: PreTrainedTokenizerBase) -> str:
 def after_call(
     content: str,
     tool: str,
-    calls: Callable[[str], Iterable[Found]],
+    calls: Callable[[str], Iterable[PatternMatch]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> str:
     """What the template puts between a call and the next turn of the model, where the tool

@@ -1,4 +1,4 @@
-"""Logs of other programs, taken apart and put together again as a protocol would write them.
+"""Rewrite logs of other programs in a protocol, to compare them character by character.
 
 A log is what followed the prompt, as one text: turns of the agent and what it was shown. Its turns
 are taken as they stand, its passages are read out of what was shown, and all around them is the
@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from stages.common.records import Passage
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 USER, REPLY, END = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>"  # ChatML's marks
 
 
 @dataclass(frozen=True)
-class Difference:
+class TextDifference:
     """Where a text parts from what was expected, both from there on."""
 
     place: int
@@ -35,10 +35,10 @@ class Retold:
     blocks: int = 0
     same_blocks: int = 0
     refusals: int = 0
-    difference: Difference | None = None
+    difference: TextDifference | None = None
 
 
-def retell(response: str, protocol: Protocol) -> Retold:
+def retell(response: str, protocol: AgentProtocol) -> Retold:
     """Render a log again, turn by turn."""
     told, place, refused = Retold(), 0, -1
     refusal, length = protocol.block.invalid_message, len(response.rstrip())
@@ -68,14 +68,14 @@ def retell(response: str, protocol: Protocol) -> Retold:
     return told
 
 
-def first_difference(expected: str, text: str, start: int) -> Difference | None:
+def first_difference(expected: str, text: str, start: int) -> TextDifference | None:
     """Where `text` from `start` on stops being `expected`. An empty one expects the end."""
     if expected and text.startswith(expected, start):
         return None
     found = text[start:]
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(expected, found, strict=False))
     place = sum(1 for _ in alike)
-    return Difference(start + place, expected[place:], found[place:])
+    return TextDifference(start + place, expected[place:], found[place:])
 
 
 def user_text(prompt: str) -> str:
@@ -90,7 +90,7 @@ def split_conversation(text: str) -> tuple[str, str] | None:
     return (before + mark, after) if mark else None
 
 
-def marks_of(protocol: Protocol) -> tuple[str, str]:
+def marks_of(protocol: AgentProtocol) -> tuple[str, str]:
     """What stands before and after the passages that are shown, blanks left out."""
     if protocol.block.tool is not None:
         raise InputError(
@@ -104,7 +104,7 @@ def marks_of(protocol: Protocol) -> tuple[str, str]:
     return before.split()[-1], after.split()[0]
 
 
-def _passages(response: str, start: int, protocol: Protocol) -> list[Passage]:
+def _passages(response: str, start: int, protocol: AgentProtocol) -> list[Passage]:
     """The passages that the block after `start` shows; without a block, none."""
     opening, closing = marks_of(protocol)
     begin = response.find(opening, start)

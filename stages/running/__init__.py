@@ -1,1 +1,1 @@
-"""How a stage runs: scratch folders that survive a kill, workers, what dvc.yaml says it needs."""
+"""How a stage runs: resumable scratch folders, workers, its dependencies in dvc.yaml."""

@@ -1,4 +1,4 @@
-"""A training's state on disk: whole or not there, also after the machine itself has stopped."""
+"""Save a training's state: a checkpoint is complete or absent, even after a power cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of merit of answers: exact match, F1, and bootstrap intervals of their means."""
+"""Score answers: exact match (EM), F1, and bootstrap intervals."""
 
 from stages.scoring.answers import exact_match, f1_score
 from stages.scoring.bootstrap import bootstrap_interval

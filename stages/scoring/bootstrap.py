@@ -1,4 +1,4 @@
-"""How far a mean over questions could be off: percentile bootstrap."""
+"""Percentile bootstrap interval of a mean over questions."""
 
 from __future__ import annotations
 

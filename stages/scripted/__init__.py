@@ -1,1 +1,1 @@
-"""The scripted agent of the synthetic world and the facts that it reads (`world` makes them)."""
+"""The scripted agent of the synthetic world, and the facts that it reads."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from stages.common.candidates import Candidates, Scores
-from stages.common.instances import Instance, Labelled
+from stages.common.candidates import PassageScores, QueryCandidates
+from stages.common.instances import Instance, LabelledPassage
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
 from stages.params import Params
@@ -27,9 +27,9 @@ ADVICE = {
 
 
 def select_all(
-    queries: list[Candidates],
-    relevance: list[Scores],
-    correctness: list[Scores],
+    queries: list[QueryCandidates],
+    relevance: list[PassageScores],
+    correctness: list[PassageScores],
     params: Params,
     turn: str,
 ) -> list[Selection]:
@@ -41,19 +41,19 @@ def select_all(
 
 
 def instances(
-    candidates: Candidates,
-    relevance: Scores,
-    correctness: Scores,
+    candidates: QueryCandidates,
+    relevance: PassageScores,
+    correctness: PassageScores,
     selection: Selection,
     passages: dict[str, Passage],
 ) -> list[Instance]:
     """One training instance for each positive of a query; LR or GAC is None where it was off."""
-    negatives = [Labelled.of(passages[n]) for n in selection.negatives]
+    negatives = [LabelledPassage.of(passages[n]) for n in selection.negatives]
     return [
         Instance(
             id=f"{candidates.id}/{number}",
             request=candidates.query.request,
-            positive=Labelled.of(
+            positive=LabelledPassage.of(
                 passages[positive],
                 lr=relevance and relevance[positive],
                 gac=correctness and correctness[positive],
@@ -65,7 +65,7 @@ def instances(
     ]
 
 
-def figures(selections: list[Selection]) -> dict:
+def selection_metrics(selections: list[Selection]) -> dict:
     """Counts in and out, drops by reason, and the positive selection rate."""
     kept = [s for s in selections if s.dropped is None]
     return {

@@ -34,7 +34,7 @@ from stages.serving.connection import Connection
 from stages.serving.guard import Guard
 from stages.serving.limits import CLOSING, CONNECTIONS
 from stages.serving.refusals import Refused
-from stages.serving.requests import Asked, BatchSearch, Hits, Retrieve, Search, parsed
+from stages.serving.requests import BatchSearch, Hits, RequestBody, Retrieve, Search, parsed
 
 DIGESTS = ("corpus", "retriever")  # of index.json: what tells an index from another
 NAMED = 100  # unknown fields that the log names, at most
@@ -97,7 +97,7 @@ def application(searcher: Searcher, top_k: int, names: frozenset[str] = frozense
     async def health() -> dict:
         return {"status": "ok", "passages": len(searcher.passages)} | digests
 
-    async def answer(request: Request, kind: type[Asked]) -> JSONResponse:
+    async def answer(request: Request, kind: type[RequestBody]) -> JSONResponse:
         async with bodies.read(_parts(request)) as body:
             asked = parsed(kind, body, top_k)
             unknown.log(asked)
@@ -134,7 +134,7 @@ class Unknown:
     def __init__(self):
         self._named: set[str] = set()
 
-    def log(self, asked: Asked) -> None:
+    def log(self, asked: RequestBody) -> None:
         """Forget the fields of `asked` that its form does not have, naming new ones."""
         for name in list(asked.model_extra)[:NAMED]:
             shown = ascii(name[:40])
@@ -154,7 +154,7 @@ async def _parts(request: Request):
 
 def _found(searcher: Searcher, requests: list[SearchRequest], k: int) -> list[Hits]:
     """For each request, the found lines of the corpus with their scores, best first."""
-    found, passages = searcher.places(requests, k), searcher.passages
-    places = {place for row in found for place, _ in row}
-    lines = {p: parse_json(passages.line(p), f"{passages.path}:{p + 1}") for p in places}
-    return [[(lines[place], score) for place, score in row] for row in found]
+    found, passages = searcher.positions(requests, k), searcher.passages
+    positions = {position for row in found for position, _ in row}
+    lines = {p: parse_json(passages.line(p), f"{passages.path}:{p + 1}") for p in positions}
+    return [[(lines[position], score) for position, score in row] for row in found]

@@ -1,4 +1,4 @@
-"""Searches of many clients joined: what comes while one search runs makes the next one.
+"""Batch searches of many clients: requests that arrive during a search form the next batch.
 
 A client alone waits for nothing but its own search. Under load a search of many queries costs
 little more than a search of one: the vectors are read once for all of them. A client that asks more

@@ -1,4 +1,4 @@
-"""The memory that bodies may hold together, however many clients send them at once.
+"""Limit the memory of request bodies, over all clients together.
 
 A body counts from its first byte until its request is answered. Where a further part does not fit,
 the body gives way that has waited longest for its next part, a large one if there is one: a client

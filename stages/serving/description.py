@@ -7,7 +7,7 @@ from pydantic import BaseModel, Field
 from stages.common.search import SearchRequest
 from stages.retrieval.searcher import Searcher
 from stages.serving import limits
-from stages.serving.requests import Asked, BatchSearch, Retrieve, Search
+from stages.serving.requests import BatchSearch, RequestBody, Retrieve, Search
 
 SAMPLE = SearchRequest("question", ("earlier query",), "query", "thought")
 ABOUT = """\
@@ -94,7 +94,7 @@ def text(searcher: Searcher, top_k: int) -> str:
     )
 
 
-def of(kind: type[Asked]) -> dict:
+def of(kind: type[RequestBody]) -> dict:
     """What a route says of itself: the forms of request and answer, and its refusals."""
     schema = {"content": {"application/json": {"schema": kind.model_json_schema()}}}
     return {

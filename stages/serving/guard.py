@@ -1,4 +1,4 @@
-"""Who may ask: a server without a password answers programs, not pages that a browser has open.
+"""Refuse requests from web pages: the server has no password and is for programs.
 
 A page can reach a server on the reader's own machine, by a request from another origin or by a name
 that it makes point there (DNS rebinding). Both say so in their headers: `Origin` names the page's

@@ -1,4 +1,4 @@
-"""What clients may ask of the retriever server, so that none can exhaust it."""
+"""Limits on requests, so that no client can exhaust the retriever server."""
 
 QUERIES = 16_384  # of a request, at most: a wave of a training loop
 TOP_K = 1000

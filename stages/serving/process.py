@@ -1,4 +1,4 @@
-"""A retriever server of one's own, for as long as it is needed."""
+"""Start a retriever server of one's own, and stop it afterwards."""
 
 from __future__ import annotations
 

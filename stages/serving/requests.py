@@ -23,10 +23,10 @@ from stages.serving.limits import HISTORY, PASSAGES, QUERIES, TEXT, TOP_K
 from stages.serving.refusals import Refused
 
 Hits = list[tuple[dict, float]]  # documents with their scores, best first
-Text = Annotated[str, Field(max_length=TEXT)]
-Texts = Annotated[list[Text], Field(max_length=QUERIES, fail_fast=True)]
-Questions = Annotated[list[Text | None], Field(max_length=QUERIES, fail_fast=True)]
-History = Annotated[list[Text], Field(max_length=HISTORY, fail_fast=True)]
+LimitedText = Annotated[str, Field(max_length=TEXT)]
+Texts = Annotated[list[LimitedText], Field(max_length=QUERIES, fail_fast=True)]
+QuestionTexts = Annotated[list[LimitedText | None], Field(max_length=QUERIES, fail_fast=True)]
+History = Annotated[list[LimitedText], Field(max_length=HISTORY, fail_fast=True)]
 Histories = Annotated[list[History], Field(max_length=QUERIES, fail_fast=True)]
 Count = Annotated[int, Field(ge=0, le=TOP_K)]
 
@@ -34,13 +34,13 @@ MOST = f"queries times passages a query may be {PASSAGES} at most"
 OWN = "passages a query; 0 or null: the server's own number"
 
 
-class Asked(BaseModel):
+class RequestBody(BaseModel):
     """What all forms of a request have in common."""
 
     model_config = ConfigDict(extra="allow")
 
     @model_validator(mode="after")
-    def _within_limits(self, info: ValidationInfo) -> Asked:
+    def _within_limits(self, info: ValidationInfo) -> RequestBody:
         requests = self.requests()
         if len(requests) * (self.count() or info.context["topk"]) > PASSAGES:
             raise ValueError(MOST)
@@ -63,19 +63,19 @@ class Asked(BaseModel):
         raise NotImplementedError
 
 
-class Retrieve(Asked):
+class Retrieve(RequestBody):
     """Search-R1's request, and two fields more: what goes with each query."""
 
     queries: Texts = Field(description=f"what the retriever reads; {MOST}")
     topk: Count | None = Field(None, description=OWN)
     return_scores: bool = False
-    questions: Questions | None = Field(
+    questions: QuestionTexts | None = Field(
         None, description="one for each query, with which the retriever joins it; null: joined"
     )
     histories: Histories | None = Field(
         None, description="earlier queries, a list for each query; need questions"
     )
-    thoughts: Questions | None = Field(
+    thoughts: QuestionTexts | None = Field(
         None, description="what was thought before each query; need questions"
     )
 
@@ -107,7 +107,7 @@ class Retrieve(Asked):
         return {"result": [_documents(row) for row in found]}
 
 
-class BatchSearch(Asked):
+class BatchSearch(RequestBody):
     """The request of FlashRAG's remote retriever for many queries."""
 
     query: Texts = Field(description=f"what the retriever reads; {MOST}")
@@ -125,10 +125,10 @@ class BatchSearch(Asked):
         return [documents, [_scores(row) for row in found]] if self.return_score else documents
 
 
-class Search(Asked):
+class Search(RequestBody):
     """The request of FlashRAG's remote retriever for one query."""
 
-    query: Text = Field(description="what the retriever reads")
+    query: LimitedText = Field(description="what the retriever reads")
     top_n: Count | None = Field(None, description=OWN)
     return_score: bool = False
 
@@ -143,7 +143,7 @@ class Search(Asked):
         return [_documents(row), _scores(row)] if self.return_score else _documents(row)
 
 
-def parsed(kind: type[Asked], body: bytes | bytearray, top_k: int) -> Asked:
+def parsed(kind: type[RequestBody], body: bytes | bytearray, top_k: int) -> RequestBody:
     """The request in `body`; one that asks no count gets `top_k`. Refused says what is wrong."""
     try:
         return kind.model_validate_json(body, context={"topk": top_k})

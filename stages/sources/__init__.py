@@ -1,1 +1,1 @@
-"""Where a corpus and questions come from when they are not made: files, and files of the hub."""
+"""Read a corpus and questions from files or from the Hugging Face hub."""

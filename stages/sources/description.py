@@ -34,7 +34,7 @@ HUB = ("hub", "revision", "file")  # keys of a file of the hub
 
 
 @dataclass(frozen=True)
-class Entry:
+class DataFile:
     """One file: local (`path` and its `sha256`), or `file` of the data set `hub` at `revision`.
 
     `count`: how many passages or questions it gives, for the plan of a run. `question_mark`: its
@@ -55,7 +55,7 @@ def is_description(source: str | Path) -> bool:
     return Path(source).suffix in (".yaml", ".yml")
 
 
-def read_description(path: str | Path) -> dict[str, list[Entry] | dict[str, Entry]]:
+def read_description(path: str | Path) -> dict[str, list[DataFile] | dict[str, DataFile]]:
     """The blocks of a description. InputError names the file and the key that is wrong."""
     blocks = read_yaml(path)
     if not isinstance(blocks, dict) or not blocks or not set(blocks) <= set(BLOCKS):
@@ -63,7 +63,7 @@ def read_description(path: str | Path) -> dict[str, list[Entry] | dict[str, Entr
     return {name: _block(block, f"{path}: '{name}'") for name, block in blocks.items()}
 
 
-def corpus_files(path: str | Path) -> tuple[str, list[Entry]]:
+def corpus_files(path: str | Path) -> tuple[str, list[DataFile]]:
     """How a description gives a corpus, as "passages" or "contexts", and its files."""
     blocks = read_description(path)
     if set(blocks) not in ({"passages"}, {"contexts"}):
@@ -72,7 +72,7 @@ def corpus_files(path: str | Path) -> tuple[str, list[Entry]]:
     return kind, files
 
 
-def question_files(path: str | Path) -> dict[str, dict[str, Entry]]:
+def question_files(path: str | Path) -> dict[str, dict[str, DataFile]]:
     """The files of question sets, by "train" and "test" and by name."""
     blocks = read_description(path)
     if set(blocks) != {"train", "test"} or not all(isinstance(b, dict) for b in blocks.values()):
@@ -80,7 +80,7 @@ def question_files(path: str | Path) -> dict[str, dict[str, Entry]]:
     return blocks
 
 
-def pair_file(path: str | Path) -> Entry:
+def pair_file(path: str | Path) -> DataFile:
     """The file of published training pairs (stages/sources/published.py)."""
     blocks = read_description(path)
     files = blocks.get("pairs")
@@ -89,7 +89,7 @@ def pair_file(path: str | Path) -> Entry:
     return files[0]
 
 
-def _block(block: object, where: str) -> list[Entry] | dict[str, Entry]:
+def _block(block: object, where: str) -> list[DataFile] | dict[str, DataFile]:
     if isinstance(block, list) and block:
         return [_entry(entry, where) for entry in block]
     if isinstance(block, dict) and block:
@@ -97,7 +97,7 @@ def _block(block: object, where: str) -> list[Entry] | dict[str, Entry]:
     raise InputError(f"{where}: expected a list of files, or files by name")
 
 
-def _entry(entry: object, where: str) -> Entry:
+def _entry(entry: object, where: str) -> DataFile:
     if not isinstance(entry, dict):
         raise InputError(f"{where}: expected an object")
     for key, value in entry.items():
@@ -109,10 +109,10 @@ def _entry(entry: object, where: str) -> Entry:
         raise InputError(
             f"{where}: a file has 'path' and 'sha256', or 'hub', 'revision' and 'file'"
         )
-    return Entry(**entry)
+    return DataFile(**entry)
 
 
-def local_path(entry: Entry) -> Path:
+def local_path(entry: DataFile) -> Path:
     """Where the file lies on this machine, after its download if it needs one.
 
     InputError if it is not there and the hub cannot be reached or does not have it, and for a local
@@ -129,7 +129,7 @@ def local_path(entry: Entry) -> Path:
         )
 
 
-def _checked(entry: Entry) -> Path:
+def _checked(entry: DataFile) -> Path:
     """The local file of an entry, if it holds what the description says."""
     try:
         with open(entry.path, "rb") as file:

@@ -53,8 +53,8 @@ def draw(questions: list[Question], count: int | None, seed: int) -> list[Questi
     """At most `count` of `questions`, in their order."""
     if count is None or count >= len(questions):
         return questions
-    places = sorted(random.Random(seed).sample(range(len(questions)), count))
-    return [questions[place] for place in places]
+    positions = sorted(random.Random(seed).sample(range(len(questions)), count))
+    return [questions[position] for position in positions]
 
 
 def _of_folder(folder: Path) -> Sets:

@@ -44,10 +44,10 @@ class Interval:
 
     def row(self) -> dict:
         """Its columns in a table."""
-        figures = {
+        metrics = {
             name: round(getattr(self, name), 6) for name in ("mean", "median", "low", "high")
         }
-        return {"seeds": self.seeds, **figures, "clear": self.clear}
+        return {"seeds": self.seeds, **metrics, "clear": self.clear}
 
 
 def interval(seeds: list[list[float]]) -> Interval:
@@ -70,15 +70,15 @@ def bounds(
 
     draw = np.random.default_rng(0)
     count = len(seeds)
-    figures = np.empty((count, count, SAMPLES))  # seed, place in the resample, resample
+    metrics = np.empty((count, count, SAMPLES))  # seed, place in the resample, resample
     for number, columns in enumerate(seeds):
         data = [np.asarray(column, dtype=np.float64) for column in columns]
         for place in range(count):
             chosen = draw.integers(len(data[0]), size=(SAMPLES, len(data[0])))
-            figures[number, place] = figure(*(column[chosen] for column in data))
+            metrics[number, place] = figure(*(column[chosen] for column in data))
     picked = draw.integers(count, size=(count, SAMPLES))
     places, resamples = np.arange(count)[:, None], np.arange(SAMPLES)
-    found = np.ma.masked_invalid(figures[picked, places, resamples]).mean(axis=0)
+    found = np.ma.masked_invalid(metrics[picked, places, resamples]).mean(axis=0)
     low, high = np.percentile(found.compressed(), [2.5, 97.5])
     return float(low), float(high)
 
@@ -137,8 +137,8 @@ def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Valu
 
 def measured(one: Finished, side: Side, measure: str) -> dict[tuple[str, str], float]:
     """(question set, id) -> `measure` of a pair's prediction."""
-    figures = _predicted(one, one.pair(side.agent, side.retriever))
-    return {question: values[measure] for question, values in figures.items()}
+    metrics = _predicted(one, one.pair(side.agent, side.retriever))
+    return {question: values[measure] for question, values in metrics.items()}
 
 
 @functools.cache

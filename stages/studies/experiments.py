@@ -14,7 +14,7 @@ from pathlib import Path
 
 import yaml
 
-from stages.common.candidates import Candidates, read_candidates
+from stages.common.candidates import QueryCandidates, read_candidates
 from stages.common.records import read_json, read_jsonl
 from stages.common.trajectories import Trajectory, read_predictions
 from stages.metrics.reading import checked, kind_of
@@ -104,7 +104,7 @@ class Finished:
         """What the pair of that name answered."""
         return read_predictions(self._cached(f"data/predictions/{pair}.jsonl"))
 
-    def candidates(self, turn: str) -> list[Candidates]:
+    def candidates(self, turn: str) -> list[QueryCandidates]:
         """The candidates of a turn's queries."""
         return read_candidates(self._cached(f"data/candidates/{turn}.jsonl"))
 

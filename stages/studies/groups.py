@@ -1,5 +1,6 @@
-"""Which questions gain, over seeds: EM by hops and namesakes, recall by whether the query is
-ambiguous (see stages/reporting/breakdown.py for what that means).
+"""Results by kind of question over seeds: EM by hops and namesakes, recall for ambiguous queries.
+
+stages/reporting/breakdown.py says which queries are ambiguous.
 
 The two pairs of a contrast ask different queries, so each side's queries count by their own kind.
 What is ambiguous is said by the queries of both pairs together. The queries of a question are not
@@ -24,8 +25,10 @@ OF = {"em": "questions", RECALL: "queries"}
 NAMES = {"hops": ("{} hop", "{} hops"), "namesakes": ("{} namesake", "{} namesakes")}
 KINDS = ("ambiguous", "unambiguous")  # queries
 
-Group = tuple[str, str, int]  # measure, key of the metadata or kind of query, number of hops, ...
-Question = tuple[float, int, float, int]  # sum and number of `after`'s values, of `before`'s
+GroupKey = tuple[
+    str, str, int
+]  # measure, key of the metadata or kind of query, number of hops, ...
+QuestionSums = tuple[float, int, float, int]  # sum and number of `after`'s values, of `before`'s
 
 
 def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
@@ -72,14 +75,14 @@ def gap_interval(seeds: list[list[list[float]]]) -> Interval:
         return Interval(fmean(each), *bounds(seeds, gap), median(each), len(seeds))
 
 
-def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[Group, list[Question]]:
+def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[GroupKey, list[QuestionSums]]:
     """The questions that one seed's `after` and `before` were both asked, by group."""
     after, before = (_predictions(side, seed) for side in (contrast.after, contrast.before))
     both = [(after[key], before[key]) for key in after if key in before]
     metadata = _metadata(seed[contrast.after.variant], {name for name, _ in after})
     unordered = unordered_sets(metadata)
     ambiguous = ambiguous_texts(row for rows in both for row in rows if row.set not in unordered)
-    found: dict[Group, list[Question]] = {}
+    found: dict[GroupKey, list[QuestionSums]] = {}
     for new, old in both:
         known = metadata[new.key]
         for by in NAMES:

@@ -9,12 +9,12 @@ from stages.reporting.drift import drift_means
 from stages.reporting.results import agent_label, retriever_label
 from stages.reporting.studies import ALL, Drift, retriever_name
 
-Key = tuple[str, str, str]  # variant, agent, retriever
+PairKey = tuple[str, str, str]  # variant, agent, retriever
 NOTHING = "No experiment of this commit has such figures.\n"
 
 
 @dataclass(frozen=True)
-class Entry:
+class PairMedians:
     """Medians over seeds of EM (0 to 1) and searches, each first averaged over question sets."""
 
     variant: str
@@ -27,23 +27,25 @@ class Entry:
     searches: float
 
 
-def by_seed(rows: list[dict], measure: str) -> dict[Key, dict[str, float]]:
+def by_seed(rows: list[dict], measure: str) -> dict[PairKey, dict[str, float]]:
     """(variant, agent, retriever) -> seed -> mean of `measure` over question sets."""
-    values: dict[Key, dict[str, list[float]]] = {}
+    values: dict[PairKey, dict[str, list[float]]] = {}
     for row in rows:
         key = row["variant"], row["agent"], row["retriever"]
         values.setdefault(key, {}).setdefault(str(row["seed"]), []).append(float(row[measure]))
     return {key: {s: fmean(v) for s, v in seeds.items()} for key, seeds in values.items()}
 
 
-def medians(rows: list[dict]) -> list[Entry]:
+def medians(rows: list[dict]) -> list[PairMedians]:
     """One entry for each variant and pair, in the order of the rows."""
     searches = by_seed(rows, "searches")
     entries = []
     for key, seeds in by_seed(rows, "em").items():
         values = list(seeds.values())
         among = median(searches[key].values())
-        entries.append(Entry(*key, len(values), median(values), min(values), max(values), among))
+        entries.append(
+            PairMedians(*key, len(values), median(values), min(values), max(values), among)
+        )
     return entries
 
 
@@ -234,15 +236,15 @@ def _level(row: dict) -> str:
     return f"{em:.1f} ({low:.1f} to {high:.1f})"
 
 
-def _own(entry: Entry) -> bool:
+def _own(entry: PairMedians) -> bool:
     """Whether it is a turn's own pair, Agent_K with R_K."""
     return entry.agent == entry.retriever != "0"
 
 
-def _pair(entry: Entry) -> str:
+def _pair(entry: PairMedians) -> str:
     return f"{agent_label(entry.agent)} + {retriever_label(entry.retriever)}"
 
 
-def _figures(entry: Entry) -> str:
+def _figures(entry: PairMedians) -> str:
     em, low, high = (100 * value for value in (entry.em, entry.em_min, entry.em_max))
     return f"| {em:.1f} ({low:.1f} to {high:.1f}) | {entry.searches:.2f} | {entry.seeds} |"

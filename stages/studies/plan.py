@@ -1,4 +1,4 @@
-"""What a study file asks for: experiments, and the contrasts between what they measure."""
+"""Parse a study file: its experiments, and the contrasts between them."""
 
 from __future__ import annotations
 

@@ -22,15 +22,15 @@ def pair_rows(finished: list[Finished]) -> list[dict]:
 def _pairs(one: Finished) -> Iterator[dict]:
     for name in one.pairs.values():
         pair = one.metrics(f"metrics/evaluate/{name}.json")
-        for question_set, figures in pair["sets"].items():
+        for question_set, metrics in pair["sets"].items():
             yield {
                 "seed": one.experiment.seed,
                 "variant": one.experiment.variant,
                 "agent": pair["agent"],
                 "retriever": pair["retriever"],
                 "question_set": question_set,
-                **{key: figures[key] for key in PAIR_FIGURES},
-                **{f"recall_{k}": value for k, value in figures["recall"].items()},
+                **{key: metrics[key] for key in PAIR_FIGURES},
+                **{f"recall_{k}": value for k, value in metrics["recall"].items()},
             }
 
 
@@ -163,11 +163,11 @@ def drift_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
 
 
 def _drift(one: Finished) -> Iterator[dict]:
-    for turn, figures in one.metrics("metrics/drift.json").items():
+    for turn, metrics in one.metrics("metrics/drift.json").items():
         pair = one.metrics(f"metrics/evaluate/{one.pair(turn, turn)}.json")
         em = round(fmean(values["em"] for values in pair["sets"].values()), 6)
         own = {"seed": one.experiment.seed, "variant": one.experiment.variant, "turn": turn}
-        yield {**own, **figures, "em": em}
+        yield {**own, **metrics, "em": em}
 
 
 def _sets(one: Finished, agent: str, retriever: str) -> list[str]:
@@ -190,10 +190,10 @@ def _means(finished: list[Finished], agent: str, retriever: str, question_set: s
     found: dict[str, list[float]] = {"f1": [], "unanswered": [], "found": []}
     for one in finished:
         sets = one.metrics(f"metrics/evaluate/{one.pair(agent, retriever)}.json")["sets"]
-        for name, figures in sets.items():
+        for name, metrics in sets.items():
             for key, values in found.items():
-                if question_set in (ALL, name) and figures[key] is not None:
-                    values.append(figures[key])
+                if question_set in (ALL, name) and metrics[key] is not None:
+                    values.append(metrics[key])
     return {key: round(fmean(values), 4) if values else None for key, values in found.items()}
 
 

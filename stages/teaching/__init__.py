@@ -1,1 +1,1 @@
-"""Demonstrations and judgements in scenes of their own: what base models are taught with."""
+"""Training data of the base models: demonstrations for the agent, judgements for the judge."""

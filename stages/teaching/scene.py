@@ -1,7 +1,7 @@
-"""Throwaway worlds of a handful of facts, made up as a demonstration asks for them.
+"""Small made-up worlds, one for each demonstration.
 
-Every scene draws its own entities, so nothing learned from scenes is a fact of any world: a model
-can only learn to read. Values of one relation differ between namesakes, as in the real world.
+Every scene draws its own entities. So a model can learn no fact from scenes, only to read. Values
+of one relation differ between namesakes, as in the real world.
 """
 
 import random

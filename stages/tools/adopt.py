@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from stages.adoption.reader import Piece
-    from stages.rollout.loop import Rollout, Stop
-    from stages.rollout.protocol import Protocol
+    from stages.rollout.loop import RolloutState, Stop
+    from stages.rollout.protocol import AgentProtocol
 
 NO_SEARCH = "no_search"
 BLANK = "empty gold answers left out"
@@ -41,22 +41,22 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.adoption.forms import Prompts, read_logs
+    from stages.adoption.forms import PromptReader, read_logs
     from stages.adoption.frame import frame_of
     from stages.adoption.messages import Conversation
     from stages.adoption.reader import REFUSED, Reader
     from stages.adoption.refusals import found_refusals
     from stages.engines.tokenizer import load_tokenizer
     from stages.rollout.loop import record
-    from stages.rollout.protocol import FILE, Protocol
+    from stages.rollout.protocol import FILE, AgentProtocol
 
     file = args.agent / FILE
     block = parameters.read_block(file, parameters.Protocol) if file.exists() else params.protocol
-    protocol = Protocol(block, file if file.exists() else None)
+    protocol = AgentProtocol(block, file if file.exists() else None)
     tokenizer = load_tokenizer(args.agent)
     tokenizer.model_max_length = sys.maxsize  # nothing runs here: a long text is no error
     frame = frame_of(protocol, block, tokenizer)
-    logs = list(read_logs(args.logs, Prompts(protocol, block, tokenizer)))
+    logs = list(read_logs(args.logs, PromptReader(protocol, block, tokenizer)))
     known = [_text(path) for path in args.refusal]
     known += [block.invalid_message or "", protocol.refusal(tokenizer) or ""]
     texts = [(log.question.id, log.text) for log in logs if log.text is not None]
@@ -130,9 +130,9 @@ def _text(path: Path) -> str:
 def rollout_of(
     question: Question,
     pieces: list[Piece],
-    protocol: Protocol,
+    protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
-) -> Rollout:
+) -> RolloutState:
     """The rollout that the pieces of a log tell, turn by turn."""
     from stages.common.trajectories import Turn
     from stages.rollout.loop import start

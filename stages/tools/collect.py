@@ -56,7 +56,7 @@ def rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
 
 
 def _reason(
-    stage: str, path: Path, figures: dict, predictions: Path, lock: Lock | None
+    stage: str, path: Path, metrics: dict, predictions: Path, lock: Lock | None
 ) -> str | None:
     """Why a file is not of this run, as far as that can be told."""
     if stage == "first_query":  # made by hand, by no stage of the pipeline
@@ -66,7 +66,7 @@ def _reason(
     file = predictions / f"{path.stem}.jsonl"
     if stage != "evaluate" or not file.exists():
         return None
-    return prediction_reason(figures["sets"], read_predictions(file), file)
+    return prediction_reason(metrics["sets"], read_predictions(file), file)
 
 
 def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
@@ -78,9 +78,9 @@ def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
     return sorted(path for path in paths if path.exists())
 
 
-def _rows(stage: str, name: str, figures: dict, about: dict, shared: dict) -> Iterator[dict]:
+def _rows(stage: str, name: str, metrics: dict, about: dict, shared: dict) -> Iterator[dict]:
     """A row for each number, and for what the sets of a pair share of their first queries."""
-    found = list(table.rows(stage, name, figures))
+    found = list(table.rows(stage, name, metrics))
     for number, (_, _, question_set, measure, value) in enumerate(found):
         row = {"stage": stage, "name": name} | about | {"question_set": question_set}
         yield row | {"measure": measure, "value": round(value, 6)}

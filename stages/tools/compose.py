@@ -16,6 +16,7 @@ from pathlib import Path
 
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
+from stages.tools.conf_faults import unread_file
 
 BY_NAME = (
     "iterations",
@@ -63,8 +64,13 @@ def compose_unchecked(output: Path, overrides: list[str]) -> None:
     try:
         compose_and_dump(str(output), str(conf), None, "config", str(conf), overrides)
         composed = OmegaConf.load(output)
-    except (HydraException, OmegaConfBaseException, ValueError) as error:
-        raise InputError("conf: " + " ".join(str(error).split())) from None
+    except Exception as error:  # PyYAML's constructors raise what they like
+        cause = error if str(error) or not error.__cause__ else error.__cause__  # Hydra wraps some
+        if unread := unread_file(conf, cause):
+            raise unread from None
+        if not isinstance(error, (HydraException, OmegaConfBaseException, ValueError)):
+            raise
+        raise InputError("conf: " + " ".join(str(cause).split())) from None
     for key in sorted(OmegaConf.missing_keys(composed)):
         raise InputError(f"conf: '{key}' has no value")
     _check_emptied(overrides, composed)

@@ -26,10 +26,10 @@ from stages.common.records import check_encodable, check_new, iter_jsonl, read_j
 from stages.params import load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import Protocol, read_protocol
+from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.rollout.transcripts import (
     USER,
-    Difference,
+    TextDifference,
     first_difference,
     marks_of,
     retell,
@@ -41,7 +41,7 @@ CONTEXT = 30  # characters before and after a difference
 
 
 @dataclass(frozen=True)
-class Log:
+class ConversationLog:
     """One conversation of another program; `where` is its line, `question` may be missing."""
 
     where: str
@@ -54,7 +54,9 @@ class Log:
 def main(argv: list[str] | None = None) -> int:
     """Compare, and print what differs."""
     args = _arguments(argv)
-    protocol = read_protocol(args.protocol) if args.protocol else Protocol(load_params().protocol)
+    protocol = (
+        read_protocol(args.protocol) if args.protocol else AgentProtocol(load_params().protocol)
+    )
     marks_of(protocol)
     logs = read_logs(args.logs)
     if args.write_protocol is not None:
@@ -77,7 +79,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def check_responses(logs: list[Log], protocol: Protocol, path: Path) -> int:
+def check_responses(logs: list[ConversationLog], protocol: AgentProtocol, path: Path) -> int:
     """Print the differences and counts of responses; returns how many are the same."""
     told = [retell(log.response, protocol) for log in logs]
     for log, one in zip(logs, told, strict=True):
@@ -96,7 +98,7 @@ def check_responses(logs: list[Log], protocol: Protocol, path: Path) -> int:
     return same
 
 
-def check_prompts(logs: list[Log], protocol: Protocol) -> int:
+def check_prompts(logs: list[ConversationLog], protocol: AgentProtocol) -> int:
     """Print how many prompts have the protocol's wording, and where the first other one parts."""
     asked = [log for log in logs if log.question is not None]
     parted = [(log, found) for log in asked if (found := _prompt_difference(log, protocol))]
@@ -107,15 +109,15 @@ def check_prompts(logs: list[Log], protocol: Protocol) -> int:
     return same
 
 
-def _prompt_difference(log: Log, protocol: Protocol) -> Difference | None:
+def _prompt_difference(log: ConversationLog, protocol: AgentProtocol) -> TextDifference | None:
     expected, said = protocol.prompt(log.question), user_text(log.prompt)
     if expected == said:
         return None
-    longer = Difference(len(expected), "", said[len(expected) :])
+    longer = TextDifference(len(expected), "", said[len(expected) :])
     return first_difference(expected, said, 0) or longer
 
 
-def described(difference: Difference, text: str) -> str:
+def described(difference: TextDifference, text: str) -> str:
     """One line that says where two texts part, whatever is in them."""
     place, before = difference.place, text[: difference.place][-CONTEXT:]
     expected, found = (part[:CONTEXT] for part in (difference.expected, difference.found))
@@ -123,7 +125,7 @@ def described(difference: Difference, text: str) -> str:
     return f"character {place}: expected {shown[0]}, found {shown[1]}, after {before!r}"
 
 
-def read_logs(path: Path) -> list[Log]:
+def read_logs(path: Path) -> list[ConversationLog]:
     """The logs in `path`. InputError names the first that has no prompt or response."""
     logs, seen = [], set()
     for where, row in _rows(path):
@@ -150,7 +152,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict]]:
         yield where, row
 
 
-def _log(where: str, row: dict) -> Log:
+def _log(where: str, row: dict) -> ConversationLog:
     output = row.get("output")
     told = {**row, **(output if isinstance(output, dict) else {})}
     prompt, response = told.get("prompt"), told.get("response")
@@ -162,10 +164,12 @@ def _log(where: str, row: dict) -> Log:
         check_encodable(value, key, where)
     question = row.get("question")
     question = question if isinstance(question, str) and question else None
-    return Log(where, str(row.get("id", where)), question, prompt, response)
+    return ConversationLog(where, str(row.get("id", where)), question, prompt, response)
 
 
-def write_protocol(file: Path, logs: list[Log], protocol: Protocol, path: Path) -> Protocol:
+def write_protocol(
+    file: Path, logs: list[ConversationLog], protocol: AgentProtocol, path: Path
+) -> AgentProtocol:
     """`protocol` with the wording of the logs' prompts, written to `file`, which must be new.
 
     InputError where a log lacks its question, or where their wordings differ.
@@ -184,7 +188,7 @@ def write_protocol(file: Path, logs: list[Log], protocol: Protocol, path: Path) 
         wordings[wording] += 1
     chat = USER in logs[0].prompt
     block = replace(protocol.block, name=file.stem, prompt=next(iter(wordings)), chat=chat)
-    made = Protocol(block, file)
+    made = AgentProtocol(block, file)
     head = (
         f"# The protocol {protocol.block.name} with the prompt of {path.name} (tools/conform.py).\n"
     )
@@ -193,7 +197,7 @@ def write_protocol(file: Path, logs: list[Log], protocol: Protocol, path: Path) 
     return made
 
 
-def _wording(log: Log) -> str:
+def _wording(log: ConversationLog) -> str:
     """The log's prompt with {question} in the place of its question."""
     said, question = user_text(log.prompt), log.question
     if question is None or question not in said:

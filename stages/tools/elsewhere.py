@@ -1,4 +1,4 @@
-"""Does a retriever help in a world that it was not trained in?
+"""Evaluate the retrievers in synthetic worlds that they were not trained in.
 
     python -m stages.tools.elsewhere --seeds 100 101 --output metrics/studies/elsewhere.csv
 
@@ -59,10 +59,10 @@ def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> dic
     """The table's rows of one world, and question by question what `last` has more than `first`."""
     rows, right = [], []
     for retriever in (first, last):
-        figures, predictions = _asked(seed, agent, retriever)
+        metrics, predictions = _asked(seed, agent, retriever)
         right.append([row["em"] for row in predictions])
         about = {"seed": trained, "world": seed, "agent": agent.name, "retriever": retriever.name}
-        for name, values in figures["sets"].items():
+        for name, values in metrics["sets"].items():
             rows.append(about | {"question_set": name} | {key: values[key] for key in KEYS})
     return {"rows": rows, "gains": [new - old for old, new in zip(*right, strict=True)]}
 

@@ -1,4 +1,4 @@
-"""Recall of the supporting passages by each question's first query, read in two ways.
+"""Recall of each question's first query, read alone and together with the question.
 
 A trained R_k reads the question beside the query, R_0 the query alone: this tells apart what R_k
 gains by its training from what it gains by reading more. The queries are those of an evaluation's
@@ -21,7 +21,7 @@ from stages.plumbing import errors
 INPUTS = ("query", "question_query")
 
 
-def figures(predictions: list[Trajectory], searcher, recall_at: list[int]) -> dict:
+def first_query_metrics(predictions: list[Trajectory], searcher, recall_at: list[int]) -> dict:
     """Recall by input and k. A question that was answered without a search is a miss."""
     from stages.common.search import SearchRequest
     from stages.encoders.query_format import QueryFormat
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     params = load_params()
     predictions = read_predictions(args.predictions)
-    measured = figures(predictions, _searcher(args, params), params.evaluate.recall_at)
+    measured = first_query_metrics(predictions, _searcher(args, params), params.evaluate.recall_at)
     write_json(args.output, measured)
 
 

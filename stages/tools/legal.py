@@ -1,5 +1,4 @@
-"""What the stages would refuse, before any of them runs: files that the parameters name, numbers
-of passages and questions, and how work is shared out.
+"""Check before a run what its stages would refuse: files, numbers of questions, shares of work.
 
 stages/params has the rules that need nothing but the parameters.
 """
@@ -14,9 +13,9 @@ def check_run(params: Params) -> None:
 
     Corpora and questions that are not here yet are left to the stages.
     """
-    from stages.rollout.protocol import Protocol, read_protocol
+    from stages.rollout.protocol import AgentProtocol, read_protocol
 
-    Protocol(params.protocol)
+    AgentProtocol(params.protocol)
     for guest in params.guest.values():
         read_protocol(guest.protocol)
     if params.iterations:
@@ -25,11 +24,11 @@ def check_run(params: Params) -> None:
 
 
 def _check_turns(params: Params) -> None:
-    from stages.judge.judging import Prompts
+    from stages.judge.judging import JudgePrompts
     from stages.verl_ppo.config import check as check_sharing
 
     if params.relevance.mode is not RelevanceMode.off:
-        Prompts.load(params.relevance)
+        JudgePrompts.load(params.relevance)
     if params.agent.trainer is Trainer.verl:
         check_sharing(params)
 
@@ -58,10 +57,10 @@ def _check_data(params: Params) -> None:
 def _check_world(params: Params, where: str) -> None:
     from stages.params.enough import check_passages
     from stages.world.questions import questions_for_tests, questions_for_training
-    from stages.world.world import World
+    from stages.world.world import SyntheticWorld
 
     asked = params.questions
-    world = World.make(params.seed, params.corpus.world)
+    world = SyntheticWorld.make(params.seed, params.corpus.world)
     check_passages(params, len(world.facts), where)
     if asked.source == WORLD:
         questions_for_training(world, asked.training, params.seed)

@@ -1,4 +1,4 @@
-"""Mend what a full disk leaves of DVC's own files: `make repro` runs this before DVC.
+"""Repair DVC's own files after a full disk. `make repro` runs this before DVC.
 
 DVC writes its list of running stages (.dvc/tmp/rwlock) and dvc.lock in place, so a disk that is
 full to the last byte leaves them empty, and every later command of DVC fails, even with room again.

@@ -1,4 +1,4 @@
-"""The last lines of `make repro`: EM and searches per question by turn, and where to look next.
+"""Print EM and searches by turn, and the next commands: the last lines of `make repro`.
 
 What is not of this run (by dvc.lock, the question sets, the predictions) is marked, never shown.
 """
@@ -31,7 +31,7 @@ NEXT = (
 
 
 @dataclass(frozen=True)
-class Row:
+class TurnRow:
     """A turn's pair: its figures, or why there are none of this run."""
 
     name: str
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         console.print(f"{what:<26}{where.format(**places)}", soft_wrap=True, markup=False)
 
 
-def read_rows(metrics: Path, predictions: Path, questions: Path, params: Params) -> list[Row]:
+def read_rows(metrics: Path, predictions: Path, questions: Path, params: Params) -> list[TurnRow]:
     """The flywheel's pairs, turn by turn. InputError for a file that breaks its schema."""
     asked = _asked(questions)
     lock, rows = Lock.read(), []
@@ -86,11 +86,11 @@ def read_rows(metrics: Path, predictions: Path, questions: Path, params: Params)
             reason = reason or _other_questions(pair, asked or (rows and sizes_of(rows)))
             reason = reason or _other_predictions(pair, predictions / f"{name}.jsonl")
             reason = reason and f"{path} is not of this run: {reason}"
-        rows.append(Row(name, label, None if reason else pair, reason))
+        rows.append(TurnRow(name, label, None if reason else pair, reason))
     return rows
 
 
-def sizes_of(rows: list[Row]) -> dict[str, int] | None:
+def sizes_of(rows: list[TurnRow]) -> dict[str, int] | None:
     """The question sets of the first row that is shown."""
     return next((sizes(row.pair.sets) for row in rows if row.pair), None)
 
@@ -111,17 +111,17 @@ def _other_predictions(pair: PairResult, path: Path) -> str | None:
     return prediction_reason(pair.sets, read_predictions(path), path) if path.exists() else None
 
 
-def _table(rows: list[Row]):
+def _table(rows: list[TurnRow]):
     from rich.markup import escape
     from rich.table import Table
 
     shown = {row.name: row.pair for row in rows if row.pair}
-    figures = table.table(
+    metrics = table.table(
         found
         for name, pair in shown.items()
         for found in table.rows("evaluate", name, {"sets": pair.sets})
     )
-    em, searches = (table.by_set(figures, measure) for measure in ("em", "searches"))
+    em, searches = (table.by_set(metrics, measure) for measure in ("em", "searches"))
     drawn = Table(title="EM (%) and searches per question, by turn", title_justify="left")
     drawn.add_column("")
     for name in [*em.columns, "mean"]:

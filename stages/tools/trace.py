@@ -14,7 +14,7 @@ import json
 from dataclasses import asdict
 
 from stages.plumbing.errors import run
-from stages.provenance.lineage import Step, lineage
+from stages.provenance.lineage import LockedStage, lineage
 from stages.provenance.origin import commit, packages
 
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
         _print(args.path, about, steps)
 
 
-def _print(path: str, about: dict, steps: list[Step]) -> None:
+def _print(path: str, about: dict, steps: list[LockedStage]) -> None:
     changed = " (dvc.lock has changed since)" if about["changed_since"] else ""
     print(f"{path}\ncommit   {about['commit'] or 'none'}{changed}")
     print(

@@ -1,4 +1,4 @@
-"""Whether every byte is what it is said to be: `python -m stages.tools.verify`, or `make verify`.
+"""Verify the hash of every cached file and every output: `make verify`.
 
 DVC takes a file for what it was as long as its size and time are the same. This reads all of it:
 each object of DVC's cache against its name, each output against dvc.lock. Exit code 1 where one

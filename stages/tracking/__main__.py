@@ -1,9 +1,9 @@
-"""Bring MLflow up to date with the metrics of the checkout, as the report stage does.
+"""Write the metrics of this checkout to MLflow: `python -m stages.tracking`.
 
-For when every stage came from DVC's cache, so that nothing was logged, or `mlflow.db` was deleted.
-Runs that a killed process left RUNNING are closed as KILLED; `--close` does nothing else.
-Where the runs are there already, it says so in well under a second: a sqlite store is read as it
-is, without importing MLflow.
+Use it when every stage came from DVC's cache (then nothing was logged), or when `mlflow.db` was
+deleted. The report stage does the same. Runs that a killed process left RUNNING are closed as
+KILLED; `--close` does nothing else. Runs that are there already cost well under a second: a sqlite
+store is read without importing MLflow.
 """
 
 from __future__ import annotations

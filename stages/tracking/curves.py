@@ -42,13 +42,13 @@ class Live:
     def _own(self, name: str) -> bool:
         return name.startswith(f"{self.stage}/")
 
-    def log(self, step: int, figures: dict[str, float]) -> None:
+    def log(self, step: int, metrics: dict[str, float]) -> None:
         """Add one point a figure; steps that an earlier attempt has logged are skipped."""
         if self.runs is None or step <= self.last:
             return
         runs, self.runs = self.runs, None
         with tolerated("logging a step"):
-            runs.log_points(self.run, curve_points(self.stage, [{**figures, "step": step}]))
+            runs.log_points(self.run, curve_points(self.stage, [{**metrics, "step": step}]))
             self.runs = runs
 
     def close(self, status: str) -> None:

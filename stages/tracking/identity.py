@@ -1,4 +1,4 @@
-"""What makes two MLflow runs the same flywheel, so that none is tracked twice.
+"""Recognise a run that MLflow already has, so that none is tracked twice.
 
 A flywheel under way is known by its parameters; a finished one by its parameters and all figures.
 """

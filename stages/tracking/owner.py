@@ -1,4 +1,4 @@
-"""Which process a run in MLflow belongs to, so that a run whose process is gone can be closed.
+"""Find the process that an MLflow run belongs to, and close runs whose process is gone.
 
 A stage's process ends with the stage, and the flywheel goes on: where DVC runs the stages, the run
 belongs to DVC's process, which lives as long as they do.

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from stages.common.seeds import seed_of
 from stages.params import Params
-from stages.reporting.comparisons import Step
+from stages.reporting.comparisons import PairChange
 from stages.reporting.overview import sentences
 from stages.reporting.predictions import Predictions, shown_passages
 from stages.reporting.results import PairResult, Results
@@ -30,7 +30,7 @@ UNSAFE = re.compile(r"[^\w\-. :/]")  # what MLflow does not take in the name of 
 def rebuild(
     results: Results,
     params: Params,
-    steps: list[Step],
+    steps: list[PairChange],
     predictions: Predictions,
     passages: Path,
 ) -> None:
@@ -136,8 +136,8 @@ def _figures(pair: PairResult, prefix: str, step: int) -> list[Point]:
     points = []
     for measure in MEASURES:
         points.append((name(f"{prefix}{measure}/mean"), step, pair.mean(measure)))
-        for question_set, figures in pair.sets.items():
-            points.append((name(f"{prefix}{measure}/{question_set}"), step, figures[measure]))
+        for question_set, metrics in pair.sets.items():
+            points.append((name(f"{prefix}{measure}/{question_set}"), step, metrics[measure]))
     return points
 
 

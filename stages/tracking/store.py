@@ -1,4 +1,4 @@
-"""Where runs are tracked, and the promise that tracking never stops a stage.
+"""The MLflow store. A failure of tracking never stops a stage.
 
 The store is `MLFLOW_TRACKING_URI`, or `mlflow.db` (sqlite) in the root of the checkout: a DVC
 experiment that runs in a temporary copy still tracks into the checkout that it was started from.

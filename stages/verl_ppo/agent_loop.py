@@ -20,7 +20,7 @@ from verl.experimental.agent_loop.agent_loop import (
 from stages.engines.replies import before_end, through_stop
 from stages.engines.tokenizer import load_tokenizer
 from stages.rollout.loop import (
-    Rollout,
+    RolloutState,
     fits,
     request_of,
     start,
@@ -28,7 +28,7 @@ from stages.rollout.loop import (
     take_turn,
     waits,
 )
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 from stages.serving.client import HttpSearcher
 from stages.verl_ppo.counts import count
 from stages.verl_ppo.data import question_of
@@ -40,7 +40,7 @@ class Environment:
 
     def __init__(self, settings: Settings):
         self.settings, self.limits = settings, settings.limits
-        self.protocol = Protocol(settings.protocol)
+        self.protocol = AgentProtocol(settings.protocol)
         self.tokenizer = load_tokenizer(settings.tokenizer)
         self.searcher = HttpSearcher(settings.retriever)
 
@@ -59,7 +59,7 @@ class Environment:
         ids = before_end(token_ids, self.settings.ends)
         return through_stop(ids, self.protocol.stop, self.tokenizer)
 
-    async def show_passages(self, rollout: Rollout) -> None:
+    async def show_passages(self, rollout: RolloutState) -> None:
         """Search the last query of `rollout` and append what it finds."""
         [hits] = await self.searcher.async_search([request_of(rollout)], self.settings.top_k)
         take_passages(rollout, hits, self.protocol, self.tokenizer, self.limits)

@@ -1,4 +1,4 @@
-"""What is counted of rollouts that verl's processes make, for the curves.
+"""Count the rollouts of verl's processes for the training curves.
 
 A folder for each step, a file for each process, a line for each rollout: processes on any node
 append without asking each other, and the steps after a checkpoint are forgotten as folders.
@@ -13,11 +13,11 @@ from pathlib import Path
 
 from stages.common.records import read_jsonl, to_json
 from stages.rollout.limits import limited
-from stages.rollout.loop import Rollout
+from stages.rollout.loop import RolloutState
 from stages.scoring import exact_match
 
 
-def count(rollout: Rollout, step: int, folder: Path) -> None:
+def count(rollout: RolloutState, step: int, folder: Path) -> None:
     """Append the counts of a finished rollout of `step`."""
     line = {
         "id": rollout.question.id,

@@ -13,7 +13,7 @@ from pathlib import Path
 from stages.params import Kl
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import Watch
-from stages.ppo.task import FIGURES, LIMITED, Row
+from stages.ppo.task import LIMITED, STEP_METRICS, StepMetrics
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
 
@@ -45,11 +45,11 @@ class Curves:
         self.watch = Watch("agent")
         logged: dict[int, dict] = {}
         for made, file in sorted((_made(file), file) for file in files.all_figures()):
-            logged = {step: figures for step, figures in logged.items() if step <= made}
+            logged = {step: metrics for step, metrics in logged.items() if step <= made}
             logged |= {line["step"]: line["data"] for line, _ in _lines(file, 0)}
         self.rows = [self._row(step, logged[step]) for step in sorted(logged) if step <= done]
 
-    def new(self) -> list[Row]:
+    def new(self) -> list[StepMetrics]:
         """The rows that came since the last call."""
         rows = []
         for line, position in _lines(self.file, self.position):
@@ -58,7 +58,7 @@ class Curves:
         self.rows += rows
         return rows
 
-    def _row(self, step: int, figures: dict) -> Row:
+    def _row(self, step: int, metrics: dict) -> StepMetrics:
         """InputError if rollouts are missing, for verl goes on with the others, or for a NaN."""
         lines = counted(self.files.counts, step)
         missing = self.rollouts - len(lines)
@@ -67,19 +67,21 @@ class Curves:
                 f"agent, step {step}: {missing} of {self.rollouts} rollouts failed; verl's output "
                 "says why"
             )
-        row = {name: figures[of_verl] for name, of_verl in self.names.items()}
-        self._see(step, figures)
+        row = {name: metrics[of_verl] for name, of_verl in self.names.items()}
+        self._see(step, metrics)
         row |= {name: sum(line[name] for line in lines) / len(lines) for name in COUNTED}
-        return {name: step if name == "step" else round(float(row[name]), 6) for name in FIGURES}
+        return {
+            name: step if name == "step" else round(float(row[name]), 6) for name in STEP_METRICS
+        }
 
-    def _see(self, step: int, figures: dict) -> None:
+    def _see(self, step: int, metrics: dict) -> None:
         """NotFinite if a figure of verl's is not finite, which its file says as null.
 
         The value model comes first: where it diverges, the policy follows.
         """
-        named = [*self.names.values(), *(name for name in GRADIENTS if name in figures)]
+        named = [*self.names.values(), *(name for name in GRADIENTS if name in metrics)]
         for part, rate in RATES.items():
-            known = {f"verl's '{n}'": figures[n] for n in named if n.startswith(part)}
+            known = {f"verl's '{n}'": metrics[n] for n in named if n.startswith(part)}
             self.watch.see(step, rate, known)
 
 

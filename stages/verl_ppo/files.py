@@ -1,4 +1,4 @@
-"""Where a training by verl keeps its files: a folder that all its nodes must share."""
+"""The files of a verl training, in a folder that all nodes share."""
 
 from __future__ import annotations
 

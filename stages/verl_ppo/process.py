@@ -1,22 +1,21 @@
-"""verl's program as a process that does not outlive this one, and of which there is only one."""
+"""Run verl's program: one at a time, and it ends with this process."""
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
 from stages.plumbing.errors import InputError
+from stages.running.ending import end_with
 
 PATIENCE = 60.0  # seconds that verl is given to end by itself
-PR_SET_PDEATHSIG = 1  # of Linux's prctl
-LIBC = ctypes.CDLL(None)  # loaded before any fork
 
 
 @contextmanager
@@ -43,15 +42,11 @@ def running(
     If this process is killed, the system sends it the signal that the block's end would; Ray then
     ends what it started. It holds `lock` until it is gone, so that no other joins it on its GPUs.
     """
-    parent = os.getpid()
-
-    def tie() -> None:
-        LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-        if os.getppid() != parent:  # killed meanwhile
-            os._exit(1)
-
     process = subprocess.Popen(
-        command, env=os.environ | environment, preexec_fn=tie, pass_fds=[lock.fileno()]
+        command,
+        env=os.environ | environment,
+        preexec_fn=partial(end_with, os.getpid(), signal.SIGTERM),
+        pass_fds=[lock.fileno()],
     )
     try:
         lock.truncate(0)

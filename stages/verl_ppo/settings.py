@@ -1,4 +1,4 @@
-"""What our agent loop has to know, as a file: verl's processes can be given no more than a path."""
+"""The settings of our agent loop as a file: verl's processes can be given only a path."""
 
 from __future__ import annotations
 

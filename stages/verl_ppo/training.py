@@ -14,7 +14,7 @@ from stages.common.records import write_text
 from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
-from stages.ppo.task import Row, Task
+from stages.ppo.task import StepMetrics, Task
 from stages.rollout.loop import Limits
 from stages.running.workers import check_sockets
 from stages.verl_ppo import config, counts, data
@@ -29,7 +29,7 @@ PACKAGES = ("verl", "vllm", "transfer_queue")
 POLL = 1.0  # seconds between two looks at what verl has written
 
 
-def train(task: Task) -> list[Row]:
+def train(task: Task) -> list[StepMetrics]:
     """See `stages.ppo.task`. InputError where verl cannot run, or stopped."""
     check_machine()
     config.check(task.params)

@@ -25,7 +25,7 @@ from stages.scripted.facts import (
     Fact,
     question_text,
 )
-from stages.world.world import TEST, TRAIN, World
+from stages.world.world import TEST, TRAIN, SyntheticWorld
 
 HOPS = {1: 0.2, 2: 0.5, 3: 0.3}
 INDOMAIN = "indomain"
@@ -63,13 +63,13 @@ TEST_SETS = {
 }
 
 
-def questions_for_training(world: World, count: int, seed: int) -> list[Question]:
+def questions_for_training(world: SyntheticWorld, count: int, seed: int) -> list[Question]:
     """The first n of them are a mixture too, so a stage may take fewer."""
     return _drawn(world, TRAIN, "train", TestSet(TRAINING_RELATIONS, HOPS, "train"), count, seed)
 
 
 def questions_for_tests(
-    world: World, count: int, seed: int, sets: list[str] | None = None
+    world: SyntheticWorld, count: int, seed: int, sets: list[str] | None = None
 ) -> dict[str, list[Question]]:
     """The test sets `sets` (None: all) by name, `count` questions each."""
     for name in sets or ():
@@ -83,7 +83,7 @@ def questions_for_tests(
 
 
 def _drawn(
-    world: World, part: str, name: str, asked: TestSet, count: int, seed: int
+    world: SyntheticWorld, part: str, name: str, asked: TestSet, count: int, seed: int
 ) -> list[Question]:
     draw = random.Random(seed_of(seed, "questions", asked.draw))
     possible: dict[int, list[tuple[str, list[Fact]]]] = {}
@@ -123,7 +123,7 @@ def _shares(hops: dict[int, float], count: int) -> dict[int, int]:
     return counts
 
 
-def _bearers(world: World) -> dict[str, int]:
+def _bearers(world: SyntheticWorld) -> dict[str, int]:
     bearers: dict[str, int] = {}
     for fact in world.facts:
         if fact.relation == MAKER:
@@ -131,7 +131,7 @@ def _bearers(world: World) -> dict[str, int]:
     return bearers
 
 
-def _possible(world: World, part: str, relations) -> Iterator[tuple[str, list[Fact]]]:
+def _possible(world: SyntheticWorld, part: str, relations) -> Iterator[tuple[str, list[Fact]]]:
     """Every question about a part of the world and the facts it needs, in order."""
     facts = {fact.key: fact for fact in world.facts}
     for work, belongs in zip(world.facts, world.parts, strict=True):

@@ -22,14 +22,14 @@ TRAIN, TEST = "train", "test"
 
 
 @dataclass(frozen=True)
-class World:
+class SyntheticWorld:
     """Facts in the order of their passages, and the part of the questions each belongs to."""
 
     facts: tuple[Fact, ...]
     parts: tuple[str, ...]
 
     @classmethod
-    def make(cls, seed: int, sizes: params.World) -> "World":
+    def make(cls, seed: int, sizes: params.World) -> "SyntheticWorld":
         """The world of a seed. InputError where its sizes contradict each other."""
         draw = random.Random(seed_of(seed, "world"))
         told: list[tuple[str, Fact]] = []
@@ -60,7 +60,7 @@ class World:
         write_json(path, {"facts": rows})
 
     @classmethod
-    def load(cls, path: str | Path) -> "World":
+    def load(cls, path: str | Path) -> "SyntheticWorld":
         """Read what `save` wrote."""
         try:
             rows = read_json(path)["facts"]

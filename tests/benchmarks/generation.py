@@ -26,7 +26,7 @@ from stages.gac.rollouts import Start, finish
 from stages.retrieval.searcher import load_searcher
 from stages.rollout import loop
 from stages.rollout.draw import draw_questions
-from stages.rollout.protocol import Protocol
+from stages.rollout.protocol import AgentProtocol
 
 OUTPUT = Path("metrics/benchmarks/generation.json").resolve()
 MACHINE = "2 cores, 23 GB of memory, no GPU; one thread a model, in a process of its own with vLLM"
@@ -78,7 +78,7 @@ def _questions(given: params.Params) -> list:
 def _tools(given: params.Params):
     searcher = load_searcher("index", "data/passages.jsonl", None, given.compute)
     search = partial(searcher.search, top_k=given.rollout.top_k)
-    return search, Protocol(given.protocol), loop.Limits.of(given.rollout)
+    return search, AgentProtocol(given.protocol), loop.Limits.of(given.rollout)
 
 
 def _play(given: params.Params, engine) -> list[dict]:

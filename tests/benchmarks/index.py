@@ -181,7 +181,7 @@ def searches(folder: Path) -> dict:
     import torch
 
     from stages.contrastive.cloze import passage_queries
-    from stages.encoders.encoding import Retriever
+    from stages.encoders.encoding import DenseRetriever
     from stages.retrieval import approximate
     from stages.retrieval.corpus import PassageFile
     from stages.retrieval.dense import DenseIndex, open_vectors
@@ -189,7 +189,7 @@ def searches(folder: Path) -> dict:
     torch.set_num_threads(1)
     passages = PassageFile(folder / "passages.jsonl", np.load(folder / "exact/starts.npy"))
     texts = passage_queries(passages, QUERIES, 0)
-    queries = Retriever.load(folder / "retriever", rows=64).encode_queries(texts)
+    queries = DenseRetriever.load(folder / "retriever", rows=64).encode_queries(texts)
     vectors = open_vectors(folder / "exact")
     exact = DenseIndex(vectors)
     figures = {"queries": len(queries), "k": K, "exact": timed(exact, queries)}

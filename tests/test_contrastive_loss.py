@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.common.records import write_jsonl
-from stages.contrastive.contrast import InstanceLoss, false_negatives, instance_loss
 from stages.contrastive.fresh import fresh_encoder, vocabulary
+from stages.contrastive.loss import InstanceLoss, false_negatives, instance_loss
 from stages.contrastive.rows import NONE, columns, read_rows, training_order
 from stages.encoders.query_format import QueryFormat
 from stages.plumbing.errors import InputError

@@ -1,6 +1,6 @@
-"""What the language models are taught, easy lessons first.
+"""The curriculum of the base models: which demonstrations they are trained on, easy ones first.
 
-A lesson is a demonstration drawn from (step, seed): the step decides how easy, the seed the rest.
+A demonstration is drawn from (step, seed): the step decides how easy it is, the seed the rest.
 """
 
 import random
@@ -14,11 +14,11 @@ from stages.teaching.judgements import (
     sub_answer_demonstration,
 )
 
-DRILLS = 0.15  # share of drills among the agent's later lessons
-SUB_ANSWERS, GRADING, COMPARING = 0.3, 0.2, 0.05  # shares among the judge's later lessons
+DRILLS = 0.15  # share of drills among the agent's later demonstrations
+SUB_ANSWERS, GRADING, COMPARING = 0.3, 0.2, 0.05  # shares among the judge's later ones
 
 
-def agent_lessons(easy_steps: int, doubt: float) -> Make:
+def agent_curriculum(easy_steps: int, doubt: float) -> Make:
     """Drills in reading for `easy_steps`, then mostly whole searches of a doubting searcher."""
 
     def make(step: int, seed: str) -> list[Segment]:
@@ -30,7 +30,7 @@ def agent_lessons(easy_steps: int, doubt: float) -> Make:
     return make
 
 
-def judge_lessons(easy_steps: int, window: int) -> Make:
+def judge_curriculum(easy_steps: int, window: int) -> Make:
     """Drills in comparing words for `easy_steps`, then mostly grades and sub-answers in full.
 
     It is shown at most `window` passages at once, which is how far it can then count.

@@ -1,0 +1,41 @@
+"""The checks of all parameters together."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+
+from stages.params.across import rules_across_blocks
+from stages.params.names import (
+    check_guests,
+    check_names,
+    check_pairs,
+    check_retrievers,
+    check_turns,
+)
+from stages.params.numbers import FASTEST, floats, integers
+from stages.params.rules import rules
+from stages.params.run import Params
+from stages.params.training_rules import training_rules
+from stages.plumbing.errors import InputError
+
+
+def check(params: Params, path: str) -> None:
+    """Rules that types cannot say."""
+    check_turns(params, path)
+    check_names(params, path)
+    check_pairs(params, path)
+    check_guests(params.guest, path)
+    for key, value, least in integers(params):
+        if value < least:
+            raise InputError(f"{path}: '{key}' must be at least {least}, found {value}")
+    check_retrievers(params, path)
+    for key, value in floats(asdict(params)):
+        if not math.isfinite(value):
+            raise InputError(f"{path}: '{key}' must be a finite number, found {value}")
+        if key.endswith("learning_rate") and not 0 <= value <= FASTEST:
+            raise InputError(f"{path}: '{key}' must be from 0 to {FASTEST:g}, found {value:g}")
+    for rules_of in (rules, training_rules, rules_across_blocks):
+        for key, rule, holds in rules_of(params):
+            if not holds:
+                raise InputError(f"{path}: '{key}' {rule}")

@@ -1,0 +1,62 @@
+"""The values of parameters that are one of a few."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+DTYPES = ("float32", "bfloat16", "float16")
+
+
+class Engine(Enum):
+    """What generates text."""
+
+    transformers = "transformers"
+    vllm = "vllm"
+
+
+class Trainer(Enum):
+    """What trains the agent: stages/loop_ppo in this process, or verl on GPUs and clusters."""
+
+    loop = "loop"
+    verl = "verl"
+
+
+class Kl(Enum):
+    """Where the KL to the base agent counts, and by which estimate of it, a token.
+
+    `low_var_loss`: a term of the loss, r - log r - 1 with r = base / policy (the paper's text).
+    `k1_reward`: log(policy / base), taken off the reward of its token (the public code).
+    """
+
+    low_var_loss = "low_var_loss"
+    k1_reward = "k1_reward"
+
+
+class RelevanceMode(Enum):
+    """Whether the judge's local relevance (LR) is used."""
+
+    listwise = "listwise"
+    off = "off"
+
+
+class CorrectnessMode(Enum):
+    """How global answer correctness (GAC) is evaluated."""
+
+    lazy = "lazy"
+    exhaustive = "exhaustive"
+    off = "off"
+
+
+class Wording(Enum):
+    """With which of a fact's two wordings a guest asks first: see stages/scripted/facts.py."""
+
+    query = "query"
+    reformulation = "reformulation"
+
+
+class IndexKind(Enum):
+    """How an index is searched: see stages/retrieval."""
+
+    exact = "exact"
+    ivfpq = "ivfpq"
+    hnsw = "hnsw"

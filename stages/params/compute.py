@@ -1,0 +1,33 @@
+"""The block of how things are computed, on which no result depends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.params.choices import Engine
+
+
+@dataclass
+class Compute:
+    """How it is computed: see conf/compute/default.yaml."""
+
+    device: str = "cpu"
+    threads: int = 2
+    devices: int = 1
+    tensor_parallel: int = 1
+    judge_tensor_parallel: int = 1
+    nodes: int = 1
+    gpu_memory: float = 0.85
+    engine: Engine | None = None
+    generation_batch: int = 128
+    encoding_batch: int = 8
+    checkpoint_steps: int = 10
+    ray: str | None = None
+    workers: int = 1
+    judge_url: str | None = None
+    retriever_url: str | None = None
+
+    @property
+    def all_devices(self) -> int:
+        """Accelerators on all nodes together."""
+        return self.devices * self.nodes

@@ -1,0 +1,73 @@
+"""Blocks of how an agent and the search talk: protocol, generation, limits of a rollout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from stages.params.choices import Engine
+
+
+@dataclass
+class Protocol:
+    """How an agent talks: see conf/protocol/.
+
+    A word of `tags` stands for <word> and </word>, a mark for itself. `tool` describes the search
+    to a chat template; null: no tool calls. In `passage`, {title} is the passage's first line as it
+    stands and {name} the same without quotes around it. `strip` cuts the blanks at either end of
+    the passages. `retokenise`: every turn reads the whole conversation tokenised anew as one text.
+    """
+
+    name: str = "tiny"
+    chat: bool = False
+    tool: str | None = None
+    prompt: str = "Question: {question}\n"
+    search_pattern: str = r"<search>(.*?)</search>"
+    answer_pattern: str = r"<answer>(.*?)</answer>"
+    thought_pattern: str = r"<think>(.*?)</think>"
+    stop: list[str] = field(default_factory=lambda: ["</search>", "</answer>"])
+    tags: list[str] = field(default_factory=lambda: ["think", "search", "information", "answer"])
+    marks: list[str] = field(default_factory=list)
+    information: str = "\n<information>\n{passages}</information>\n"
+    strip: bool = False
+    passage: str = "{text}\n"
+    invalid_message: str | None = None
+    retokenise: bool = False
+
+
+@dataclass
+class Generation:
+    """Engines give the same text in float32 only, so what engine it was matters in the others."""
+
+    engine: Engine = Engine.transformers
+    dtype: str = "float32"
+
+
+@dataclass
+class Rollout:
+    """Limits of every rollout outside PPO: trajectories, GAC and evaluation. `max_turns` null: one
+    turn more than `max_searches`, which cannot search.
+    """
+
+    top_k: int = 3
+    max_searches: int = 4
+    max_turns: int | None = None
+    max_turn_tokens: int = 32
+    max_information_tokens: int = 64
+    max_context_tokens: int = 512
+
+
+@dataclass
+class OwnRollout:
+    """An agent's own values in place of those of `rollout`; null: the same."""
+
+    top_k: int | None = None
+    max_searches: int | None = None
+    max_turns: int | None = None
+    max_turn_tokens: int | None = None
+    max_information_tokens: int | None = None
+    max_context_tokens: int | None = None
+
+
+def with_own(block: Rollout, own: OwnRollout) -> Rollout:
+    """`block` with the values that `own` has."""
+    return replace(block, **{name: value for name, value in vars(own).items() if value is not None})

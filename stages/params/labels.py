@@ -1,0 +1,53 @@
+"""Blocks from trajectories to training instances: what is searched, graded, and kept."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from stages.params.choices import CorrectnessMode, RelevanceMode
+
+
+@dataclass
+class Trajectories:
+    """`questions`: how many training questions are labelled a turn; null: all."""
+
+    questions: int | None = 150
+    fresh: bool = True  # questions of its own each turn
+    max_dropped: float = 0.05  # share of trajectories
+
+
+@dataclass
+class Candidates:
+    top_k: int = 20
+
+
+@dataclass
+class Relevance:
+    mode: RelevanceMode = RelevanceMode.listwise
+    prompt: str = "stages/prompts/relevance_short.yaml"
+    sub_answer_prompt: str = "stages/prompts/sub_answers_short.yaml"
+    window: int = 10
+    retries: int = 2
+    temperature: float = 0.7
+    max_reply_tokens: int = 320
+    sub_answers: bool = True
+    gold_in_sub_answers: bool = False  # tell the judge the gold answers when it is asked for them
+    noise: float = 0.0  # share of grades
+    max_dropped: float = 0.05  # share of queries
+
+
+@dataclass
+class Correctness:
+    """`top` and `whole_levels` are of lazy."""
+
+    mode: CorrectnessMode = CorrectnessMode.lazy
+    top: int | None = None
+    whole_levels: bool = True
+    max_dropped: float = 0.05  # share of rollouts
+
+
+@dataclass
+class Pairs:
+    threshold: int = 60
+    max_positives: int = 3
+    negatives: int = 15

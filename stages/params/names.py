@@ -1,0 +1,64 @@
+"""Names in the parameters: turns without a gap, one model a name, pairs of models that exist."""
+
+from __future__ import annotations
+
+import re
+from operator import attrgetter
+
+from stages.params.models import Guest
+from stages.params.run import Params
+from stages.plumbing.errors import InputError
+
+PLAIN = re.compile(r"\w[\w-]*")  # names that files and DVC's stages can bear
+
+
+def check_turns(params: Params, path: str) -> None:
+    for number, (name, turn) in enumerate(params.iterations.items(), 1):
+        if name != str(number) or turn.previous != str(number - 1):
+            raise InputError(
+                f"{path}: 'iterations' must run without a gap: turn {number} must be "
+                f'"{number}": {{previous: "{number - 1}"}}, '
+                f'found "{name}": {{previous: "{turn.previous}"}}'
+            )
+
+
+def check_names(params: Params, path: str) -> None:
+    """Names become those of files and stages."""
+    for key in ("compare", "guest", "baseline", "published", "replug.retrievers"):
+        for name in attrgetter(key)(params):
+            if not PLAIN.fullmatch(name):
+                raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-' only")
+
+
+def check_pairs(params: Params, path: str) -> None:
+    known = ["0", *params.iterations]
+    for name, pair in params.compare.items():
+        if name.isdigit():
+            raise InputError(f"{path}: 'compare.{name}': that is how a turn's own pair is called")
+        if pair.agent not in [*known, "scripted", *params.guest]:
+            raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
+        if pair.retriever not in params.all_retrievers:
+            raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
+
+
+def check_retrievers(params: Params, path: str) -> None:
+    taken = {"bm25"}
+    named = {"replug.retrievers": params.replug.retrievers, "baseline": params.baseline}
+    named["published"] = params.published
+    for key, names in named.items():
+        for name in names:
+            if name.isdigit() or name in taken:
+                raise InputError(f"{path}: '{key}': '{name}' is the name of another")
+            taken.add(name)
+
+
+def check_guests(guests: dict[str, Guest], path: str) -> None:
+    for name, guest in guests.items():
+        if name.isdigit() or name == "scripted":
+            raise InputError(f"{path}: 'guest.{name}': that is the name of another agent")
+        if not 0 <= guest.doubt <= 1:
+            raise InputError(f"{path}: 'guest.{name}.doubt' is a probability, from 0 to 1")
+        for key, places in (("search", ("thought", "query")), ("answer", ("thought", "answer"))):
+            for place in places:
+                if "{" + place + "}" not in getattr(guest, key):
+                    raise InputError(f"{path}: 'guest.{name}.{key}' does not contain {{{place}}}")

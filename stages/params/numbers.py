@@ -1,0 +1,59 @@
+"""Numbers in the parameters: the least that an integer may be, and floats that are finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from operator import attrgetter
+
+from stages.params.run import Params
+
+COUNTS = (  # blocks whose integers are all at least 1
+    *("agent", "candidates", "compute", "corpus.world", "correctness", "encoder", "index.hnsw"),
+    *("index.ivfpq", "questions", "replug", "retriever", "rollout", "trajectories"),
+)
+LEAST = {  # of other integers
+    "index.sample": 1,
+    "index.candidates": 1,
+    "index.recall_queries": 1,
+    "relevance.window": 1,
+    "relevance.retries": 0,
+    "relevance.max_reply_tokens": 1,
+    "pairs.max_positives": 1,
+    "pairs.negatives": 1,
+    "evaluate.bootstrap_samples": 2,
+    "report.cases_per_kind": 0,
+    "report.traces": 0,
+}
+FASTEST = 1e30  # a learning rate; with a larger one an optimiser leaves the range of float32
+
+
+def integers(params: Params) -> Iterator[tuple[str, int, int]]:
+    """(key, value, the least it may be); what is null or no integer has other rules."""
+    for block in COUNTS:
+        for name, value in vars(attrgetter(block)(params)).items():
+            if type(value) is int:
+                yield f"{block}.{name}", value, 1
+    for role in ("agent", "judge"):
+        block = getattr(params.base, role)
+        least = {"steps": 0 if block.model else 1, "easy_steps": 0}
+        for name, value in vars(block).items():
+            if type(value) is int:
+                yield f"base.{role}.{name}", value, least.get(name, 1)
+    for name, guest in params.guest.items():
+        for key, value in vars(guest.rollout).items():
+            if value is not None:
+                yield f"guest.{name}.rollout.{key}", value, 1
+    for name, baseline in params.baseline.items():
+        if baseline.max_query_tokens is not None:
+            yield f"baseline.{name}.max_query_tokens", baseline.max_query_tokens, 1
+    for key, least in LEAST.items():
+        yield key, attrgetter(key)(params), least
+
+
+def floats(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """(key, value) of every number that need not be whole."""
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from floats(value, f"{prefix}{name}.")
+        elif isinstance(value, float):
+            yield f"{prefix}{name}", value

@@ -1,0 +1,80 @@
+"""All parameters of a run, and which models its turns pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from stages.params.agent import Agent
+from stages.params.compute import Compute
+from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout, with_own
+from stages.params.data import Corpus, Published, Questions
+from stages.params.index import Index
+from stages.params.labels import Candidates, Correctness, Pairs, Relevance, Trajectories
+from stages.params.models import Base, Guest
+from stages.params.reporting import Evaluate, Health, Report
+from stages.params.retrievers import Baseline, Encoder, Replug, Retriever
+
+
+@dataclass
+class Iteration:
+    previous: str = "0"
+
+
+@dataclass
+class Pair:
+    agent: str = "0"
+    retriever: str = "0"
+
+
+@dataclass
+class Params:
+    seed: int = 0
+    iterations: dict[str, Iteration] = field(default_factory=dict)
+    compare: dict[str, Pair] = field(default_factory=dict)
+    protocol: Protocol = field(default_factory=Protocol)
+    generation: Generation = field(default_factory=Generation)
+    rollout: Rollout = field(default_factory=Rollout)
+    corpus: Corpus = field(default_factory=Corpus)
+    questions: Questions = field(default_factory=Questions)
+    base: Base = field(default_factory=Base)
+    guest: dict[str, Guest] = field(default_factory=dict)
+    encoder: Encoder = field(default_factory=Encoder)
+    baseline: dict[str, Baseline] = field(default_factory=dict)
+    published: dict[str, Published] = field(default_factory=dict)
+    index: Index = field(default_factory=Index)
+    agent: Agent = field(default_factory=Agent)
+    trajectories: Trajectories = field(default_factory=Trajectories)
+    candidates: Candidates = field(default_factory=Candidates)
+    relevance: Relevance = field(default_factory=Relevance)
+    correctness: Correctness = field(default_factory=Correctness)
+    pairs: Pairs = field(default_factory=Pairs)
+    retriever: Retriever = field(default_factory=Retriever)
+    replug: Replug = field(default_factory=Replug)
+    evaluate: Evaluate = field(default_factory=Evaluate)
+    health: Health = field(default_factory=Health)
+    report: Report = field(default_factory=Report)
+    compute: Compute = field(default_factory=Compute)
+
+    @property
+    def training_protocol(self) -> Protocol:
+        """How the agent talks while it is trained."""
+        return self.agent.protocol or self.protocol
+
+    @property
+    def training_rollout(self) -> Rollout:
+        """The limits of rollouts in PPO: `max_searches` turns that may search, then a last one."""
+        agent = self.agent
+        own = OwnRollout(
+            top_k=agent.top_k,
+            max_searches=agent.max_searches,
+            max_turn_tokens=agent.max_turn_tokens,
+            max_information_tokens=agent.max_information_tokens,
+            max_context_tokens=agent.max_context_tokens,
+        )
+        return with_own(replace(self.rollout, max_turns=None), own)
+
+    @property
+    def all_retrievers(self) -> list[str]:
+        """Names of the run's retrievers: those to compare with, then R_0, R_1, ..."""
+        beside = [*self.baseline, *self.replug.retrievers, *self.published]
+        return ["bm25", *beside, "0", *self.iterations]
