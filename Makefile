@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
-.PHONY: help repro test test-vllm test-verl verify install install-gpu params lint
+.PHONY: help repro compare test test-vllm test-verl verify install install-gpu params lint
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -17,6 +17,9 @@ repro: install ## run both turns of the flywheel: about a quarter of an hour
 		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.tools.summary
+
+compare: install ## show the commit, this checkout and experiments side by side
+	@$(BIN)/python -m stages.tools.compare $(RUNS)
 
 verify: install ## check every byte of DVC's cache and of the outputs
 	@$(BIN)/python -m stages.tools.verify

@@ -15,6 +15,7 @@ import argparse
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from statistics import fmean
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
 from stages.common.trajectories import Trajectory, trajectory_of
@@ -50,8 +51,10 @@ def main(argv: list[str] | None = None) -> None:
             desc="evaluate",
             unit="question",
         )
+        metrics = _metrics(rows, args, params)
         write_jsonl(args.output, rows)
-        write_json(args.metrics, _metrics(rows, args, params))
+        write_json(args.metrics, metrics)
+    print(_told(metrics, args))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -128,6 +131,17 @@ def _metrics(rows: list[dict], args: argparse.Namespace, params: Params) -> dict
         "retriever": args.index.name,
         "sets": {name: summarise(part, **options) for name, part in sets.items()},
     }
+
+
+def _told(metrics: dict, args: argparse.Namespace) -> str:
+    """The last line of the stage: what came out and where all of it is."""
+    sets = metrics["sets"].values()
+    em, searches = (fmean(part[key] for part in sets) for key in ("em", "searches"))
+    return (
+        f"agent {metrics['agent']} with retriever {metrics['retriever']}: EM {100 * em:.1f} %, "
+        f"{searches:.2f} searches a question (means over {', '.join(metrics['sets'])}). "
+        f"Figures: {args.metrics}; answers: {args.output}; all pairs in a table: make compare"
+    )
 
 
 if __name__ == "__main__":

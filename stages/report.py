@@ -7,7 +7,8 @@ studies, questions followed through R_0 and R_K side by side, and replies that c
 in:  metrics/ (and what studies and drift left there), data/predictions/, the labels of every turn,
      the question sets, the corpus
 out: a folder with index.html and pairs.csv (tidy, one row a pair and question set); the headline
-     figures for `dvc metrics`; one row a turn for `dvc plots`
+     figures for `dvc metrics`; for `dvc plots` a row a pair and question set, and a row a step of
+     PPO
 """
 
 from __future__ import annotations
@@ -35,11 +36,11 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import as_csv
     from stages.evaluation.summary import summarise
+    from stages.reporting import tables
     from stages.reporting.comparisons import half_turns
     from stages.reporting.page import render
     from stages.reporting.predictions import read_metadata, read_predictions
     from stages.reporting.results import read_results
-    from stages.reporting.tables import pair_rows, summary, turn_rows
     from stages.tracking.rebuilding import rebuild
 
     results = read_results(args.metrics_folder, params)
@@ -56,10 +57,11 @@ def main(argv: list[str] | None = None) -> None:
     content = _content(args, params, results, steps, predictions, metadata)
 
     write_text(args.output / "index.html", render(content))
-    write_text(args.output / "pairs.csv", as_csv(pair_rows(results, content.unordered)))
-    write_text(args.plots, as_csv(turn_rows(results), ("turn", "em", "searches")))
+    write_text(args.output / "pairs.csv", as_csv(tables.pair_rows(results, content.unordered)))
+    write_text(args.plots, as_csv(tables.plot_rows(results), tables.PLOT_COLUMNS))
+    write_text(args.curves, as_csv(tables.curve_rows(results), tables.CURVE_COLUMNS))
     counts = content.labelled.counts
-    write_json(args.metrics, summary(results, steps, content.breakdowns, counts))
+    write_json(args.metrics, tables.summary(results, steps, content.breakdowns, counts))
     rebuild(results, params, steps, predictions, args.passages)
 
 
@@ -72,7 +74,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--passages", required=True, type=Path, help="the corpus")
     parser.add_argument("--output", required=True, type=Path, help="folder of the page")
     parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")
-    parser.add_argument("--plots", required=True, type=Path, help="figures by turn, CSV")
+    parser.add_argument("--plots", required=True, type=Path, help="figures by pair and set, CSV")
+    parser.add_argument("--curves", required=True, type=Path, help="PPO by turn and step, CSV")
     return parser.parse_args(argv)
 
 

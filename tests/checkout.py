@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -21,13 +22,26 @@ ENVIRONMENT = {
 ENVIRONMENT.pop("PYTHONPATH", None)  # the copy's own stages, not those of the checkout
 
 
-def command(folder: Path, *words: str, code: int = 0, **environment: str) -> str:
-    """Run a command in `folder` to its end; what it printed. It must exit with `code`."""
-    done = subprocess.run(
-        words, cwd=folder, env=ENVIRONMENT | environment, capture_output=True, text=True
-    )
-    assert done.returncode == code, f"{' '.join(words)}\n{done.stdout[-3000:]}{done.stderr[-6000:]}"
-    return done.stdout + done.stderr
+HANGS = 3 * 3600  # seconds: no command takes so long, however busy the machine
+
+
+def command(
+    folder: Path, *words: str, code: int = 0, limit: float = HANGS, **environment: str
+) -> str:
+    """Run a command in `folder` to its end; what it printed. It must exit with `code`, within
+    `limit` seconds; what it has started ends with it.
+    """
+    out = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    env = ENVIRONMENT | environment
+    process = subprocess.Popen(words, cwd=folder, env=env, start_new_session=True, **out)
+    try:
+        stdout, stderr = process.communicate(timeout=limit)
+    except BaseException:  # an interrupt, too, would leave the command's children behind
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+    assert process.returncode == code, f"{' '.join(words)}\n{stdout[-3000:]}{stderr[-6000:]}"
+    return stdout + stderr
 
 
 def stages_run(output: str) -> list[str]:

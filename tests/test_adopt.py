@@ -1,7 +1,10 @@
 """Trajectories of other programs: ours told as responses, and those of a real Search-R1 agent."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -81,6 +84,20 @@ def test_bad_lines_are_one_clear_error(place):
         with pytest.raises(InputError, match=message):
             adopt.main(words)
     assert not Path("out.jsonl").exists()
+
+
+def test_a_log_longer_than_the_models_window_is_no_error(place):
+    """Nothing runs here, and the library's own line would say that something will fail."""
+    script = (
+        "from stages.plumbing.errors import run; from stages.tools import adopt; run(adopt.main)"
+    )
+    write_jsonl("logs.jsonl", [line(0, RESPONSE.replace("film X", "film X " * 5000))])
+    words = ["logs.jsonl", "--agent", str(AGENT), "--output", "out.jsonl"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, env=environment
+    )
+    assert (done.returncode, done.stderr) == (0, "1 trajectories\n")
 
 
 @pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")

@@ -1,5 +1,6 @@
 """One question, asked as a user would."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -8,11 +9,14 @@ import pytest
 from label_world import NOTES, build
 from retrieval_world import vocabulary
 
-from stages.common.records import write_passages
+from stages.common.records import Question, write_passages, write_questions
 from stages.contrastive.fresh import fresh_encoder
 from stages.encoders import folder
+from stages.params import Protocol, load_params
 from stages.plumbing.errors import InputError
 from stages.tools import ask
+from stages.world.questions import questions_for_tests
+from stages.world.world import World
 
 PLACES = ["--agent", "agent", "--retriever", "retriever", "--index", "index"]
 CORPUS = ["--passages", "passages.jsonl"]
@@ -42,7 +46,49 @@ def test_the_trajectory_is_printed_as_it_happens(world, monkeypatch, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "thinks    look" and lines[1].startswith("searches  fern")
     assert "is about a" in lines[2] and float(lines[2].split()[0]) <= 1
-    assert lines[-2].startswith(("answer", "no answer")) and lines[-1].endswith("searches")
+    assert lines[-2].startswith(("answer", "no answer"))
+    count = sum(line.startswith("searches  ") for line in lines)
+    assert lines[-1] == ("1 search" if count == 1 else f"{count} searches")
+
+
+@pytest.mark.parametrize(
+    ("thought", "shown"),
+    [
+        ("the fern is green <answer>", "the fern is green"),
+        ("a </think> b <search>", "a  b"),
+        ("the fern <answer", "the fern"),
+        ("<answer>", ""),
+        ("a < b and <b>c</b>", "a < b and <b>c</b>"),
+        ("seen<|mark|> it", "seen it"),
+    ],
+)
+def test_tags_that_were_left_open_are_not_shown_as_thought(thought, shown):
+    assert ask._untagged(thought, Protocol(marks=["<|mark|>"])) == shown
+
+
+def test_a_question_of_the_run_is_asked_where_none_is_given(world, monkeypatch, capsys):
+    monkeypatch.chdir(world)
+    words = [*PLACES, *CORPUS]
+    with pytest.raises(InputError, match="data/questions/test: no test question is there; give"):
+        ask.main(words)
+    folder = world / "asked"
+    folder.mkdir()
+    write_questions(folder / "a.jsonl", [Question("q", "which color has the fern", ["green"])])
+    ask.main([*words, "--questions", "asked"])
+    printed = capsys.readouterr()
+    assert "asks      which color has the fern" in printed.err
+    ask.main(["which color has the fern", *words])
+    assert capsys.readouterr().out == printed.out
+
+
+def test_the_example_is_a_question_of_the_laptops_world(monkeypatch):
+    """Of the default seed and scale: what README and --help show can be asked as it stands."""
+    monkeypatch.chdir(Path(__file__).parents[1])
+    params = load_params()
+    world = World.make(params.seed, params.corpus.world)
+    sets = questions_for_tests(world, params.questions.test, params.seed, params.questions.sets)
+    example = re.search(r'ask "(Where.*)"', ask.__doc__)[1]
+    assert example in [q.question for questions in sets.values() for q in questions]
 
 
 def test_two_retrievers_stand_side_by_side(world, other, monkeypatch, capsys):
@@ -55,7 +101,9 @@ def test_two_retrievers_stand_side_by_side(world, other, monkeypatch, capsys):
         alone.append(capsys.readouterr().out.splitlines())
     assert alone[0] != alone[1]
     ask.main([*words, "--compare", "retriever", other])
-    rows = [line.split("│")[1:3] for line in capsys.readouterr().out.splitlines() if "│" in line]
+    printed = capsys.readouterr()
+    assert "loading   retriever" in printed.err and "searches  fern" in printed.err, "in time"
+    rows = [line.split("│")[1:3] for line in printed.out.splitlines() if "│" in line]
     for side, lines in enumerate(alone):
         column = [row[side].strip() for row in rows]
         assert [text for text in column if text] == [line.strip() for line in lines]

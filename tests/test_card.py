@@ -48,8 +48,9 @@ def written(name="out") -> str:
     return Path(name, "README.md").read_text()
 
 
-def test_the_card_says_what_the_files_say(checkout):
+def test_the_card_says_what_the_files_say(checkout, capsys):
     text = written()
+    assert capsys.readouterr().out == "out: the retriever, and its card in README.md\n"
     pairs = json.loads(Path("metrics/pairs/2.json").read_text())
     trajectories = json.loads(Path("metrics/trajectories/2.json").read_text())
     assert f"| training instances | {pairs['instances']} |" in text

@@ -48,6 +48,12 @@ def test_gpu_packages_do_not_go_on_top_of_the_laptops(make):
     assert make("install-gpu", "requirements/gpu.txt\n")[0] == 0
 
 
+def test_runs_are_compared_by_name_or_all(make):
+    installed = "requirements/laptop.txt\n"
+    assert "-m stages.tools.compare" in make("compare", installed, "-n")[1]
+    assert "stages.tools.compare main one" in make("compare", installed, "-n", "RUNS=main one")[1]
+
+
 def test_make_alone_says_what_there_is(make):
     code, said = make("--warn-undefined-variables")
     targets = re.search(r"^\.PHONY: (.*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[

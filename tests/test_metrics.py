@@ -22,7 +22,7 @@ from stages.reporting.drift import drift_table, read_drift
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.page import Content, render
 from stages.reporting.results import read_results
-from stages.reporting.tables import pair_rows, turn_rows
+from stages.reporting.tables import curve_rows, pair_rows, plot_rows
 from stages.tools import collect, plan, summary
 
 ROOT = Path(__file__).parents[1]
@@ -119,7 +119,7 @@ def put(checkout, file, text):
 
 def overview():
     results = read_results(Path("metrics"), load_params())
-    rows = [*pair_rows(results), *turn_rows(results)]
+    rows = [*pair_rows(results), *plot_rows(results), *curve_rows(results)]
     return [verdict(results), *sentences(results, []), needed(results, []), rows]
 
 

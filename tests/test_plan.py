@@ -101,8 +101,8 @@ def test_copies_in_the_cache_are_counted(at_root, tmp_path, monkeypatch, capsys,
         (tmp_path / name).symlink_to(ROOT / name)
     plan.main([])
     printed = capsys.readouterr().out
-    index = next(line for line in printed.splitlines() if line.startswith("│ index-0"))
-    assert f"{copies * 21_015_324 * 768 * 2 / 1e9:.3g} GB" in index
+    row, unit = column(printed, "index-0", "disk")
+    assert (row, unit) == (f"{copies * 21_015_324 * 768 * 2 / 1e9:.3g}", "GB")
     assert ("DVC's copy" in printed) == (copies == 2)
 
 
@@ -233,7 +233,40 @@ def test_a_stage_that_dvc_runs_leaves_what_it_took(at_root, tmp_path, monkeypatc
     assert row["stage"] == "index-0" and row["memory_gib"] > 0
     (tmp_path / "tmp/usage.jsonl").write_text(json.dumps(row | {"hours": 1.25}) + "\n")
     plan.main([])
-    assert "1.25 h" in next(li for li in capsys.readouterr().out.splitlines() if "index-0" in li)
+    printed = capsys.readouterr().out
+    assert column(printed, "index-0", "took") == ("1.25", "h")
+    params = yaml.safe_load((tmp_path / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(json.dumps(params))
+    plan.main([])
+    assert capsys.readouterr().out == printed, "however the file is laid out"
+    for other in ({"seed": 7}, {"compute": params["compute"] | {"threads": 9}}):
+        (tmp_path / "params.yaml").write_text(json.dumps(params | other))
+        plan.main([])
+        assert "took" not in capsys.readouterr().out, "another run's figures"
+
+
+def column(printed: str, stage: str, name: str) -> tuple[str, str]:
+    """The cell of a stage in the first column of that name, and the column's unit."""
+    lines = printed.splitlines()
+    units = next(n for n, line in enumerate(lines) if line.startswith("stage"))
+    end = lines[units - 1].index(name) + len(name)
+    row = next(line for line in lines if line.startswith(f"{stage} "))
+    return tuple(line[:end].rsplit(" ", 1)[-1] for line in (row, lines[units]))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_the_plan_is_80_columns_wide_with_one_unit_a_column(at_root, tmp_path, capsys, scale):
+    compose(tmp_path / "params.yaml", [f"scale={scale}"])
+    words = ["--params", str(tmp_path / "params.yaml"), "--price", "2.5"]
+    plan.main(words)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    rows = [
+        line for line in lines if re.match(r"(index|evaluate|compare|corpus|agent)[@-]?\S* ", line)
+    ]
+    assert len(rows) > 3
+    for row in rows:
+        assert re.fullmatch(r"\S+(\s+(<0\.01|[\d,]+(\.\d+)?))*\s*", row), row
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,8 @@ from stages.tools import summary
 ARGUMENTS = (
     "--metrics-folder metrics --predictions data/predictions --labels data "
     "--questions data/questions/test --passages data/corpus/passages.jsonl "
-    "--output data/report --metrics metrics/report.json --plots metrics/report.csv"
+    "--output data/report --metrics metrics/report.json --plots metrics/report.csv "
+    "--curves metrics/curves.csv"
 )
 
 
@@ -195,12 +196,26 @@ def test_csv_and_json_repeat_the_evaluation(flywheel):
     )
     assert float(row["em"]) == stored["em"] and float(row["recall_20"]) == stored["recall"]["20"]
     with open(flywheel / "metrics/report.csv", newline="") as file:
-        turns = list(csv.DictReader(file))
-    assert [turn["turn"] for turn in turns] == ["0", "1", "2"]
-    assert float(turns[2]["em_relations"]) == stored["em"]
+        plotted = list(csv.DictReader(file))
+    turns = [row for row in plotted if row["turn"]]
+    assert [row["turn"] for row in turns] == ["0", "0", "1", "1", "2", "2"]
+    assert (turns[-1]["set"], turns[-1]["pair"]) == ("relations", "Agent_2 + R_2")
+    assert float(turns[-1]["em"]) == stored["em"]
+    assert {row["pair"] for row in plotted if not row["turn"]} == {
+        *("Agent_1 + BM25", "Agent_1 + R_0", "Agent_2 + R_1")
+    }
     headline = json.loads((flywheel / "metrics/report.json").read_text())
     assert headline["verdict"] == "turned"
-    assert headline["em"]["2"] == pytest.approx(float(turns[2]["em"]))
+    mean = sum(float(row["em"]) for row in turns if row["turn"] == "2") / 2
+    assert headline["em"]["2"] == pytest.approx(mean)
+    with open(flywheel / "metrics/curves.csv", newline="") as file:
+        curves = list(csv.DictReader(file))
+    with open(flywheel / "metrics/agent/2.csv", newline="") as file:
+        second = list(csv.DictReader(file))
+    drawn = [(row["step"], row["reward"]) for row in curves if row["turn"] == "2"]
+    assert [(float(s), float(r)) for s, r in drawn] == [
+        (float(row["step"]), float(row["reward"])) for row in second
+    ]
 
 
 def test_hop_recall_is_left_out_where_gold_passages_have_no_order(flywheel):
@@ -485,7 +500,11 @@ def test_a_run_without_a_flywheel_is_reported(flywheel):
     shutil.copy("data/predictions/agent1_bm25.jsonl", "data/predictions/bm25.jsonl")
     OmegaConf.save(OmegaConf.structured(params), "params.yaml")
     report.main(ARGUMENTS.split())
-    assert (flywheel / "metrics/report.csv").read_text() == "turn,em,searches\n"
+    with open(flywheel / "metrics/report.csv", newline="") as file:
+        assert {(row["turn"], row["pair"]) for row in csv.DictReader(file)} == {
+            ("", "base agent + BM25")
+        }
+    assert (flywheel / "metrics/curves.csv").read_text().startswith("turn,step,reward,em")
 
 
 @pytest.mark.parametrize("name", ["all", "mean"])

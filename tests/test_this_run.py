@@ -22,7 +22,8 @@ ROOT = Path(__file__).parents[1]
 ARGUMENTS = (
     "--metrics-folder metrics --predictions data/predictions --labels data "
     "--questions data/questions/test --passages data/corpus/passages.jsonl "
-    "--output data/report --metrics metrics/report.json --plots metrics/report.csv"
+    "--output data/report --metrics metrics/report.json --plots metrics/report.csv "
+    "--curves metrics/curves.csv"
 )
 OWN = [f"metrics/{s}/{t}.json" for s in ("evaluate", "pairs", "retriever", "agent") for t in "12"]
 

@@ -17,21 +17,28 @@ QUESTIONS = "data/questions/test"  # small enough to be hashed by every reader
 
 @dataclass
 class Lock:
-    """A dvc.lock beside the parameters in force; `reason` says why figures are not of them."""
+    """A dvc.lock beside the parameters in force; `reason` says why figures are not of them. The
+    files that it speaks of lie in `root`."""
 
     steps: dict[str, LockedStage]
     params: dict
+    root: Path = Path()
     known: dict[str, str | None] = field(default_factory=dict)
 
     @classmethod
-    def read(cls, lock: Path = Path("dvc.lock"), params: Path = Path("params.yaml")) -> Lock | None:
+    def read(
+        cls,
+        lock: Path = Path("dvc.lock"),
+        params: Path = Path("params.yaml"),
+        root: Path = Path(),
+    ) -> Lock | None:
         """None where there is no such file: then nothing is known of hashes."""
         if not lock.exists():
             return None
         values = read_yaml(params)
         if not isinstance(values, dict):
             raise InputError(f"{params}: holds no parameters")
-        return cls({step.stage: step for step in read_lock(lock)}, values)
+        return cls({step.stage: step for step in read_lock(lock)}, values, root)
 
     def reason(self, path: str | Path) -> str | None:
         """Why the file `path` is not of this run, or None: it is another file than its stage wrote,
@@ -40,7 +47,7 @@ class Lock:
         maker = self.maker(name)
         if maker is None:
             return "no stage in dvc.lock made it"
-        if Path(path).exists() and hash_of(Path(path)) != maker.outputs[name]:
+        if (file := self.root / path).exists() and hash_of(file) != maker.outputs[name]:
             return f"it is not the file that {maker.stage} wrote"
         return self.stage_reason(maker.stage)
 
@@ -67,7 +74,8 @@ class Lock:
                     return f"{step.stage} read another {path} than {maker.stage} has made"
                 if found := self.stage_reason(maker.stage):
                     return found
-            if path == QUESTIONS and Path(path).is_dir() and hash_of(Path(path)) != digest:
+            asked = self.root / path
+            if path == QUESTIONS and asked.is_dir() and hash_of(asked) != digest:
                 return f"{step.stage} asked other questions than those in {path}"
         return None
 

@@ -282,6 +282,7 @@ SCHEMAS = {
             "hours": AMOUNT,
             "memory_gib": AMOUNT,
             "gpu_memory_gib": Number(0, 1e6, null=True),
+            "params": Text(null=True),
         },
     ),
 }

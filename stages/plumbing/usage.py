@@ -5,6 +5,8 @@ It is no output of the stage: time and memory differ from run to run, results do
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import resource
 import sys
@@ -30,6 +32,7 @@ class Usage:
             "hours": round((time.monotonic() - self.start) / 3600, 6),
             "memory_gib": round(_peak_kib() / 2**20, 3),
             "gpu_memory_gib": _peak_gpu_gib(),
+            "params": fingerprint(),
         }
         from stages.common.records import to_json
 
@@ -39,6 +42,20 @@ class Usage:
                 file.write(to_json(row, str(FILE)) + "\n")
         except OSError as error:  # the stage's own outputs are complete
             print(f"{FILE}: not written ({error.strerror})", file=sys.stderr)
+
+
+def fingerprint(params: Path = Path("params.yaml")) -> str | None:
+    """Which run a measurement is of: a hash of all parameters, those of `compute` too, which is
+    the same however the file is laid out. None where it cannot be read."""
+    import yaml
+
+    try:
+        text = params.read_text(encoding="utf-8")
+        values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        whole = json.dumps(values, sort_keys=True, default=str)
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
+        return None
+    return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
 def _peak_kib() -> int:

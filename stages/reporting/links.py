@@ -55,7 +55,7 @@ COMMANDS = (
     ("the ablation without GAC", "dvc exp run -S correctness.mode=off"),
     ("the ablation without LR", "dvc exp run -S relevance.mode=off"),
     ("more test questions: all of the made-up world's", "dvc exp run -S questions.test=280"),
-    ("runs side by side", "dvc exp show --only-changed"),
+    ("runs side by side", "make compare"),
     ("a study, all variants and seeds", "python -m stages.tools.study"),
     ("MLflow's page", "mlflow ui --backend-store-uri sqlite:///mlflow.db"),
 )

@@ -26,6 +26,9 @@ PAIR_COLUMNS = (
     "found",
 )
 
+PLOT_COLUMNS = ("turn", "set", "pair", "em", "f1", "searches")
+CURVE_COLUMNS = ("turn", "step", "reward", "em", "searches", "kl", "entropy", "response_length")
+
 
 def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
     """Tidy: one row for each pair and question set; no recall by hop for `unordered` sets."""
@@ -42,15 +45,28 @@ def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
     return rows
 
 
-def turn_rows(results: Results) -> list[dict]:
-    """One row a turn of the flywheel, one column a figure and question set, for `dvc plots`."""
-    rows = []
-    for pair in results.flywheel:
-        row: dict = {"turn": pair.agent, "em": pair.mean("em"), "searches": pair.mean("searches")}
-        for name, metrics in pair.sets.items():
-            row |= {f"{key}_{name}": metrics[key] for key in ("em", "f1", "searches")}
-        rows.append(row)
-    return rows
+def plot_rows(results: Results) -> list[dict]:
+    """Tidy, for `dvc plots`: one row for each pair and question set. `turn` is K where Agent_K
+    searches with R_K, else None."""
+    flywheel = {pair.name: pair.agent for pair in results.flywheel}
+    return [
+        {"turn": flywheel.get(pair.name), "set": name, "pair": pair.label}
+        | {key: metrics[key] for key in PLOT_COLUMNS[3:]}
+        for pair in results.pairs
+        for name, metrics in pair.sets.items()
+    ]
+
+
+def curve_rows(results: Results) -> list[dict]:
+    """Tidy, for `dvc plots`: one row for each turn and step of PPO; None where a trainer has no
+    such figure."""
+    return [
+        {"turn": turn, "step": int(point["step"])}
+        | {key: point.get(key) for key in CURVE_COLUMNS[2:]}
+        for turn, points in results.curves["agent"].items()
+        for point in points
+        if "step" in point
+    ]
 
 
 def summary(

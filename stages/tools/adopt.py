@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     block = parameters.read_block(file, parameters.Protocol) if file.exists() else params.protocol
     protocol = AgentProtocol(block, file if file.exists() else None)
     tokenizer = load_tokenizer(args.agent)
+    tokenizer.model_max_length = sys.maxsize  # nothing runs here: a long text is no error
     frame = frame_of(protocol, block, tokenizer)
     logs = list(read_logs(args.logs, PromptReader(protocol, block, tokenizer)))
     known = [_text(path) for path in args.refusal]
@@ -78,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
             pieces = reader.pieces(log.text, odd)
         rollout = rollout_of(log.question, pieces, protocol, tokenizer)
         if rollout.queries:
-            rows.append(record(rollout))
+            rows.append(record(rollout).row())
         else:
             left_out[NO_SEARCH] += 1
         if args.strict and (reasons := [*(+left_out), *(key for key in +odd if key != REFUSED)]):
@@ -133,21 +134,15 @@ def rollout_of(
     tokenizer: PreTrainedTokenizerBase,
 ) -> RolloutState:
     """The rollout that the pieces of a log tell, turn by turn."""
+    from stages.common.trajectories import Turn
     from stages.rollout.loop import start
 
     rollout = start(question, protocol, tokenizer)
     for piece in pieces:
         ids = tokenizer.encode(piece.text, add_special_tokens=False)
-        rollout.turns.append(
-            {
-                "text": piece.text,
-                "token_ids": ids,
-                "thought": piece.action.thought,
-                "query": piece.query,
-                "passages": [],
-                "information": piece.information,
-            }
-        )
+        turn = Turn(piece.text, ids, piece.action.thought, piece.query)
+        turn.information = piece.information
+        rollout.turns.append(turn)
         rollout.add(ids, written=True)
         rollout.add(protocol.encode(piece.information, tokenizer), written=False)
     rollout.stop = _stop(pieces)

@@ -1,11 +1,12 @@
 """Ask one question and watch the agent search for its answer.
 
-    python -m stages.tools.ask "Where was the director of the film Zufex Hecuq born?"
-    python -m stages.tools.ask "..." --agent 1 --retriever bm25
-    python -m stages.tools.ask "..." --compare 0 2       # the same agent with R_0 and R_2
+    python -m stages.tools.ask "Where was the author of the book Hopox Vihoq born?"
+    python -m stages.tools.ask --agent 1 --retriever bm25    # a test question of this run
+    python -m stages.tools.ask --compare 0 2                 # the same agent with R_0 and R_2
     python -m stages.tools.ask "..." --compare 2 intfloat/e5-base-v2
 
 Prints the trajectory as it happens: thoughts, queries, passages with their scores, the answer.
+Without a question it asks the first of the first test set, and says which.
 `--agent` and `--retriever` are a turn of the flywheel (`bm25` too), a name (a guest's, replug), a
 folder or a hub id. The last turn of the run is the default. A retriever that comes without its
 `--index` gets one of this corpus in tmp/ask, once.
@@ -19,13 +20,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.params import Params, load_params
+from stages.params import Params, Protocol, load_params
 from stages.plumbing.errors import InputError, run
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from stages.common.trajectories import Turn
 
 SHOWN = 240  # characters of a passage
+HEARD = ("searches", "answer", "no answer")  # lines that are told while a table is being made
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # but line breaks and tabs
 MADE = Path("tmp/ask")  # references and indexes made for a question
 
@@ -34,13 +38,20 @@ def main(argv: list[str] | None = None) -> None:
     """Answer one question with one retriever, or with two."""
     args = _arguments(argv)
     params = load_params()
-    if not args.question.strip():
+    if args.question is None:
+        args.question = _test_question(args.questions)
+    elif not args.question.strip():
         raise InputError("the question is empty")
     if args.compare and (args.retriever or args.index):
         raise InputError("--compare names both retrievers: leave out --retriever and --index")
     last = list(params.iterations)[-1] if params.iterations else "0"
 
     from rich.console import Console
+
+    told = Console(highlight=False, stderr=True)
+    told.print(_plain(f"asks      {args.question}"), soft_wrap=True)
+    told.print(_plain(f"loading   {args.agent or last} as the agent"), soft_wrap=True)
+
     from transformers.utils.logging import disable_progress_bar
 
     from stages.engines.loading import load_agent
@@ -53,18 +64,29 @@ def main(argv: list[str] | None = None) -> None:
         for text in trajectory(agent, args.retriever or last, args, params):
             console.print(_plain(text), soft_wrap=True)
         return
-    console.print(_side_by_side(agent, args, params))
+    console.print(_side_by_side(agent, args, params, told))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("question")
+    parser.add_argument("question", nargs="?", help="left out: the first test question")
     parser.add_argument("--agent", help="turn, name, folder or hub id")
     parser.add_argument("--retriever", help="turn, bm25, name, folder or hub id")
     parser.add_argument("--index", type=Path, help="folder of the index of another retriever")
     parser.add_argument("--compare", nargs=2, metavar="R", help="two retrievers side by side")
     parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
+    parser.add_argument("--questions", type=Path, default=Path("data/questions/test"))
     return parser.parse_args(argv)
+
+
+def _test_question(folder: Path) -> str:
+    """The first question of the first test set."""
+    from stages.common.records import read_questions
+
+    for file in sorted(folder.glob("*.jsonl")):
+        for question in read_questions(file):
+            return question.question
+    raise InputError(f"{folder}: no test question is there; give one, or run `dvc repro questions`")
 
 
 def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
@@ -145,7 +167,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
             [rollout.token_ids], stop=protocol.stop, max_new_tokens=limits.max_turn_tokens
         )
         take_turn(rollout, ids, protocol, agent.tokenizer, limits)
-        yield from _said(rollout.turns[-1])
+        yield from _said(rollout.turns[-1], protocol.block)
         if waits(rollout):
             [hits] = searcher.search([request_of(rollout)], block.top_k)
             take_passages(rollout, hits, protocol, agent.tokenizer, limits)
@@ -155,14 +177,22 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         if rollout.answer
         else f"no answer ({rollout.stop or 'length'})"
     )
-    yield f"{len(rollout.queries)} searches"
+    count = len(rollout.queries)
+    yield f"{count} search{'' if count == 1 else 'es'}"
 
 
-def _said(turn: Turn) -> Iterator[str]:
-    if turn.thought:
-        yield f"thinks    {turn.thought}"
+def _said(turn: Turn, block: Protocol) -> Iterator[str]:
+    if thought := _untagged(turn.thought, block):
+        yield f"thinks    {thought}"
     if turn.query is not None:
         yield f"searches  {turn.query}"
+
+
+def _untagged(thought: str, block: Protocol) -> str:
+    """A thought without the tags that a model left open in it, the last of them perhaps cut off."""
+    names = "|".join(map(re.escape, block.tags)) or r"(?!)"
+    marks = "".join(f"|{re.escape(mark)}" for mark in block.marks)
+    return re.sub(rf"</?(?:{names})(?:>|\s*$){marks}", "", thought).strip()
 
 
 def _found(hit) -> str:
@@ -171,14 +201,21 @@ def _found(hit) -> str:
     return f"  {hit.score:6.3f}  {hit.passage.title}: {cut}"
 
 
-def _side_by_side(agent, args: argparse.Namespace, params: Params):
+def _side_by_side(agent, args: argparse.Namespace, params: Params, told: Console):
+    """The table of both; `told` hears each query and answer as it happens, for two take a while."""
     from rich.table import Table
 
     table = Table(show_lines=True)
     columns = []
     for retriever in args.compare:
         table.add_column(_name(retriever), ratio=1)
-        columns.append("\n".join(trajectory(agent, retriever, args, params)))
+        told.print(_plain(f"loading   {_name(retriever)}"), soft_wrap=True)
+        lines = []
+        for line in trajectory(agent, retriever, args, params):
+            lines.append(line)
+            if line.startswith(HEARD):
+                told.print(_plain(line), soft_wrap=True)
+        columns.append("\n".join(lines))
     table.add_row(*map(_plain, columns))
     return table
 

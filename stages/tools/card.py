@@ -30,6 +30,7 @@ def main(argv: list[str] | None = None) -> None:
     card = render(Sources.read(args.retriever))
     shutil.copytree(args.retriever, args.output, copy_function=shutil.copyfile)
     write_text(args.output / "README.md", card)
+    print(f"{args.output}: the retriever, and its card in README.md")
 
 
 if __name__ == "__main__":

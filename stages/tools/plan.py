@@ -3,10 +3,11 @@
     python -m stages.tools.compose scale=paper
     python -m stages.tools.plan --accelerator h100 --price 2.5
 
-Prints each stage's rollouts (for relevance: prompts), tokens, hours, memory and disk, the
-assumptions behind them (or what a run with these very parameters has measured: dvc.lock), and the
-hours and memory that DVC's runs of the stages have measured here (tmp/usage.jsonl). Estimates are
-good to a factor of three or so: enough to choose machines by.
+Prints each stage's rollouts (for relevance: prompts), tokens, time, memory and disk, and the
+assumptions behind them (or what a run with these very parameters has measured: dvc.lock). Beside an
+estimate stands what the stage took here when DVC ran it with these very parameters
+(tmp/usage.jsonl). Estimates are good to a factor of three or so: enough to choose machines by. Each
+column has one unit, and no line is wider than 80 characters.
 """
 
 from __future__ import annotations
@@ -23,9 +24,15 @@ from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.plumbing.errors import InputError, run
-from stages.plumbing.usage import FILE
+from stages.plumbing.usage import FILE, fingerprint
 
 FEWER = 10_000  # questions whose labels are an affordable choice
+WIDTH = 80
+# Units of a column, the largest first, in what costs are counted in: one each, tokens, hours, GB.
+COUNTS = (("M", 1e6), ("k", 1e3), ("", 1))
+TOKENS = (("G tok", 1e9), ("M tok", 1e6), ("k tok", 1e3))
+TIMES = (("h", 1), ("min", 1 / 60), ("s", 1 / 3600))
+SIZES = (("TB", 1e3), ("GB", 1), ("MB", 1e-3))
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -48,21 +55,20 @@ def main(argv: list[str] | None = None) -> None:
 
     from rich.console import Console
 
-    console = Console(highlight=False, width=120)
-    console.print(_table(costs, _measured(), params.compute.all_devices))
+    console = Console(highlight=False, width=WIDTH)
+    console.print(_table(costs, _measured(args.params), params.compute.all_devices))
     for line in _summary(costs, params, known, ACCELERATORS[name], args.price):
         console.print(line)
     if copies > 1:
         console.print(
             "On disk are counted each output and DVC's copy of it; where the file system has "
-            "reflinks (Btrfs, XFS), copies take no room.",
-            soft_wrap=True,
+            "reflinks (Btrfs, XFS), copies take no room."
         )
     measured = args.params, args.metrics_folder, args.lock
     warned = [*_too_short(params, known), *limits_warned(params.iterations, *measured)]
     for line in [*_labelling(planner), *warned]:
         console.print(line)
-    console.print(_assumptions(known, ACCELERATORS[name]), soft_wrap=True)
+    console.print(_assumptions(known, ACCELERATORS[name]))
 
 
 def _copies() -> int:
@@ -77,38 +83,60 @@ def _copies() -> int:
     return 1 if {"hardlink", "symlink"} & set(links) else 2
 
 
-def _measured() -> dict[str, dict]:
-    """The last measured run of each stage."""
-    return {row["stage"]: row for row in read_usage(FILE)}
+def _measured(params: Path) -> dict[str, dict]:
+    """The last measured run of each stage with the parameters in this file."""
+    wanted = fingerprint(params)
+    rows = [row for row in read_usage(FILE) if wanted and row.get("params") == wanted]
+    return {row["stage"]: row for row in rows}
 
 
 def _table(costs: list[Cost], measured: dict[str, dict], count: int):
     from rich.table import Table
 
-    table = Table(title="Expected, and measured where it ran", title_justify="left")
-    table.add_column("stage")
-    for name in ("rollouts", "read", "written", "hours", "measured", "memory", "measured", "disk"):
-        table.add_column(name, justify="right")
-    for cost in costs:
-        ran = measured.get(cost.stage, {})
-        memory = ran.get("gpu_memory_gib") or ran.get("memory_gib")
-        table.add_row(
-            cost.stage,
-            *(_number(value) for value in (cost.rollouts, cost.read, cost.written)),
-            _hours(cost.hours / count),
-            _hours(ran.get("hours")),
-            f"{cost.memory:.3g} GB" if cost.memory else "",
-            f"{memory:.3g} GB" if memory else "",
-            f"{cost.disk:.3g} GB" if cost.disk >= 0.001 else "",
-        )
+    ran = [measured.get(cost.stage, {}) for cost in costs]
+    took = [row.get("hours") or 0 for row in ran]
+    filled = [row.get("gpu_memory_gib") or row.get("memory_gib") or 0 for row in ran]
+    hours, memory = [cost.hours / count for cost in costs], [cost.memory for cost in costs]
+    time = _unit([*hours, *took], TIMES)
+    room = _unit([*memory, *filled], SIZES)
+    columns = [
+        ("rollouts", [cost.rollouts for cost in costs], _unit([c.rollouts for c in costs], COUNTS)),
+        ("read", [cost.read for cost in costs], _unit([c.read for c in costs], TOKENS)),
+        ("written", [cost.written for cost in costs], _unit([c.written for c in costs], TOKENS)),
+        ("time", hours, time),
+        ("took", took, time),
+        ("memory", memory, room),
+        ("took", filled, room),
+        ("disk", [cost.disk for cost in costs], _unit([cost.disk for cost in costs], SIZES)),
+    ]
+    if not any(ran):
+        columns = [column for column in columns if column[0] != "took"]
+    title = "Expected" + (", and what it took here with these parameters" if any(ran) else "")
+    table = Table(
+        title=title, title_justify="left", box=None, collapse_padding=True, pad_edge=False
+    )
+    table.add_column("stage", overflow="fold")
+    for name, _, (unit, _) in columns:
+        table.add_column(f"{name}\n{unit}", justify="right", no_wrap=True)
+    for number, cost in enumerate(costs):
+        cells = [_number(values[number] / size) for _, values, (_, size) in columns]
+        table.add_row(cost.stage, *cells)
     return table
 
 
+def _unit(values: list[float], units: tuple[tuple[str, float], ...]) -> tuple[str, float]:
+    """The largest unit of which the greatest value is one or more; the smallest where none is."""
+    most = max(values, default=0)
+    return next(((name, size) for name, size in units if most >= size), units[-1])
+
+
 def _number(value: float) -> str:
-    for size, unit in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if value >= size:
-            return f"{value / size:.1f}{unit}"
-    return f"{value:.0f}" if value else ""
+    """At most 7 characters; nothing for nothing."""
+    if not value:
+        return ""
+    if value < 0.01:
+        return "<0.01"
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def _hours(value: float | None) -> str:
@@ -125,9 +153,11 @@ def _summary(
     price: float | None,
 ):
     count, total = params.compute.all_devices, sum(cost.hours for cost in costs)
+    disk = sum(cost.disk for cost in costs)
+    unit, size = _unit([disk], SIZES)
     yield (
         f"In all {_hours(total / count) or 'no time'} on {count} x {accelerator.name} "
-        f"({total:.3g} accelerator hours), {sum(cost.disk for cost in costs):.3g} GB on disk."
+        f"({total:.3g} accelerator hours), {_number(disk / size)} {unit} on disk."
     )
     yield _protocols(params)
     for what in ("passages", "training", "test"):

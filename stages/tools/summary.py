@@ -6,6 +6,7 @@ What is not of this run (by dvc.lock, the question sets, the predictions) is mar
 from __future__ import annotations
 
 import argparse
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +18,15 @@ from stages.metrics.run import prediction_reason, sizes, told
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.reporting.results import PairResult, agent_label, pair_names, read_pair, retriever_label
+from stages.tools.compare import EVERYTHING
 
 NEXT = (
     ("the report", "{page}"),
+    ("in a shell, first", ". .venv/bin/activate"),
     ("every run and its curves", "mlflow ui --backend-store-uri {store}"),
-    ("experiments side by side", "dvc exp show --only-changed"),
     ("an ablation", "dvc exp run -S correctness.mode=off"),
+    ("experiments side by side", "make compare"),
+    ("the same by DVC", EVERYTHING),
 )
 
 
@@ -59,7 +63,8 @@ def main(argv: list[str] | None = None) -> None:
     for row in rows:
         if not row.pair:
             console.print(f"{row.label}: {row.reason}", soft_wrap=True, markup=False)
-    places = {"page": args.page, "store": uri()}
+    store = shlex.quote(uri().replace(f"{Path.cwd()}/", ""))
+    places = {"page": args.page, "store": store}
     for what, where in NEXT:
         console.print(f"{what:<26}{where.format(**places)}", soft_wrap=True, markup=False)
 

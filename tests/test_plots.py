@@ -1,0 +1,77 @@
+"""What `dvc plots show` draws: of any run's turns and sets, and without a network."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+import yaml
+from checkout import ROOT, command, copy_of_checkout
+
+SPEC = re.compile(r"var spec = (\{.*?\});\n", re.DOTALL)
+SETS = ("museums", "rivers")
+
+
+def write(path, columns: str, rows) -> None:
+    with open(path, "w", newline="") as file:
+        csv.writer(file).writerows([columns.split(","), *rows])
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The page of a run of three turns over question sets that nobody here has heard of."""
+    copy = copy_of_checkout(tmp_path_factory.mktemp("plots"))
+    pairs = [(t, f"Agent_{t} + R_{t}") for t in "0123"] + [("", "Agent_3 + BM25")]
+    rows = [(turn, name, pair, 0.5, 0.5, 2) for turn, pair in pairs for name in SETS]
+    write(copy / "metrics/report.csv", "turn,set,pair,em,f1,searches", rows)
+    steps = [(turn, step, 0.5, 0.5, 2, 0.1, "", 30) for turn in "123" for step in (1, 2)]
+    columns = "turn,step,reward,em,searches,kl,entropy,response_length"
+    write(copy / "metrics/curves.csv", columns, steps)
+    command(copy, "dvc", "plots", "show", "-o", "drawn", limit=600)
+    return copy / "drawn/index.html"
+
+
+def specs(page) -> list[dict]:
+    return [json.loads(text) for text in SPEC.findall(page.read_text())]
+
+
+def test_every_plot_has_a_title_and_names_its_axes(page):
+    plots = specs(page)
+    titles = [plot["title"] for plot in plots]
+    assert len(set(titles)) == len(titles) > 8
+    for plot in plots:
+        assert plot["usermeta"] == {"drawn": "page.html"} and plot["title"]
+        for axis in ("x", "y"):
+            encoding = plot["encoding"][axis]
+            assert encoding["title"] not in ("", "y", "x") and "DVC_METRIC" not in str(encoding)
+
+
+def test_turns_and_sets_appear_by_themselves(page):
+    plots = {plot["title"].partition(":")[0]: plot for plot in specs(page)}
+    by_turn = plots["Exact match by turn"]
+    assert {row["set"] for row in by_turn["data"]["values"]} == set(SETS)
+    assert {"0", "1", "2", "3"} <= {row["turn"] for row in by_turn["data"]["values"]}
+    assert by_turn["encoding"]["color"]["field"] == "set"
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
+    assert not re.search(r"indomain|relations|singlehop|/\d", json.dumps(listed))
+
+
+def test_nothing_is_fetched_to_draw_them(page):
+    text = re.sub(r"<template.*?</template>", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r'"\$schema": "[^"]*"|"http://www.w3.org/2000/svg"', "", text)
+    assert "http" not in text and "<link" not in text and "src=" not in text
+
+
+@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser is here")
+def test_a_browser_draws_every_line(page):
+    words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    words += ["--virtual-time-budget=3000", f"file://{page}"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
+    bodies = dict(re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|</body>)", done.stdout, re.DOTALL))
+    lines = {title.partition(":")[0]: text.count("<polyline") for title, text in bodies.items()}
+    assert lines["Exact match by turn"] == len(SETS) and lines["Searches by turn"] == len(SETS)
+    curves = {title: text.count("<polyline") for title, text in bodies.items() if "PPO:" in title}
+    assert curves["PPO: searches"] == 3
+    assert curves["PPO: entropy"] == 0 and "nothing to draw yet" in bodies["PPO: entropy"]
