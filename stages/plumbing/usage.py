@@ -34,12 +34,10 @@ class Usage:
             "gpu_memory_gib": _peak_gpu_gib(),
             "params": fingerprint(),
         }
-        from stages.common.records import to_json
-
         try:
             FILE.parent.mkdir(parents=True, exist_ok=True)
             with open(FILE, "a", encoding="utf-8") as file:
-                file.write(to_json(row, str(FILE)) + "\n")
+                file.write(json.dumps(row, allow_nan=False) + "\n")
         except OSError as error:  # the stage's own outputs are complete
             print(f"{FILE}: not written ({error.strerror})", file=sys.stderr)
 
