@@ -33,7 +33,7 @@ def built(folder: Path, passages: list[tuple[str, str]]) -> bm25.Bm25Index:
     rows = [Passage(str(n), title, text) for n, (title, text) in enumerate(passages)]
     write_passages(path, rows)
     bm25.build(PassageFile(path, line_starts(path)), folder / "index")
-    return bm25.Bm25Index.load(folder / "index")
+    return bm25.Bm25Index.load(folder / "index", len(rows))
 
 
 def test_scripts_without_blanks_are_found(tmp_path, capsys):

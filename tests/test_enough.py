@@ -59,7 +59,7 @@ def test_enough_is_enough(stage):
         ({"trajectories": {"questions": 7}}, r"'trajectories.questions' \(7\) .* the 6 training"),
         ({"agent": {"questions": 7}}, r"'agent.questions' \(7\) is more than the 6 training"),
         (
-            {"replug": {"retrievers": ["a"], "questions": 9}},
+            {"replug": {"retrievers": {"a": {}}, "questions": 9}},
             r"'replug.questions' \(9\) is more than the 6 training",
         ),
         ({"candidates": {"top_k": 26}}, r"'candidates.top_k' \(26\) is more than the 25 passages"),

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from stages import report
 from stages.common.records import read_json, read_jsonl, write_json, write_jsonl
+from stages.common.trajectories import trajectory_of
 from stages.metrics.lock import Lock
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -194,7 +195,7 @@ def test_figures_of_fewer_questions_are_refused(flywheel):
 def test_a_question_that_was_answered_twice_is_refused(flywheel):
     rows = read_jsonl("data/predictions/2.jsonl")
     write_jsonl("data/predictions/2.jsonl", [*rows[:-1], rows[0]])
-    refused("the id '0' occurs twice in the set 'indomain'", "data/predictions/2.jsonl")
+    refused("the id 'indomain/0' occurs twice", "data/predictions/2.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def test_an_outcome_that_is_none_is_refused(flywheel, key, value):
     rows = read_jsonl("data/predictions/2.jsonl")
     rows[3][key] = value
     write_jsonl("data/predictions/2.jsonl", rows)
-    refused(f"of the question '3' in 'indomain', '{key}' must be", "data/predictions/2.jsonl")
+    refused(f":4: '{key}' must be", "data/predictions/2.jsonl")
 
 
 def test_labels_of_another_turn_are_refused(flywheel):
@@ -235,7 +236,8 @@ def own_questions(name: str, turn: str | None = None) -> None:
     rows = [row | {"set": name} for row in rows]
     write_jsonl(f"data/predictions/{turn}.jsonl", rows)
     options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 50}
-    figures = flywheel_files.summarise(rows, **options)
+    told = [trajectory_of(row, "a test") for row in rows]
+    figures = flywheel_files.summarise(told, **options)
     write_json(
         f"metrics/evaluate/{turn}.json", {"agent": turn, "retriever": turn, "sets": {name: figures}}
     )

@@ -10,6 +10,7 @@ import torch
 from rollout_models import make_model, make_tokenizer, save
 
 from stages.common.records import Question
+from stages.common.trajectories import Turn
 from stages.engines.generator import TransformersGenerator
 from stages.params import Agent, Compute, Kl, Params
 from stages.params import Protocol as ProtocolParams
@@ -81,7 +82,7 @@ def test_settings_travel_as_a_file(tmp_path):
 
 
 def rollout(question: Question, answer: str | None, stop: str) -> RolloutState:
-    turn = {"query": "x"}
+    turn = Turn("", [], "", "x")
     return RolloutState(question, [1, 2, 3, 4], [0, 1, 0, 1], 1, [turn], answer, stop)
 
 

@@ -184,7 +184,7 @@ def built(tmp_path_factory):
         world.teach(path / "judge", world.judging, steps=100)
         index.main(BM25.split())
         write_questions("questions.jsonl", world.QUESTIONS)
-        candidates.main(arguments("candidates", index="bm25"))
+        candidates.main(arguments("candidates"))
         write_relevance(0)
     return path
 
@@ -195,7 +195,7 @@ def built(tmp_path_factory):
         (trajectories, 2, {"index": "bm25"}, True),
         (candidates, 5, {}, False),
         (relevance, 3, {}, False),
-        (correctness, 40, {"index": "bm25"}, False),
+        (correctness, 40, {}, False),
     ],
 )
 def test_two_workers_give_the_local_bytes(ray, built, monkeypatch, stage, shard, changes, dies):
