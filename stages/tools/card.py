@@ -24,8 +24,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.output.exists():
         raise InputError(f"{args.output}: is there already")
 
+    from stages.cards.card import Sources, render
     from stages.common.records import write_text
-    from stages.provenance.card import Sources, render
 
     card = render(Sources.read(args.retriever))
     shutil.copytree(args.retriever, args.output, copy_function=shutil.copyfile)
