@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 
 from stages import base, corpus, questions
 from stages.common.models import model_path
-from stages.common.records import read_passages, read_questions
+from stages.common.records import Passage, read_passages, read_questions, write_passages
 from stages.engines.generator import TransformersGenerator
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -73,14 +73,21 @@ def test_a_source_that_is_wrong_is_named(experiment):
     experiment("corpus.source=bad.jsonl", "questions.source=nowhere")
     with pytest.raises(InputError, match=r"bad\.jsonl:1"):
         corpus.main(["--output", "corpus"])
+    of_enough_passages("made")
     with pytest.raises(InputError, match="nowhere"):
-        questions.main(["--corpus", "corpus", "--output", "questions"])
+        questions.main(["--corpus", "made", "--output", "questions"])
 
 
 def test_questions_of_a_world_need_its_facts(experiment):
-    Path("empty").mkdir()
+    of_enough_passages("plain")
     with pytest.raises(InputError, match=r"world\.json"):
-        questions.main(["--corpus", "empty", "--output", "questions"])
+        questions.main(["--corpus", "plain", "--output", "questions"])
+
+
+def of_enough_passages(folder: str) -> None:
+    """A corpus that no world was made for."""
+    passages = (Passage(str(n), "Title", f"text {n}") for n in range(30))
+    write_passages(f"{folder}/passages.jsonl", passages)
 
 
 def test_base_makes_two_models_that_load_and_write(experiment):
