@@ -51,7 +51,7 @@ def test_evaluation_makes_five_turns_and_the_fifth_search_is_counted():
     for number, turn in enumerate([*over, *plain[:2]]):
         seen.append(golden)
         golden += turn.rstrip("\n") + EVALUATION
-        assert rollout.turns[number]["text"] == turn.rstrip("\n")
+        assert rollout.turns[number].text == turn.rstrip("\n")
     decoded = [writer.tokenizer.decode(ids) for ids in writer.read]
     assert decoded == seen and writer.tokenizer.decode(rollout.token_ids) == golden
     # tokenised as one text, special tokens in the prompt alone
@@ -63,7 +63,9 @@ def test_evaluation_makes_five_turns_and_the_fifth_search_is_counted():
     assert written.count(crossing) == 5
     line = record(rollout)
     assert (line.searches, line.em, line.stop) == (5, 0, "turns")
-    assert [row.query for row in queries_of(line)] == ["q0", "q1", "q2", "q3"], "not the fifth"
+    assert [query.request.query for query in queries_of(line)] == ["q0", "q1", "q2", "q3"], (
+        "not the fifth"
+    )
     figures = _metrics([line], [{"question_id": "q"}] * 4, [{}] * 4)
     assert (figures["in"], figures["out"], figures["dropped"]["last_turn"]) == (5, 4, 1)
     again = prefix(line, 2, PASSAGES, FRAMES["search_r1_evaluation"], writer.tokenizer, FIVE)
@@ -91,7 +93,7 @@ def test_training_refuses_a_turn_and_goes_on(as_written):
     said[4] += "\n"  # half of the line breaks that follow
     rollout, writer, golden = talk("search_r1", said, LIMITS, as_written)
     assert (rollout.stop, rollout.answer) == ("answer", "James Madison")
-    assert record(rollout)["searches"] == 5
+    assert record(rollout).searches == 5
     refusal = FRAMES["search_r1"].block.invalid_message
     assert refusal.startswith("\nThat was no") and refusal.endswith("once more.\n")
     for turn in said[:-1]:
