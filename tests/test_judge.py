@@ -122,9 +122,9 @@ def test_the_gold_answers_are_told_where_the_parameter_says_so():
     """Held to the file's own words, with and without them."""
     path = Path("stages/prompts/sub_answers.yaml")
     prompt, raw = sub_answers.load(path, True), yaml.safe_load(path.read_text())
-    turns = [{"text": "a", "query": "q", "information": "b"}]
     golden = ["Soman\n Barax", "{trajectory}"]
-    row = {"id": "1", "question": "p", "turns": turns, "golden_answers": golden}
+    turn = {"text": "a", "query": "q", "information": "b"}
+    row = prediction("1", turn, question="p", golden_answers=golden)
     told, plain = (sub_answers.render(prompt, row, gold) for gold in (True, False))
     words = raw["gold"].replace("{answers}", "Soman Barax; {trajectory}")
     assert told.count(words) == 1 and told.replace(words, "") == plain

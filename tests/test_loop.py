@@ -126,7 +126,7 @@ def test_what_limits_cut_is_counted():
     cut = told(SEARCH, ANSWER, limits=replace(LIMITS, max_information_tokens=8))
     full = told(SEARCH, limits=Limits(2, 30, 40, max_context_tokens=45))
     rows = [record(rollout) for rollout in (told(SEARCH, ANSWER), cut, full)]
-    counts = [tuple(limited(row["turns"], row["stop"]).values()) for row in rows]
+    counts = [tuple(limited(row.turns, row.stop).values()) for row in rows]
     assert counts == [(0, 0, 0), (1, 0, 0), (0, 0, 1)]
     assert limited(retried.turns, retried.stop) == {"cut": 0, "refused": 1, "lost": 0}
     assert "limits" not in trajectory_metrics(rows[:1], 1), "nothing to tell"
