@@ -50,9 +50,9 @@ def small(tmp_path, monkeypatch):
     subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def corpus(folder: Path) -> PassageFile:
+def corpus(folder: Path, passages: int = 120) -> PassageFile:
     """Outside the small disk."""
-    path = world.write_corpus(folder.parent / "passages.jsonl", world.corpus(120))
+    path = world.write_corpus(folder.parent / "passages.jsonl", world.corpus(passages))
     return PassageFile(path, line_starts(path))
 
 
@@ -96,7 +96,7 @@ WRITERS = {
     "tokenizer": tokenizer,
     "retriever": world.tiny_retriever,
     "faiss index": faiss_index,
-    "words index": lambda path: bm25.build(corpus(path.parent), path),
+    "words index": lambda path: bm25.build(corpus(path.parent, 3000), path),
     "retriever's training": training,
 }
 
@@ -150,11 +150,12 @@ def test_a_read_only_checkout_is_one_line(small):
     mount(small, "8m", "remount")
     shutil.copy(ROOT / "params.yaml", small)
     shutil.copytree(ROOT / "conf", small / "conf")
+    shutil.copytree(ROOT / "stages/prompts", small / "stages/prompts")
     path = corpus(small).path
     mount(small, "8m", "remount", "ro")
     for words in (
         ["index", "--passages", str(path), "--bm25", "--output", "index", "--metrics", "m.json"],
-        ["compose", "seed=1"],
+        ["tools.compose", "seed=1"],
     ):
         done = subprocess.run(
             [sys.executable, "-m", f"stages.{words[0]}", *words[1:]],
