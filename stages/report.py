@@ -90,7 +90,7 @@ def _content(
     from stages.reporting.breakdown import breakdown
     from stages.reporting.cases import case_pairs, choose_cases
     from stages.reporting.drift import check_drift, read_drift
-    from stages.reporting.labelled import read_labelled
+    from stages.reporting.labelled import check_counts, read_labelled
     from stages.reporting.page import Content
     from stages.reporting.predictions import (
         passages_by_id,
@@ -105,6 +105,7 @@ def _content(
     block = params.report
     cases = choose_cases(sides, predictions, block.cases_per_kind, block.follow) if sides else []
     labelled = read_labelled(args.labels, results.turns, params)
+    check_counts(labelled, results, args.metrics_folder)
     pairs = results.flywheel
     compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []
     compared += [sides] if sides and sides not in compared else []
