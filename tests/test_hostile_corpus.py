@@ -47,7 +47,9 @@ def place(tmp_path_factory):
         text = Path("params.yaml").read_text()
         before = "corpus:\n  source: stages/world"
         assert before in text
-        Path("params.yaml").write_text(text.replace(before, "corpus:\n  source: mine.jsonl"))
+        text = text.replace(before, "corpus:\n  source: mine.jsonl")
+        text = text.replace("questions:\n  source: stages/world", "questions:\n  source: mine")
+        Path("params.yaml").write_text(text)
         corpus.main(["--output", "corpus"])
         for name, how in (("dense", ["--retriever", "retriever"]), ("bm25", ["--bm25"])):
             files = ["--passages", "corpus/passages.jsonl", "--output", name]

@@ -12,6 +12,7 @@ import retrieval_world as world
 import torch
 import yaml
 from fastapi.testclient import TestClient
+from rows import trajectory_row
 from safetensors.torch import load_file, save_file
 
 from stages import candidates, index
@@ -162,8 +163,8 @@ def test_a_query_whose_vector_is_no_number_is_an_error(place):
 def test_no_candidates_are_made_of_such_an_index(place, monkeypatch):
     spoil("exact", np.nan)
     turn = {"query": "N3man", "text": "x", "token_ids": [1], "passages": [], "information": ""}
-    row = {"id": "q", "question": "Who?", "golden_answers": ["x"], "turns": [turn], "answer": "x"}
-    write_jsonl("trajectories.jsonl", [row | {"em": 1, "f1": 1.0, "searches": 1, "stop": "answer"}])
+    row = trajectory_row("q", turn, answer="x", em=1, f1=1.0)
+    write_jsonl("trajectories.jsonl", [row])
     arguments = "--turn 1 --trajectories trajectories.jsonl --retriever retriever --index exact"
     arguments += " --passages passages.jsonl --output out.jsonl --metrics out.json"
     with pytest.raises(InputError, match="exact: vector 1 is not finite"):
@@ -204,6 +205,6 @@ def test_a_score_of_another_server_that_is_no_number_is_an_error(score):
 def test_a_corpus_without_a_word_for_bm25_is_one_line(place):
     world.write_corpus(Path("empty.jsonl"), [Passage("1", "!!", "of the"), Passage("2", "?", "a")])
     arguments = "--passages empty.jsonl --bm25 --output none --metrics none.json"
-    with pytest.raises(InputError, match=r"^empty\.jsonl: no passage holds a word that BM25"):
+    with pytest.raises(InputError, match=r"^empty\.jsonl: no passage has a word that BM25"):
         index.main(arguments.split())
     assert json.loads(Path("bm25/index.json").read_text())["finite"] is True

@@ -103,7 +103,7 @@ def test_the_stage_asks_the_server_of_the_documented_recipe(place, monkeypatch):
     monkeypatch.chdir(path)
     monkeypatch.setenv("PYTHONPATH", str(REPO))
     recipe = (REPO / "docs/scale.md").read_text()
-    [command] = re.findall(r"^python -m stages\.serve .*(?:\n  .*)*", recipe, re.MULTILINE)
+    [command] = re.findall(r"^python -m stages\.tools\.serve .*(?:\n  .*)*", recipe, re.MULTILINE)
     words = command.replace("\\\n", " ").partition("#")[0].split()[3:]
     given = dict(zip(words[::2], words[1::2], strict=True))
     assert f"compute.retriever_url=http://{given['--allow-host']}:{given['--port']}" in recipe
