@@ -32,6 +32,7 @@ def set_params(**replug_values) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["corpus"]["world"]["names"] = 20
     params["questions"] |= {"training": 60, "test": 4}
+    params["trajectories"]["questions"] = 60
     params["encoder"] |= SMALL
     params["compute"] |= {"threads": 1}
     params["replug"] |= TINY | replug_values

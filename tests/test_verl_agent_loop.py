@@ -156,7 +156,7 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
         scores = made.batch["rm_scores"][row][shown]
         assert scores.sum() == scores[-1] == reward
         line = lines[rollout.question.id]
-        assert (line["em"], line["searches"]) == (reward, record(rollout)["searches"])
+        assert (line["em"], line["searches"]) == (reward, record(rollout).searches)
         assert line["response_length"] == sum(rollout.mask)
         assert line["invalid"] == (rollout.stop in ("invalid", "length"))
     assert end in {rollout.stop for rollout in rollouts}
