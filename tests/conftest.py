@@ -1,7 +1,9 @@
 """Shared fixtures. Tests run on one thread each, offline, on tiny models made on the spot."""
 
 import os
+import shutil
 
+import pytest
 from hypothesis import settings
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -18,3 +20,13 @@ LONGEST = ("test_pipeline.py", "test_remote.py", "test_index.py")
 def pytest_collection_modifyitems(items):
     """The longest files first: a worker that began one last would end long after the other."""
     items.sort(key=lambda item: item.path.name not in LONGEST)
+
+
+@pytest.fixture
+def browser():
+    """The path of a Chromium; a test without one is skipped."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = next(filter(None, map(shutil.which, names)), None)
+    if not found:
+        pytest.skip("no Chromium to look with")
+    return found

@@ -2,18 +2,15 @@
 
 import base64
 import csv
-import functools
 import hashlib
-import http.server
 import json
 import re
 import shutil
-import subprocess
-import threading
 from html.parser import HTMLParser
 
 import flywheel_files
 import pytest
+from chromium import dom_of
 from omegaconf import OmegaConf
 from rows import prediction
 
@@ -128,16 +125,6 @@ def test_a_hostile_name_of_a_question_set_stays_in_its_attribute(flywheel):
     assert tags.seen.count("script") == 1 and ("value", name) in tags.attributes
 
 
-@pytest.fixture
-def browser():
-    found = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if not found:
-        pytest.skip("no Chromium to filter in")
-    return found
-
-
 HARNESS = """<iframe src="data/report/index.html"></iframe><pre></pre><script>
 document.querySelector("iframe").onload = (event) => {
   const page = event.target.contentDocument, form = page.getElementById("case-filter");
@@ -162,17 +149,9 @@ def test_the_filter_works_under_the_policy_of_the_page(flywheel, browser):
     won = [hops for kind, hops in cases if kind == "won"]
     counts = [len(cases), len(won), won.count("3"), 0]
     (flywheel / "harness.html").write_text(HARNESS)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=flywheel)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        options = "--headless --no-sandbox --disable-gpu --virtual-time-budget=10000 --dump-dom"
-        folder = f"--user-data-dir={flywheel}/browser"
-        address = f"http://127.0.0.1:{server.server_port}/harness.html"
-        command = [browser, *options.split(), folder, address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        server.shutdown()
+    dom = dom_of(browser, flywheel, "harness.html")
     said = "|".join(f"{count} of {len(cases)} shown" for count in counts)
-    assert f"<pre>{said}</pre>" in done.stdout and 0 < counts[2] < counts[1] < counts[0]
+    assert f"<pre>{said}</pre>" in dom and 0 < counts[2] < counts[1] < counts[0]
 
 
 def test_the_same_figures_give_the_same_bytes(flywheel):

@@ -1,15 +1,12 @@
 """How the page looks: on a phone, on a dark screen, and with studies of other runs folded."""
 
-import functools
-import http.server
 import re
 import shutil
-import subprocess
-import threading
 from pathlib import Path
 
 import flywheel_files
 import pytest
+from chromium import dom_of
 from omegaconf import OmegaConf
 from test_report import ARGUMENTS
 
@@ -37,16 +34,6 @@ def page(tmp_path_factory):
     return folder / "data/report/index.html"
 
 
-@pytest.fixture
-def browser():
-    found = next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-    )
-    if not found:
-        pytest.skip("no Chromium to look with")
-    return found
-
-
 MEASURE = """<iframe src="data/report/index.html" style="width: %dpx; border: 0"></iframe>
 <pre></pre><script>document.querySelector("iframe").onload = (event) => {
   const page = event.target.contentDocument;
@@ -58,16 +45,8 @@ MEASURE = """<iframe src="data/report/index.html" style="width: %dpx; border: 0"
 def test_nothing_is_wider_than_a_phone(page, browser):
     root = page.parents[2]
     write_text(root / "measure.html", MEASURE % PHONE)
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=root)
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        options = "--headless --no-sandbox --disable-gpu --virtual-time-budget=10000 --dump-dom"
-        folder = f"--user-data-dir={root}/browser"
-        address = f"http://127.0.0.1:{server.server_port}/measure.html"
-        command = [browser, *options.split(), folder, address]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
-        server.shutdown()
-    (width,) = re.findall(r"<pre>width (\d+)</pre>", done.stdout)
+    dom = dom_of(browser, root, "measure.html")
+    (width,) = re.findall(r"<pre>width (\d+)</pre>", dom)
     assert int(width) <= PHONE
 
 
