@@ -235,8 +235,8 @@ QUICK: dict[Kind, set[Outcome]] = {
     empty_text: {"200"},
     long_text: {"200"},
     too_long_text: {"422"},
-    large_body: {"413"},
-    large_chunks: {"413"},
+    large_body: {"413", "503"},  # 503: there was no room for it beside the bodies of others
+    large_chunks: {"413", "503"},
     empty_wave: {"200"},
     from_elsewhere: {"403"},
     not_http: {"400"},

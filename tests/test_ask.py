@@ -16,7 +16,7 @@ from stages.params import Protocol, load_params
 from stages.plumbing.errors import InputError
 from stages.tools import ask
 from stages.world.questions import questions_for_tests
-from stages.world.world import World
+from stages.world.world import SyntheticWorld
 
 PLACES = ["--agent", "agent", "--retriever", "retriever", "--index", "index"]
 CORPUS = ["--passages", "passages.jsonl"]
@@ -85,7 +85,7 @@ def test_the_example_is_a_question_of_the_laptops_world(monkeypatch):
     """Of the default seed and scale: what README and --help show can be asked as it stands."""
     monkeypatch.chdir(Path(__file__).parents[1])
     params = load_params()
-    world = World.make(params.seed, params.corpus.world)
+    world = SyntheticWorld.make(params.seed, params.corpus.world)
     sets = questions_for_tests(world, params.questions.test, params.seed, params.questions.sets)
     example = re.search(r'ask "(Where.*)"', ask.__doc__)[1]
     assert example in [q.question for questions in sets.values() for q in questions]

@@ -18,7 +18,7 @@ STAGES = {
     "encoder": "--passages p.jsonl --output models/retriever/0 --metrics m.json",
     "baseline": "--name b --output models/retriever/b --metrics m.json",
     "guest": "--name g --output models/agent/g --metrics m.json",
-    "fetch": "",
+    "tools.fetch": "",
 }
 FOLDERS = ("agent/0", "judge", "retriever/0", "retriever/b", "agent/g")
 
@@ -94,13 +94,13 @@ def test_a_hub_that_is_away_is_one_line_and_the_models_before_stay(checkout, nam
 @pytest.mark.parametrize("status", [0, 200, 401, 404])
 def test_a_server_that_is_no_hub_is_one_line(checkout, status):
     with server(status) as url:
-        (line,) = stage(checkout, "fetch", url)
+        (line,) = stage(checkout, "tools.fetch", url)
     assert line.startswith("error: some/model: not on this machine, and the hub failed (")
 
 
 @pytest.mark.parametrize("hub", ["http://nowhere.invalid", "http://[bad", "no address"])
 def test_an_address_that_leads_nowhere_is_one_line(checkout, hub):
-    (line,) = stage(checkout, "fetch", hub)
+    (line,) = stage(checkout, "tools.fetch", hub)
     assert line.startswith("error: some/model: not on this machine, and the hub failed (")
 
 
@@ -109,7 +109,7 @@ def test_what_was_fetched_needs_no_hub(checkout):
     snapshot = checkout / "hf/hub/models--some--model/snapshots" / PINNED
     snapshot.mkdir(parents=True)
     (snapshot / "config.json").write_text("{}")
-    assert stage(checkout, "fetch", "http://127.0.0.1:9", code=0) == []
+    assert stage(checkout, "tools.fetch", "http://127.0.0.1:9", code=0) == []
 
 
 def test_data_sets_are_fetched_too(checkout):
@@ -117,9 +117,11 @@ def test_data_sets_are_fetched_too(checkout):
     for block in (params["base"]["agent"], params["base"]["judge"], params["encoder"]):
         block["model"] = None
     params |= {"baseline": {}, "guest": {}}
-    params["corpus"]["source"] = "corpus.yaml"
+    params["corpus"]["source"], params["questions"]["source"] = "corpus.yaml", "questions.yaml"
     (checkout / "params.yaml").write_text(yaml.safe_dump(params))
     entry = {"hub": "owner/texts", "revision": PINNED, "file": "p.jsonl"}
     (checkout / "corpus.yaml").write_text(yaml.safe_dump({"passages": [entry]}))
-    (line,) = stage(checkout, "fetch", "http://127.0.0.1:9")
+    sets = {"train": {"a": entry}, "test": {"a": entry}}
+    (checkout / "questions.yaml").write_text(yaml.safe_dump(sets))
+    (line,) = stage(checkout, "tools.fetch", "http://127.0.0.1:9")
     assert line.startswith(f"error: owner/texts@{PINNED}/p.jsonl: not on this machine")

@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformerTrainer
 
 from stages import encoder, retriever
 from stages.common.records import read_json, write_jsonl
+from stages.common.search import SearchRequest
 from stages.contrastive import training
 from stages.contrastive.cloze import Noise, cloze_pairs
 from stages.contrastive.fresh import vocabulary
@@ -106,7 +107,8 @@ def ranks(folder: Path, rows: list[dict]) -> np.ndarray:
     model = DenseRetriever.load(folder)
     passages = world.corpus()
     vectors = model.encode_passages([p.contents for p in passages])
-    texts = [model.query_format.text(row["question"], row["history"], row["query"]) for row in rows]
+    asked = [SearchRequest(row["question"], tuple(row["history"]), row["query"]) for row in rows]
+    texts = [model.query_format.text(request) for request in asked]
     scores = model.encode_queries(texts) @ vectors.T
     places = [[p.id for p in passages].index(row["positive"]["id"]) for row in rows]
     return (scores > scores[np.arange(len(rows)), places][:, None]).sum(axis=1)
@@ -347,9 +349,13 @@ def test_weights_that_the_last_step_breaks_are_no_output(inside, monkeypatch):
 
 
 def test_more_tokens_than_r0_can_read_are_refused_by_the_first_stage(inside):
-    for block in ({}, {"model": str(inside / "R0")}):
-        set_params(inside, encoder=block, retriever={"max_length": 49})
-        with pytest.raises(InputError, match=r"'retriever.max_length' is 49, but R_0 can read 48"):
+    refusals = {
+        None: r"'retriever.max_length' is more than 'encoder.max_length' \(48\)",
+        str(inside / "R0"): r"'retriever.max_length' is 49, but R_0 can read 48",
+    }
+    for model, refusal in refusals.items():
+        set_params(inside, encoder={"model": model}, retriever={"max_length": 49})
+        with pytest.raises(InputError, match=refusal):
             make_encoder(inside, "longer")
     set_params(inside, encoder={"model": str(inside / "R0")}, retriever={"max_length": 48})
     make_encoder(inside, "as_long")

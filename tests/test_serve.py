@@ -293,7 +293,7 @@ def test_a_server_that_is_away_is_waited_for_then_named(place, monkeypatch):
     listener = serve.bound("127.0.0.1", 0)
     remote = HttpSearcher(f"http://127.0.0.1:{listener.getsockname()[1]}")
     monkeypatch.setattr(client, "WAITS", (0, 0.01))
-    with pytest.raises(InputError, match=r"no retriever server answers .*stages\.serve"):
+    with pytest.raises(InputError, match=r"no retriever server answers .*stages\.tools\.serve"):
         remote.search(ASKED, 1)
     with pytest.raises(InputError, match="no retriever server answers"):
         asyncio.run(remote.async_search(ASKED, 1))
