@@ -23,7 +23,7 @@ SHARD = 1024  # queries between two save points
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Find the candidates of one turn of the flywheel."""
+    """Find the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
     trajectories = read_trajectories(args.trajectories)
     asked = [query for trajectory in trajectories for query in queries_of(trajectory)]
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
-    stage = f"candidates@{args.turn}"
+    stage = f"candidates@{args.iteration}"
     with Scratch(stage, fingerprint(stage, params, args.trajectories, index)) as scratch:
         rows = rows_of(
             asked,
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
     parser.add_argument("--retriever", required=True, help="folder of R_(k-1)")
     parser.add_argument("--index", required=True, help="folder of its index")

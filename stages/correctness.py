@@ -43,7 +43,7 @@ class CorrectnessJob:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Evaluate the candidates of one turn of the flywheel."""
+    """Evaluate the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
@@ -64,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
     plans = _plans(queries, relevance, params)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
-    stage = f"correctness@{args.turn}"
+    stage = f"correctness@{args.iteration}"
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
         job = CorrectnessJob(args, params, queries, plans, scratch)
         scores, price = _evaluate(job)
@@ -86,7 +86,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
     parser.add_argument("--relevance", required=True, help="rows of the stage relevance")
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")

@@ -1,4 +1,4 @@
-"""R_0, the general dense retriever that searches in turn 1 and that every R_k starts from.
+"""R_0, the general dense retriever that searches in iteration 1 and that every R_k starts from.
 
 In: passages. Out: a retriever folder that reads the query alone. The paper takes E5-base-v2: then
 (`encoder.model` set) the folder is a reference to that model. Without one, a small BERT is made

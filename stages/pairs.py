@@ -16,7 +16,7 @@ from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Select the training pairs of one turn of the flywheel."""
+    """Select the training pairs of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
@@ -30,9 +30,9 @@ def main(argv: list[str] | None = None) -> None:
     queries = [each for each, _ in match(candidates, correct, args.correctness)]
     relevance = [labels.scores for labels, _ in match(graded, correct, args.correctness)]
     correctness = [labels.scores for labels in correct]
-    selections = select_all(queries, relevance, correctness, params, args.turn)
+    selections = select_all(queries, relevance, correctness, params, args.iteration)
     counts = selection_metrics(selections)
-    check_not_empty(counts, args.turn)
+    check_not_empty(counts, args.iteration)
     passages = find_passages(args.passages, queries)
     labelled = zip(queries, relevance, correctness, selections, strict=True)
     made = (instance for query in labelled for instance in instances(*query, passages))
@@ -42,7 +42,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
     parser.add_argument("--relevance", required=True, help="rows of the stage relevance")
     parser.add_argument("--correctness", required=True, help="rows of the stage correctness")

@@ -30,7 +30,7 @@ SHARD = 32  # trajectories between two save points
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Grade the candidates of one turn of the flywheel."""
+    """Grade the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
     block = params.relevance
     prompts = JudgePrompts.load(block)
     inputs = (args.candidates, args.trajectories, args.passages, args.judge)
-    stage = f"relevance@{args.turn}"
+    stage = f"relevance@{args.iteration}"
     files = (*inputs, block.prompt, block.sub_answer_prompt)
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
         rows = _judged(candidates, prompts, args, params, scratch)
@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         example = next((reply["reply"] or "" for reply in grades), "")
         where = f"the replies are in {unread}"
         check_lost(
-            f"relevance@{args.turn}",
+            f"relevance@{args.iteration}",
             "queries",
             counts["dropped"],
             counts["in"],
@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
     parser.add_argument("--passages", required=True, help="the corpus")

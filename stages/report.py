@@ -1,11 +1,12 @@
 """Stage report: the metrics of a run as one HTML page, as JSON and CSV, and in MLflow.
 
 Reads files only: no model computes anything here. The page says first whether the flywheel turned,
-then shows where: tables with intervals, half turns, which questions gain, curves, labels, counts,
-studies, questions followed through R_0 and R_K side by side, and replies that could not be read.
+then shows where: tables with intervals, half iterations, which questions gain, curves, labels,
+counts, studies, questions followed through R_0 and R_K side by side, and replies that could not be
+read.
 
-in:  metrics/ (and what studies and drift left there), data/predictions/, the labels of every turn,
-     the question sets, the corpus
+in:  metrics/ (and what studies and drift left there), data/predictions/, the labels of every
+     iteration, the question sets, the corpus
 out: a folder with index.html and pairs.csv (tidy, one row a pair and question set); the headline
      figures for `dvc metrics`; for `dvc plots` a row a pair and question set, and a row a step of
      PPO
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.records import as_csv
     from stages.evaluation.summary import summarise
     from stages.reporting import tables
-    from stages.reporting.comparisons import half_turns
+    from stages.reporting.comparisons import half_iterations
     from stages.reporting.page import render
     from stages.reporting.predictions import read_metadata, read_predictions
     from stages.reporting.results import read_results
@@ -53,7 +54,7 @@ def main(argv: list[str] | None = None) -> None:
         samples=params.evaluate.bootstrap_samples,
     )
     predictions = read_predictions(args.predictions, results, metadata, args.metrics_folder, again)
-    steps = half_turns(results, predictions, params.seed, params.evaluate.bootstrap_samples)
+    steps = half_iterations(results, predictions, params.seed, params.evaluate.bootstrap_samples)
     content = _content(args, params, results, steps, predictions, metadata)
 
     write_text(args.output / "index.html", render(content))
@@ -75,7 +76,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, type=Path, help="folder of the page")
     parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")
     parser.add_argument("--plots", required=True, type=Path, help="figures by pair and set, CSV")
-    parser.add_argument("--curves", required=True, type=Path, help="PPO by turn and step, CSV")
+    parser.add_argument("--curves", required=True, type=Path, help="PPO by iteration and step, CSV")
     return parser.parse_args(argv)
 
 
@@ -104,12 +105,12 @@ def _content(
     sides = case_pairs(results)
     block = params.report
     cases = choose_cases(sides, predictions, block.cases_per_kind, block.follow) if sides else []
-    labelled = read_labelled(args.labels, results.turns, params)
+    labelled = read_labelled(args.labels, results.iterations, params)
     check_counts(labelled, results, args.metrics_folder)
     pairs = results.flywheel
     compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []
     compared += [sides] if sides and sides not in compared else []
-    last = predictions[pairs[-1].name] if results.turns else []
+    last = predictions[pairs[-1].name] if results.iterations else []
     wanted = shown_ids(row for case in cases for row in (case.before, case.after))
     wanted |= {c.id for query in labelled.queries for c in query.candidates}
     drift = read_drift(args.metrics_folder / "drift.json")
@@ -128,7 +129,7 @@ def _content(
         sample(last, params.report.traces),
         passages_by_id(args.passages, wanted),
         unordered_sets(metadata),
-        read_unread(args.labels, results.turns),
+        read_unread(args.labels, results.iterations),
     )
 
 

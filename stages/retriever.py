@@ -1,4 +1,4 @@
-"""Step C: R_k, trained contrastively from R_0 on the training pairs of turn k.
+"""Step C: R_k, trained contrastively from R_0 on the training pairs of iteration k.
 
 In: training pairs and R_0. Out: the folder of R_k, which reads `question [SEP] query`
 (`retriever.input`) in training and in search alike, and the loss curve. Section 3.3: InfoNCE with
@@ -19,7 +19,7 @@ from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train the retriever of one turn."""
+    """Train the retriever of one iteration."""
     args = _arguments(argv)
     params = load_params()
 
@@ -31,7 +31,7 @@ def main(argv: list[str] | None = None) -> None:
 
     query_format = replace(read_format(args.encoder), input=params.retriever.input)
     instances = read_rows(args.pairs, query_format)
-    stage = f"retriever@{args.turn}"
+    stage = f"retriever@{args.iteration}"
     with Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder)) as scratch:
         task = params, args, query_format, instances, scratch.path
         if params.retriever.processes == 1:
@@ -58,8 +58,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
-    parser.add_argument("--pairs", required=True, help="training pairs of this turn")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
+    parser.add_argument("--pairs", required=True, help="training pairs of this iteration")
     parser.add_argument("--encoder", required=True, help="folder of R_0")
     parser.add_argument("--output", required=True, help="folder of R_k")
     parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
@@ -88,7 +88,7 @@ def train(
     check_length(model, p.max_length)
     if p.max_length is not None:
         model.max_seq_length = p.max_length
-    seed = seed_of(params.seed, "retriever", args.turn)
+    seed = seed_of(params.seed, "retriever", args.iteration)
     rows = rows_of(p, len(instances))
     curve = training.train(
         model,
@@ -100,7 +100,7 @@ def train(
         work,
         seed=seed,
         device=params.compute.device,
-        desc=f"retriever@{args.turn}",
+        desc=f"retriever@{args.iteration}",
     )
     if p.processes == 1 or os.environ["RANK"] == "0":
         save(model, work / "model", query_format)

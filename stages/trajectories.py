@@ -3,9 +3,9 @@
 In: Agent_k, R_(k-1) with its index, the corpus, the training questions.
 Out: one line a question: its turns (thought, query, passages), answer, EM, why it stopped.
 As in the paper: greedy, the top 3 passages a turn, at most 5 searches. Ours: a seeded draw of the
-training questions, another one each turn unless `trajectories.fresh` is off. A trajectory without a
-query and without an answer gives nothing to label; where more than `trajectories.max_dropped` of
-them are such, the stage fails once they are written.
+training questions, another one each iteration unless `trajectories.fresh` is off. A trajectory
+without a query and without an answer gives nothing to label; where more than
+`trajectories.max_dropped` of them are such, the stage fails once they are written.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ SHARD = 256  # questions between two save points
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the trajectories of one turn of the flywheel."""
+    """Write the trajectories of one iteration of the flywheel."""
     trajectories(_arguments(argv), load_params())
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--agent", required=True, type=Path, help="folder of Agent_k")
     parser.add_argument("--retriever", required=True, type=Path, help="folder of R_(k-1)")
     parser.add_argument("--index", required=True, type=Path, help="index of the corpus by R_(k-1)")
@@ -49,13 +49,13 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     from stages.rollout.draw import draw_questions
 
     available = read_questions(arguments.questions)
-    block, draw = params.trajectories, arguments.turn if params.trajectories.fresh else "1"
+    block, draw = params.trajectories, arguments.iteration if params.trajectories.fresh else "1"
     try:
         questions = draw_questions(available, block.questions, params.seed, "trajectories", draw)
     except InputError as error:
         raise InputError(f"{arguments.questions}: 'trajectories.questions': {error}") from None
     inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
-    stage = f"trajectories@{arguments.turn}"
+    stage = f"trajectories@{arguments.iteration}"
     with Scratch(stage, fingerprint(stage, params, *inputs, arguments.questions)) as scratch:
         rows = rows_of(
             questions,

@@ -19,7 +19,7 @@ from stages.plumbing.errors import InputError
 
 QuestionKey = tuple[str, str]  # question set, id
 
-CHAIN = (  # what one stage of a turn gives, the next one takes
+CHAIN = (  # what one stage of an iteration gives, the next one takes
     (("trajectories", "out"), ("candidates", "trajectories")),
     (("trajectories", "queries"), ("candidates", "in")),
     (("candidates", "out"), ("relevance", "in")),
@@ -59,23 +59,25 @@ def check_same_sets(sets: Mapping[Path, Mapping[str, dict]]) -> None:
             raise foreign(path, f"it has recall at other depths than {first}")
 
 
-def check_chain(folder: Path, turn: str, stages: Mapping[str, dict]) -> None:
-    """InputError unless each stage of a turn took what the one before it gave."""
+def check_chain(folder: Path, iteration: str, stages: Mapping[str, dict]) -> None:
+    """InputError unless each stage of an iteration took what the one before it gave."""
     for (giver, given), (taker, taken) in CHAIN:
         gave, took = stages[giver][given], stages[taker][taken]
         if gave != took:
             raise foreign(
-                folder / taker / f"{turn}.json",
+                folder / taker / f"{iteration}.json",
                 f"'{taken}' is {took}, and '{given}' of {giver} is {gave}",
             )
 
 
 def check_health(path: Path, values: dict, wanted: Mapping[str, float]) -> None:
-    """InputError where the health of a turn speaks of other figures than those that are there."""
+    """InputError where the health of an iteration speaks of figures other than those there."""
     for name, figure in wanted.items():
         value = values.get(name)
         if value is not None and not math.isclose(value, figure, **ROUNDED):
-            raise foreign(path, f"'{name}' is {value:g} there, and {figure:g} by the turn's files")
+            raise foreign(
+                path, f"'{name}' is {value:g} there, and {figure:g} by the iteration's files"
+            )
 
 
 def prediction_reason(

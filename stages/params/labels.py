@@ -9,10 +9,10 @@ from stages.params.choices import CorrectnessMode, RelevanceMode
 
 @dataclass
 class Trajectories:
-    """`questions`: how many training questions are labelled a turn; null: all."""
+    """`questions`: how many training questions are labelled an iteration; null: all."""
 
     questions: int | None = 150
-    fresh: bool = True  # questions of its own each turn
+    fresh: bool = True  # questions of its own each iteration
     max_dropped: float = 0.05  # share of trajectories
 
 

@@ -30,7 +30,7 @@ class Health:
 @dataclass
 class Report:
     """`cases_per_kind`: questions won, lost and unchanged; `follow`: texts of questions that are
-    followed in any case; `traces`: for MLflow, each turn.
+    followed in any case; `traces`: for MLflow, each iteration.
     """
 
     cases_per_kind: int = 1

@@ -1,4 +1,4 @@
-"""All parameters of a run, and which models its turns pair."""
+"""All parameters of a run, and which models its iterations pair."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pair:
 class Params:
     seed: int = 0
     iterations: dict[str, Iteration] = field(default_factory=dict)
-    last_turn: str | None = None  # follows from `iterations`: dvc.yaml names artifacts by it
+    last_iteration: str | None = None  # follows from `iterations`: dvc.yaml names artifacts by it
     compare: dict[str, Pair] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
     generation: Generation = field(default_factory=Generation)

@@ -50,15 +50,15 @@ class Planner:
     def costs(self) -> list[Cost]:
         """Every stage that takes an accelerator or much disk."""
         stages = [self._corpus(), self._index("index-bm25", encode=False), self._index("index-0")]
-        for turn in self.params.iterations:
+        for iteration in self.params.iterations:
             stages += [
-                self._agent(f"agent@{turn}"),
-                self._trajectories(f"trajectories@{turn}"),
-                self._relevance(f"relevance@{turn}"),
-                self._correctness(f"correctness@{turn}"),
-                self._retriever(f"retriever@{turn}"),
-                self._index(f"index@{turn}"),
-                self._evaluate(f"evaluate@{turn}"),
+                self._agent(f"agent@{iteration}"),
+                self._trajectories(f"trajectories@{iteration}"),
+                self._relevance(f"relevance@{iteration}"),
+                self._correctness(f"correctness@{iteration}"),
+                self._retriever(f"retriever@{iteration}"),
+                self._index(f"index@{iteration}"),
+                self._evaluate(f"evaluate@{iteration}"),
             ]
         stages += [self._index(f"index-baseline@{name}") for name in self.params.baseline]
         for name in self.params.published:
@@ -75,7 +75,7 @@ class Planner:
         return sum(cost.hours for cost in self.costs())
 
     def labelling(self, questions: int) -> Planner:
-        """The same run, if it labels so many training questions a turn."""
+        """The same run, if it labels so many training questions an iteration."""
         trajectories = replace(self.params.trajectories, questions=questions)
         return replace(self, params=replace(self.params, trajectories=trajectories))
 

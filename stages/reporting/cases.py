@@ -34,9 +34,11 @@ class Case:
 
 
 def case_pairs(results: Results) -> tuple[PairResult, PairResult] | None:
-    """The pair with R_0 (of the latest agent that was evaluated with it) and the last turn."""
-    with_r0 = [p for p in results.pairs if p.retriever == "0" and p.agent in ["0", *results.turns]]
-    if not with_r0 or not results.turns or results.flywheel[-1].retriever == "0":
+    """The pair with R_0 (of the latest agent that was evaluated with it) and the last iteration."""
+    with_r0 = [
+        p for p in results.pairs if p.retriever == "0" and p.agent in ["0", *results.iterations]
+    ]
+    if not with_r0 or not results.iterations or results.flywheel[-1].retriever == "0":
         return None
     return max(with_r0, key=lambda pair: int(pair.agent)), results.flywheel[-1]
 

@@ -1,4 +1,4 @@
-"""What each half turn of the flywheel gave: paired differences with bootstrap intervals.
+"""What each half iteration of the flywheel gave: paired differences with bootstrap intervals.
 
 Two pairs are compared question by question, so the interval is that of the mean difference, which
 is narrower than two intervals side by side suggest. A difference is called one only when its
@@ -59,12 +59,12 @@ class PairChange:
     searches: Difference
 
 
-def half_turns(
+def half_iterations(
     results: Results, predictions: Predictions, seed: int, samples: int
 ) -> list[PairChange]:
-    """The half turns whose two pairs were both evaluated, and the whole way from 0 to K."""
+    """The half iterations whose two pairs were both evaluated, and the whole way from 0 to K."""
     found = []
-    for what, before, after in _changes(results.turns):
+    for what, before, after in _changes(results.iterations):
         pairs = results.pair(*before), results.pair(*after)
         if None not in pairs and before != after:
             rows = [predictions[pair.name] for pair in pairs]
@@ -73,18 +73,16 @@ def half_turns(
     return found
 
 
-def _changes(turns: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
+def _changes(iterations: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
     """(name, (agent, retriever) before, after), in the order in which the flywheel makes them."""
     rows = []
-    for previous, turn in zip(["0", *turns], turns, strict=False):
-        new, old = agent_label(turn), agent_label(previous)
-        ranker, former = retriever_label(turn), retriever_label(previous)
-        rows.append(
-            (f"{new} for {old}, both with {former}", (previous, previous), (turn, previous))
-        )
-        rows.append((f"{ranker} for {former}, both with {new}", (turn, previous), (turn, turn)))
-    if turns:
-        last = turns[-1]
+    for previous, k in zip(["0", *iterations], iterations, strict=False):
+        new, old = agent_label(k), agent_label(previous)
+        ranker, former = retriever_label(k), retriever_label(previous)
+        rows.append((f"{new} for {old}, both with {former}", (previous, previous), (k, previous)))
+        rows.append((f"{ranker} for {former}, both with {new}", (k, previous), (k, k)))
+    if iterations:
+        last = iterations[-1]
         whole = f"{agent_label(last)} + {retriever_label(last)} for base agent + R_0"
         rows.append((whole, ("0", "0"), (last, last)))
     return rows

@@ -1,8 +1,9 @@
 """Example queries for the report, with the labels of their candidates. A rule chooses them.
 
 A query is of one kind: where it was kept, whether GAC or the ranking's order had the last word;
-else why it was dropped. Of each kind and turn a hash of the query's id says which one is shown.
-Selection is that of stages/selection/rule.py, so positives and negatives are those in data/pairs.
+else why it was dropped. Of each kind and iteration a hash of the query's id says which one is
+shown. Selection is that of stages/selection/rule.py, so positives and negatives are those in
+data/pairs.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ class Candidate:
 class QueryCase:
     """One intermediate query and its candidates; `em`: whether the trajectory ended right."""
 
-    turn: str
+    iteration: str
     kind: str
     question: str
     golden_answers: list[str]
@@ -68,32 +69,34 @@ class QueryCase:
 
 @dataclass
 class LabelledQueries:
-    """`counts`: turn -> kind -> queries of the whole turn; `queries`: those that are shown."""
+    """`counts`: iteration -> kind -> all its queries; `queries`: those that are shown."""
 
     counts: dict[str, Counter] = field(default_factory=dict)
     queries: list[QueryCase] = field(default_factory=list)
 
 
 def read_labelled(
-    folder: Path, turns: list[str], params: Params, per_kind: int = 1
+    folder: Path, iterations: list[str], params: Params, per_kind: int = 1
 ) -> LabelledQueries:
-    """Count and choose the queries of every turn; `folder` holds candidates/K.jsonl and so on."""
+    """Count and choose the queries of every iteration; `folder` holds candidates/K.jsonl etc."""
     found = LabelledQueries()
-    for turn in turns:
-        kinds = _kinds(folder, turn, params)
-        found.counts[turn] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
-        answers = {each.id: each for each in read_trajectories(_file(folder, "trajectories", turn))}
+    for iteration in iterations:
+        kinds = _kinds(folder, iteration, params)
+        found.counts[iteration] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
+        answers = {
+            each.id: each for each in read_trajectories(_file(folder, "trajectories", iteration))
+        }
         for kind in KINDS:
             rows = kinds.get(kind, [])
-            rows.sort(key=lambda row: seed_of(0, "label", turn, row[0].id))
-            found.queries += [_query(turn, kind, answers, *row) for row in rows[:per_kind]]
+            rows.sort(key=lambda row: seed_of(0, "label", iteration, row[0].id))
+            found.queries += [_query(iteration, kind, answers, *row) for row in rows[:per_kind]]
     return found
 
 
 def check_counts(labelled: LabelledQueries, results: Results, metrics: Path) -> None:
-    """InputError unless the labels give, turn by turn, the counts of pairs in `metrics`."""
-    for turn, kinds in labelled.counts.items():
-        pairs = results.stages["pairs"][turn]
+    """InputError unless the labels of every iteration give the counts of pairs in `metrics`."""
+    for iteration, kinds in labelled.counts.items():
+        pairs = results.stages["pairs"][iteration]
         dropped = {reason: kinds[reason] for reason in REASONS}
         kept = sum(kinds.values()) - sum(dropped.values())
         counted = {"in": pairs["in"], "out": pairs["out"]}
@@ -102,25 +105,26 @@ def check_counts(labelled: LabelledQueries, results: Results, metrics: Path) -> 
         for name, count in counted.items():
             if found[name] != count:
                 raise run.foreign(
-                    metrics / "pairs" / f"{turn}.json",
-                    f"'{name}' is {count}, and {found[name]} by the labels of turn {turn}",
+                    metrics / "pairs" / f"{iteration}.json",
+                    f"'{name}' is {count}, and {found[name]} by the labels of "
+                    f"iteration {iteration}",
                 )
 
 
-def _file(folder: Path, stage: str, turn: str) -> Path:
-    return folder / stage / f"{turn}.jsonl"
+def _file(folder: Path, stage: str, iteration: str) -> Path:
+    return folder / stage / f"{iteration}.jsonl"
 
 
-def _kinds(folder: Path, turn: str, params: Params) -> dict[str, list[tuple]]:
+def _kinds(folder: Path, iteration: str, params: Params) -> dict[str, list[tuple]]:
     """Kind -> (candidates, LR, GAC, selection) of every labelled query."""
-    path = _file(folder, "correctness", turn)
+    path = _file(folder, "correctness", iteration)
     correct = read_labels(path, 0, 1)
-    found = read_candidates(_file(folder, "candidates", turn))
+    found = read_candidates(_file(folder, "candidates", iteration))
     queries = [candidates for candidates, _ in match(found, correct, path)]
-    graded = read_labels(_file(folder, "relevance", turn), 0, 100)
+    graded = read_labels(_file(folder, "relevance", iteration), 0, 100)
     relevance = [labels for labels, _ in match(graded, correct, path)]
     gac = [labels.scores for labels in correct]
-    chosen = select_all(queries, [labels.scores for labels in relevance], gac, params, turn)
+    chosen = select_all(queries, [labels.scores for labels in relevance], gac, params, iteration)
     kinds: dict[str, list[tuple]] = {}
     for query, grades, scores, selection in zip(queries, relevance, gac, chosen, strict=True):
         kind = kind_of(query.ids, grades.scores, scores, selection)
@@ -145,7 +149,7 @@ def kind_of(
 
 
 def _query(
-    turn: str,
+    iteration: str,
     kind: str,
     answers: dict[str, Trajectory],
     asked: QueryCandidates,
@@ -169,7 +173,7 @@ def _query(
     ]
     trajectory = answers.get(asked.query.question_id)
     return QueryCase(
-        turn,
+        iteration,
         kind,
         asked.query.request.question,
         trajectory.golden_answers if trajectory else [],

@@ -149,9 +149,9 @@ def _safe(pictures: list[str]) -> list:
 
 def _charts(results: Results) -> dict[str, list]:
     pictures = {
-        "turns": [
-            plots.by_turn(results, "em", "Exact match by turn (%)", 100),
-            plots.by_turn(results, "searches", "Searches per question by turn", 1),
+        "iterations": [
+            plots.by_iteration(results, "em", "Exact match by iteration (%)", 100),
+            plots.by_iteration(results, "searches", "Searches per question by iteration", 1),
         ],
         "ppo": plots.ppo_curves(results),
         "loss": plots.retriever_loss(results),
@@ -183,20 +183,22 @@ def recall_columns(results: Results) -> list[str]:
 
 
 def gac_cost(results: Results) -> list[dict]:
-    """What GAC cost in each turn: rollouts done, and saved against all candidates of queries."""
+    """What GAC cost in each iteration: rollouts done, and those saved against all candidates."""
     rows = []
-    for turn in results.turns:
-        metrics = results.stages["correctness"][turn]
+    for iteration in results.iterations:
+        metrics = results.stages["correctness"][iteration]
         done, saved = metrics.get("rollouts"), metrics.get("rollouts_saved")
         if done is not None and saved is not None:
             share = saved / (done + saved) if done + saved else 0.0
-            rows.append({"turn": turn, "done": done, "saved": saved, "share": share})
+            rows.append({"iteration": iteration, "done": done, "saved": saved, "share": share})
     return rows
 
 
 def judge_quality(results: Results) -> list[tuple[str, float]]:
     """Every figure about base models and judge: the base stage's, then the relevance stages'."""
     found = [(name, value) for name, value in numbers(results.base)]
-    for turn in results.turns:
-        found += numbers(results.stages["relevance"][turn], f"relevance, turn {turn}")
+    for iteration in results.iterations:
+        found += numbers(
+            results.stages["relevance"][iteration], f"relevance, iteration {iteration}"
+        )
     return found

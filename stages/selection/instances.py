@@ -31,11 +31,11 @@ def select_all(
     relevance: list[PassageScores],
     correctness: list[PassageScores],
     params: Params,
-    turn: str,
+    iteration: str,
 ) -> list[Selection]:
-    """The selection of each query, its draw seeded by (seed, "pairs", turn, query id)."""
+    """The selection of each query, its draw seeded by (seed, "pairs", iteration, query id)."""
     return [
-        select(each.ids, lr, gac, params.pairs, seed_of(params.seed, "pairs", turn, each.id))
+        select(each.ids, lr, gac, params.pairs, seed_of(params.seed, "pairs", iteration, each.id))
         for each, lr, gac in zip(queries, relevance, correctness, strict=True)
     ]
 
@@ -78,17 +78,17 @@ def selection_metrics(selections: list[Selection]) -> dict:
     }
 
 
-def check_not_empty(counts: dict, turn: str) -> None:
+def check_not_empty(counts: dict, iteration: str) -> None:
     """InputError when selection left nothing to train on: the counts and where to look."""
     if counts["out"]:
         return
     if not counts["in"]:
         raise InputError(
-            f"pairs@{turn}: no training pair, since no query came in: see the counts in "
+            f"pairs@{iteration}: no training pair, since no query came in: see the counts in "
             "metrics/candidates and metrics/relevance"
         )
     drops = ", ".join(f"{reason}: {n}" for reason, n in counts["dropped"].items() if n)
     most = max(counts["dropped"], key=counts["dropped"].get)
     raise InputError(
-        f"pairs@{turn}: no training pair from {counts['in']} queries ({drops}); {ADVICE[most]}"
+        f"pairs@{iteration}: no training pair from {counts['in']} queries ({drops}); {ADVICE[most]}"
     )

@@ -86,7 +86,7 @@ class Finished:
             (pair["agent"], pair["retriever"]): name
             for name, pair in self.params["compare"].items()
         }
-        return compared | {(turn, turn): turn for turn in self.params["iterations"]}
+        return compared | {(k, k): k for k in self.params["iterations"]}
 
     def pair(self, agent: str, retriever: str) -> str:
         """The name of an evaluated pair. InputError if it has none."""
@@ -104,9 +104,9 @@ class Finished:
         """What the pair of that name answered."""
         return read_predictions(self._cached(f"data/predictions/{pair}.jsonl"))
 
-    def candidates(self, turn: str) -> list[QueryCandidates]:
-        """The candidates of a turn's queries."""
-        return read_candidates(self._cached(f"data/candidates/{turn}.jsonl"))
+    def candidates(self, iteration: str) -> list[QueryCandidates]:
+        """The candidates of an iteration's queries."""
+        return read_candidates(self._cached(f"data/candidates/{iteration}.jsonl"))
 
     def rows(self, path: str) -> list[dict]:
         """The rows of a JSON Lines file that a stage put out, from DVC's cache."""

@@ -132,7 +132,7 @@ def _interval(row: dict, scale: float, digits: int) -> str:
 
 
 def price(rows: list[dict]) -> str:
-    """GAC's price: EM of Agent_1 + R_1 against rollouts and tokens of the labels of turn 1."""
+    """GAC's price: EM of Agent_1 + R_1 against rollouts and tokens of the labels of iteration 1."""
     lines = [
         "| GAC | EM (%) | rollouts | tokens written | tokens read | selection rate (%) |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -145,7 +145,7 @@ def price(rows: list[dict]) -> str:
 
 
 def accuracy(rows: list[dict]) -> str:
-    """How right the judge's grades of turn 1 are, and EM with the R_1 that learned from them."""
+    """How right the judge's grades of iteration 1 are, and EM with the R_1 that learned by them."""
     lines = [
         "| judge | grades right (%) | right side of the threshold (%) | queries labelled "
         "| EM (%), Agent_1 + R_1 | seeds |",
@@ -193,12 +193,12 @@ def groups(rows: list[dict]) -> str:
 
 
 def drift(rows: list[dict]) -> str:
-    """How the queries change by turn, means over seeds, beside EM of the turn's own pair."""
+    """How the queries change by iteration, means over seeds, beside EM of its own pair."""
     lines = [
-        "Means over seeds. Equal: share of the turn's queries that are word for word those of the "
-        "turn before; distances from 0 to 2, in R_0's space.",
+        "Means over seeds. Equal: share of the iteration's queries that are word for word those of "
+        "the iteration before; distances from 0 to 2, in R_0's space.",
         "",
-        "| variant | turn | words per query | equal (%) | distance to the question "
+        "| variant | iteration | words per query | equal (%) | distance to the question "
         "| distance to the earlier query | EM (%), Agent_K + R_K | seeds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -206,7 +206,7 @@ def drift(rows: list[dict]) -> str:
         "words_per_query": (1, 2),
         "same_query": (100, 1),
         "distance_to_question": (1, 3),
-        "distance_to_previous_turn": (1, 3),
+        "distance_to_previous_iteration": (1, 3),
         "em": (100, 1),
     }
     read = [Drift(**{name: row[name] for name in Drift.__annotations__}) for row in rows]
@@ -216,7 +216,9 @@ def drift(rows: list[dict]) -> str:
             "–" if value is None else f"{shown[name][0] * value:.{shown[name][1]}f}"
             for name, value in values.items()
         )
-        lines.append(f"| {mean.variant.replace('_', ' ')} | {mean.turn} | {cells} | {mean.seeds} |")
+        lines.append(
+            f"| {mean.variant.replace('_', ' ')} | {mean.iteration} | {cells} | {mean.seeds} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -227,7 +229,7 @@ def _difference(row: dict | None) -> str:
 
 
 def _place(retriever: str) -> tuple[bool, bool, str]:
-    """BM25 first, then what else the flywheel did not make, then its retrievers by turn."""
+    """BM25 first, then what else the flywheel did not make, then its retrievers by iteration."""
     return retriever != "bm25", retriever[0].isdigit(), retriever
 
 
@@ -237,7 +239,7 @@ def _level(row: dict) -> str:
 
 
 def _own(entry: PairMedians) -> bool:
-    """Whether it is a turn's own pair, Agent_K with R_K."""
+    """Whether it is an iteration's own pair, Agent_K with R_K."""
     return entry.agent == entry.retriever != "0"
 
 

@@ -113,7 +113,7 @@ def _seeds(path: Path, row: dict) -> list[int]:
 
 
 def _contrast(path: Path, row: object) -> Contrast:
-    """One contrast; turns may be written as numbers."""
+    """One contrast; iterations may be written as numbers."""
     sides = [row.get(key) for key in ("after", "before")] if isinstance(row, dict) else []
     parts = [part for side in sides for part in (side if isinstance(side, list) else [])]
     three = all(isinstance(side, list) and len(side) == 3 for side in sides)

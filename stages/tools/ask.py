@@ -7,9 +7,9 @@
 
 Prints the trajectory as it happens: thoughts, queries, passages with their scores, the answer.
 Without a question it asks the first of the first test set, and says which.
-`--agent` and `--retriever` are a turn of the flywheel (`bm25` too), a name (a guest's, replug), a
-folder or a hub id. The last turn of the run is the default. A retriever that comes without its
-`--index` gets one of this corpus in tmp/ask, once.
+`--agent` and `--retriever` are an iteration of the flywheel (`bm25` too), a name (a guest's,
+replug), a folder or a hub id. The last iteration of the run is the default. A retriever that comes
+without its `--index` gets one of this corpus in tmp/ask, once.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ def main(argv: list[str] | None = None) -> None:
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("question", nargs="?", help="left out: the first test question")
-    parser.add_argument("--agent", help="turn, name, folder or hub id")
-    parser.add_argument("--retriever", help="turn, bm25, name, folder or hub id")
+    parser.add_argument("--agent", help="iteration, name, folder or hub id")
+    parser.add_argument("--retriever", help="iteration, bm25, name, folder or hub id")
     parser.add_argument("--index", type=Path, help="folder of the index of another retriever")
     parser.add_argument("--compare", nargs=2, metavar="R", help="two retrievers side by side")
     parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
@@ -90,7 +90,7 @@ def _test_question(folder: Path) -> str:
 
 
 def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
-    """The searcher of a turn's retriever, of BM25, or of another retriever and its index."""
+    """The searcher of an iteration's retriever, of BM25, or of another retriever and its index."""
     from stages.retrieval import searcher
 
     folder = None if retriever == "bm25" else _place("models/retriever", retriever)
@@ -102,13 +102,15 @@ def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
 
 
 def _place(parent: str, name: str) -> Path:
-    """`parent`/`name` for a turn's number or name, the folder that `name` is, or a reference to
-    the hub model of that id."""
+    """`parent`/`name` for an iteration's number or a name, the folder that `name` is, or a
+    reference to the hub model of that id."""
     for place in (Path(parent, name), Path(name)):
         if place.is_dir():
             return place
     if name.count("/") != 1:
-        raise InputError(f"{name}: neither {parent}/{name} nor a folder; has this turn been run?")
+        raise InputError(
+            f"{name}: neither {parent}/{name} nor a folder; has this iteration been run?"
+        )
     return _of_hub(name, retriever=parent.endswith("retriever"))
 
 

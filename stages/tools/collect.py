@@ -2,15 +2,15 @@
 
     python -m stages.tools.collect metrics/studies/real.csv
 
-In: params.yaml, the metrics of the turns and pairs that it lists (another run's may lie beside
-them) and their predictions. Out: CSV, one number a row: stage, name (the turn or
+In: params.yaml, the metrics of the iterations and pairs that it lists (another run's may lie beside
+them) and their predictions. Out: CSV, one number a row: stage, name (the iteration or
 the pair), agent and retriever of a pair, question set, measure, value. A nested figure's measure is
 its path, as in `dropped.few_candidates` or `first_query_recall.20`. A file of those that is not of
 this run (dvc.lock, the predictions) is left out, and said.
 
 Retrievers are compared by `first_query_recall`, on the query that the agent wrote before it saw any
 passage. `first_queries_shared` is the share of questions whose first query is, letter for letter,
-the one that the same agent asked with its own turn's retriever.
+the one that the same agent asked with its own iteration's retriever.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ def _reason(
 
 def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
     """The stage's figures of this run, as far as they are there."""
-    turns = list(params.iterations)
+    iterations = list(params.iterations)
     names = dict.fromkeys(("index", "first_query"), params.all_retrievers)
-    names["evaluate"] = [*params.compare, *turns]
-    paths = (metrics / stage / f"{name}.json" for name in names.get(stage, turns))
+    names["evaluate"] = [*params.compare, *iterations]
+    paths = (metrics / stage / f"{name}.json" for name in names.get(stage, iterations))
     return sorted(path for path in paths if path.exists())
 
 
@@ -93,7 +93,7 @@ def _rows(stage: str, name: str, metrics: dict, about: dict, shared: dict) -> It
 def _shared(predictions: Path, name: str, agent: str) -> dict[str, float]:
     """By question set: the share of first queries that pair `name` has in common with pair `agent`.
 
-    Empty where either has no predictions (the pair of a turn is called as the turn is).
+    Empty where either has no predictions (the pair of an iteration is called as the iteration is).
     """
     files = [predictions / f"{name}.jsonl", predictions / f"{agent}.jsonl"]
     if not all(file.exists() for file in files):

@@ -19,11 +19,11 @@ def check_run(params: Params) -> None:
     for guest in params.guest.values():
         read_protocol(guest.protocol)
     if params.iterations:
-        _check_turns(params)
+        _check_iterations(params)
     _check_data(params)
 
 
-def _check_turns(params: Params) -> None:
+def _check_iterations(params: Params) -> None:
     from stages.judge.judging import JudgePrompts
     from stages.verl_ppo.config import check as check_sharing
 

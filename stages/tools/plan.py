@@ -178,7 +178,7 @@ def _labelling(planner: Planner):
     """Where all training questions are labelled: what the run takes, and what with fewer."""
     everything = planner.sizes.training
     if planner.params.trajectories.questions is None and planner.params.iterations:
-        yield f"It labels all {everything:,} training questions each turn."
+        yield f"It labels all {everything:,} training questions each iteration."
         if everything > FEWER:
             hours = planner.labelling(FEWER).hours()
             yield f"With trajectories.questions={FEWER} it takes {hours:.3g} accelerator hours."

@@ -1,4 +1,4 @@
-"""Print EM and searches by turn, and the next commands: the last lines of `make repro`.
+"""Print EM and searches by iteration, and the next commands: the last lines of `make repro`.
 
 What is not of this run (by dvc.lock, the question sets, the predictions) is marked, never shown.
 """
@@ -31,8 +31,8 @@ NEXT = (
 
 
 @dataclass(frozen=True)
-class TurnRow:
-    """A turn's pair: its figures, or why there are none of this run."""
+class IterationRow:
+    """An iteration's pair: its figures, or why there are none of this run."""
 
     name: str
     label: str
@@ -69,28 +69,30 @@ def main(argv: list[str] | None = None) -> None:
         console.print(f"{what:<26}{where.format(**places)}", soft_wrap=True, markup=False)
 
 
-def read_rows(metrics: Path, predictions: Path, questions: Path, params: Params) -> list[TurnRow]:
-    """The flywheel's pairs, turn by turn. InputError for a file that breaks its schema."""
+def read_rows(
+    metrics: Path, predictions: Path, questions: Path, params: Params
+) -> list[IterationRow]:
+    """The flywheel's pairs, in order. InputError for a file that breaks its schema."""
     asked = _asked(questions)
     lock, rows = Lock.read(), []
-    turns = ["0", *params.iterations]
+    iterations = ["0", *params.iterations]
     for name, (agent, retriever) in pair_names(params).items():
-        if agent != retriever or agent not in turns:
+        if agent != retriever or agent not in iterations:
             continue
         path = metrics / "evaluate" / f"{name}.json"
         label = f"{agent_label(agent)} + {retriever_label(retriever)}"
-        pair, reason = None, f"{path} is not there: the turn was not evaluated"
+        pair, reason = None, f"{path} is not there: the iteration was not evaluated"
         if path.exists():
             pair = read_pair(path, name, agent, retriever)
             reason = lock.reason(path) if lock else None
             reason = reason or _other_questions(pair, asked or (rows and sizes_of(rows)))
             reason = reason or _other_predictions(pair, predictions / f"{name}.jsonl")
             reason = reason and f"{path} is not of this run: {reason}"
-        rows.append(TurnRow(name, label, None if reason else pair, reason))
+        rows.append(IterationRow(name, label, None if reason else pair, reason))
     return rows
 
 
-def sizes_of(rows: list[TurnRow]) -> dict[str, int] | None:
+def sizes_of(rows: list[IterationRow]) -> dict[str, int] | None:
     """The question sets of the first row that is shown."""
     return next((sizes(row.pair.sets) for row in rows if row.pair), None)
 
@@ -111,7 +113,7 @@ def _other_predictions(pair: PairResult, path: Path) -> str | None:
     return prediction_reason(pair.sets, read_predictions(path), path) if path.exists() else None
 
 
-def _table(rows: list[TurnRow]):
+def _table(rows: list[IterationRow]):
     from rich.markup import escape
     from rich.table import Table
 
@@ -122,7 +124,7 @@ def _table(rows: list[TurnRow]):
         for found in table.rows("evaluate", name, {"sets": pair.sets})
     )
     em, searches = (table.by_set(metrics, measure) for measure in ("em", "searches"))
-    drawn = Table(title="EM (%) and searches per question, by turn", title_justify="left")
+    drawn = Table(title="EM (%) and searches per question, by iteration", title_justify="left")
     drawn.add_column("")
     for name in [*em.columns, "mean"]:
         drawn.add_column(escape(name), justify="right")

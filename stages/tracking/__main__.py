@@ -49,14 +49,14 @@ def main(argv: list[str] | None = None) -> None:
     if tracked(identity.key(params), identity.digest(results, params)):
         return
 
-    from stages.reporting.comparisons import half_turns
+    from stages.reporting.comparisons import half_iterations
     from stages.reporting.predictions import read_predictions
     from stages.tracking.rebuilding import rebuild
 
     there = args.predictions.is_dir() and args.passages.is_file()
     predictions = read_predictions(args.predictions, results) if there else {}
     samples = params.evaluate.bootstrap_samples
-    steps = half_turns(results, predictions, params.seed, samples) if there else []
+    steps = half_iterations(results, predictions, params.seed, samples) if there else []
     rebuild(results, params, steps, predictions, args.passages)
 
 

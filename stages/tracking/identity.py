@@ -34,10 +34,10 @@ def digest(results: Results, params: Params) -> str:
 
 
 def flat(params: Params) -> dict[str, str]:
-    """`agent.steps` -> `40`; without `compute`, on which no result depends, and `last_turn`, which
-    says nothing that `iterations` does not."""
+    """`agent.steps` -> `40`; without `compute`, on which no result depends, and `last_iteration`,
+    which says nothing that `iterations` does not."""
     tree = dataclasses.asdict(params)
-    del tree["compute"], tree["last_turn"]
+    del tree["compute"], tree["last_iteration"]
     return _flatten(tree)
 
 
