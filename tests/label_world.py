@@ -195,7 +195,7 @@ def set_params(**blocks) -> None:
 def arguments(stage: str, **changes) -> list[str]:
     """A stage's arguments with the files of this folder; `output` and `metrics` by its name."""
     every = {
-        "turn": "1",
+        "iteration": "1",
         "trajectories": "trajectories.jsonl",
         "retriever": "retriever",
         "index": "index",
@@ -208,11 +208,11 @@ def arguments(stage: str, **changes) -> list[str]:
         "correctness": "correctness.jsonl",
     }
     names = {
-        "trajectories": "turn agent retriever index passages questions",
-        "candidates": "turn trajectories retriever index passages",
-        "relevance": "turn candidates trajectories passages judge",
-        "correctness": "turn candidates relevance trajectories agent retriever index passages",
-        "pairs": "turn candidates relevance correctness passages",
+        "trajectories": "iteration agent retriever index passages questions",
+        "candidates": "iteration trajectories retriever index passages",
+        "relevance": "iteration candidates trajectories passages judge",
+        "correctness": "iteration candidates relevance trajectories agent retriever index passages",
+        "pairs": "iteration candidates relevance correctness passages",
     }[stage].split()
     values = {name: every[name] for name in names}
     values |= {"output": f"{stage}.jsonl", "metrics": f"{stage}.json"} | changes

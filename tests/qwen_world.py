@@ -53,7 +53,7 @@ def set_params(**blocks) -> None:
 def run_stage(stage, folder: str = ".") -> Path:
     """Run a stage on the files of the working folder; its output, in `folder`."""
     name = stage.__name__.rpartition(".")[2]
-    files = FILES[stage] | {"turn": "1", "metrics": f"{folder}/{name}.json"}
+    files = FILES[stage] | {"iteration": "1", "metrics": f"{folder}/{name}.json"}
     if stage is candidates:
         files.pop("agent")
     stage.main(_flags(files | {"output": f"{folder}/{name}.jsonl"}))

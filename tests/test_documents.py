@@ -65,7 +65,7 @@ def test_a_documented_command_composes(command, tmp_path, monkeypatch):
 
 
 def stages_named() -> set[str]:
-    """Stages in the README's section on them, without turn or name."""
+    """Stages in the README's section on them, without iteration or name."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     section = text.partition("\n## Stages\n")[2].partition("\n## ")[0]
     return {name.partition("@")[0] for name in re.findall(r"`([a-z0-9@-]+(?:NAME)?)`", section)}

@@ -239,6 +239,6 @@ def test_only_a_guest_of_the_parameters_can_be_compared(composed, tmp_path):
     params = load_params(file)
     assert {pair.agent for pair in params.compare.values()} >= set(NAMES)
     file.write_text(yaml.safe_dump(composed | {"guest": {}}))
-    with pytest.raises(InputError, match="no turn 'r1_searcher'"):
+    with pytest.raises(InputError, match="no iteration 'r1_searcher'"):
         load_params(file)
     assert load_params(REPO / "params.yaml").guest == {}, "none in the normal run"

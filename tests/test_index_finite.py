@@ -165,7 +165,9 @@ def test_no_candidates_are_made_of_such_an_index(place, monkeypatch):
     turn = {"query": "N3man", "text": "x", "token_ids": [1], "passages": [], "information": ""}
     row = trajectory_row("q", turn, answer="x", em=1, f1=1.0)
     write_jsonl("trajectories.jsonl", [row])
-    arguments = "--turn 1 --trajectories trajectories.jsonl --retriever retriever --index exact"
+    arguments = (
+        "--iteration 1 --trajectories trajectories.jsonl --retriever retriever --index exact"
+    )
     arguments += " --passages passages.jsonl --output out.jsonl --metrics out.json"
     with pytest.raises(InputError, match="exact: vector 1 is not finite"):
         candidates.main(arguments.split())

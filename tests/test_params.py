@@ -41,7 +41,7 @@ def test_every_scale_loads(tmp_path, monkeypatch, scale):
     monkeypatch.chdir(ROOT)
     compose(tmp_path / "params.yaml", [f"scale={scale}"])
     params = load_params(tmp_path / "params.yaml")
-    assert [turn.previous for turn in params.iterations.values()] == ["0", "1"][
+    assert [iteration.previous for iteration in params.iterations.values()] == ["0", "1"][
         : len(params.iterations)
     ]
     assert params.compare
@@ -82,8 +82,8 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"retriever__dtype": "half"}, "'retriever.dtype' must be float32, bfloat16 or float16"),
         ({"iterations": {"1": {"previous": "0"}, "3": {"previous": "2"}}}, "without a gap"),
         ({"iterations": {"1": {"previous": "0"}, "2": {"previous": "0"}}}, "without a gap"),
-        ({"compare__base__agent": "7"}, "no turn '7'"),
-        ({"compare__base__retriever": "replug"}, "no turn 'replug'"),
+        ({"compare__base__agent": "7"}, "no iteration '7'"),
+        ({"compare__base__retriever": "replug"}, "no iteration 'replug'"),
         ({"replug__retrievers": {"1": {}}}, "'replug.retrievers': '1' is the name of another"),
         ({"baseline": {"bm25": {"model": "a"}}}, "'baseline': 'bm25' is the name of another"),
         ({"baseline": {"e5": {"prompt": "a"}}}, "baseline.e5.prompt"),
@@ -130,7 +130,7 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
             "'replug.retrievers': 'bm25' is the name of another",
         ),
         ({"replug__retrievers": {"../a": {}}}, "'replug.retrievers': '../a' is not of letters"),
-        ({"compare__1": {}}, "'compare.1': that is how a turn's own pair is called"),
+        ({"compare__1": {}}, "'compare.1': that is how an iteration's own pair is called"),
         ({"compare": {"a/b": {}}}, "'compare': 'a/b' is not of letters"),
         ({"compare": {"a b": {}}}, "'compare': 'a b' is not of letters"),
         ({"guest": {"2": {}}}, "'guest.2': that is the name of another agent"),

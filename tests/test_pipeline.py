@@ -1,4 +1,4 @@
-"""The whole DAG, both turns, at the smallest size, from a clean clone; what a change reruns."""
+"""The whole DAG, both iterations, smallest size, from a clean clone; what a change reruns."""
 
 import csv
 import json
@@ -29,7 +29,7 @@ def first_run(clone):
     return command(clone, "dvc", "repro")
 
 
-def test_both_turns_run_and_the_kept_models_do_not(clone, first_run):
+def test_both_iterations_run_and_the_kept_models_do_not(clone, first_run):
     ran = set(stages_run(first_run))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == listed - {"base"}
@@ -98,7 +98,7 @@ def test_the_retrievers_go_into_another_world(clone, first_run):
     assert "error: --seeds: 0 is the seed of the run's own world" in said
 
 
-def test_a_third_turn_runs_itself_alone(clone, first_run):
+def test_a_third_iteration_runs_itself_alone(clone, first_run):
     compose_in(clone, "scale=smoke", '+iterations.3={previous: "2"}')
     ran = set(stages_run(command(clone, "dvc", "repro")))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
@@ -130,8 +130,8 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
                 if isinstance(dependency, ParamsDependency):
                     dependency.get_hash()  # raises where a parameter is missing
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
-    turns = len(params["iterations"])
-    assert len(listed) == 9 + 10 * turns + len(params["compare"])
+    iterations = len(params["iterations"])
+    assert len(listed) == 9 + 10 * iterations + len(params["compare"])
     would_run = set(stages_run(command(clone, "dvc", "repro", "--dry")))
     assert would_run <= listed
     if scale not in ("smoke", "laptop"):  # a dry run changes nothing: later stages may look done

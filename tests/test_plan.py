@@ -203,11 +203,11 @@ def test_limits_that_cut_too_often_are_warned_of(measured, capsys):
         plan.main([*args, f"--metrics-folder={measured}"])
         return capsys.readouterr().out
 
-    assert "Turn 1:" not in warned(cut=20, refused=10, lost=10)
+    assert "Iteration 1:" not in warned(cut=20, refused=10, lost=10)
     said = warned(cut=21, refused=10, lost=11)
-    assert "Turn 1: 21 observations were cut, of 2000 searches; 11 questions were lost" in said
+    assert "Iteration 1: 21 observations were cut, of 2000 searches; 11 questions were lost" in said
     (measured / "dvc.lock").unlink()
-    assert "Turn 1:" not in warned(cut=999, refused=0, lost=0), "of another run"
+    assert "Iteration 1:" not in warned(cut=999, refused=0, lost=0), "of another run"
 
 
 def test_a_limit_below_what_passages_take_is_warned_of(at_root, tmp_path, capsys):
@@ -289,6 +289,6 @@ def test_the_plan_of_the_paper_has_both_prices(tmp_path, monkeypatch, capsys):
         said[name] = capsys.readouterr().out
     hours = {n: float(re.search(r"\(([\d.]+) accelerator hours", t)[1]) for n, t in said.items()}
     assert 550 < hours["all"] < 650 and 70 < hours["some"] < 90
-    assert "It labels all 169,232 training questions each turn." in said["all"]
+    assert "It labels all 169,232 training questions each iteration." in said["all"]
     fewer = f"With trajectories.questions=10000 it takes {hours['some']:g} accelerator hours."
     assert fewer in said["all"] and fewer not in said["some"]

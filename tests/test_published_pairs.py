@@ -94,7 +94,7 @@ def test_rows_become_instances(project):
 def test_a_retriever_is_trained_on_them(project):
     project(ROWS)
     encoder.main(["--passages", "passages.jsonl", "--output", "R0", "--metrics", "r0.json"])
-    words = "--turn theirs --pairs out.jsonl --encoder R0 --output R1 --metrics r1.json"
+    words = "--iteration theirs --pairs out.jsonl --encoder R0 --output R1 --metrics r1.json"
     retriever.main([*words.split(), "--curves", "r1.csv"])
     assert read_json("r1.json")["in"] == 4 and Path("R1/model.safetensors").exists()
 

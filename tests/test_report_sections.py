@@ -163,12 +163,12 @@ def test_each_kind_of_label_is_counted_and_shown(labelled):
         "answers": NO_CORRECT,
         "ties": FEW_NEGATIVES,
     }
-    assert {q.query.split()[0]: q.kind for q in labelled.queries if q.turn == "1"} == kinds
+    assert {q.query.split()[0]: q.kind for q in labelled.queries if q.iteration == "1"} == kinds
     assert labelled.counts["2"] == dict.fromkeys(kinds.values(), 1)
 
 
 def test_candidates_carry_their_labels_and_what_became_of_them(labelled):
-    (query,) = (q for q in labelled.queries if q.kind == LOWER and q.turn == "1")
+    (query,) = (q for q in labelled.queries if q.kind == LOWER and q.iteration == "1")
     best, chosen, other = (query.candidates[n] for n in (0, 4, 7))
     assert (best.rank, best.lr, best.gac) == (1, 100, 0) and best.role != POSITIVE
     assert (chosen.lr, chosen.gac, chosen.role) == (80, 1, POSITIVE)
@@ -199,14 +199,14 @@ def test_replies_not_read_are_shown_by_reason_with_one_example(tmp_path):
     rows.append({"id": "sub-answers/q", "reply": "", "reason": "missing_labels", "tries": 1})
     write_jsonl(tmp_path / "data/relevance/2.failed.jsonl", rows)
     found = read_unread(tmp_path / "data", ["1", "2"])
-    assert [(row.turn, row.step, row.reason, row.count) for row in found] == [
+    assert [(row.iteration, row.step, row.reason, row.count) for row in found] == [
         ("2", "relevance", "not_an_integer", 3),
         ("2", "relevance", "prompt_too_long", 1),
         ("2", "sub-answers", "missing_labels", 1),
     ]
     assert found[0].id == "relevance/q0#0/p" and len(found[0].reply) < 700
     assert found[1].reply is None
-    assert read_unread(tmp_path / "data", ["1"]) == []  # of a turn without the file
+    assert read_unread(tmp_path / "data", ["1"]) == []  # of an iteration without the file
 
 
 def table(path, rows):
@@ -277,30 +277,39 @@ def test_a_bad_cell_of_a_study_is_named(tmp_path):
 DRIFT = {
     "seed": 0,
     "variant": "slow_ppo",
-    "turn": 1,
+    "iteration": 1,
     "queries": 100,
-    "queries_of_both_turns": 80,
+    "queries_of_both_iterations": 80,
     "words_per_query": 4.0,
-    "equal_to_previous_turn": 0.5,
+    "equal_to_previous_iteration": 0.5,
     "distance_to_question": 0.25,
-    "distance_to_previous_turn": 0.125,
+    "distance_to_previous_iteration": 0.125,
     "em": 0.75,
 }
 
 
 def test_drift_of_a_study_is_a_mean_over_seeds(tmp_path):
-    first = DRIFT | {"turn": 0, "equal_to_previous_turn": "", "distance_to_previous_turn": ""}
-    other = DRIFT | {"seed": 1, "words_per_query": 5.0, "equal_to_previous_turn": "", "em": 0.25}
-    table(tmp_path / "turns_drift.csv", [first, DRIFT, other])
+    first = DRIFT | {
+        "iteration": 0,
+        "equal_to_previous_iteration": "",
+        "distance_to_previous_iteration": "",
+    }
+    other = DRIFT | {
+        "seed": 1,
+        "words_per_query": 5.0,
+        "equal_to_previous_iteration": "",
+        "em": 0.25,
+    }
+    table(tmp_path / "iterations_drift.csv", [first, DRIFT, other])
     (study,) = read_studies(tmp_path)
-    begin, turn = drift_means(study.drift)
-    assert (begin.variant, begin.turn, begin.seeds) == ("slow_ppo", "0", 1)
+    begin, iteration = drift_means(study.drift)
+    assert (begin.variant, begin.iteration, begin.seeds) == ("slow_ppo", "0", 1)
     assert begin.figures["same_query"] is None and begin.figures["em"] == 0.75
-    assert (turn.turn, turn.seeds) == ("1", 2)
-    assert (turn.figures["words_per_query"], turn.figures["em"]) == (4.5, 0.5)
-    assert turn.figures["same_query"] == 0.4  # of 100, in the seed that has it
-    table(tmp_path / "turns_drift.csv", [first, DRIFT | {"em": "?"}])
-    with pytest.raises(InputError, match=r"turns_drift\.csv:3: no float in column 'em'"):
+    assert (iteration.iteration, iteration.seeds) == ("1", 2)
+    assert (iteration.figures["words_per_query"], iteration.figures["em"]) == (4.5, 0.5)
+    assert iteration.figures["same_query"] == 0.4  # of 100, in the seed that has it
+    table(tmp_path / "iterations_drift.csv", [first, DRIFT | {"em": "?"}])
+    with pytest.raises(InputError, match=r"iterations_drift\.csv:3: no float in column 'em'"):
         read_studies(tmp_path)
 
 
@@ -322,18 +331,18 @@ def test_a_matrix_takes_all_sets_or_their_mean(tmp_path):
     assert retriever_name("1:no_gac") == "R_1 (no gac)" and retriever_name("bm25") == "BM25"
 
 
-def test_drift_is_a_table_of_the_turns(tmp_path):
+def test_drift_is_a_table_of_the_iterations(tmp_path):
     assert read_drift(tmp_path / "drift.json") == {}
     both = {"questions": 3, "queries": 4, "overlap_with_question": 0.5, "distance_to_question": 1.0}
-    none = {"queries_of_both_turns": 0, "distance_to_previous_turn": None}
-    none |= {"equal_to_previous_turn": None, "overlap_with_previous_turn": None}
-    some = {"queries_of_both_turns": 2, "distance_to_previous_turn": 0.125}
-    some |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
-    turns = {
+    none = {"queries_of_both_iterations": 0, "distance_to_previous_iteration": None}
+    none |= {"equal_to_previous_iteration": None, "overlap_with_previous_iteration": None}
+    some = {"queries_of_both_iterations": 2, "distance_to_previous_iteration": 0.125}
+    some |= {"equal_to_previous_iteration": 0.5, "overlap_with_previous_iteration": 0.5}
+    iterations = {
         "0": both | {"words_per_query": 4.25} | none,
         "1": both | {"words_per_query": 4.5} | some,
     }
-    write_json(tmp_path / "drift.json", turns)
+    write_json(tmp_path / "drift.json", iterations)
     cells = [cells for _, cells in drift_table(read_drift(tmp_path / "drift.json"))]
     assert cells[2] == ["4.25", "4.50"] and cells[-1] == ["–", "0.125"]
 

@@ -52,7 +52,7 @@ def make_encoder(path: Path, name: str = "R0") -> Path:
 
 
 def make_retriever(path: Path, name: str) -> Path:
-    arguments = {"turn": "1", "pairs": "pairs.jsonl", "encoder": "R0", "output": name}
+    arguments = {"iteration": "1", "pairs": "pairs.jsonl", "encoder": "R0", "output": name}
     arguments |= {"metrics": f"{name}.json", "curves": f"{name}.csv"}
     retriever.main([part for key, value in arguments.items() for part in (f"--{key}", value)])
     return path / name
@@ -276,8 +276,9 @@ def test_a_ready_made_encoder_is_referred_to(inside, monkeypatch):
 def test_an_empty_pairs_file_is_one_line(inside):
     Path("empty.jsonl").touch()
     with pytest.raises(InputError, match=r"empty\.jsonl: holds no training instance"):
-        arguments = ["--turn", "1", "--pairs", "empty.jsonl", "--encoder", "R0", "--output", "x"]
-        retriever.main([*arguments, "--metrics", "x.json", "--curves", "x.csv"])
+        arguments = ["--iteration", "1", "--pairs", "empty.jsonl", "--encoder", "R0"]
+        arguments += ["--output", "x", "--metrics", "x.json", "--curves", "x.csv"]
+        retriever.main(arguments)
 
 
 def test_cloze_queries_are_thinned_passages_with_noise():

@@ -68,9 +68,10 @@ pairs |= {"positive_selection_rate": 0.5, "instances": 2}
 json.dump(pairs, open("metrics/pairs/1.json", "w"))
 json.dump(counts | {"uniform_share": 0.0}, open("metrics/relevance/1.json", "w"))
 moved = {"queries": 10, "questions": 9, "words_per_query": 4 + params["seed"]}
-moved |= {"overlap_with_question": 0.5, "distance_to_question": 0.25, "queries_of_both_turns": 8}
-moved |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
-json.dump({"1": moved | {"distance_to_previous_turn": 0.5}}, open("metrics/drift.json", "w"))
+moved |= {"overlap_with_question": 0.5, "distance_to_question": 0.25}
+moved |= {"queries_of_both_iterations": 8, "equal_to_previous_iteration": 0.5}
+moved |= {"overlap_with_previous_iteration": 0.5}
+json.dump({"1": moved | {"distance_to_previous_iteration": 0.5}}, open("metrics/drift.json", "w"))
 """
 METRICS = [f"metrics/{name}/1.json" for name in ("evaluate", "correctness", "pairs", "relevance")]
 METRICS.append("metrics/drift.json")
@@ -249,9 +250,15 @@ def test_groups_say_which_questions_and_queries_gain(project):
 def test_a_judges_accuracy_stands_beside_what_was_learned_from_it(project):
     finished = [Finished(e, revision(e)) for e in read_study(Path("laptop.yaml")).experiments]
     labels = [
-        {"variant": name, "turn": turn, "queries": 10, "judge_exact": exact, "judge_same_side": 0.9}
+        {
+            "variant": name,
+            "iteration": iteration,
+            "queries": 10,
+            "judge_exact": exact,
+            "judge_same_side": 0.9,
+        }
         for name, exact in (("full", 0.75), ("no_gac", None))
-        for turn in ("1", "2")
+        for iteration in ("1", "2")
     ]
     (row,) = accuracy_rows(finished, labels, ["full", "no_gac"])
     assert (row["variant"], row["seeds"], row["judge_exact"]) == ("full", 2, 0.75)
@@ -269,17 +276,17 @@ def test_an_interval_holds_both_kinds_of_chance():
     assert interval([[1.0, 1.0]]).clear and not interval([[1.0, -1.0] * 50]).clear
 
 
-def test_drift_stands_beside_em_of_the_turn(project):
+def test_drift_stands_beside_em_of_the_iteration(project):
     study.main(["--study", "laptop.yaml", "--into", "README.md"])
     rows = table(project, "laptop_drift")
-    assert [(r["seed"], r["variant"], r["turn"], r["em"]) for r in rows] == [
+    assert [(r["seed"], r["variant"], r["iteration"], r["em"]) for r in rows] == [
         ("0", "full", "1", "0.5"),
         ("1", "full", "1", "0.6"),
     ]
     assert list(rows[0])[3:] == [
         *("queries", "questions", "words_per_query", "overlap_with_question"),
-        *("distance_to_question", "queries_of_both_turns", "equal_to_previous_turn"),
-        *("overlap_with_previous_turn", "distance_to_previous_turn", "em"),
+        *("distance_to_question", "queries_of_both_iterations", "equal_to_previous_iteration"),
+        *("overlap_with_previous_iteration", "distance_to_previous_iteration", "em"),
     ]
     readme = (project / "README.md").read_text()
     assert "| full | 1 | 4.50 | 40.0 | 0.250 | 0.500 | 55.0 | 2 |" in readme
@@ -341,8 +348,8 @@ class Given(Finished):
     def predictions(self, name):
         return self.files[f"data/predictions/{name}.jsonl"]
 
-    def candidates(self, turn):
-        return self.files[f"data/candidates/{turn}.jsonl"]
+    def candidates(self, iteration):
+        return self.files[f"data/candidates/{iteration}.jsonl"]
 
 
 def given(variant, *predictions, **metadata):
@@ -450,7 +457,7 @@ def test_a_bad_study_is_one_clear_line(tmp_path, text, message):
         read_study(tmp_path / "bad.yaml")
 
 
-def test_turns_may_be_written_as_numbers(tmp_path):
+def test_iterations_may_be_written_as_numbers(tmp_path):
     (tmp_path / "study.yaml").write_text(CONTRAST % "[a, 2, bm25]")
     (found,) = read_study(tmp_path / "study.yaml").contrasts
     assert (found.after, found.before) == (Side("a", "2", "bm25"), Side("a", "1", "1"))
@@ -490,7 +497,7 @@ def test_every_study_of_the_repo_composes(path, tmp_path, monkeypatch):
         compose(tmp_path / "params.yaml", list(experiment.overrides))
         params = load_params(tmp_path / "params.yaml")
         there = {(pair.agent, pair.retriever) for pair in params.compare.values()}
-        pairs[experiment.variant] = there | {(turn, turn) for turn in params.iterations}
+        pairs[experiment.variant] = there | {(k, k) for k in params.iterations}
     for contrast in found.contrasts:
         for side in (contrast.after, contrast.before):
             assert (side.agent, side.retriever) in pairs[side.variant], contrast.name

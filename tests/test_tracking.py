@@ -15,7 +15,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from stages.params import load_params
-from stages.reporting.comparisons import half_turns
+from stages.reporting.comparisons import half_iterations
 from stages.reporting.predictions import read_predictions
 from stages.reporting.results import read_results
 from stages.tracking import __main__ as command
@@ -24,7 +24,7 @@ from stages.tracking.rebuilding import rebuild
 from stages.tracking.runs import Runs
 from stages.tracking.store import connect, root, uri
 
-TRACES = 3  # a turn
+TRACES = 3  # an iteration
 HEADLINE = [f"1 EM and searches by iteration/{name}" for name in ("EM", "searches per question")]
 ROOT = Path(__file__).parents[1]
 
@@ -57,18 +57,18 @@ def rebuild_from(folder, traces=True):
     params = load_params()
     results = read_results(folder / "metrics", params)
     predictions = read_predictions(folder / "data/predictions", results)
-    steps = half_turns(results, predictions, 0, 50)
+    steps = half_iterations(results, predictions, 0, 50)
     given = predictions if traces else {}
     rebuild(results, params, steps, given, folder / "data/corpus/passages.jsonl")
 
 
 def tracked():
-    """(parent run, {turn: child run}) of the one flywheel that is tracked."""
+    """(parent run, {iteration: child run}) of the one flywheel that is tracked."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("agentic-r").experiment_id
     runs = client.search_runs([experiment])
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    children = {run.data.tags["turn"]: run for run in runs if run is not parent}
+    children = {run.data.tags["iteration"]: run for run in runs if run is not parent}
     assert len(runs) == 1 + len(children)
     assert all(c.data.tags["mlflow.parentRunId"] == parent.info.run_id for c in children.values())
     return parent, children
@@ -84,8 +84,8 @@ def traces(run):
     return client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
 
 
-def log_curve(turn, steps, scale=1.0):
-    with live("agent", turn) as log:
+def log_curve(iteration, steps, scale=1.0):
+    with live("agent", iteration) as log:
         for step in steps:
             log.log(step, {"step": step, "reward": scale * step / 10, "kl": float(f"0.0{step}")})
 
@@ -264,7 +264,7 @@ def test_other_figures_or_parameters_are_another_flywheel(flywheel):
     rebuild_from(flywheel)
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("agentic-r").experiment_id
-    parents = [r for r in client.search_runs([experiment]) if "turn" not in r.data.tags]
+    parents = [r for r in client.search_runs([experiment]) if "iteration" not in r.data.tags]
     assert {run.data.params["seed"] for run in parents} == {"0", "7"}
 
 
