@@ -9,12 +9,11 @@ import retrieval_world as world
 from rollout_models import make_tokenizer
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
-from transformers import Gemma3Config, Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
+from transformers import Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
 
 from stages.encoders.encoding import DenseRetriever, load_model, positions
 from stages.encoders.folder import write_format
 from stages.encoders.query_format import QueryFormat
-from stages.engines.replies import window_of
 from stages.plumbing.errors import InputError
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -68,8 +67,3 @@ def test_a_tokenizer_without_pad_or_bos_token_pads_with_its_end(tmp_path):
     tokenizer.eos_token = None
     with pytest.raises(InputError, match="made: the tokenizer has no pad token of the model's"):
         load_model(saved(padded.model[0].auto_model, tokenizer, tmp_path / "c", 64))
-
-
-def test_the_window_of_a_nested_configuration_is_read():
-    assert window_of(Gemma3Config(text_config={"max_position_embeddings": 77})) == 77
-    assert window_of(Qwen2Config(max_position_embeddings=78)) == 78

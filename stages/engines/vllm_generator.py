@@ -12,12 +12,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import AutoConfig
-
-from stages.common.models import loading, model_path
 from stages.common.records import write_json
-from stages.engines.replies import before_end, distinct, end_ids, through_stop, window_of
-from stages.engines.tokenizer import load_tokenizer
+from stages.engines.description import describe_model
+from stages.engines.replies import before_end, distinct, through_stop
 from stages.plumbing.errors import InputError
 from stages.plumbing.reasons import reason
 
@@ -50,12 +47,8 @@ class VllmGenerator:
         tensor_parallel: int = 1,
         gpu_memory: float = 0.85,
     ):
-        path = model_path(folder)
-        with loading(path):
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        self.tokenizer = load_tokenizer(folder)
-        self.window = window_of(config)
-        self._ends = end_ids(path, config, self.tokenizer)
+        about = describe_model(folder)
+        self.tokenizer, self.window, self._ends = about.tokenizer, about.window, about.ends
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         try:
@@ -71,7 +64,7 @@ class VllmGenerator:
         write_json(Path(self._words.name) / "config.json", PLAIN)
         try:
             self._engine = LLM(
-                path,
+                about.path,
                 tokenizer=self._words.name,
                 dtype=dtype,
                 max_model_len=self.window,

@@ -9,7 +9,6 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from stages.common.models import loading, model_path
 from stages.common.records import write_text
 from stages.params import Params
 from stages.plumbing.errors import InputError
@@ -104,22 +103,17 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     `retriever` is the address of a retriever server.
     """
     import yaml
-    from transformers import AutoConfig
 
-    from stages.engines.replies import end_ids, window_of
-    from stages.engines.tokenizer import load_tokenizer
+    from stages.engines.description import describe_model
 
-    params, model = task.params, str(Path(model_path(task.base)).resolve())
-    with loading(model):
-        about = AutoConfig.from_pretrained(model, trust_remote_code=False)
-    tokenizer = load_tokenizer(task.base)
-    tokenizer.save_pretrained(files.tokenizer)
+    params, about = task.params, describe_model(task.base)
+    about.tokenizer.save_pretrained(files.tokenizer)
     agent = params.agent
     data.write_questions(files.questions, task.questions, agent.steps, agent.questions, task.seed)
     Settings(
         tokenizer=str(files.tokenizer),
-        ends=sorted(end_ids(model, about, tokenizer)),
-        window=window_of(about),
+        ends=sorted(about.ends),
+        window=about.window,
         protocol=params.training_protocol,
         limits=Limits.of(params.training_rollout),
         top_k=agent.top_k,
@@ -129,7 +123,8 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     ).write(files.settings)
     loop = {"name": data.AGENT, "_target_": config.LOOP, "settings": str(files.settings)}
     write_text(files.agent_loops, yaml.safe_dump([loop]))
-    return config.overrides(params, model, window_of(about), task.seed, files)
+    model = str(Path(about.path).resolve())
+    return config.overrides(params, model, about.window, task.seed, files)
 
 
 def run(
