@@ -77,7 +77,7 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
             for question in questions_of_step(questions, step, params.agent.questions, seed)
         }
         write_text(arguments.curves, as_csv(curves))
-        write_json(arguments.metrics, summary(curves, len(questions), len(drawn)))
+        write_json(arguments.metrics, curve_summary(curves, len(questions), len(drawn)))
 
 
 def trainer_of(trainer: Trainer) -> Callable:
@@ -89,7 +89,7 @@ def trainer_of(trainer: Trainer) -> Callable:
     return train
 
 
-def summary(curves: list[dict], questions: int, drawn: int) -> dict:
+def curve_summary(curves: list[dict], questions: int, drawn: int) -> dict:
     """Counts of questions, and each curve's mean over its first and its last steps."""
     metrics: dict = {
         "in": questions,

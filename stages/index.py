@@ -82,14 +82,14 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
     import torch
 
     from stages.indexing import store
-    from stages.retrieval.identity import digest
+    from stages.retrieval.identity import retriever_digest
 
     torch.set_num_threads(params.compute.threads)
     note = folder.with_name("encoded.json")
     vectors = store.build(passages, retriever, params.index.dtype, params.compute, folder, note)
     return {
         "type": "dense",
-        "retriever": digest(retriever),
+        "retriever": retriever_digest(retriever),
         "dimension": vectors.shape[1],
         "dtype": params.index.dtype,
     }
@@ -114,7 +114,7 @@ def _approximate(retriever: str, params: Params, passages, folder: Path) -> tupl
     metrics = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}
     kind = p.kind.value
     about = {"kind": kind, "candidates": p.candidates, "seed": p.seed, "sample": p.sample}
-    about |= {kind: asdict(getattr(p, kind)), "faiss": approximate.digest(folder)}
+    about |= {kind: asdict(getattr(p, kind)), "faiss": approximate.faiss_digest(folder)}
     return about, metrics
 
 

@@ -22,7 +22,12 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.candidates import find_passages, match, read_candidates, read_labels
     from stages.common.records import write_json, write_jsonl
-    from stages.selection.instances import check_not_empty, instances, select_all, selection_metrics
+    from stages.selection.instances import (
+        check_not_empty,
+        instances_of,
+        select_all,
+        selection_metrics,
+    )
 
     candidates = read_candidates(args.candidates)
     graded = read_labels(args.relevance, 0, 100)
@@ -35,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
     check_not_empty(counts, args.iteration)
     passages = find_passages(args.passages, queries)
     labelled = zip(queries, relevance, correctness, selections, strict=True)
-    made = (instance for query in labelled for instance in instances(*query, passages))
+    made = (instance for query in labelled for instance in instances_of(*query, passages))
     write_jsonl(args.output, (instance.row() for instance in made))
     write_json(args.metrics, counts)
 

@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import as_csv, write_json, write_text
     from stages.distillation.labels import replug_metrics
-    from stages.encoders.folder import save
+    from stages.encoders.folder import save_retriever
     from stages.plumbing.folders import replaced
 
     questions = _questions(args, params)
@@ -50,7 +50,7 @@ def main(argv: list[str] | None = None) -> None:
             counts["dropped"]["not_drawn"] = unused
         model, query_format, curve = _train(kept, args, params, scratch.path)
         with replaced(args.output) as folder:
-            save(model, folder, query_format)
+            save_retriever(model, folder, query_format)
         write_text(args.curves, as_csv([{"step": step, "loss": loss} for step, loss in curve]))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})
 
@@ -100,8 +100,8 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
 
     from stages.common.seeds import seed_of
     from stages.contrastive.rows import training_order
-    from stages.contrastive.training import ContrastiveRecipe, train
-    from stages.distillation.loss import LikelihoodLoss, columns
+    from stages.contrastive.training import ContrastiveRecipe, train_encoder
+    from stages.distillation.loss import LikelihoodLoss, likelihood_columns
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
 
@@ -111,9 +111,9 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     seed = seed_of(params.seed, "replug", args.name)
     order = training_order(len(rows), p.steps * p.batch_size, seed)
     model = load_model(args.retriever)
-    curve = train(
+    curve = train_encoder(
         model,
-        Dataset.from_dict(columns(rows, query_format)).select(order),
+        Dataset.from_dict(likelihood_columns(rows, query_format)).select(order),
         lambda model: LikelihoodLoss(model, p.temperature, p.likelihood_temperature),
         ContrastiveRecipe(p.batch_size, p.learning_rate, p.warmup),
         work,

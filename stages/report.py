@@ -39,8 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     from stages.evaluation.summary import summarise
     from stages.reporting import tables
     from stages.reporting.comparisons import half_iterations
-    from stages.reporting.page import render
-    from stages.reporting.predictions import read_metadata, read_predictions
+    from stages.reporting.page import render_page
+    from stages.reporting.predictions import read_all_predictions, read_metadata
     from stages.reporting.results import read_results
     from stages.tracking.rebuilding import rebuild
 
@@ -53,16 +53,18 @@ def main(argv: list[str] | None = None) -> None:
         seed=params.seed,
         samples=params.evaluate.bootstrap_samples,
     )
-    predictions = read_predictions(args.predictions, results, metadata, args.metrics_folder, again)
+    predictions = read_all_predictions(
+        args.predictions, results, metadata, args.metrics_folder, again
+    )
     steps = half_iterations(results, predictions, params.seed, params.evaluate.bootstrap_samples)
     content = _content(args, params, results, steps, predictions, metadata)
 
-    write_text(args.output / "index.html", render(content))
-    write_text(args.output / "pairs.csv", as_csv(tables.pair_rows(results, content.unordered)))
+    write_text(args.output / "index.html", render_page(content))
+    write_text(args.output / "pairs.csv", as_csv(tables.result_rows(results, content.unordered)))
     write_text(args.plots, as_csv(tables.plot_rows(results), tables.PLOT_COLUMNS))
     write_text(args.curves, as_csv(tables.curve_rows(results), tables.CURVE_COLUMNS))
     counts = content.labelled.counts
-    write_json(args.metrics, tables.summary(results, steps, content.breakdowns, counts))
+    write_json(args.metrics, tables.run_summary(results, steps, content.breakdowns, counts))
     rebuild(results, params, steps, predictions, args.passages)
 
 
@@ -100,7 +102,7 @@ def _content(
     )
     from stages.reporting.studies import read_studies
     from stages.reporting.unread import read_unread
-    from stages.tracking.rebuilding import sample
+    from stages.tracking.rebuilding import traced_rows
 
     sides = case_pairs(results)
     block = params.report
@@ -126,7 +128,7 @@ def _content(
         labelled,
         read_studies(args.metrics_folder / "studies"),
         drift,
-        sample(last, params.report.traces),
+        traced_rows(last, params.report.traces),
         passages_by_id(args.passages, wanted),
         unordered_sets(metadata),
         read_unread(args.labels, results.iterations),

@@ -25,19 +25,19 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import as_csv, read_json, write_json, write_text
     from stages.contrastive.processes import run_processes
-    from stages.contrastive.rows import read_rows
+    from stages.contrastive.rows import read_training_rows
     from stages.encoders.folder import read_format
     from stages.running.scratch import Scratch, fingerprint
 
     query_format = replace(read_format(args.encoder), input=params.retriever.input)
-    instances = read_rows(args.pairs, query_format)
+    instances = read_training_rows(args.pairs, query_format)
     stage = f"retriever@{args.iteration}"
     with Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder)) as scratch:
         task = params, args, query_format, instances, scratch.path
         if params.retriever.processes == 1:
-            train(*task)
+            train_retriever(*task)
         else:
-            run_processes(params.retriever.processes, params.compute.device, train, *task)
+            run_processes(params.retriever.processes, params.compute.device, train_retriever, *task)
         curve = read_json(scratch.path / "curve.json")
         shutil.rmtree(args.output, ignore_errors=True)
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def train(
+def train_retriever(
     params: Params, args: argparse.Namespace, query_format, instances: list, work: Path
 ) -> None:
     """Train, as one of `retriever.processes`; the first writes `work`/model and curve.json."""
@@ -78,9 +78,9 @@ def train(
     from stages.common.seeds import seed_of
     from stages.contrastive import training
     from stages.contrastive.loss import instance_loss
-    from stages.contrastive.rows import columns, training_order
+    from stages.contrastive.rows import contrastive_columns, training_order
     from stages.encoders.encoding import check_length, load_model
-    from stages.encoders.folder import save
+    from stages.encoders.folder import save_retriever
 
     torch.set_num_threads(params.compute.threads)
     p = params.retriever
@@ -89,10 +89,12 @@ def train(
     if p.max_length is not None:
         model.max_seq_length = p.max_length
     seed = seed_of(params.seed, "retriever", args.iteration)
-    rows = rows_of(p, len(instances))
-    curve = training.train(
+    rows = training_rows(p, len(instances))
+    curve = training.train_encoder(
         model,
-        Dataset.from_dict(columns(instances)).select(training_order(len(instances), rows, seed)),
+        Dataset.from_dict(contrastive_columns(instances)).select(
+            training_order(len(instances), rows, seed)
+        ),
         lambda model: instance_loss(model, p.temperature, p.cached_batch),
         training.ContrastiveRecipe(
             p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay
@@ -103,11 +105,11 @@ def train(
         desc=f"retriever@{args.iteration}",
     )
     if p.processes == 1 or os.environ["RANK"] == "0":
-        save(model, work / "model", query_format)
+        save_retriever(model, work / "model", query_format)
         write_json(work / "curve.json", curve)
 
 
-def rows_of(p: Retriever, instances: int) -> int:
+def training_rows(p: Retriever, instances: int) -> int:
     """How many rows the training is given; one of an epoch is an instance."""
     return p.epochs * instances if p.steps is None else p.steps * p.batch_size * p.processes
 
@@ -115,7 +117,7 @@ def rows_of(p: Retriever, instances: int) -> int:
 def left_out(p: Retriever, instances: int) -> dict[str, int]:
     """Instances that training does not use, by reason: `steps` end before the first epoch does, or
     the last rows of the last epoch do not fill a step of all processes."""
-    rows = rows_of(p, instances)
+    rows = training_rows(p, instances)
     if rows < instances:
         return {"not_drawn": instances - rows}
     missed = min(rows % (p.batch_size * p.processes), instances)

@@ -141,7 +141,7 @@ def build(path: Path) -> None:
     write_passages("passages.jsonl", NOTES)
     tokens = vocabulary([note.contents for note in NOTES])
     encoder = fresh_encoder(tokens, layers=1, width=32, heads=2, max_length=32, seed=0)
-    folder.save(encoder, Path("retriever"), folder.QueryFormat())
+    folder.save_retriever(encoder, Path("retriever"), folder.QueryFormat())
     files = {"passages": "passages.jsonl", "retriever": "retriever"}
     files |= {"output": "index", "metrics": "index.json"}
     index.main([part for name, value in files.items() for part in (f"--{name}", value)])

@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from stages import guest
 from stages.common import records
-from stages.common.models import digest
+from stages.common.models import model_digest
 from stages.common.records import Passage, read_json
 from stages.engines.generator import TransformersGenerator
 from stages.engines.loading import load_agent
@@ -201,7 +201,7 @@ def test_a_ready_made_guest_is_a_reference(project):
     model = str(REPO / "models/agent/0")
     project("mine", model=model, protocol=str(REPO / "conf/protocol/tiny.yaml"))
     assert make("mine") == {"model": model}
-    known = {"revision": None, "digest": digest(Path(model))}
+    known = {"revision": None, "digest": model_digest(Path(model))}
     assert read_json("mine/reference.json") == {"model": model, **known}
     assert {file.name for file in Path("mine").iterdir()} == {"reference.json", "protocol.yaml"}
     protocol = str(REPO / "conf/protocol/tiny.yaml")

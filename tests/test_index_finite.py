@@ -152,9 +152,9 @@ def test_a_query_whose_vector_is_no_number_is_an_error(place):
     search = searcher("exact")
     break_retriever()
     about = read_json("exact/index.json")
-    from stages.retrieval.identity import digest
+    from stages.retrieval.identity import retriever_digest
 
-    write_json("exact/index.json", about | {"retriever": digest("retriever")})
+    write_json("exact/index.json", about | {"retriever": retriever_digest("retriever")})
     assert search.search([REQUEST], 3)
     with pytest.raises(InputError, match="a vector that is not finite"):
         searcher("exact").search([REQUEST], 3)

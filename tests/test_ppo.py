@@ -14,7 +14,7 @@ from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.policy import token_log_probs
-from stages.loop_ppo.steps import sample, to_batch, train
+from stages.loop_ppo.steps import sample_rollouts, to_batch, train_steps
 from stages.params import Agent, Kl
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
@@ -60,13 +60,13 @@ def setup(base, params: Agent) -> SimpleNamespace:
 
 
 def rollouts_of(run, step=0):
-    return sample(
+    return sample_rollouts(
         QUESTIONS[:3], run.generator, search, PROTOCOL, LIMITS, run.params, seed=7, step=step
     )
 
 
 def trained(run, folder, log=lambda step, row: None, seed=7) -> list[dict]:
-    return train(
+    return train_steps(
         run.learner,
         run.generator,
         search,

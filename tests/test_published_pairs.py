@@ -10,7 +10,7 @@ from checkout import command, copy_of_checkout
 
 from stages import encoder, published, retriever
 from stages.common.records import read_json, read_jsonl
-from stages.contrastive.rows import read_rows
+from stages.contrastive.rows import read_training_rows
 from stages.encoders.query_format import QueryFormat
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -86,7 +86,7 @@ def test_rows_become_instances(project):
     assert (first["siblings"], second["siblings"], third["siblings"]) == (["5"], ["4"], [])
     assert (third["query"], third["history"]) == ("query 2", ["query 1"])
     assert (last["positive"]["lr"], last["positive"]["gac"]) == (None, None)
-    read = read_rows("out.jsonl", QueryFormat("question_query", "query: ", "passage: "))
+    read = read_training_rows("out.jsonl", QueryFormat("question_query", "query: ", "passage: "))
     assert read[0].anchor == "query: who met person train_1 [SEP] query 1"
     assert {*read[0].positive_ids} == {*read[1].positive_ids} == {"4", "5"}
 

@@ -22,7 +22,7 @@ from stages.reporting.cases import choose_cases
 from stages.reporting.comparisons import difference, half_iterations
 from stages.reporting.health import warnings
 from stages.reporting.overview import needed, sentences, verdict
-from stages.reporting.predictions import read_predictions
+from stages.reporting.predictions import read_all_predictions
 from stages.reporting.results import read_results
 from stages.tools import summary
 
@@ -233,7 +233,7 @@ def test_a_paired_difference_matches_questions_by_set_and_id():
 
 def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     sides = run.pair("1", "0"), run.pair("2", "2")
     lost = predictions["2"][0]
     predictions["agent1_r0"][0].em, lost.em = 1, 0
@@ -247,7 +247,7 @@ def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
 def test_a_question_that_is_named_is_followed_whatever_comes_of_it(flywheel):
     """A case of three hops over two films and a club, among the others."""
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     sides = run.pair("1", "0"), run.pair("2", "2")
     asked = "Which club of Mickey Gilley's is in the film with the star of Get Shorty?"
     plain = choose_cases(sides, predictions, 1)
@@ -264,7 +264,7 @@ def test_a_question_that_is_named_is_followed_whatever_comes_of_it(flywheel):
 
 def test_sets_and_hops_take_turns_in_the_cases(flywheel):
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     chosen = choose_cases((run.pair("1", "0"), run.pair("2", "2")), predictions, 6)
     won = [(case.hops, case.set) for case in chosen if case.kind == "won"]
     assert won == [(hops, name) for hops in (3, 2, 1) for name in flywheel_files.SETS]
@@ -301,7 +301,7 @@ def text_of(folder):
 
 def test_the_overview_says_in_three_sentences_what_came_of_it(flywheel):
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     steps = half_iterations(run, predictions, 0, 200)
     whole, halves, rest = sentences(run, steps)
     assert whole.startswith("The flywheel turned: from base agent + R_0 to Agent_2 + R_2")

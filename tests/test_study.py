@@ -307,7 +307,7 @@ def test_an_experiment_that_changes_nothing_is_found_again(project, tmp_path, mo
     for command in ("dvc repro -q", "git add -A", "git commit -qm run"):
         subprocess.run(command.split(), check=True)
     same = Experiment("same", 0, (), ("evaluate",))
-    experiments.run(same)
+    experiments.run_experiment(same)
     assert revision(same)
 
 

@@ -16,13 +16,13 @@ from omegaconf import OmegaConf
 
 from stages.params import load_params
 from stages.reporting.comparisons import half_iterations
-from stages.reporting.predictions import read_predictions
+from stages.reporting.predictions import read_all_predictions
 from stages.reporting.results import read_results
 from stages.tracking import __main__ as command
 from stages.tracking.curves import live
 from stages.tracking.rebuilding import rebuild
 from stages.tracking.runs import Runs
-from stages.tracking.store import connect, root, uri
+from stages.tracking.store import connect_store, root, uri
 
 TRACES = 3  # an iteration
 HEADLINE = [f"1 EM and searches by iteration/{name}" for name in ("EM", "searches per question")]
@@ -35,7 +35,7 @@ def store(tmp_path_factory):
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-        connect()
+        connect_store()
     return file
 
 
@@ -56,7 +56,7 @@ def flywheel(tmp_path, store, monkeypatch):
 def rebuild_from(folder, traces=True):
     params = load_params()
     results = read_results(folder / "metrics", params)
-    predictions = read_predictions(folder / "data/predictions", results)
+    predictions = read_all_predictions(folder / "data/predictions", results)
     steps = half_iterations(results, predictions, 0, 50)
     given = predictions if traces else {}
     rebuild(results, params, steps, given, folder / "data/corpus/passages.jsonl")
@@ -159,7 +159,7 @@ def killed_stage():
         [sys.executable, "-c", KILLED], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == -signal.SIGKILL
-    connect()  # for `tracked`
+    connect_store()  # for `tracked`
 
 
 @pytest.mark.parametrize("closed", ["by the command", "by another flywheel", "by the next stage"])
@@ -274,7 +274,7 @@ def test_a_trace_has_a_retriever_span_for_each_search(flywheel):
     trace = traces(children["2"])[0]
     row = next(
         row
-        for row in read_predictions(
+        for row in read_all_predictions(
             flywheel / "data/predictions", read_results(flywheel / "metrics", load_params())
         )["2"]
         if row.key == (trace.info.tags["question_set"], trace.info.tags["question_id"])
@@ -364,6 +364,6 @@ def test_an_experiment_in_a_temporary_copy_tracks_into_the_checkout(tmp_path, mo
 def test_deleting_a_run_deletes_its_traces(flywheel):
     rebuild_from(flywheel)
     parent, children = tracked()
-    runs = Runs(*connect())
+    runs = Runs(*connect_store())
     runs.delete(parent.info.run_id)
     assert traces(children["1"]) == [] and traces(children["2"]) == []

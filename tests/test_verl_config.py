@@ -125,9 +125,11 @@ def test_a_short_window_limits_the_context(base, tmp_path):
 
 
 def test_one_machine_keeps_its_ports_to_itself(base, tmp_path):
-    variables = config.environment(replace(PAPER, compute=Compute()), files(tmp_path))
+    variables = config.environment_variables(replace(PAPER, compute=Compute()), files(tmp_path))
     assert variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
-    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in config.environment(PAPER, files(tmp_path))
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in config.environment_variables(
+        PAPER, files(tmp_path)
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,9 +145,9 @@ def test_one_machine_keeps_its_ports_to_itself(base, tmp_path):
     ],
 )
 def test_what_cannot_be_shared_out_is_refused(block, changes, said):
-    config.check(PAPER)
+    config.check_sharing(PAPER)
     with pytest.raises(InputError, match=said):
-        config.check(replace(PAPER, **{block: replace(getattr(PAPER, block), **changes)}))
+        config.check_sharing(replace(PAPER, **{block: replace(getattr(PAPER, block), **changes)}))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +160,7 @@ def test_the_scales_that_use_verl_can_be_shared_out(words, tmp_path, monkeypatch
     compose(tmp_path / "params.yaml", words + addresses)
     params = load_params(tmp_path / "params.yaml")
     assert params.agent.trainer is Trainer.verl
-    config.check(params)
+    config.check_sharing(params)
     assert config.micro_batch(params) == 1
 
 

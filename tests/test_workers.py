@@ -13,7 +13,7 @@ from stages.common.records import read_json, write_questions
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.running.scratch import Scratch
-from stages.running.workers import SOCKET, SOCKET_BYTES, Workers, check_sockets, connect, shards
+from stages.running.workers import SOCKET, SOCKET_BYTES, Workers, check_sockets, connect_ray, shards
 
 BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
 RAY = {"ray": "local", "workers": 2, "threads": 1}
@@ -26,7 +26,7 @@ def ray():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "init", partial(ray.init, num_gpus=2))  # as many as Ray would give out
-        connect(Compute(**RAY | {"workers": 4}))
+        connect_ray(Compute(**RAY | {"workers": 4}))
     yield ray
     ray.shutdown()
 
@@ -145,7 +145,7 @@ def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):
 
     monkeypatch.setattr(ray, "init", fails)
     with pytest.raises(InputError, match=r"no cluster at 'auto' \(ConnectionError\)$"):
-        connect(Compute(ray="auto"))
+        connect_ray(Compute(ray="auto"))
 
 
 @pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
@@ -156,7 +156,7 @@ def test_a_temporary_folder_of_too_long_a_path_is_one_clear_line(monkeypatch, tm
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv(variable, "/tmp/" + "x" * 80)
     with pytest.raises(InputError, match=r"compute.ray: in the temporary folder /tmp/x+ .* 107 by"):
-        connect(Compute(ray="local"))
+        connect_ray(Compute(ray="local"))
     room = SOCKET_BYTES - len(SOCKET) - 1
     for length in (room, room + 1):
         folder = "/" + "y" * (length - 1)

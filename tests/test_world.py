@@ -22,7 +22,7 @@ from stages.scripted.facts import (
 )
 from stages.scripted.generator import next_action
 from stages.teaching.demonstrations import demonstration, drill, information_segment
-from stages.teaching.grades import grade
+from stages.teaching.grades import true_grade
 from stages.teaching.judgements import (
     NO_REFERENCE,
     relevance_demonstration,
@@ -217,11 +217,13 @@ def test_grades_follow_the_rules():
     work = Fact("film", "Barax Tikoq", MAKER, "Soman")
     other = Fact("filmmaker", "Rotaman", "born", "Kaliton")
     for query in (born.query, born.reformulation):
-        graded = [grade(query, f.contents, "Kaliton") for f in (born, namesake, lives, work, other)]
+        graded = [
+            true_grade(query, f.contents, "Kaliton") for f in (born, namesake, lives, work, other)
+        ]
         assert graded == [100, 80, 40, 0, 0]
-        assert grade(query, born.contents) == grade(query, namesake.contents) == 90
-    assert grade("what is love", born.contents) == 0
-    assert grade(born.query, "no fact at all") == 0
+        assert true_grade(query, born.contents) == true_grade(query, namesake.contents) == 90
+    assert true_grade("what is love", born.contents) == 0
+    assert true_grade(born.query, "no fact at all") == 0
 
 
 def test_sub_answers_come_from_the_thoughts_behind_a_query():

@@ -15,7 +15,7 @@ from stages.encoders.folder import read_format
 from stages.metrics.lock import QUESTIONS
 from stages.metrics.reading import read
 from stages.plumbing.errors import InputError
-from stages.provenance.hashes import check
+from stages.provenance.hashes import check_hash
 from stages.provenance.lineage import LockedStage, lineage, read_lock
 from stages.provenance.origin import commit, packages
 from stages.reporting.results import PairResult
@@ -44,7 +44,7 @@ class Sources:
         iteration = last.stage.removeprefix("retriever@")
         if last.stage == iteration or path not in last.outputs or not path.startswith(RETRIEVERS):
             raise InputError(f"{path}: is no trained retriever, as {RETRIEVERS}/1 is")
-        check(path, last.outputs[path])
+        check_hash(path, last.outputs[path])
         _check_chain(path, steps)
         return cls(iteration, path, steps, read_lock("dvc.lock"))
 
@@ -75,7 +75,7 @@ class Sources:
     def _metrics(self, step: LockedStage) -> dict:
         """A stage's figures, which must be those that dvc.lock speaks of."""
         path = next(p for p in step.outputs if p.startswith("metrics/") and p.endswith(".json"))
-        check(path, step.outputs[path])
+        check_hash(path, step.outputs[path])
         return read(path)
 
 
@@ -92,7 +92,7 @@ def _check_chain(path: str, steps: dict[str, LockedStage]) -> None:
                     )
 
 
-def render(sources: Sources) -> str:
+def render_card(sources: Sources) -> str:
     """The card: Markdown below the hub's YAML front matter."""
     import yaml
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -104,7 +104,7 @@ def render(sources: Sources) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"name": shown_name, "cell": cell}
+    environment.filters |= {"name": shown_name, "cell": with_interval}
     query_format = read_format(sources.path)
     front = yaml.safe_dump(front_matter(sources), sort_keys=False, allow_unicode=True)
     stages = (*COUNTED, "encoder", "base", "corpus", "questions")
@@ -153,7 +153,7 @@ def shown_name(model: str | None) -> str:
     return f"`{PurePath(model).name if Path(model).is_absolute() else model}`"
 
 
-def cell(metrics: dict, key: str, scale: float, digits: int) -> str:
+def with_interval(metrics: dict, key: str, scale: float, digits: int) -> str:
     """`92.5 (88.5 to 95.5)`: a figure and its interval."""
     keys = (key, f"{key}_low", f"{key}_high")
     value, low, high = (f"{scale * metrics[name]:.{digits}f}" for name in keys)

@@ -43,7 +43,7 @@ class ContrastiveRecipe:
     weight_decay: float = 0.01
 
 
-def train(
+def train_encoder(
     model: SentenceTransformer,
     rows: Dataset,
     loss: Callable[[SentenceTransformer], nn.Module],

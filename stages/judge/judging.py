@@ -80,7 +80,7 @@ def judge_trajectories(
             for row, passages in zip(each.rows, each.passages, strict=True)
         ]
         firsts += [answer, *[None] * (len(each.rows) - 1)]
-    graded = relevance.grade(judge, prompts.relevance, queries, block.window)
+    graded = relevance.grade_passages(judge, prompts.relevance, queries, block.window)
     return [
         {
             "id": query.id,

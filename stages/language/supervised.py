@@ -40,7 +40,7 @@ def own_loss(model: PreTrainedModel, batch: SupervisedBatch) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[own]), batch.ids[:, 1:][own])
 
 
-def train(
+def train_language_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     make: Make,

@@ -15,7 +15,7 @@ from stages.common.models import model_path, save_model
 from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
-from stages.loop_ppo.steps import train as run_steps
+from stages.loop_ppo.steps import train_steps
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.loop import Limits
@@ -27,7 +27,7 @@ def train(task: Task) -> list[StepMetrics]:
     params = task.params
     searcher = load_searcher(task.index, task.passages, task.retriever, params.compute)
     generator, learner = load_models(task)
-    curves = run_steps(
+    curves = train_steps(
         learner,
         generator,
         partial(searcher.search, top_k=params.agent.top_k),

@@ -51,10 +51,9 @@ def check_same_sets(sets: Mapping[Path, Mapping[str, dict]]) -> None:
     same sizes, at the same depths of recall."""
     first, known = next(iter(sets.items()))
     for path, found in sets.items():
-        if sizes(found) != sizes(known):
-            raise foreign(
-                path, f"it has {told(sizes(found))}, and {first} has {told(sizes(known))}"
-            )
+        here, there = questions_by_set(found), questions_by_set(known)
+        if here != there:
+            raise foreign(path, f"it has {told(here)}, and {first} has {told(there)}")
         if depths(found) != depths(known):
             raise foreign(path, f"it has recall at other depths than {first}")
 
@@ -96,8 +95,8 @@ def prediction_reason(
     for prediction in predictions:
         asked.setdefault(prediction.set, []).append(prediction)
     counts = {name: len(part) for name, part in asked.items()}
-    if counts != sizes(sets):
-        return f"it has {told(sizes(sets))}, and {path} {told(counts)}"
+    if counts != questions_by_set(sets):
+        return f"it has {told(questions_by_set(sets))}, and {path} {told(counts)}"
     if questions is not None and {each.key for each in predictions} != set(questions):
         return f"{path} has other questions than the question sets"
     for name, part in asked.items():
@@ -119,7 +118,7 @@ def means(predictions: list[Trajectory]) -> dict[str, float]:
     return found | {"unanswered": fmean(each.answer is None for each in predictions)}
 
 
-def sizes(sets: Mapping[str, dict]) -> dict[str, int]:
+def questions_by_set(sets: Mapping[str, dict]) -> dict[str, int]:
     """Question set -> number of questions."""
     return {name: metrics["questions"] for name, metrics in sets.items()}
 

@@ -20,7 +20,7 @@ from stages.params.training_rules import training_rules
 from stages.plumbing.errors import InputError
 
 
-def check(params: Params, path: str) -> None:
+def check_params(params: Params, path: str) -> None:
     """Rules that types cannot say."""
     check_iterations(params, path)
     check_names(params, path)

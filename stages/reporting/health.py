@@ -59,7 +59,7 @@ def selection_rate(results: Results, iteration: str) -> float | None:
     return results.stages["pairs"][iteration].get("positive_selection_rate")
 
 
-def signatures(results: Results) -> list[dict]:
+def signature_rows(results: Results) -> list[dict]:
     """Every signature of every iteration as stages/health.py wrote it, with its `iteration`."""
     return [
         {"iteration": iteration, **signature}

@@ -127,12 +127,12 @@ def _kinds(folder: Path, iteration: str, params: Params) -> dict[str, list[tuple
     chosen = select_all(queries, [labels.scores for labels in relevance], gac, params, iteration)
     kinds: dict[str, list[tuple]] = {}
     for query, grades, scores, selection in zip(queries, relevance, gac, chosen, strict=True):
-        kind = kind_of(query.ids, grades.scores, scores, selection)
+        kind = query_kind(query.ids, grades.scores, scores, selection)
         kinds.setdefault(kind, []).append((query, grades, scores, selection))
     return kinds
 
 
-def kind_of(
+def query_kind(
     candidates: list[str], lr: PassageScores, gac: PassageScores, selection: Selection
 ) -> str:
     """Why the query was dropped, or what decided its positive; LR or GAC None where it was off."""

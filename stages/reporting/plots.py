@@ -112,7 +112,7 @@ def retriever_loss(results: Results) -> list[str]:
     return curves(results, "retriever", {"loss": "Contrastive loss"}, retriever_label)
 
 
-def price(rows: list[LabelPrice]) -> list[str]:
+def price_chart(rows: list[LabelPrice]) -> list[str]:
     """EM of R_1 against what its labels cost, in tokens and in rollouts, with the Pareto front."""
     costs = {"tokens": "tokens read and written", "rollouts": "rollouts"}
     return [_price(rows, cost, title) for cost, title in costs.items()]

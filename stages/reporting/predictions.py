@@ -15,7 +15,7 @@ from stages.reporting.results import Results
 Predictions = dict[str, list[Trajectory]]  # pair name -> trajectories of all question sets
 
 
-def read_predictions(
+def read_all_predictions(
     folder: Path,
     results: Results,
     questions: Collection[QuestionKey] | None = None,

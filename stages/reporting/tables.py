@@ -39,7 +39,7 @@ CURVE_COLUMNS = (
 )
 
 
-def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
+def result_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
     """Tidy: one row for each pair and question set; no recall by hop for `unordered` sets."""
     rows = []
     for pair in results.pairs:
@@ -78,7 +78,7 @@ def curve_rows(results: Results) -> list[dict]:
     ]
 
 
-def summary(
+def run_summary(
     results: Results,
     steps: list[PairChange],
     groups: list[Breakdown],
@@ -116,7 +116,7 @@ def _interval(difference: Difference) -> dict:
     return {"mean": difference.mean, "low": difference.low, "high": difference.high}
 
 
-def numbers(tree: dict, prefix: str = "") -> list[tuple[str, float]]:
+def printed_numbers(tree: dict, prefix: str = "") -> list[tuple[str, float]]:
     """All numbers of nested figures with their path, in order: `agent / accuracy`, .93."""
     path = f"{prefix} / " if prefix else ""
     return [(name.replace("_", " "), value) for name, value in table.numbers(tree, path, " / ")]

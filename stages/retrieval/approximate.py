@@ -33,7 +33,7 @@ def build(vectors: np.ndarray, params: Index, threads: int, folder: Path) -> Non
 
     faiss.omp_set_num_threads(threads)
     index = _empty(vectors.shape, params)
-    index.train(sample(vectors, params.sample, params.seed))
+    index.train(training_vectors(vectors, params.sample, params.seed))
     with progress(total=len(vectors), desc=params.kind.value, unit="passage") as bar:
         for first in range(0, len(vectors), BLOCK):
             block = np.asarray(vectors[first : first + BLOCK], dtype=np.float32)
@@ -46,7 +46,7 @@ def build(vectors: np.ndarray, params: Index, threads: int, folder: Path) -> Non
     faiss.write_index(index, str(folder / FILE))
 
 
-def sample(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
+def training_vectors(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` of the vectors (all, if there are fewer), in their order. float32"""
     count = min(count, len(vectors))
     positions = np.random.default_rng(seed).choice(len(vectors), count, replace=False)
@@ -125,7 +125,7 @@ def load(
     return ApproximateIndex(index, exact, candidates)
 
 
-def digest(folder: Path) -> str:
+def faiss_digest(folder: Path) -> str:
     """SHA-256 of the faiss index in `folder`: threads make other graphs of the same settings."""
     with open(folder / FILE, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

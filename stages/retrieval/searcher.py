@@ -21,7 +21,7 @@ from stages.params import Compute, IndexKind
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 from stages.retrieval.corpus import STARTS, PassageFile, read_starts, sample_digest
-from stages.retrieval.identity import digest
+from stages.retrieval.identity import retriever_digest
 
 ABOUT = "index.json"
 FoundPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
@@ -92,7 +92,7 @@ def load_searcher(
         return Searcher(passages, lambda request: request.query, find, about)
     if retriever_folder is None:
         raise InputError(f"{folder}: a dense index needs the retriever that built it")
-    if about["retriever"] != digest(retriever_folder):
+    if about["retriever"] != retriever_digest(retriever_folder):
         raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
     return _dense(folder, about, passages, Path(retriever_folder), compute)
 

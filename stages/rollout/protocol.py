@@ -99,7 +99,7 @@ class AgentProtocol:
         if not tokenizer.chat_template:
             raise self._wrong("chat", "is true, but the model has no chat template")
         if self.block.tool is not None:
-            text = tool_calls.opening(text, self.block.tool, tokenizer)
+            text = tool_calls.chat_opening(text, self.block.tool, tokenizer)
         else:
             message = [{"role": "user", "content": text}]
             text = tokenizer.apply_chat_template(
@@ -122,7 +122,7 @@ class AgentProtocol:
         thought = self._thought_of(text[: match.start])
         value = match.value.strip()
         if kind == "search" and self.block.tool is not None:
-            value = tool_calls.read_query(value)
+            value = tool_calls.query_of_call(value)
             value = "" if self._tag.search(value) else value  # JSON can spell a mark in escapes
         return Action(kind, thought, value) if value else Action("invalid", thought, "")
 

@@ -110,10 +110,10 @@ def fingerprint(stage: str, params: Params, *inputs: str | Path) -> str:
     """
     known = declared.dependencies(stage, params)
     values = {key: declared.value(params, key) for key in known.params}
-    return digest([stage, values], *inputs, *(declared.ROOT / path for path in known.code))
+    return inputs_digest([stage, values], *inputs, *(declared.ROOT / path for path in known.code))
 
 
-def digest(values: object, *paths: str | Path) -> str:
+def inputs_digest(values: object, *paths: str | Path) -> str:
     """SHA-256 over plain values (dataclasses too), files or folders, and versions."""
     written = json.dumps([_versions(), _plain(values)], sort_keys=True, default=str)
     hashed = hashlib.sha256(written.encode())

@@ -173,7 +173,7 @@ class _Actors:
         import ray
 
         if not ray.is_initialized():
-            connect(self.compute)
+            connect_ray(self.compute)
             self.connected = True
         have = ray.cluster_resources()
         need = {"CPU": self.compute.threads, "GPU": self.devices}
@@ -228,7 +228,7 @@ class _Actor:
         return rows
 
 
-def connect(compute: Compute) -> None:
+def connect_ray(compute: Compute) -> None:
     """Join the cluster at `compute.ray`, or start Ray on this machine. InputError if none is there.
 
     Ray gives up on its own daemon after 30 seconds, which a busy machine needs now and then.

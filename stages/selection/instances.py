@@ -40,7 +40,7 @@ def select_all(
     ]
 
 
-def instances(
+def instances_of(
     candidates: QueryCandidates,
     relevance: PassageScores,
     correctness: PassageScores,

@@ -17,14 +17,14 @@ import yaml
 from stages.common.candidates import QueryCandidates, read_candidates
 from stages.common.records import read_json, read_jsonl
 from stages.common.trajectories import Trajectory, read_predictions
-from stages.metrics.reading import checked, kind_of
+from stages.metrics.reading import checked, schema_of
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 
 NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads
 
 
-def git(*arguments: str) -> str | None:
+def printed_by_git(*arguments: str) -> str | None:
     """What git prints, or None if it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
@@ -32,7 +32,7 @@ def git(*arguments: str) -> str | None:
 
 def head() -> str:
     """The commit checked out. InputError outside a repository with a commit."""
-    commit = git("rev-parse", "HEAD")
+    commit = printed_by_git("rev-parse", "HEAD")
     if commit is None:
         raise InputError("a study needs a git repository with a commit")
     return commit
@@ -42,15 +42,15 @@ def revision(experiment: Experiment) -> str | None:
     """The git commit of the experiment, if it was run from the commit that is checked out."""
     commit = head()
     reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{experiment.name}"
-    return git("rev-parse", "--verify", "--quiet", reference)
+    return printed_by_git("rev-parse", "--verify", "--quiet", reference)
 
 
-def run(experiment: Experiment) -> None:
+def run_experiment(experiment: Experiment) -> None:
     """Run the experiment unless it is there. InputError if it fails, or if tracked files other than
     documents and studies differ from the commit."""
     if revision(experiment) is not None:
         return
-    changed = git("diff", "--name-only", "HEAD", "--", ".", *NO_CODE)
+    changed = printed_by_git("diff", "--name-only", "HEAD", "--", ".", *NO_CODE)
     if changed:
         raise InputError(
             f"{', '.join(changed.splitlines())}: not as in the commit that {experiment.name} would "
@@ -98,7 +98,7 @@ class Finished:
 
     def metrics(self, path: str) -> dict:
         """A file of figures, by its schema."""
-        return checked(self._text(path), f"{path} of {self.experiment.name}", kind_of(path))
+        return checked(self._text(path), f"{path} of {self.experiment.name}", schema_of(path))
 
     def predictions(self, pair: str) -> list[Trajectory]:
         """What the pair of that name answered."""
@@ -116,7 +116,7 @@ class Finished:
         return yaml.load(self._text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
     def _text(self, path: str) -> str:
-        text = git("show", f"{self.commit}:{path}")
+        text = printed_by_git("show", f"{self.commit}:{path}")
         if text is None:
             raise InputError(f"{path}: not in the commit {self.commit[:8]}")
         return text

@@ -14,7 +14,7 @@ PAIR_FIGURES = ("questions", "em", "f1", "searches", "unanswered", "found")
 COSTS = ("rollouts", "written_tokens", "read_tokens")
 
 
-def pair_rows(finished: list[Finished]) -> list[dict]:
+def evaluation_rows(finished: list[Finished]) -> list[dict]:
     """One row for each seed, variant, pair and question set."""
     return [row for one in finished for row in _pairs(one)]
 
@@ -72,12 +72,12 @@ def _judge_accuracy(one: Finished, iteration: str) -> dict[str, float | None]:
     none = {"judge_exact": None, "judge_same_side": None}
     if one.params["corpus"]["source"] != "stages/world":
         return none
-    from stages.teaching.grades import grade
+    from stages.teaching.grades import true_grade
 
     queries = {row.id: row.query.request.query for row in one.candidates(iteration)}
     texts = {row["id"]: row["contents"] for row in one.rows("data/corpus/passages.jsonl")}
     pairs = [
-        (score, grade(queries[row["id"]], texts[passage], row["sub_answer"]))
+        (score, true_grade(queries[row["id"]], texts[passage], row["sub_answer"]))
         for row in one.rows(f"data/relevance/{iteration}.jsonl")
         for passage, score in (row["scores"] or {}).items()
     ]

@@ -89,7 +89,7 @@ def _test_question(folder: Path) -> str:
     raise InputError(f"{folder}: no test question is there; give one, or run `dvc repro questions`")
 
 
-def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
+def searcher_of(retriever: str, args: argparse.Namespace, params: Params):
     """The searcher of an iteration's retriever, of BM25, or of another retriever and its index."""
     from stages.retrieval import searcher
 
@@ -151,7 +151,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     from stages.rollout.loop import (
         Limits,
         fits,
-        request_of,
+        next_request,
         start,
         take_passages,
         take_turn,
@@ -162,7 +162,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     protocol = load_protocol(args.agent, params.protocol)
     block = rollout_of(args.agent, params.rollout)
     limits = Limits.of(block)
-    searcher = load_searcher(retriever, args, params)
+    searcher = searcher_of(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
     while rollout.stop is None and fits(rollout, limits, agent.window):
         [ids] = agent.generate(
@@ -171,7 +171,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn(rollout, ids, protocol, agent.tokenizer, limits)
         yield from _said(rollout.turns[-1], protocol.block)
         if waits(rollout):
-            [hits] = searcher.search([request_of(rollout)], block.top_k)
+            [hits] = searcher.search([next_request(rollout)], block.top_k)
             take_passages(rollout, hits, protocol, agent.tokenizer, limits)
             yield from (_found(hit) for hit in hits)
     yield (

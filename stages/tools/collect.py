@@ -37,7 +37,7 @@ STAGES = (
 COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "value")
 
 
-def rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
+def figure_rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
     """The rows of STAGES, in the method's order. InputError if there is no figure at all."""
     found = [(stage, path) for stage in STAGES for path in _files(metrics, stage, params)]
     lock, kept = Lock.read(), 0
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, default=Path("metrics"))
     parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
     args = parser.parse_args(argv)
-    found = list(rows(args.metrics, args.predictions, load_params()))
+    found = list(figure_rows(args.metrics, args.predictions, load_params()))
     write_text(args.output, as_csv([{c: row.get(c) for c in COLUMNS} for row in found]))
 
 

@@ -25,7 +25,7 @@ from stages.metrics.reading import read
 from stages.params import WORLD, load_params
 from stages.plumbing.errors import InputError, run
 from stages.running.dependencies import ROOT
-from stages.running.scratch import Scratch, digest
+from stages.running.scratch import Scratch, inputs_digest
 
 KEYS = ("questions", "em", "em_low", "em_high", "f1", "searches", "unanswered", "found")
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         if not place.is_dir():
             raise InputError(f"{place}: not there; has the run ended?")
     settings = {key: value for key, value in read_yaml("params.yaml").items() if key != "compute"}
-    with Scratch("elsewhere", digest(settings, *folders, ROOT / "stages")) as scratch:
+    with Scratch("elsewhere", inputs_digest(settings, *folders, ROOT / "stages")) as scratch:
         for seed in args.seeds:
             if not scratch.has(f"{seed}"):
                 scratch.save(f"{seed}", [_world(seed, params.seed, *folders)])

@@ -25,7 +25,7 @@ def check_run(params: Params) -> None:
 
 def _check_iterations(params: Params) -> None:
     from stages.judge.judging import JudgePrompts
-    from stages.verl_ppo.config import check as check_sharing
+    from stages.verl_ppo.config import check_sharing
 
     if params.relevance.mode is not RelevanceMode.off:
         JudgePrompts.load(params.relevance)

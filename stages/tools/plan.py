@@ -24,7 +24,7 @@ from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.plumbing.errors import InputError, run
-from stages.plumbing.usage import FILE, fingerprint
+from stages.plumbing.usage import FILE, params_fingerprint
 
 FEWER = 10_000  # questions whose labels are an affordable choice
 WIDTH = 80
@@ -85,7 +85,7 @@ def _copies() -> int:
 
 def _measured(params: Path) -> dict[str, dict]:
     """The last measured run of each stage with the parameters in this file."""
-    wanted = fingerprint(params)
+    wanted = params_fingerprint(params)
     rows = [row for row in read_usage(FILE) if wanted and row.get("params") == wanted]
     return {row["stage"]: row for row in rows}
 

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     if not args.collect:
         for number, experiment in enumerate(chosen, 1):
             print(f"{number} of {len(chosen)}: {experiment.name}", file=sys.stderr)
-            experiments.run(experiment)
+            experiments.run_experiment(experiment)
     commits = {e: experiments.revision(e) for e in study.experiments}
     finished = [experiments.Finished(e, commit) for e, commit in commits.items() if commit]
     if not finished:
@@ -89,7 +89,7 @@ def write_tables(study, finished: list, output: Path) -> dict[str, str]:
 
     labels = tables.label_rows(finished)
     found = {
-        "": tables.pair_rows(finished),
+        "": tables.evaluation_rows(finished),
         "_labels": labels,
         "_contrasts": contrast_rows(study.contrasts, finished),
         "_price": tables.price_rows(finished, study.price),

@@ -14,7 +14,7 @@ from stages.common.records import read_questions
 from stages.common.trajectories import read_predictions
 from stages.metrics import table
 from stages.metrics.lock import Lock
-from stages.metrics.run import prediction_reason, sizes, told
+from stages.metrics.run import prediction_reason, questions_by_set, told
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.reporting.results import PairResult, agent_label, pair_names, read_pair, retriever_label
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--questions", type=Path, default=Path("data/questions/test"))
     parser.add_argument("--page", type=Path, default=Path("data/report/index.html"))
     args = parser.parse_args(argv)
-    rows = read_rows(args.metrics_folder, args.predictions, args.questions, load_params())
+    rows = read_pairs(args.metrics_folder, args.predictions, args.questions, load_params())
     shown = [row for row in rows if row.pair]
     if rows and not shown:
         raise InputError(f"{rows[-1].reason}; no figure is of this run: `dvc repro` makes them")
@@ -69,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         console.print(f"{what:<26}{where.format(**places)}", soft_wrap=True, markup=False)
 
 
-def read_rows(
+def read_pairs(
     metrics: Path, predictions: Path, questions: Path, params: Params
 ) -> list[IterationRow]:
     """The flywheel's pairs, in order. InputError for a file that breaks its schema."""
@@ -94,7 +94,7 @@ def read_rows(
 
 def sizes_of(rows: list[IterationRow]) -> dict[str, int] | None:
     """The question sets of the first row that is shown."""
-    return next((sizes(row.pair.sets) for row in rows if row.pair), None)
+    return next((questions_by_set(row.pair.sets) for row in rows if row.pair), None)
 
 
 def _asked(folder: Path) -> dict[str, int]:
@@ -103,7 +103,7 @@ def _asked(folder: Path) -> dict[str, int]:
 
 
 def _other_questions(pair: PairResult, asked: dict[str, int] | None) -> str | None:
-    found = sizes(pair.sets)
+    found = questions_by_set(pair.sets)
     if not asked or found == asked:
         return None
     return f"it has {told(found)}, and the run {told(asked)}"

@@ -9,7 +9,7 @@ from stages.params import load_params
 from stages.tracking import identity
 from stages.tracking.naming import run_name
 from stages.tracking.runs import Runs
-from stages.tracking.store import connect, tolerated
+from stages.tracking.store import connect_store, tolerated
 
 
 class Live:
@@ -24,7 +24,7 @@ class Live:
     def open(self, iteration: str) -> None:
         """Find the iteration's child run of the flywheel under way, or start it."""
         params = load_params()
-        runs, key = Runs(*connect()), identity.key(params)
+        runs, key = Runs(*connect_store()), identity.key(params)
         runs.close_abandoned()
         under_way = runs.under_way(key)
         if under_way:

@@ -28,7 +28,7 @@ def key(params: Params) -> str:
     return _digest([flat(params), os.environ.get("DVC_EXP_NAME", "")])
 
 
-def digest(results: Results, params: Params) -> str:
+def results_digest(results: Results, params: Params) -> str:
     """Digest of parameters and figures: equal for a run and its rebuild from the metrics."""
     return _digest([flat(params), dataclasses.asdict(results)])
 

@@ -16,12 +16,12 @@ from stages.reporting.comparisons import PairChange
 from stages.reporting.overview import sentences
 from stages.reporting.predictions import Predictions, shown_passages
 from stages.reporting.results import PairResult, Results
-from stages.reporting.tables import numbers
+from stages.reporting.tables import printed_numbers
 from stages.tracking import identity
 from stages.tracking.curves import curve_points
 from stages.tracking.naming import run_name
 from stages.tracking.runs import Point, Runs
-from stages.tracking.store import connect, tolerated
+from stages.tracking.store import connect_store, tolerated
 from stages.tracking.traces import assess, forget_duration, log_trace
 
 # MLflow shows a section of charts for what stands before the slash, in alphabetical order, and one
@@ -47,9 +47,9 @@ def rebuild(
     """
     with tolerated("rebuilding the runs"):
         count = params.report.traces
-        rows = {k: sample(predictions.get(k, []), count) for k in results.iterations}
+        rows = {k: traced_rows(predictions.get(k, []), count) for k in results.iterations}
         shown = [row for iteration in rows.values() for row in iteration]
-        runs = Runs(*connect())
+        runs = Runs(*connect_store())
         runs.close_abandoned()
         parent = _open(runs, results, params, len(shown))
         if parent is None:
@@ -70,14 +70,14 @@ def rebuild(
             "mlflow.note.content": "\n\n".join(sentences(results, steps)),
             "flywheel_traces": str(len(shown)),
             "flywheel_layout": identity.LAYOUT,
-            "flywheel_digest": identity.digest(results, params),
+            "flywheel_digest": identity.results_digest(results, params),
         }
         runs.finish(parent, tags)
 
 
 def _open(runs: Runs, results: Results, params: Params, traces: int) -> str | None:
     """The parent run to complete, with its own points; None if it is there, traces and all."""
-    key, digest = identity.key(params), identity.digest(results, params)
+    key, digest = identity.key(params), identity.results_digest(results, params)
     under_way, finished = runs.under_way(key), runs.finished(digest)
     if any(_whole(run.data.tags, traces) for run in finished) and not under_way:
         return None
@@ -126,7 +126,7 @@ def _child(runs: Runs, parent: str, found: list, iteration: str, points: list[Po
     return child
 
 
-def sample(rows: list[dict], count: int) -> list[dict]:
+def traced_rows(rows: list[dict], count: int) -> list[dict]:
     """`count` trajectories by a hash of set and id: the same questions in every iteration."""
     return sorted(rows, key=lambda row: seed_of(0, "trace", row.set, row.id))[:count]
 
@@ -147,7 +147,7 @@ def child_points(results: Results, iteration: str) -> list[Point]:
     for stage, iterations in results.curves.items():
         points += curve_points(stage, iterations[iteration])
     for stage, iterations in results.stages.items():
-        for path, value in numbers(iterations[iteration], f"{stage} figures"):
+        for path, value in printed_numbers(iterations[iteration], f"{stage} figures"):
             points.append((name(path.replace(" / ", "/")), int(iteration), float(value)))
     return points + _figures(results.pair(iteration, iteration), int(iteration))
 

@@ -22,7 +22,7 @@ from stages.engines.tokenizer import load_tokenizer
 from stages.rollout.loop import (
     RolloutState,
     fits,
-    request_of,
+    next_request,
     start,
     take_passages,
     take_turn,
@@ -31,7 +31,7 @@ from stages.rollout.loop import (
 from stages.rollout.protocol import AgentProtocol
 from stages.serving.client import HttpSearcher
 from stages.verl_ppo.counts import count
-from stages.verl_ppo.data import question_of
+from stages.verl_ppo.data import question_of_row
 from stages.verl_ppo.settings import Settings
 
 
@@ -61,12 +61,12 @@ class Environment:
 
     async def show_passages(self, rollout: RolloutState) -> None:
         """Search the last query of `rollout` and append what it finds."""
-        [hits] = await self.searcher.async_search([request_of(rollout)], self.settings.top_k)
+        [hits] = await self.searcher.async_search([next_request(rollout)], self.settings.top_k)
         take_passages(rollout, hits, self.protocol, self.tokenizer, self.limits)
 
 
 @cache
-def environment(path: str) -> Environment:
+def environment_of(path: str) -> Environment:
     """This process's environment for the settings in `path`."""
     return Environment(Settings.read(path))
 
@@ -78,12 +78,12 @@ class SearchAgentLoop(AgentLoopBase):
         """`settings` is the path of a Settings file; the rest is verl's."""
         # verl's own way to join messages, which wants other tokens of other models, is not used.
         super().__init__(*args, **{**kwargs, "hf_model_type": None})
-        self.environment = environment(settings)
+        self.environment = environment_of(settings)
 
     async def run(self, sampling_params: dict, **row) -> AgentLoopOutput:
         """One finished rollout of the question in `row` (see data.py)."""
         known, request = self.environment, uuid4().hex
-        rollout = start(question_of(row), known.protocol, known.tokenizer, as_written=True)
+        rollout = start(question_of_row(row), known.protocol, known.tokenizer, as_written=True)
         step, spent = int(row.get("global_steps", 0)), AgentLoopMetrics()
         # The weights that wrote it, as verl counts them: those after the step before.
         weights = {"min_global_steps": step - 1, "max_global_steps": step - 1}

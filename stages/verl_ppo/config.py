@@ -18,7 +18,7 @@ LOOP = "stages.verl_ppo.agent_loop.SearchAgentLoop"
 MODULES = "stages.verl_ppo.value_model"  # imported by every process of verl
 
 
-def check(params: Params) -> None:
+def check_sharing(params: Params) -> None:
     """InputError if verl could not share the work out as `params` say."""
     agent, compute = params.agent, params.compute
     devices, all_devices = compute.all_devices, "compute.devices x compute.nodes"
@@ -59,7 +59,7 @@ def alone(params: Params) -> bool:
     return params.compute.ray in (None, "local")
 
 
-def environment(params: Params, files: Files) -> dict[str, str]:
+def environment_variables(params: Params, files: Files) -> dict[str, str]:
     """Variables of verl's program and of all processes that it starts, on any node."""
     modules = [os.environ.get("VERL_USE_EXTERNAL_MODULES"), MODULES]
     places = [str(ROOT), os.environ.get("PYTHONPATH")]
@@ -209,7 +209,7 @@ def _trainer(params: Params, files: Files) -> dict:
     }
     local = {"address": "local", "include_dashboard": False}
     cluster = local if alone(params) else {"address": compute.ray}
-    variables = environment(params, files)
+    variables = environment_variables(params, files)
     return (
         _under("trainer", settings)
         | _under("ray_kwargs.ray_init", cluster, new=True)

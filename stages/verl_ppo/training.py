@@ -31,7 +31,7 @@ POLL = 1.0  # seconds between two looks at what verl has written
 def train(task: Task) -> list[StepMetrics]:
     """See `stages.ppo.task`. InputError where verl cannot run, or stopped."""
     check_machine()
-    config.check(task.params)
+    config.check_sharing(task.params)
     if config.alone(task.params):
         check_sockets()
     agent, files = task.params.agent, Files(task.folder.resolve())
@@ -39,12 +39,14 @@ def train(task: Task) -> list[StepMetrics]:
         done = files.done()
         if done < agent.steps:
             check_world_size(files, done, task.params)
-        forget_after(files, done)
+        forget_steps(files, done)
         curves = Curves(files, done, agent.questions * agent.rollouts, agent.kl)
         if done < agent.steps:
             with retriever_of(task) as address:
                 settings = prepare(task, files, address)
-                run(settings, config.environment(task.params, files), curves, task, lock)
+                run_verl(
+                    settings, config.environment_variables(task.params, files), curves, task, lock
+                )
         if files.tracked() != agent.steps:
             raise InputError(f"agent: verl ended after step {files.tracked()} of {agent.steps}")
         export(files.checkpoint(agent.steps), task.base, task.model)
@@ -79,9 +81,9 @@ def check_world_size(files: Files, done: int, params: Params) -> None:
         )
 
 
-def forget_after(files: Files, done: int) -> None:
+def forget_steps(files: Files, done: int) -> None:
     """Leave nothing of steps that will be made again, nor of checkpoints that are not of `done`."""
-    counts.forget_after(files.counts, done)
+    counts.forget_counts(files.counts, done)
     for step in files.steps():
         if step != done:
             shutil.rmtree(files.checkpoint(step))
@@ -109,7 +111,7 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     params, about = task.params, describe_model(task.base)
     about.tokenizer.save_pretrained(files.tokenizer)
     agent = params.agent
-    data.write_questions(files.questions, task.questions, agent.steps, agent.questions, task.seed)
+    data.write_draws(files.questions, task.questions, agent.steps, agent.questions, task.seed)
     Settings(
         tokenizer=str(files.tokenizer),
         ends=sorted(about.ends),
@@ -127,7 +129,7 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
     return config.overrides(params, model, about.window, task.seed, files)
 
 
-def run(
+def run_verl(
     settings: dict, environment: dict[str, str], curves: Curves, task: Task, lock: TextIO
 ) -> None:
     """Run verl to its end, logging its rows as they come. InputError if it fails."""
