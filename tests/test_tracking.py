@@ -187,7 +187,7 @@ def test_the_runs_of_a_stage_that_was_killed_do_not_stay_running(flywheel, close
 
 def test_runs_of_a_process_that_lives_are_left_alone(flywheel, monkeypatch):
     log_curve("1", range(1, 6))
-    monkeypatch.setattr("stages.tracking.store.connect", lambda: 1 / 0)  # needs no MLflow to see
+    monkeypatch.setattr("stages.tracking.store.connect_store", lambda: 1 / 0)  # needs no MLflow to see
     command.main(["--close"])
     assert tracked()[0].info.status == "RUNNING"
 
@@ -327,7 +327,7 @@ def test_a_run_of_an_older_layout_is_made_anew(flywheel):
 def test_the_command_knows_what_is_tracked_without_mlflow(flywheel, monkeypatch):
     command.main([])
     parent, _ = tracked()
-    monkeypatch.setattr("stages.tracking.store.connect", lambda: 1 / 0)
+    monkeypatch.setattr("stages.tracking.store.connect_store", lambda: 1 / 0)
     command.main([])
     assert tracked()[0].info.run_id == parent.info.run_id
 
