@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
-from stages.common.trajectories import Trajectory, trajectory_of
+from stages.common.trajectories import iter_trajectories
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.rollout.protocol import rollout_of
@@ -50,9 +50,10 @@ def main(argv: list[str] | None = None) -> None:
             devices=params.compute.tensor_parallel,
             desc="evaluate",
             unit="question",
+            total=len(questions),
         )
-        metrics = _metrics(rows, args, params)
         write_jsonl(args.output, rows)
+        metrics = _metrics(args, params)
         write_json(args.metrics, metrics)
     print(_told(metrics, args))
 
@@ -113,23 +114,19 @@ def _rollouts(
     return rows
 
 
-def _metrics(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
-    from stages.evaluation.summary import summarise
+def _metrics(args: argparse.Namespace, params: Params) -> dict:
+    from stages.evaluation.summary import SetFigures
 
-    sets: dict[str, list[Trajectory]] = {}
-    for number, row in enumerate(rows, 1):
-        trajectory = trajectory_of(row, f"{args.output}:{number}")
-        sets.setdefault(trajectory.set, []).append(trajectory)
-    options = {
-        "recall_at": params.evaluate.recall_at,
-        "shown": params.rollout.top_k,
-        "seed": params.seed,
-        "samples": params.evaluate.bootstrap_samples,
-    }
+    sets: dict[str, SetFigures] = {}
+    for trajectory in iter_trajectories(args.output, predictions=True):
+        if trajectory.set not in sets:
+            sets[trajectory.set] = SetFigures(params.evaluate.recall_at, params.rollout.top_k)
+        sets[trajectory.set].add(trajectory)
+    options = {"seed": params.seed, "samples": params.evaluate.bootstrap_samples}
     return {
         "agent": args.agent.name,
         "retriever": args.index.name,
-        "sets": {name: summarise(part, **options) for name, part in sets.items()},
+        "sets": {name: part.metrics(**options) for name, part in sets.items()},
     }
 
 

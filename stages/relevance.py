@@ -13,6 +13,7 @@ fails once all of this is written.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +24,6 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
-    from stages.common.candidates import QueryCandidates
     from stages.judge.judging import JudgedTrajectory, JudgePrompts
 
 SHARD = 32  # trajectories between two save points
@@ -34,18 +34,18 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.candidates import read_candidates
+    from stages.common.candidates import iter_candidates, wanted_by
     from stages.common.records import write_json, write_jsonl
-    from stages.judge.judging import JudgePrompts, judging_metrics, with_noise
+    from stages.judge.judging import JudgePrompts, JudgingCounts, with_noise
     from stages.plumbing.losses import check_lost
 
-    candidates = read_candidates(args.candidates)
+    queries, wanted = wanted_by(args.candidates)
     unread = Path(args.output).with_suffix(".failed.jsonl")
     if params.relevance.mode is RelevanceMode.off:
-        rows = [{"id": each.id, "sub_answer": None, "scores": None} for each in candidates]
-        write_jsonl(args.output, rows)
+        ids = (each.id for each in iter_candidates(args.candidates))
+        write_jsonl(args.output, ({"id": i, "sub_answer": None, "scores": None} for i in ids))
         write_jsonl(unread, [])
-        write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
+        write_json(args.metrics, {"in": queries, "out": queries, "dropped": {}})
         return
     block = params.relevance
     prompts = JudgePrompts.load(block)
@@ -53,13 +53,19 @@ def main(argv: list[str] | None = None) -> None:
     stage = f"relevance@{args.iteration}"
     files = (*inputs, block.prompt, block.sub_answer_prompt)
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
-        rows = _judged(candidates, prompts, args, params, scratch)
-        rows = [with_noise(row, block.noise, params.seed) for row in rows]
-        kept = [row for row in rows if row["scores"] is not None]
-        write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
-        failed = [reply for row in rows for reply in row["failed"]]
+        told, failed = JudgingCounts(), []
+
+        def kept() -> Iterator[dict]:
+            for judged in _judged(queries, wanted, prompts, args, params, scratch):
+                row = with_noise(judged, block.noise, params.seed)
+                told.add(row)
+                failed.extend(row["failed"])
+                if row["scores"] is not None:
+                    yield {key: row[key] for key in ("id", "sub_answer", "scores")}
+
+        write_jsonl(args.output, kept())
         write_jsonl(unread, failed)
-        counts = judging_metrics(rows)
+        counts = told.metrics()
         write_json(args.metrics, counts)
         grades = (reply for reply in failed if reply["id"].startswith("relevance/"))
         example = next((reply["reply"] or "" for reply in grades), "")
@@ -90,18 +96,20 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _judged(
-    candidates: list[QueryCandidates],
+    queries: int,
+    wanted: set[str],
     prompts: JudgePrompts,
     args: argparse.Namespace,
     params: Params,
     scratch: Scratch,
-) -> list[dict]:
-    """The judge's rows for all candidates rows, trajectory by trajectory."""
+) -> Iterator[dict]:
+    """The judge's rows for all `queries`, trajectory by trajectory; `wanted`: their passages."""
+    from stages.common.corpus import WantedPassages
     from stages.engines.loading import judge_devices
     from stages.judge.judging import asked_of
 
     return rows_of(
-        asked_of(candidates, args.trajectories, args.passages),
+        asked_of(args.candidates, args.trajectories, WantedPassages(args.passages, wanted)),
         SHARD,
         partial(_build, args.judge, prompts, params),
         params.compute,
@@ -109,7 +117,7 @@ def _judged(
         devices=judge_devices(params.compute),
         desc="relevance",
         unit="query",
-        total=len(candidates),
+        total=queries,
     )
 
 

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
-from stages.common.trajectories import Trajectory, trajectory_of
+from stages.common.trajectories import Trajectory, iter_trajectories
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.plumbing.losses import check_lost
@@ -66,19 +67,24 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             devices=params.compute.tensor_parallel,
             desc="trajectories",
             unit="question",
+            total=len(questions),
         )
         write_jsonl(arguments.output, rows)
-        told = [trajectory_of(row, str(arguments.output)) for row in rows]
-        write_json(arguments.metrics, trajectory_metrics(told, len(questions)))
-        lost = [each for each in told if is_lost(each)]
+        counts, lost, example = TrajectoryCounts(), Counter(), None
+        for each in iter_trajectories(arguments.output):
+            counts.add(each)
+            if is_lost(each):
+                lost[each.stop] += 1
+                example = _written(each) if example is None else example
+        write_json(arguments.metrics, counts.metrics(len(questions)))
         check_lost(
             stage,
             "trajectories, without a query or an answer,",
-            Counter(each.stop for each in lost),
-            len(rows),
+            lost,
+            counts.sums["out"],
             block.max_dropped,
             f"their turns are in {arguments.output}",
-            next(map(_written, lost), ""),
+            example or "",
         )
 
 
@@ -113,25 +119,36 @@ def _written(trajectory: Trajectory) -> str:
     return " ".join(turn.text for turn in trajectory.turns)
 
 
-def trajectory_metrics(trajectories: list[Trajectory], asked: int) -> dict:
-    """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and, where
-    limits told at all, how often (see `limited`)."""
-    from stages.rollout.limits import limited
+@dataclass
+class TrajectoryCounts:
+    """Sums over trajectories so far, and how many stopped for what."""
 
-    count = len(trajectories)
-    told = [limited(each.turns, each.stop) for each in trajectories]
-    limits = {key: sum(row[key] for row in told) for key in told[0]}
-    return {
-        "in": asked,
-        "out": count,
-        "dropped": {},
-        "em": sum(each.em for each in trajectories) / count,
-        "f1": sum(each.f1 for each in trajectories) / count,
-        "searches": sum(each.searches for each in trajectories) / count,
-        "queries": sum(each.searches for each in trajectories),
-        "stops": dict(sorted(Counter(each.stop for each in trajectories).items())),
-        **({"limits": limits} if any(limits.values()) else {}),
-    }
+    sums: Counter[str] = field(default_factory=Counter)
+    stops: Counter[str] = field(default_factory=Counter)
+    limits: Counter[str] = field(default_factory=Counter)
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count one more."""
+        from stages.rollout.limits import limited
+
+        numbers = {key: getattr(trajectory, key) for key in ("em", "f1", "searches")}
+        self.sums.update({"out": 1} | numbers)
+        self.stops[trajectory.stop] += 1
+        self.limits.update(limited(trajectory.turns, trajectory.stop))
+
+    def metrics(self, asked: int) -> dict:
+        """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and,
+        where limits told at all, how often (see `limited`)."""
+        sums = self.sums
+        return {
+            "in": asked,
+            "out": sums["out"],
+            "dropped": {},
+            **{key: sums[key] / sums["out"] for key in ("em", "f1", "searches")},
+            "queries": sums["searches"],
+            "stops": dict(sorted(self.stops.items())),
+            **({"limits": dict(self.limits)} if any(self.limits.values()) else {}),
+        }
 
 
 if __name__ == "__main__":

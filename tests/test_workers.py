@@ -90,7 +90,7 @@ def test_an_input_error_of_a_worker_is_that_error(ray, compute, scratch):
         Workers(build, compute, scratch, devices=1) as workers,
         pytest.raises(InputError, match=r"^agent: no such model folder$"),
     ):
-        list(workers.map({"a": [1]}, lambda rows: None))
+        list(workers.map([("a", [1])], lambda rows: None))
 
 
 def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
@@ -99,7 +99,7 @@ def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
         Workers(list, compute, scratch, devices=4) as workers,
         pytest.raises(InputError, match=r"compute\.ray: there is no room .* 4 GPUs"),
     ):
-        list(workers.map({"a": [1]}, lambda rows: None))
+        list(workers.map([("a", [1])], lambda rows: None))
 
 
 def test_a_worker_without_a_place_leaves_its_parts_to_others(ray, compute, scratch):
@@ -134,7 +134,7 @@ def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
         return lambda part, advance: [{"devices": devices(compute)} for _ in part]
 
     with Workers(build, compute, scratch, devices=1) as workers:
-        assert list(workers.map({"a": [1]}, lambda rows: None)) == [[{"devices": ["cuda:0"]}]]
+        assert list(workers.map([("a", [1])], lambda rows: None)) == [[{"devices": ["cuda:0"]}]]
 
 
 def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from stages.params import Compute
@@ -35,14 +36,16 @@ Work = Callable[[Part, Advance], list[dict]]
 Build = Callable[[], Work]
 
 
-def shards(items: list, size: int, first: int = 0) -> dict[str, Part]:
+def shards(items: Iterable, size: int, first: int = 0) -> Iterator[tuple[str, Part]]:
     """`items` in parts of `size`, each named by the number of its first item from `first` on."""
-    starts = range(0, len(items), size)
-    return {f"{first + start:08d}": items[start : start + size] for start in starts}
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield f"{first:08d}", part
+        first += len(part)
 
 
 def rows_of(
-    items: list,
+    items: Iterable,
     size: int,
     build: Build,
     compute: Compute,
@@ -51,17 +54,18 @@ def rows_of(
     devices: int,
     desc: str,
     unit: str,
-    total: int | None = None,
-) -> list[dict]:
-    """The rows of all `items`, in shards of `size`, with a progress bar over rows.
+    total: int,
+) -> Iterator[dict]:
+    """The rows of all `items`, in shards of `size`, with a progress bar over `total` rows.
 
-    `total`: the rows that are expected, where an item gives several. See Workers for the others.
+    A shard's items and rows are in memory at a time. See Workers for the others.
     """
     with (
-        progress(total=len(items) if total is None else total, desc=desc, unit=unit) as bar,
+        progress(total=total, desc=desc, unit=unit) as bar,
         Workers(build, compute, scratch, devices=devices) as workers,
     ):
-        return [row for rows in workers.map(shards(items, size), bar.update) for row in rows]
+        for rows in workers.map(shards(items, size), bar.update):
+            yield from rows
 
 
 class Workers:
@@ -81,21 +85,33 @@ class Workers:
     def __exit__(self, *error: object) -> None:
         self.pool.close()
 
-    def map(self, parts: dict[str, Part], advance: Advance) -> Iterator[list[dict]]:
-        """The rows of each part, in order; those that an earlier attempt saved come from scratch.
+    def map(self, parts: Iterable[tuple[str, Part]], advance: Advance) -> Iterator[list[dict]]:
+        """The rows of each (name, part), in order; those that an earlier attempt saved come from
+        scratch. Parts are taken as there is room for them.
 
         InputError if one is lost again and again, or from `build` and its function.
         """
-        missing = {name: part for name, part in parts.items() if not self.scratch.has(name)}
-        computed = self.pool.run(missing, advance)
-        for name in parts:
-            while not self.scratch.has(name):
-                done, rows = next(computed)
-                self.scratch.save(done, rows)
-            rows = self.scratch.rows(name)
-            if name not in missing:
-                advance(len(rows))
-            yield rows
+        taken: deque[tuple[str, bool]] = deque()  # a name, and whether it was saved before
+
+        def missing() -> Iterator[tuple[str, Part]]:
+            for name, part in parts:
+                saved = self.scratch.has(name)
+                taken.append((name, saved))
+                if not saved:
+                    yield name, part
+
+        def whole() -> Iterator[list[dict]]:
+            while taken and self.scratch.has(taken[0][0]):
+                name, saved = taken.popleft()
+                rows = self.scratch.rows(name)
+                if saved:
+                    advance(len(rows))
+                yield rows
+
+        for name, rows in self.pool.run(missing(), advance):
+            self.scratch.save(name, rows)
+            yield from whole()
+        yield from whole()
 
 
 class _Here:
@@ -105,8 +121,10 @@ class _Here:
         self.build = build
         self.work: Work | None = None
 
-    def run(self, parts: dict[str, Part], advance: Advance) -> Iterator[tuple[str, list[dict]]]:
-        for name, part in parts.items():
+    def run(
+        self, parts: Iterable[tuple[str, Part]], advance: Advance
+    ) -> Iterator[tuple[str, list[dict]]]:
+        for name, part in parts:
             self.work = self.work or self.build()
             yield name, self.work(part, advance)
 
@@ -125,19 +143,27 @@ class _Actors:
         self.idle: list = []
         self.tasks: dict = {}  # reference to a result -> (actor, name of the part or None)
 
-    def run(self, parts: dict[str, Part], advance: Advance) -> Iterator[tuple[str, list[dict]]]:
+    def run(
+        self, parts: Iterator[tuple[str, Part]], advance: Advance
+    ) -> Iterator[tuple[str, list[dict]]]:
         """(name, rows) of every part, as they are finished."""
-        if not parts:
+        todo = deque(islice(parts, 1))
+        if not todo:
             return
         import ray
 
-        places = self._places()
-        todo, lost = deque(parts), Counter()
-        while todo or any(name is not None for _, name in self.tasks.values()):
-            for _ in range(min(places, len(parts)) - len(self.idle) - len(self.tasks)):
+        places, lost, given = self._places(), Counter(), {}
+        while True:
+            todo.extend(islice(parts, max(0, places - len(todo))))
+            if not todo and not given:
+                return
+            wanted = min(places, len(todo) + len(given))
+            for _ in range(wanted - len(self.idle) - len(self.tasks)):
                 self._hire()
             while todo and self.idle:
-                self._give(self.idle.pop(), todo.popleft(), parts)
+                name, part = todo.popleft()
+                given[name] = part
+                self._give(self.idle.pop(), name, part)
             [finished], _ = ray.wait(list(self.tasks))
             actor, name = self.tasks.pop(finished)
             try:
@@ -149,10 +175,12 @@ class _Actors:
                 self._dismiss(actor)
                 if lost[name] > RETRIES:
                     raise InputError(_lost(name, lost[name], error)) from None
-                todo.extendleft([name] if name is not None else [])
+                if name is not None:
+                    todo.appendleft((name, given.pop(name)))
                 continue
             self.idle.append(actor)
             if name is not None:
+                del given[name]
                 advance(len(rows))
                 yield name, rows
 
@@ -204,8 +232,8 @@ class _Actors:
         )
         self.tasks[actor.ready.remote()] = (actor, None)
 
-    def _give(self, actor, name: str, parts: dict[str, Part]) -> None:
-        self.tasks[actor.run.remote(parts[name])] = (actor, name)
+    def _give(self, actor, name: str, part: Part) -> None:
+        self.tasks[actor.run.remote(part)] = (actor, name)
 
     def _dismiss(self, actor) -> None:
         import ray
@@ -224,7 +252,7 @@ class _Actor:
         """Returns once the actor has a place to run."""
 
     def run(self, part: Part) -> list[dict]:
-        [(_, rows)] = self.here.run({"": part}, lambda rows: None)
+        [(_, rows)] = self.here.run([("", part)], lambda rows: None)
         return rows
 
 
