@@ -18,7 +18,7 @@ from pathlib import Path
 from statistics import fmean
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
-from stages.common.trajectories import iter_trajectories
+from stages.common.trajectories import iter_predictions
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.rollout.protocol import rollout_of
@@ -115,18 +115,17 @@ def _rollouts(
 
 
 def _metrics(args: argparse.Namespace, params: Params) -> dict:
-    from stages.evaluation.summary import SetFigures
+    from stages.evaluation.summary import SetFigures, figures_of
 
     sets: dict[str, SetFigures] = {}
-    for trajectory in iter_trajectories(args.output, predictions=True):
+    for trajectory in iter_predictions(args.output):
         if trajectory.set not in sets:
-            sets[trajectory.set] = SetFigures(params.evaluate.recall_at, params.rollout.top_k)
+            sets[trajectory.set] = figures_of(params)
         sets[trajectory.set].add(trajectory)
-    options = {"seed": params.seed, "samples": params.evaluate.bootstrap_samples}
     return {
         "agent": args.agent.name,
         "retriever": args.index.name,
-        "sets": {name: part.metrics(**options) for name, part in sets.items()},
+        "sets": {name: part.metrics() for name, part in sets.items()},
     }
 
 

@@ -36,7 +36,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv
-    from stages.evaluation.summary import summarise
+    from stages.evaluation.summary import figures_of
     from stages.reporting import tables
     from stages.reporting.comparisons import half_iterations
     from stages.reporting.page import render_page
@@ -46,13 +46,7 @@ def main(argv: list[str] | None = None) -> None:
 
     results = read_results(args.metrics_folder, params)
     metadata = read_metadata(args.questions)
-    again = partial(
-        summarise,
-        recall_at=params.evaluate.recall_at,
-        shown=params.rollout.top_k,
-        seed=params.seed,
-        samples=params.evaluate.bootstrap_samples,
-    )
+    again = partial(figures_of, params)
     predictions = read_all_predictions(
         args.predictions, results, metadata, args.metrics_folder, again
     )
@@ -102,7 +96,6 @@ def _content(
     )
     from stages.reporting.studies import read_studies
     from stages.reporting.unread import read_unread
-    from stages.tracking.rebuilding import traced_rows
 
     sides = case_pairs(results)
     block = params.report
@@ -112,7 +105,6 @@ def _content(
     pairs = results.flywheel
     compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []
     compared += [sides] if sides and sides not in compared else []
-    last = predictions[pairs[-1].name] if results.iterations else []
     wanted = shown_ids(row for case in cases for row in (case.before, case.after))
     wanted |= {c.id for query in labelled.queries for c in query.candidates}
     drift = read_drift(args.metrics_folder / "drift.json")
@@ -128,7 +120,7 @@ def _content(
         labelled,
         read_studies(args.metrics_folder / "studies"),
         drift,
-        traced_rows(last, params.report.traces),
+        predictions.sample(pairs[-1].name, params.report.traces) if results.iterations else [],
         passages_by_id(args.passages, wanted),
         unordered_sets(metadata),
         read_unread(args.labels, results.iterations),

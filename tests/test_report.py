@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import flywheel_files
@@ -235,8 +236,8 @@ def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
     run = results(flywheel)
     predictions = read_all_predictions(flywheel / "data/predictions", run)
     sides = run.pair("1", "0"), run.pair("2", "2")
-    lost = predictions["2"][0]
-    predictions["agent1_r0"][0].em, lost.em = 1, 0
+    for name, em in (("agent1_r0", 1), ("2", 0)):
+        predictions[name][0] = replace(predictions[name][0], em=em)
     chosen = choose_cases(sides, predictions, 1)
     assert [case.kind for case in chosen] == ["won", "lost", "unchanged"]
     predictions["agent1_r0"].reverse()
@@ -252,9 +253,11 @@ def test_a_question_that_is_named_is_followed_whatever_comes_of_it(flywheel):
     asked = "Which club of Mickey Gilley's is in the film with the star of Get Shorty?"
     plain = choose_cases(sides, predictions, 1)
     chosen = {case.before.key for case in plain}
-    rows = {row.key: row for row in predictions["agent1_r0"]}
-    place = next(key for key in rows if key not in chosen)
-    rows[place].question = asked
+    file = flywheel / "data/predictions/agent1_r0.jsonl"
+    rows = read_jsonl(file)
+    next(r for r in rows if (r["set"], r["id"]) not in chosen)["question"] = asked
+    write_jsonl(file, rows)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     found = choose_cases(sides, predictions, 1, ["mickey gilley"])
     assert asked in [case.question for case in found] and len(found) == len(plain) + 1
     assert [case for case in found if case.question != asked] == plain

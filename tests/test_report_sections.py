@@ -22,7 +22,7 @@ from stages.reporting.comparisons import Difference, difference
 from stages.reporting.drift import drift_means, drift_table, read_drift
 from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labelled
 from stages.reporting.links import ask_command, shown_command, trace_link
-from stages.reporting.predictions import unordered_sets
+from stages.reporting.predictions import Predictions, outcome, unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
 from stages.reporting.unread import read_unread
@@ -62,6 +62,11 @@ def test_a_difference_of_two_points_is_seen_at_the_size_that_is_named():
     assert 0.76 < seen.mean() < 0.84
 
 
+def given(before, after):
+    """Predictions of the two pairs."""
+    return Predictions({"before": [*map(outcome, before)], "after": [*map(outcome, after)]})
+
+
 def test_a_query_is_ambiguous_if_no_passage_supports_all_who_asked_it():
     rows = [
         row("1", 1, ("Where was Kim born", ["x"], ["k1"])),
@@ -70,7 +75,7 @@ def test_a_query_is_ambiguous_if_no_passage_supports_all_who_asked_it():
         # asked twice: the second time it stands for another hop, and makes nothing ambiguous
         row("4", 1, ("who wrote it", ["x"], ["w"]), ("who wrote it", ["x"], ["k1"])),
     ]
-    wants = gold_by_text(rows)
+    wants = gold_by_text(map(outcome, rows))
     assert wants["where was kim born"] == {frozenset({"k1"}), frozenset({"k2"})}
     assert frozenset.intersection(*wants["who wrote it"]) == {"w"}
 
@@ -82,7 +87,7 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
     old.append(row("3", 1, ("capital of z", ["c"], ["c"])))
     new.append(row("3", 1, ("capital of z", ["c"], ["c"])))
     told = {("a", n): {"hops": 2 if n in cities else 1} for n in ("1", "2", "3")}
-    found = breakdown((BEFORE, AFTER), {"before": old, "after": new}, told, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(old, new), told, 0, 100)
     groups = {(g.by, g.group): (g.questions, g.before, g.after, g.em.mean) for g in found.groups}
     assert groups == {("hops", "1"): (1, 1, 1, 0), ("hops", "2"): (2, 0, 1, 1)}
     before, after = found.recalls["ambiguous"]
@@ -96,7 +101,7 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
 @pytest.mark.parametrize("label", [None, [2], {"a": 1}, "2", 2.5, True])
 def test_questions_that_tell_nothing_give_no_groups(label):
     rows = [prediction(name, em=1) for name in "1234"]
-    both = {"before": rows, "after": rows}
+    both = given(rows, rows)
     assert breakdown((BEFORE, AFTER), both, {}, 0, 100).groups == []
     told = {"1": label, "2": 10, "3": 9, "4": label}
     metadata = {("a", name): {"hops": value} for name, value in told.items()}
@@ -107,8 +112,8 @@ def test_questions_that_tell_nothing_give_no_groups(label):
 
 def test_a_hop_without_gold_passages_makes_nothing_ambiguous():
     rows = [row("1", 1, ("where was kim born", ["x"], []), ("who wrote it", ["w"], ["w"]))]
-    assert gold_by_text(rows) == {"who wrote it": {frozenset({"w"})}}
-    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 100)
+    assert gold_by_text(map(outcome, rows)) == {"who wrote it": {frozenset({"w"})}}
+    found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 100)
     assert (
         list(found.recalls) == ["not ambiguous"] and found.recalls["not ambiguous"][0].queries == 1
     )
@@ -116,7 +121,7 @@ def test_a_hop_without_gold_passages_makes_nothing_ambiguous():
 
 def test_the_interval_of_recall_draws_questions_with_all_of_their_queries():
     def recall(rows):
-        found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 500)
+        found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 500)
         return found.recalls["not ambiguous"][0]
 
     draw = random.Random(0)
@@ -133,7 +138,7 @@ def test_the_interval_of_recall_draws_questions_with_all_of_their_queries():
 
 def test_recall_is_named_by_the_depth_of_the_rankings():
     rows = [row("1", 1, ("capital of z", ["x", "c"], ["c"]))]
-    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 100)
     assert found.k == 2 and {r["k"] for r in breakdown_rows([found])} == {2}
 
 
@@ -142,7 +147,7 @@ def test_sets_whose_gold_passages_have_no_order_are_left_out_of_recall():
     rows = [row("1", 1, (kim, ["k1"], ["k1"])), row("1", 1, (kim, ["x"], ["k2"]), set_name="b")]
     metadata = {("a", "1"): {}, ("b", "1"): {"supporting_titles": ["Kim"]}}
     assert unordered_sets(metadata) == ["b"]
-    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, metadata, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(rows, rows), metadata, 0, 100)
     assert list(found.recalls) == ["not ambiguous"]  # b's reading of the text does not count
     assert found.recalls["not ambiguous"][0].queries == 1
 

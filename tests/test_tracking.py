@@ -14,9 +14,10 @@ import mlflow
 import pytest
 from omegaconf import OmegaConf
 
+from stages.common.trajectories import iter_predictions
 from stages.params import load_params
 from stages.reporting.comparisons import half_iterations
-from stages.reporting.predictions import read_all_predictions
+from stages.reporting.predictions import Predictions, read_all_predictions
 from stages.reporting.results import read_results
 from stages.tracking import __main__ as command
 from stages.tracking.curves import live
@@ -58,7 +59,7 @@ def rebuild_from(folder, traces=True):
     results = read_results(folder / "metrics", params)
     predictions = read_all_predictions(folder / "data/predictions", results)
     steps = half_iterations(results, predictions, 0, 50)
-    given = predictions if traces else {}
+    given = predictions if traces else Predictions()
     rebuild(results, params, steps, given, folder / "data/corpus/passages.jsonl")
 
 
@@ -187,7 +188,9 @@ def test_the_runs_of_a_stage_that_was_killed_do_not_stay_running(flywheel, close
 
 def test_runs_of_a_process_that_lives_are_left_alone(flywheel, monkeypatch):
     log_curve("1", range(1, 6))
-    monkeypatch.setattr("stages.tracking.store.connect_store", lambda: 1 / 0)  # needs no MLflow to see
+    monkeypatch.setattr(
+        "stages.tracking.store.connect_store", lambda: 1 / 0
+    )  # needs no MLflow to see
     command.main(["--close"])
     assert tracked()[0].info.status == "RUNNING"
 
@@ -274,9 +277,7 @@ def test_a_trace_has_a_retriever_span_for_each_search(flywheel):
     trace = traces(children["2"])[0]
     row = next(
         row
-        for row in read_all_predictions(
-            flywheel / "data/predictions", read_results(flywheel / "metrics", load_params())
-        )["2"]
+        for row in iter_predictions(flywheel / "data/predictions/2.jsonl")
         if row.key == (trace.info.tags["question_set"], trace.info.tags["question_id"])
     )
     assessed = {a.name: a.value for a in trace.info.assessments}

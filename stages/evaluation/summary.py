@@ -9,6 +9,7 @@ from statistics import fmean
 
 from stages.common.trajectories import Trajectory
 from stages.evaluation.recall import Hits, first_query_hits, found_hits, hop_hits
+from stages.params import Params
 from stages.scoring import bootstrap_interval
 
 OUTCOMES = ("em", "f1", "searches")
@@ -19,11 +20,14 @@ class SetFigures:
     """The figures of a question set, of trajectories that are added one by one; numbers are kept.
 
     Trajectories' turns carry `ranked` (passage ids of the turn's query, best first), and they carry
-    `supporting_ids`; `shown` is how many passages the agent reads a turn.
+    `supporting_ids`; `shown` is how many passages the agent reads a turn. `seed` and `samples` are
+    those of the intervals.
     """
 
     recall_at: Sequence[int]
     shown: int
+    seed: int
+    samples: int
     values: dict[str, array] = field(default_factory=lambda: {key: array("d") for key in OUTCOMES})
     unanswered: int = 0
     recall: dict[str, Hits] = field(default_factory=dict)
@@ -45,14 +49,14 @@ class SetFigures:
                 kept.setdefault(str(k), Hits()).add(hits(support, asked, k))
         self.found.add(found_hits(support, asked, self.shown))
 
-    def metrics(self, *, seed: int, samples: int) -> dict:
+    def metrics(self) -> dict:
         """EM, F1 (both 0 to 1) and searches per question with 95 % bootstrap intervals, the share
         of questions without an answer, and the recall of gold passages.
         """
         questions = len(self.values["em"])
         metrics: dict = {"questions": questions}
         for key, values in self.values.items():
-            low, high = bootstrap_interval(values, seed, samples)
+            low, high = bootstrap_interval(values, self.seed, self.samples)
             metrics |= {key: fmean(values), f"{key}_low": low, f"{key}_high": high}
         return metrics | {
             "unanswered": self.unanswered / questions,
@@ -62,11 +66,17 @@ class SetFigures:
         }
 
 
+def figures_of(params: Params) -> SetFigures:
+    """The figures of a set of no question yet, as the parameters ask for them."""
+    block = params.evaluate
+    return SetFigures(block.recall_at, params.rollout.top_k, params.seed, block.bootstrap_samples)
+
+
 def summarise(
     rows: Iterable[Trajectory], *, recall_at: Sequence[int], shown: int, seed: int, samples: int
 ) -> dict:
     """The figures of trajectories of one set; see SetFigures."""
-    figures = SetFigures(recall_at, shown)
+    figures = SetFigures(recall_at, shown, seed, samples)
     for row in rows:
         figures.add(row)
-    return figures.metrics(seed=seed, samples=samples)
+    return figures.metrics()

@@ -12,8 +12,7 @@ import math
 from dataclasses import dataclass
 from statistics import fmean, stdev
 
-from stages.common.trajectories import Trajectory
-from stages.reporting.predictions import Predictions
+from stages.reporting.predictions import Outcome, Predictions
 from stages.reporting.results import PairResult, Results, agent_label, retriever_label
 from stages.scoring import bootstrap_interval
 
@@ -89,7 +88,7 @@ def _changes(iterations: list[str]) -> list[tuple[str, tuple[str, str], tuple[st
 
 
 def difference(
-    before: list[Trajectory], after: list[Trajectory], key: str, seed: int, samples: int
+    before: list[Outcome], after: list[Outcome], key: str, seed: int, samples: int
 ) -> Difference:
     """Paired over the questions that both hold, matched by set and id."""
     old = {row.key: getattr(row, key) for row in before}

@@ -53,9 +53,7 @@ def check_drift(path: Path, drift: dict, results: Results, predictions: Predicti
         has, wanted = (", ".join(found) or "no iteration" for found in (drift, iterations))
         raise run.foreign(path, f"it has the iterations {has}, and the run {wanted}")
     for iteration, pair in iterations.items():
-        asked = [
-            sum(step.query is not None for step in row.turns) for row in predictions[pair.name]
-        ]
+        asked = [row.queries for row in predictions[pair.name]]
         counts = {"queries": sum(asked), "questions": sum(number > 0 for number in asked)}
         for name, count in counts.items():
             if drift[iteration][name] != count:

@@ -16,16 +16,14 @@ from stages.common.candidates import (
     Labels,
     PassageScores,
     QueryCandidates,
-    match,
-    read_candidates,
-    read_labels,
+    iter_labelled,
 )
 from stages.common.seeds import seed_of
-from stages.common.trajectories import Trajectory, read_trajectories
+from stages.common.trajectories import Trajectory, iter_trajectories
 from stages.metrics import run
 from stages.params import Params
 from stages.reporting.results import Results
-from stages.selection.instances import select_all
+from stages.selection.instances import Selected, select_all
 from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, REASONS, Selection
 
 LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
@@ -81,15 +79,12 @@ def read_labelled(
     """Count and choose the queries of every iteration; `folder` holds candidates/K.jsonl etc."""
     found = LabelledQueries()
     for iteration in iterations:
-        kinds = _kinds(folder, iteration, params)
-        found.counts[iteration] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
-        answers = {
-            each.id: each for each in read_trajectories(_file(folder, "trajectories", iteration))
-        }
-        for kind in KINDS:
-            rows = kinds.get(kind, [])
-            rows.sort(key=lambda row: seed_of(0, "label", iteration, row[0].id))
-            found.queries += [_query(iteration, kind, answers, *row) for row in rows[:per_kind]]
+        found.counts[iteration], chosen = _kinds(folder, iteration, params, per_kind)
+        rows = [(kind, row) for kind in KINDS for _, row in chosen.get(kind, [])]
+        wanted = {row[0].query.question_id for _, row in rows}
+        told = iter_trajectories(_file(folder, "trajectories", iteration))
+        answers = {each.id: each for each in told if each.id in wanted}
+        found.queries += [_query(iteration, kind, answers, *row) for kind, row in rows]
     return found
 
 
@@ -115,21 +110,22 @@ def _file(folder: Path, stage: str, iteration: str) -> Path:
     return folder / stage / f"{iteration}.jsonl"
 
 
-def _kinds(folder: Path, iteration: str, params: Params) -> dict[str, list[tuple]]:
-    """Kind -> (candidates, LR, GAC, selection) of every labelled query."""
-    path = _file(folder, "correctness", iteration)
-    correct = read_labels(path, 0, 1)
-    found = read_candidates(_file(folder, "candidates", iteration))
-    queries = [candidates for candidates, _ in match(found, correct, path)]
-    graded = read_labels(_file(folder, "relevance", iteration), 0, 100)
-    relevance = [labels for labels, _ in match(graded, correct, path)]
-    gac = [labels.scores for labels in correct]
-    chosen = select_all(queries, [labels.scores for labels in relevance], gac, params, iteration)
-    kinds: dict[str, list[tuple]] = {}
-    for query, grades, scores, selection in zip(queries, relevance, gac, chosen, strict=True):
-        kind = query_kind(query.ids, grades.scores, scores, selection)
-        kinds.setdefault(kind, []).append((query, grades, scores, selection))
-    return kinds
+def _kinds(
+    folder: Path, iteration: str, params: Params, per_kind: int
+) -> tuple[Counter[str], dict[str, list[tuple[int, Selected]]]]:
+    """Kind -> number of labelled queries; and of each the first `per_kind`, by a hash."""
+    files = (_file(folder, name, iteration) for name in ("candidates", "relevance", "correctness"))
+    counts = Counter(dict.fromkeys(KINDS, 0))
+    chosen: dict[str, list[tuple[int, Selected]]] = {}
+    for row in select_all(iter_labelled(*files), params, iteration):
+        query, grades, gac, selection = row
+        kind = query_kind(query.ids, grades.scores, gac.scores, selection)
+        counts[kind] += 1
+        first = chosen.setdefault(kind, [])
+        first.append((seed_of(0, "label", iteration, query.id), row))
+        first.sort(key=lambda ranked: ranked[0])
+        del first[per_kind:]
+    return counts, chosen
 
 
 def query_kind(
@@ -154,10 +150,10 @@ def _query(
     answers: dict[str, Trajectory],
     asked: QueryCandidates,
     grades: Labels,
-    gac: PassageScores,
+    labels: Labels,
     chosen: Selection,
 ) -> QueryCase:
-    lr = grades.scores or {}
+    lr, gac = grades.scores or {}, labels.scores or {}
     roles = dict.fromkeys(chosen.tied, TIED) | dict.fromkeys(chosen.negatives, NEGATIVE)
     roles |= dict.fromkeys(chosen.positives, POSITIVE)
     candidates = [
@@ -166,7 +162,7 @@ def _query(
             each.id,
             each.score,
             lr.get(each.id),
-            (gac or {}).get(each.id),
+            gac.get(each.id),
             roles.get(each.id, ""),
         )
         for rank, each in enumerate(asked.candidates, 1)

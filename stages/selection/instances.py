@@ -37,7 +37,7 @@ Selected = tuple[QueryCandidates, Labels, Labels, Selection]  # a query, its LR 
 def select_all(
     labelled: Iterable[tuple[QueryCandidates, Labels, Labels]], params: Params, iteration: str
 ) -> Iterator[Selected]:
-    """Each labelled query with its selection, drawn by the seed of ("pairs", iteration, query id)."""
+    """Each labelled query with its selection, drawn by ("pairs", iteration, query id)."""
     for query, lr, gac in labelled:
         seed = seed_of(params.seed, "pairs", iteration, query.id)
         yield query, lr, gac, select(query.ids, lr.scores, gac.scores, params.pairs, seed)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import yaml
 
 from stages.common.candidates import QueryCandidates, read_candidates
 from stages.common.records import read_json, read_jsonl
-from stages.common.trajectories import Trajectory, read_predictions
+from stages.common.trajectories import Trajectory, iter_predictions
 from stages.metrics.reading import checked, schema_of
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
@@ -100,9 +101,9 @@ class Finished:
         """A file of figures, by its schema."""
         return checked(self._text(path), f"{path} of {self.experiment.name}", schema_of(path))
 
-    def predictions(self, pair: str) -> list[Trajectory]:
+    def predictions(self, pair: str) -> Iterator[Trajectory]:
         """What the pair of that name answered."""
-        return read_predictions(self._cached(f"data/predictions/{pair}.jsonl"))
+        return iter_predictions(self._cached(f"data/predictions/{pair}.jsonl"))
 
     def candidates(self, iteration: str) -> list[QueryCandidates]:
         """The candidates of an iteration's queries."""

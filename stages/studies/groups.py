@@ -12,10 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from statistics import fmean, median
 
-from stages.common.trajectories import Trajectory
 from stages.plumbing.errors import InputError
-from stages.reporting.breakdown import SHOWN, ambiguous_texts, asked, hit
-from stages.reporting.predictions import unordered_sets
+from stages.reporting.breakdown import ambiguous_texts
+from stages.reporting.predictions import SHOWN, Outcome, outcome, unordered_sets
 from stages.studies.contrasts import Interval, both_ran, bounds, experiments_by_seed
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
@@ -99,18 +98,18 @@ def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[GroupKey, lis
     return found
 
 
-def _hits(row: Trajectory, ambiguous: set[str]) -> dict[str, list[float]]:
+def _hits(row: Outcome, ambiguous: set[str]) -> dict[str, list[float]]:
     """Kind of query -> whether each hop's query of that kind found its passage."""
     hits: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for text, ranked, gold in asked(row):
-        hits[KINDS[text not in ambiguous]].append(hit(ranked, gold))
+    for query in row.asked:
+        hits[KINDS[query.text not in ambiguous]].append(float(query.hit))
     return hits
 
 
-def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], Trajectory]:
+def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], Outcome]:
     one = seed[side.variant]
     name = one.pair(side.agent, side.retriever)
-    return {row.key: row for row in one.predictions(name)}
+    return {row.key: outcome(row) for row in one.predictions(name)}
 
 
 def _metadata(one: Finished, sets: set[str]) -> dict[tuple[str, str], dict]:

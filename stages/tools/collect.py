@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.common.records import as_csv, write_text
-from stages.common.trajectories import read_predictions
+from stages.common.trajectories import iter_predictions
 from stages.metrics import table
 from stages.metrics.lock import Lock
 from stages.metrics.reading import read
@@ -66,7 +66,7 @@ def _reason(
     file = predictions / f"{path.stem}.jsonl"
     if stage != "evaluate" or not file.exists():
         return None
-    return prediction_reason(metrics["sets"], read_predictions(file), file)
+    return prediction_reason(metrics["sets"], iter_predictions(file), file)
 
 
 def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
@@ -99,7 +99,7 @@ def _shared(predictions: Path, name: str, agent: str) -> dict[str, float]:
     if not all(file.exists() for file in files):
         return {}
     ours, theirs = (
-        {row.key: next(iter(row.queries), None) for row in read_predictions(file)} for file in files
+        {row.key: next(iter(row.queries), None) for row in iter_predictions(file)} for file in files
     )
     same: dict[str, list[bool]] = {}
     for key, query in ours.items():

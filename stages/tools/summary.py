@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.records import read_questions
-from stages.common.trajectories import read_predictions
+from stages.common.trajectories import iter_predictions
 from stages.metrics import table
 from stages.metrics.lock import Lock
 from stages.metrics.run import prediction_reason, questions_by_set, told
@@ -110,7 +110,7 @@ def _other_questions(pair: PairResult, asked: dict[str, int] | None) -> str | No
 
 
 def _other_predictions(pair: PairResult, path: Path) -> str | None:
-    return prediction_reason(pair.sets, read_predictions(path), path) if path.exists() else None
+    return prediction_reason(pair.sets, iter_predictions(path), path) if path.exists() else None
 
 
 def _table(rows: list[IterationRow]):

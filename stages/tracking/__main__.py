@@ -50,11 +50,11 @@ def main(argv: list[str] | None = None) -> None:
         return
 
     from stages.reporting.comparisons import half_iterations
-    from stages.reporting.predictions import read_all_predictions
+    from stages.reporting.predictions import Predictions, read_all_predictions
     from stages.tracking.rebuilding import rebuild
 
     there = args.predictions.is_dir() and args.passages.is_file()
-    predictions = read_all_predictions(args.predictions, results) if there else {}
+    predictions = read_all_predictions(args.predictions, results) if there else Predictions()
     samples = params.evaluate.bootstrap_samples
     steps = half_iterations(results, predictions, params.seed, samples) if there else []
     rebuild(results, params, steps, predictions, args.passages)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stages.common.seeds import seed_of
 from stages.params import Params
 from stages.reporting.comparisons import PairChange
 from stages.reporting.overview import sentences
@@ -43,11 +42,11 @@ def rebuild(
 ) -> None:
     """Complete or make the flywheel's runs; a failure is one line on standard error.
 
-    Without `predictions` (an empty mapping) the runs get no traces.
+    Without `predictions` (none of any pair) the runs get no traces.
     """
     with tolerated("rebuilding the runs"):
         count = params.report.traces
-        rows = {k: traced_rows(predictions.get(k, []), count) for k in results.iterations}
+        rows = {k: predictions.sample(k, count) for k in results.iterations}
         shown = [row for iteration in rows.values() for row in iteration]
         runs = Runs(*connect_store())
         runs.close_abandoned()
@@ -124,11 +123,6 @@ def _child(runs: Runs, parent: str, found: list, iteration: str, points: list[Po
     child = runs.new_child(parent, iteration)
     runs.log_points(child, points)
     return child
-
-
-def traced_rows(rows: list[dict], count: int) -> list[dict]:
-    """`count` trajectories by a hash of set and id: the same questions in every iteration."""
-    return sorted(rows, key=lambda row: seed_of(0, "trace", row.set, row.id))[:count]
 
 
 def parent_points(results: Results) -> list[Point]:
