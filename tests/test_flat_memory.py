@@ -17,7 +17,7 @@ from stages.reporting.predictions import read_all_predictions
 from stages.reporting.results import read_results
 
 ROOT = Path(__file__).parents[1]
-FEW, MANY = 60, 240
+FEW, MANY = 30, 120
 
 
 def peak(work) -> int:
@@ -98,9 +98,10 @@ def test_queries_advance_in_chunks_of_one_size():
     assert [number for chunk in _chunks(iter(told)) for number, _ in chunk] == [*range(CHUNK)]
 
 
-def test_the_report_keeps_of_a_prediction_what_it_counts(tmp_path):
-    """Bytes a question of one set under all six pairs; whole trajectories have five times as many
-    with texts as short as these, and more with real ones."""
+def test_the_report_keeps_of_a_prediction_what_it_counts(tmp_path, monkeypatch):
+    """Bytes a question under all six pairs: twenty times less than whole trajectories of texts as
+    short as these."""
+    monkeypatch.chdir(tmp_path)  # where no dvc.lock is
     params = flywheel_files.params()
     folders = {}
     for name, count in (("few", FEW), ("many", MANY)):
@@ -115,4 +116,4 @@ def test_the_report_keeps_of_a_prediction_what_it_counts(tmp_path):
 
     read("few")
     grown = peak(lambda: read("many")) - peak(lambda: read("few"))
-    assert grown / (len(flywheel_files.SETS) * (MANY - FEW)) < 10_000
+    assert grown / (len(flywheel_files.SETS) * (MANY - FEW)) < 6000
