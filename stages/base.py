@@ -46,8 +46,7 @@ def make_base_model(
 ) -> dict:
     """Fill the empty `folder` and return figures of its model; what it leaves for a restart ends
     with `scratches`."""
-    import torch
-
+    from stages.common import portable
     from stages.common.models import save_model, write_reference
     from stages.common.seeds import seed_of
     from stages.language.architecture import Architecture
@@ -59,7 +58,7 @@ def make_base_model(
     if block.model:
         write_reference(folder, block.model, block.revision)
         return {"model": block.model}
-    torch.set_num_threads(params.compute.threads)
+    portable.start(params.compute)
     tokenizer = make_tokenizer(world_texts())
     seed = seed_of(params.base.seed, "base", role)
     model = make_base_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)

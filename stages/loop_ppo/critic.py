@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stages.common.linear import make_portable
+
 
 class Critic(nn.Module):
     """Expected reward after each token; the head starts at zero, so every value does."""
@@ -22,7 +24,7 @@ class Critic(nn.Module):
         from transformers import AutoModel
 
         backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        return cls(backbone).eval()
+        return make_portable(cls(backbone).eval())
 
     def forward(self, token_ids: Tensor) -> Tensor:
         """(rollouts, length) -> (rollouts, length - 1): the value before token t + 1 is written."""
