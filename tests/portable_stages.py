@@ -4,9 +4,9 @@
     PYTHONPATH=.:tests python -m portable_stages --emulate   # emulated ones: make test-portable
     PYTHONPATH=.:tests python -m portable_stages --write     # keep what this processor gives
 
-The kept hashes are in tests/portable.json, with those of ten operations
-(tests/portable_operations.py) that say where a difference comes from. They change with every change
-of bytes, and are written anew in the commit that makes it.
+The kept hashes are in tests/portable.json: of these runs, of a smoke run (tests/test_pipeline.py),
+and of ten operations (tests/portable_operations.py) that say where a difference comes from. They
+change with every change of bytes, and are written anew in the commit that makes it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-from checkout import ENVIRONMENT, ROOT, copy_of_checkout
+import yaml
+from checkout import ENVIRONMENT, ROOT, command, copy_of_checkout
 
 KEPT = ROOT / "tests/portable.json"
 STAGES = (  # of the first iteration; the others sum nothing, or sum as these do
@@ -137,6 +138,16 @@ def measured(folder: Path, *emulator: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def smoke(folder: Path) -> dict[str, str]:
+    """The digests that dvc.lock has of every output of a smoke run in `folder`."""
+    lock = yaml.safe_load((folder / "dvc.lock").read_text())["stages"]
+    return {
+        f"{name} {out['path']}": out["md5"]
+        for name, entry in sorted(lock.items())
+        for out in entry["outs"]
+    }
+
+
 def prepared(folder: Path) -> Path:
     """A copy of the checkout at the smallest size, and what to run in it."""
     copy_of_checkout(folder, *TINY)
@@ -144,13 +155,19 @@ def prepared(folder: Path) -> Path:
     return folder
 
 
+def smoke_run(folder: Path) -> dict[str, str]:
+    """The same of a smoke run of its own: what tests/test_pipeline.py runs."""
+    command(copy_of_checkout(folder, "scale=smoke"), "dvc", "repro")
+    return smoke(folder)
+
+
 def differing(found: dict, kept: dict) -> list[str]:
     """The names of operations and outputs whose digests are not the kept ones."""
     return [
         f"{kind}: {name}"
-        for kind in kept
-        for name in sorted({*kept[kind], *found[kind]})
-        if kept[kind].get(name) != found[kind].get(name)
+        for kind in found
+        for name in sorted({*kept.get(kind, {}), *found[kind]})
+        if kept.get(kind, {}).get(name) != found[kind].get(name)
     ]
 
 
@@ -174,8 +191,9 @@ def main() -> int:
     for name, words in emulators.items():
         with tempfile.TemporaryDirectory() as folder:
             found = measured(prepared(Path(folder) / "repo"), *words)
-        if args.write:
-            KEPT.write_text(json.dumps(found, indent=2) + "\n")
+            if args.write:
+                found["smoke"] = smoke_run(Path(folder) / "smoke")
+                KEPT.write_text(json.dumps(found, indent=2) + "\n")
         wrong = differing(found, json.loads(KEPT.read_text()))
         count = sum(map(len, found.values()))
         print(f"{name}: {count - len(wrong)} of {count} are the kept bytes", *wrong, sep="\n  ")
