@@ -64,6 +64,12 @@ TINY = (
     "retriever.batch_size=4",
 )
 FOUND = Path("found.json")  # what a run of a plan found, in its folder
+OUTS = ("models/agent/0", "models/judge", "metrics/base.json")
+BASE = {  # as plan() has it
+    "stage": "base",
+    "words": shlex.split("stages.base --agent {} --judge {} --metrics {}".format(*OUTS)),
+    "outs": OUTS,
+}
 HELD_OUT = 2  # of the demonstrations that measure `base`
 # Processors that qemu-user plays: of both makers, and with caches of other sizes, which MKL and
 # oneDNN look at.
@@ -99,8 +105,8 @@ def run(steps: list[dict]) -> dict[str, str]:
         module, *words = step["words"]
         outs = step["outs"]
         if step["stage"] == "base":
-            words = [word.replace("models/", "tmp/models/") for word in words]
-            outs = [out.replace("models/", "tmp/models/") for out in outs]
+            words = [f"tmp/{word}" if word in outs else word for word in words]
+            outs = [f"tmp/{out}" for out in outs]
             importlib.import_module(module).HELD_OUT = HELD_OUT
         else:
             for out in outs:

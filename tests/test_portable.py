@@ -13,6 +13,7 @@ from checkout import ROOT
 from stages.common import portable
 from stages.params import Compute
 from stages.plumbing.errors import InputError
+from stages.tools.compose import compose
 
 here = pytest.mark.skipif(not portable.possible(), reason="no x86-64 processor with AVX2")
 CLEAN = {name: value for name, value in os.environ.items() if name not in portable.VARIABLES}
@@ -80,17 +81,36 @@ def test_a_process_without_it_is_refused_unless_told_to_go_on(monkeypatch):
     assert torch.get_num_threads() == 1
 
 
-@here
-@pytest.mark.parametrize("surroundings", [{}, {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AVX512"}])
-def test_this_processor_gives_the_kept_bytes(surroundings):
-    """Of each of the ten operations; of the stages: test_pipeline.py, and make test-portable."""
+def output_of(folder: Path, *words: str, **variables: str) -> str:
+    """What a module of the tests prints, in a process whose surroundings are `variables`."""
     done = subprocess.run(
-        [sys.executable, "-m", "portable_operations"],
-        cwd=ROOT,
-        env=CLEAN | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}"} | surroundings,
+        [sys.executable, "-m", *words],
+        cwd=folder,
+        env=CLEAN | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"} | variables,
         capture_output=True,
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    kept = json.loads(portable_stages.KEPT.read_text())
-    assert json.loads(done.stdout) == kept["operations"]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def kept():
+    return json.loads(portable_stages.KEPT.read_text())
+
+
+@here
+def test_this_processor_gives_the_kept_bytes_of_ten_operations(kept):
+    """Of the stages: test_pipeline.py, and make test-portable."""
+    assert json.loads(output_of(ROOT, "portable_operations")) == kept["operations"]
+
+
+@here
+@pytest.mark.parametrize("variables", [{}, {"OMP_NUM_THREADS": "1", "MKL_CBWR": "AVX512"}])
+def test_base_gives_the_kept_bytes_at_its_smallest(kept, tmp_path, variables):
+    compose(tmp_path / "params.yaml", portable_stages.TINY)
+    (tmp_path / "plan.json").write_text(json.dumps([portable_stages.BASE]))
+    output_of(tmp_path, "portable_stages", "--run", "plan.json", **variables)
+    found = json.loads((tmp_path / portable_stages.FOUND).read_text())
+    assert len(found) == 3
+    assert found == {name: kept["stages"][name] for name in found}

@@ -3,7 +3,7 @@
     PYTHONPATH=.:tests python tests/benchmarks/portable.py [--scale laptop] [--rounds 2]
 
 Run by hand; writes metrics/benchmarks/portable.json. The flywheel is run once in a copy of the
-checkout; then each stage's own command is run again on the same inputs, once in either mode a round.
+checkout; then each stage's command is run again on the same inputs, once in either mode a round.
 Seconds are the least of the rounds: on the clock, and of processor time.
 """
 
