@@ -58,7 +58,7 @@ def make_base_model(
     if block.model:
         write_reference(folder, block.model, block.revision)
         return {"model": block.model}
-    portable.start(params.compute)
+    portable.start_computing(params.compute)
     tokenizer = make_tokenizer(world_texts())
     seed = seed_of(params.base.seed, "base", role)
     model = make_base_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)

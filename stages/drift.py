@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common import portable
     from stages.encoders.encoding import DenseRetriever
 
-    portable.start(params.compute)
+    portable.start_computing(params.compute)
     iterations = {
         iteration: asked_in(args.predictions / f"{name}.jsonl")
         for iteration, name in flywheel_pairs(params).items()

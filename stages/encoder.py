@@ -55,7 +55,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.encoders.reference import format_of
     from stages.running.scratch import Scratch, fingerprint
 
-    portable.start(params.compute)
+    portable.start_computing(params.compute)
     p, query_format = params.encoder, format_of(params.encoder)
     contents = [passage.contents for passage in read_passages(passages)]
     tokens = vocabulary([*contents, p.words, p.fillers, *p.families])

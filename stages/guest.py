@@ -76,7 +76,7 @@ def make_guest(name: str, params: Params, protocol, folder: Path, metrics: Path)
     from stages.language.supervised import SupervisedRecipe, train_language_model
     from stages.running.scratch import Scratch, fingerprint
 
-    portable.start(params.compute)
+    portable.start_computing(params.compute)
     guest, block = params.guest[name], params.base.agent
     tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
     seed = seed_of(params.base.seed, "guest", name)

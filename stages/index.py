@@ -83,7 +83,7 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
     from stages.indexing import store
     from stages.retrieval.identity import retriever_digest
 
-    portable.start(params.compute)
+    portable.start_computing(params.compute)
     note = folder.with_name("encoded.json")
     vectors = store.build(passages, retriever, params.index.dtype, params.compute, folder, note)
     return {

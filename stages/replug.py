@@ -105,7 +105,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
 
-    portable.start(params.compute)
+    portable.start_computing(params.compute)
     p = params.replug
     query_format = replace(read_format(args.retriever), input="query")
     seed = seed_of(params.seed, "replug", args.name)

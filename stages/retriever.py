@@ -82,7 +82,7 @@ def train_retriever(
     from stages.encoders.encoding import check_length, load_model
     from stages.encoders.folder import save_retriever
 
-    portable.start(params.compute)
+    portable.start_computing(params.compute)
     p = params.retriever
     model = load_model(args.encoder)
     check_length(model, p.max_length)

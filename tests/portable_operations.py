@@ -157,7 +157,7 @@ OPERATIONS: tuple[Callable[[], list], ...] = (
 
 def digests() -> dict[str, str]:
     """SHA-256 of the bytes of each operation's results."""
-    portable.start(Compute(threads=THREADS))
+    portable.start_computing(Compute(threads=THREADS))
     found = {}
     for operation in OPERATIONS:
         total = hashlib.sha256()

@@ -70,14 +70,14 @@ def test_a_process_without_it_is_refused_unless_told_to_go_on(monkeypatch):
     import torch
 
     assert portable.is_on(), "tests/conftest.py sets it"
-    portable.start(Compute(threads=1))
+    portable.start_computing(Compute(threads=1))
     monkeypatch.setenv("MKL_CBWR", "AVX2")
     assert not portable.is_on()
     with pytest.raises(InputError, match=r"MKL_CBWR is 'AVX2', not 'COMPATIBLE'.*compute.portable"):
-        portable.start(Compute(threads=1))
-    portable.start(Compute(threads=2, portable=False))
+        portable.start_computing(Compute(threads=1))
+    portable.start_computing(Compute(threads=2, portable=False))
     assert torch.get_num_threads() == 2
-    portable.start(Compute(threads=1, device="cuda"))
+    portable.start_computing(Compute(threads=1, device="cuda"))
     assert torch.get_num_threads() == 1
 
 

@@ -22,8 +22,8 @@ def with_(stage: str, **changed) -> list[LockedStage]:
 
 
 def test_nothing_differs():
-    assert same.told(same.difference(BEFORE, BEFORE)) == [SAME]
-    assert same.told(same.difference(BEFORE[:2], BEFORE)) == [SAME]  # a part was asked for
+    assert same.comparison_lines(same.compare_locks(BEFORE, BEFORE)) == [SAME]
+    assert same.comparison_lines(same.compare_locks(BEFORE[:2], BEFORE)) == [SAME]  # a part was asked for
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_nothing_differs():
 )
 def test_another_run_is_told_from_other_bytes(now, said):
     now[1] = LockedStage(**(vars(now[1]) | {"outputs": {"models/0": "x", "m": "5"}}))
-    assert same.told(same.difference(now, BEFORE)) == [
+    assert same.comparison_lines(same.compare_locks(now, BEFORE)) == [
         f"this is another run than the committed one: {said}"
     ]
 
@@ -44,7 +44,7 @@ def test_another_run_is_told_from_other_bytes(now, said):
 def test_outputs_that_differ_are_named_and_where_it_began():
     now = with_("encoder", outputs={"models/0": "x", "m": "5"})
     now[2] = LockedStage("index", {"models/0": "x"}, {"data/index": "y"}, {})
-    lines = same.told(same.difference(now, BEFORE))
+    lines = same.comparison_lines(same.compare_locks(now, BEFORE))
     assert lines[1:4] == ["  encoder: models/0", "  index: data/index", "first in: encoder"]
     assert any("torch 2." in line for line in lines) and lines[-1].startswith("2 outputs differ: ")
 

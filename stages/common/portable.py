@@ -59,7 +59,7 @@ def possible() -> bool:
         return True
 
 
-def start(compute: Compute) -> None:
+def start_computing(compute: Compute) -> None:
     """What a process does before its first sum: take `compute.threads`, on which sums depend too.
 
     InputError if `compute` asks for portable sums and the environment is another one.

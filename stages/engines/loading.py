@@ -31,7 +31,7 @@ def load_agent(folder: str | Path, generation: Generation, compute: Compute) -> 
                 f"{Path(folder) / SCRIPTED}: expected an object whose 'tokenizer' is a model folder"
             )
         return ScriptedGenerator(load_tokenizer(named))
-    portable.start(compute)
+    portable.start_computing(compute)
     weights = {"device": compute.device, "dtype": generation.dtype}
     if (compute.engine or generation.engine) is Engine.vllm:
         from stages.engines.vllm_generator import VllmGenerator

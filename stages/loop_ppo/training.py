@@ -50,7 +50,7 @@ def train(task: Task) -> list[StepMetrics]:
 def load_models(task: Task):
     """The live policy inside its generator, and the learner: policy, critic, frozen reference."""
     compute = task.params.compute
-    portable.start(compute)
+    portable.start_computing(compute)
     generator = TransformersGenerator(
         task.base,
         device=compute.device,

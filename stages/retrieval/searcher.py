@@ -137,7 +137,7 @@ def _dense(
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
 
-    portable.start(compute)
+    portable.start_computing(compute)
     retriever = DenseRetriever.load(
         retriever_folder, device=compute.device, rows=compute.encoding_batch
     )

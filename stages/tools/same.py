@@ -25,7 +25,7 @@ MOST = 12  # outputs that are named
 
 
 @dataclass
-class Difference:
+class LockDifference:
     """What a lock has otherwise than another: why it is another run, or the outputs by stage."""
 
     other_run: list[str] = field(default_factory=list)
@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None) -> None:
     if before is None:
         print(f"{args.lock}: git has none, so there is no committed run to compare with")
         return
-    found = difference(read_lock(args.lock), before)
-    print("\n".join(told(found)))
+    found = compare_locks(read_lock(args.lock), before)
+    print("\n".join(comparison_lines(found)))
 
 
 def committed(path: Path) -> list[LockedStage] | None:
@@ -57,9 +57,9 @@ def committed(path: Path) -> list[LockedStage] | None:
     return steps_of(yaml.load(text, loader), f"{path} of the last commit")
 
 
-def difference(now: list[LockedStage], before: list[LockedStage]) -> Difference:
+def compare_locks(now: list[LockedStage], before: list[LockedStage]) -> LockDifference:
     """Compare the stages of two locks; those that only `before` has were not asked for."""
-    known, found = {step.stage: step for step in before}, Difference()
+    known, found = {step.stage: step for step in before}, LockDifference()
     made = {path for step in now for path in step.outputs}
     for step in now:
         old = known.get(step.stage)
@@ -88,7 +88,7 @@ def _made(path: str, outputs: set[str]) -> bool:
     return any(str(place) in outputs for place in (Path(path), *Path(path).parents))
 
 
-def told(found: Difference) -> list[str]:
+def comparison_lines(found: LockDifference) -> list[str]:
     """The lines for people; the last one says it all."""
     if found.other_run:
         more = len(found.other_run) - 1
@@ -102,7 +102,7 @@ def told(found: Difference) -> list[str]:
         lines.append(f"  and {len(found.outputs) - MOST} more outputs")
     lines.append(f"first in: {', '.join(found.first) or 'stages that read what differs'}")
     lines.append(f"computed by: {processor()}")
-    lines.append(f"with: {', '.join(versions())}")
+    lines.append(f"with: {', '.join(library_versions())}")
     return [*lines, f"{len(found.outputs)} outputs differ: {why()}"]
 
 
@@ -117,7 +117,7 @@ def processor() -> str:
     return f"{name} ({platform.system()}, {platform.machine()})"
 
 
-def versions() -> list[str]:
+def library_versions() -> list[str]:
     """What else sums depend on: Python, the C library, and packages, as `name version`."""
     found = [f"Python {platform.python_version()}", " ".join(platform.libc_ver()).strip()]
     for name in LIBRARIES:
