@@ -49,7 +49,7 @@ def make_base_model(
     from stages.common import portable
     from stages.common.models import save_model, write_reference
     from stages.common.seeds import seed_of
-    from stages.language.architecture import Architecture
+    from stages.language.architecture import Architecture, make_model
     from stages.language.curriculum import agent_curriculum, judge_curriculum
     from stages.language.supervised import SupervisedRecipe, train_language_model
     from stages.language.tokenizer import make_tokenizer, world_texts
@@ -61,7 +61,7 @@ def make_base_model(
     portable.start_computing(params.compute)
     tokenizer = make_tokenizer(world_texts())
     seed = seed_of(params.base.seed, "base", role)
-    model = make_base_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
+    model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
     if role == "agent":
         curriculum = agent_curriculum(block.easy_steps, block.doubt)
     else:
