@@ -6,10 +6,10 @@ INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
-.PHONY: help repro compare test test-vllm test-verl verify install install-gpu params lint
+.PHONY: help repro compare test test-portable test-vllm test-verl verify install install-gpu params lint
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 repro: install ## run both iterations of the flywheel: about a quarter of an hour
 	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
@@ -17,6 +17,7 @@ repro: install ## run both iterations of the flywheel: about a quarter of an hou
 		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.tools.summary
+	@$(BIN)/python -m stages.tools.same
 
 compare: install ## show the commit, this checkout and experiments side by side
 	@$(BIN)/python -m stages.tools.compare $(RUNS)
@@ -26,6 +27,10 @@ verify: install ## check every byte of DVC's cache and of the outputs
 
 test: install ## run the tests: about a quarter of an hour
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+test-portable: install ## run short stages on emulated processors, by qemu-user: an hour or two
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:tests python -m portable_stages
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:tests python -m portable_stages --emulate
 
 test-vllm: WITH_VLLM := .venv-vllm
 test-vllm: ## run the tests of vLLM's CPU build, in an environment of their own

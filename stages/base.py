@@ -46,11 +46,10 @@ def make_base_model(
 ) -> dict:
     """Fill the empty `folder` and return figures of its model; what it leaves for a restart ends
     with `scratches`."""
-    import torch
-
+    from stages.common import portable
     from stages.common.models import save_model, write_reference
     from stages.common.seeds import seed_of
-    from stages.language.architecture import Architecture
+    from stages.language.architecture import Architecture, make_model
     from stages.language.curriculum import agent_curriculum, judge_curriculum
     from stages.language.supervised import SupervisedRecipe, train_language_model
     from stages.language.tokenizer import make_tokenizer, world_texts
@@ -59,10 +58,10 @@ def make_base_model(
     if block.model:
         write_reference(folder, block.model, block.revision)
         return {"model": block.model}
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     tokenizer = make_tokenizer(world_texts())
     seed = seed_of(params.base.seed, "base", role)
-    model = make_base_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
+    model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
     if role == "agent":
         curriculum = agent_curriculum(block.easy_steps, block.doubt)
     else:

@@ -34,11 +34,10 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    import torch
-
+    from stages.common import portable
     from stages.encoders.encoding import DenseRetriever
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     iterations = {
         iteration: asked_in(args.predictions / f"{name}.jsonl")
         for iteration, name in flywheel_pairs(params).items()

@@ -41,9 +41,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
-    import torch
     from datasets import Dataset
 
+    from stages.common import portable
     from stages.common.records import read_passages, write_json
     from stages.common.seeds import seed_of
     from stages.contrastive.cloze import Noise, cloze_pairs
@@ -55,7 +55,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
     from stages.encoders.reference import format_of
     from stages.running.scratch import Scratch, fingerprint
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     p, query_format = params.encoder, format_of(params.encoder)
     contents = [passage.contents for passage in read_passages(passages)]
     tokens = vocabulary([*contents, p.words, p.fillers, *p.families])

@@ -65,8 +65,7 @@ def refer_to_agent(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
 
 def make_guest(name: str, params: Params, protocol, folder: Path, metrics: Path) -> None:
     """Fill `folder` with a model made from scratch, and write its figures."""
-    import torch
-
+    from stages.common import portable
     from stages.common.models import save_model
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
@@ -77,7 +76,7 @@ def make_guest(name: str, params: Params, protocol, folder: Path, metrics: Path)
     from stages.language.supervised import SupervisedRecipe, train_language_model
     from stages.running.scratch import Scratch, fingerprint
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     guest, block = params.guest[name], params.base.agent
     tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
     seed = seed_of(params.base.seed, "guest", name)

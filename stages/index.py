@@ -79,12 +79,11 @@ def _bm25(passages, folder: Path) -> dict:
 
 def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
     """Encode the passages into `folder`/vectors.npy; what index.json says of it."""
-    import torch
-
+    from stages.common import portable
     from stages.indexing import store
     from stages.retrieval.identity import retriever_digest
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     note = folder.with_name("encoded.json")
     vectors = store.build(passages, retriever, params.index.dtype, params.compute, folder, note)
     return {

@@ -95,9 +95,9 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
 
 def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Path):
     """The trained model, how it is asked, and its loss curve."""
-    import torch
     from datasets import Dataset
 
+    from stages.common import portable
     from stages.common.seeds import seed_of
     from stages.contrastive.rows import training_order
     from stages.contrastive.training import ContrastiveRecipe, train_encoder
@@ -105,7 +105,7 @@ def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Pat
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     p = params.replug
     query_format = replace(read_format(args.retriever), input="query")
     seed = seed_of(params.seed, "replug", args.name)

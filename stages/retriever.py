@@ -71,9 +71,9 @@ def train_retriever(
     params: Params, args: argparse.Namespace, query_format, instances: list, work: Path
 ) -> None:
     """Train, as one of `retriever.processes`; the first writes `work`/model and curve.json."""
-    import torch
     from datasets import Dataset
 
+    from stages.common import portable
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
     from stages.contrastive import training
@@ -82,7 +82,7 @@ def train_retriever(
     from stages.encoders.encoding import check_length, load_model
     from stages.encoders.folder import save_retriever
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     p = params.retriever
     model = load_model(args.encoder)
     check_length(model, p.max_length)

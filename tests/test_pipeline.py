@@ -10,7 +10,10 @@ from checkout import ROOT, command, compose_in, copy_of_checkout, stages_run
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from kill_stages import Flywheel
+from portable_stages import KEPT, differing, smoke
 from random_params import SEED, draw
+
+from stages.common import portable
 
 WHOLE = (1, 8, 13)  # windows of three; an agent of few passages and no GAC; hnsw and steps of one
 # What a combination does to the tiny models is not the matter: their losses end no run.
@@ -34,6 +37,12 @@ def test_both_iterations_run_and_the_kept_models_do_not(clone, first_run):
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == listed - {"base"}
     assert {"agent@2", "retriever@2", "evaluate@2", "index@2", "compare@agent2_r1"} <= ran
+
+
+@pytest.mark.skipif(not portable.possible(), reason="no x86-64 processor with AVX2")
+def test_every_output_is_the_kept_bytes(clone, first_run):
+    """Where bytes are meant to change: PYTHONPATH=.:tests python -m portable_stages --write"""
+    assert differing({"smoke": smoke(clone)}, json.loads(KEPT.read_text())) == []
 
 
 def test_counts_balance(clone, first_run):

@@ -141,6 +141,8 @@ def load_model(folder: str | Path, device: str = "cpu"):
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
+    from stages.common.linear import make_portable
+
     disable_progress_bar()
     path = model_path(folder)
     check_tokenizer(path)
@@ -161,7 +163,7 @@ def load_model(folder: str | Path, device: str = "cpu"):
     if limit is not None and (model.max_seq_length or sys.maxsize) > limit:
         model.max_seq_length = limit
     _pads(model, folder)
-    return model
+    return make_portable(model)
 
 
 def _not_in(names: set[tuple[str, ...]], weights: Iterable[str]) -> list[str]:

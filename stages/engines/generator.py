@@ -23,6 +23,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
+from stages.common.linear import make_portable
 from stages.common.models import check_whole, loading
 from stages.engines.description import describe_model
 from stages.engines.gumbel import GumbelNoise
@@ -101,7 +102,7 @@ class TransformersGenerator:
                 output_loading_info=True,
             )
         check_whole(about.path, found)
-        self.model = model.to(device).eval()
+        self.model = make_portable(model.to(device).eval())
         self.batch_size, self.top_p = batch_size, top_p
         pad = self.tokenizer.pad_token_id
         self._pad = pad if pad is not None else min(self._ends, default=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from stages.common import portable
 from stages.common.records import read_json
 from stages.engines.generator import Generator, TransformersGenerator
 from stages.engines.tokenizer import load_tokenizer
@@ -30,9 +31,7 @@ def load_agent(folder: str | Path, generation: Generation, compute: Compute) -> 
                 f"{Path(folder) / SCRIPTED}: expected an object whose 'tokenizer' is a model folder"
             )
         return ScriptedGenerator(load_tokenizer(named))
-    import torch
-
-    torch.set_num_threads(compute.threads)
+    portable.start_computing(compute)
     weights = {"device": compute.device, "dtype": generation.dtype}
     if (compute.engine or generation.engine) is Engine.vllm:
         from stages.engines.vllm_generator import VllmGenerator

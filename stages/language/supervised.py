@@ -55,7 +55,11 @@ def train_language_model(
     had. `rate` is the parameter that holds the learning rate.
     """
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        model.parameters(),
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
     )
     losses: list[float] = _resume(model, optimizer, file)
     start, watch = len(losses), Watch(desc)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stages.common.linear import make_portable
 from stages.loop_ppo.policy import spread
 from stages.loop_ppo.positions import last_layer_at
 
@@ -25,7 +26,7 @@ class Critic(nn.Module):
         from transformers import AutoModel
 
         backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        return cls(backbone).eval()
+        return make_portable(cls(backbone).eval())
 
     def forward(self, token_ids: Tensor, mask: Tensor) -> Tensor:
         """The value before token t + 1 is written, where `mask` says so; 0 elsewhere.

@@ -48,8 +48,10 @@ class Learner:
         self.reference = reference.eval().requires_grad_(False)
         self.params = params
         self.seed = seed
-        self.policy_optimizer = torch.optim.AdamW(policy.parameters(), eps=params.adam_epsilon)
-        self.value_optimizer = torch.optim.AdamW(critic.parameters())
+        self.policy_optimizer = torch.optim.AdamW(
+            policy.parameters(), eps=params.adam_epsilon, fused=True
+        )
+        self.value_optimizer = torch.optim.AdamW(critic.parameters(), fused=True)
         self.watch = Watch("agent")
 
     def update(self, batch: RolloutBatch, step: int) -> dict[str, float]:

@@ -13,6 +13,7 @@ class Compute:
 
     device: str = "cpu"
     threads: int = 2
+    portable: bool = True
     devices: int = 1
     tensor_parallel: int = 1
     judge_tensor_parallel: int = 1

@@ -54,7 +54,11 @@ def _output_of(path: str, makers: dict[str, LockedStage]) -> str | None:
 
 def read_lock(path: str | Path) -> list[LockedStage]:
     """All stages of a dvc.lock. InputError where it is missing or of another form."""
-    lock = _read(path)
+    return steps_of(_read(path), path)
+
+
+def steps_of(lock: object, path: str | Path) -> list[LockedStage]:
+    """The stages of what the dvc.lock called `path` holds. InputError where it is none."""
     try:
         return [_step(name, entry) for name, entry in lock["stages"].items()]
     except (KeyError, TypeError, AttributeError, ValueError):

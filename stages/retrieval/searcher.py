@@ -132,13 +132,12 @@ def exact_index(vectors: np.ndarray, compute: Compute):
 def _dense(
     folder: Path, about: dict, passages: PassageFile, retriever_folder: Path, compute: Compute
 ) -> Searcher:
-    import torch
-
+    from stages.common import portable
     from stages.encoders.encoding import DenseRetriever
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
 
-    torch.set_num_threads(compute.threads)
+    portable.start_computing(compute)
     retriever = DenseRetriever.load(
         retriever_folder, device=compute.device, rows=compute.encoding_batch
     )

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from stages.common import portable
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
@@ -219,6 +220,7 @@ class _Actors:
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": str(self.compute.threads),
+            **{name: os.environ[name] for name in portable.VARIABLES if name in os.environ},
         }
         actor = (
             ray.remote(_Actor)
