@@ -119,9 +119,10 @@ def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
     from stages.plumbing.progress import progress
 
     build, compute = partial(_build, job.args, job.params), job.params.compute
+    shared = job.params.generation.tensor_parallel
     with (
         progress(total=0, desc="correctness", unit="rollout") as bar,
-        Workers(build, compute, job.scratch, devices=compute.tensor_parallel) as workers,
+        Workers(build, compute, job.scratch, devices=shared) as workers,
     ):
 
         def plan(pairs: int) -> None:
@@ -150,10 +151,11 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     from stages.rollout.protocol import load_protocol
 
     compute = params.compute
-    agent = load_agent(args.agent, params.generation, compute)
+    # first: it takes what the engine leaves
     searcher = load_searcher(args.index, args.passages, args.retriever, compute)
     search = partial(searcher.search, top_k=params.rollout.top_k)
     protocol, limits = load_protocol(args.agent, params.protocol), Limits.of(params.rollout)
+    agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:
         return rollouts.finish(part, agent, search, protocol, limits, advance)

@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
             partial(_build, args, params),
             params.compute,
             scratch,
-            devices=params.compute.tensor_parallel,
+            devices=params.generation.tensor_parallel,
             desc="evaluate",
             unit="question",
         )
@@ -83,8 +83,10 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.protocol import load_protocol
 
-    agent = load_agent(args.agent, params.generation, params.compute)
+    # first: it takes what the engine leaves
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    context = params.rollout.max_context_tokens
+    agent = load_agent(args.agent, params.generation, params.compute, context=context)
     protocol = load_protocol(args.agent, params.protocol)
     return partial(_rollouts, agent, searcher, protocol, params)
 

@@ -63,7 +63,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             partial(_build, arguments, params),
             params.compute,
             scratch,
-            devices=params.compute.tensor_parallel,
+            devices=params.generation.tensor_parallel,
             desc="trajectories",
             unit="question",
         )
@@ -90,15 +90,18 @@ def _build(arguments: argparse.Namespace, params: Params) -> Work:
     from stages.rollout.protocol import load_protocol
 
     protocol = load_protocol(arguments.agent, params.protocol)
-    agent = load_agent(arguments.agent, params.generation, params.compute)
-    searcher = load_searcher(
+    searcher = load_searcher(  # first: it takes what the engine leaves
         arguments.index, arguments.passages, arguments.retriever, params.compute
+    )
+    limits = Limits.of(params.rollout)
+    agent = load_agent(
+        arguments.agent, params.generation, params.compute, context=limits.max_context_tokens
     )
     search = partial(searcher.search, top_k=params.rollout.top_k)
 
     def answer(part: list[Question], advance: Advance) -> list[dict]:
         rollouts = [start(question, protocol, agent.tokenizer) for question in part]
-        run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
+        run(rollouts, agent, search, protocol, limits, advance=advance)
         return [record(rollout).row() for rollout in rollouts]
 
     return answer

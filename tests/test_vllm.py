@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("vllm")
+from vllm.platforms import current_platform
+
+if current_platform.is_unspecified():
+    pytest.skip("vLLM's build for CUDA, and no GPU", allow_module_level=True)
 
 import label_world
 import qwen_world
@@ -81,8 +85,23 @@ def test_it_reads_the_tokenizer_as_it_was_written(engines):
     assert inside.batch_decode(tokens) == here.tokenizer.batch_decode(tokens)
 
 
+def test_a_greedy_engine_keeps_room_for_its_context_alone(engines):
+    """In vLLM's batch-invariant kernels too; without the noise, it draws nothing."""
+    here, _ = engines
+    folder = here.name
+    there = VllmGenerator(folder, context=48, sampled=False, batch_invariant=True)
+    assert there.window == 48 == there._engine.llm_engine.model_config.max_model_len
+    free = {"stop": [], "max_new_tokens": 12}
+    short = prompts(here)[:5]
+    assert there.generate(short, **free) == here.generate(short, **free)
+    with pytest.raises(ValueError, match="greedy text alone"):
+        there.generate(short, temperature=1.0, keys=range(5), **free)
+
+
 def test_a_model_that_it_cannot_run_is_one_clear_line():
-    with pytest.raises(InputError, match="models/agent/0: vLLM cannot run this model here"):
+    """With vLLM's reason, which stands in the second line of its error."""
+    said = "models/agent/0: vLLM cannot run this model here .*validation error.*: .*not supported"
+    with pytest.raises(InputError, match=said):
         VllmGenerator(label_world.REPO / "models/agent/0")
 
 

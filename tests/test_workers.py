@@ -94,7 +94,7 @@ def test_an_input_error_of_a_worker_is_that_error(ray, compute, scratch):
 
 
 def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
-    compute.device, compute.tensor_parallel = "cuda", 4
+    compute.device = "cuda"
     with (
         Workers(list, compute, scratch, devices=4) as workers,
         pytest.raises(InputError, match=r"compute\.ray: there is no room .* 4 GPUs"),

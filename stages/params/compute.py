@@ -14,8 +14,6 @@ class Compute:
     device: str = "cpu"
     threads: int = 2
     devices: int = 1
-    tensor_parallel: int = 1
-    judge_tensor_parallel: int = 1
     nodes: int = 1
     gpu_memory: float = 0.85
     engine: Engine | None = None
