@@ -191,6 +191,27 @@ def test_devices_find_what_the_cpu_finds(some_vectors, monkeypatch, dtype, hold)
             assert one[1].tolist() == other[1].tolist()
 
 
+def test_streamed_vectors_are_read_once_for_all_queries(some_vectors, monkeypatch):
+    vectors, queries = some_vectors
+    monkeypatch.setattr(devices, "BLOCK", 33)
+    monkeypatch.setattr(devices, "QUERIES", 3)
+    index = devices.DeviceIndex(vectors, ["cpu"], hold=False)
+    read, load = [], devices.Shard._load
+    monkeypatch.setattr(
+        devices.Shard, "_load", lambda self, *part: read.append(part) or load(self, *part)
+    )
+    index.search(queries, 9)
+    assert len(queries) > 3 and read == index.shards[0].ranges
+
+
+def test_an_index_fits_beside_the_engine_or_not():
+    """21 million vectors of 768 in 16 bits (32 GB) beside vLLM on a card of 80 GB."""
+    card = 80 * 10**9
+    assert devices.fits(21_015_324, 768, card, card, 0.45)
+    assert not devices.fits(21_015_324, 768, card, card, 0.85)
+    assert devices.fits(21_015_324 // 8, 768, card, card, 0.85)  # on eight
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """320 passages: enough to train an approximate index on."""

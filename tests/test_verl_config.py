@@ -31,9 +31,7 @@ PAPER = Params(
         value_warmup_steps=6,
         kl_coefficient=0.001,
     ),
-    compute=Compute(
-        device="cuda", devices=8, nodes=2, ray="auto", retriever_url="http://r"
-    ),
+    compute=Compute(device="cuda", devices=8, nodes=2, ray="auto", retriever_url="http://r"),
 )
 
 

@@ -125,7 +125,7 @@ def exact_index(vectors: np.ndarray, compute: Compute):
     from stages.retrieval.devices import DeviceIndex
 
     if compute.device == "cuda":
-        return DeviceIndex(vectors, devices(compute))
+        return DeviceIndex(vectors, devices(compute), engine=compute.gpu_memory)
     return DenseIndex(vectors)
 
 
