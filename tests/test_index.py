@@ -25,9 +25,9 @@ from stages.encoders.encoding import DenseRetriever
 from stages.encoders.query_format import QueryFormat
 from stages.indexing import processes, store
 from stages.indexing.processes import EncodingJob
-from stages.params import Compute
+from stages.params import GIVEN, Compute
 from stages.plumbing.errors import InputError
-from stages.retrieval import approximate, dense, devices
+from stages.retrieval import approximate, dense, devices, faiss_cards
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import load_searcher
@@ -252,6 +252,66 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
     assert search.search(queries, 320) == everything  # more than faiss finds
 
 
+class Processor:
+    """In the place of faiss_cards.Card: copies that stay with the processor, whose API is that of
+    a GPU's index but for the limits of its kernels."""
+
+    def __init__(self):
+        self.asked = []
+
+    def put(self, index):
+        import faiss
+
+        copy = faiss.clone_index(index)
+        copy.cp.seed = 1234  # the GPU's own, until it is told
+        search = copy.search
+        copy.search = lambda queries, k: self.asked.append((len(queries), k)) or search(queries, k)
+        return copy
+
+    def take(self, index):
+        return index
+
+
+def test_a_card_trains_and_searches_the_index_that_the_processor_would(large, monkeypatch):
+    """All that is around faiss's GPU classes: seeds, the order of passages, padded searches."""
+    options = {"kind": "ivfpq", "ivfpq": KINDS["ivfpq"], "candidates": 30, "recall_queries": 40}
+    build(large, "usual", "--retriever", "retriever", **options)
+    card = Processor()
+    monkeypatch.setattr(faiss_cards.Card, "of", lambda device: card)
+    monkeypatch.setattr(faiss_cards, "ROWS", 16)
+    build(large, "on_card", "--retriever", "retriever", **options)
+    for name in (approximate.FILE, "index.json"):
+        assert (large / "on_card" / name).read_bytes() == (large / "usual" / name).read_bytes()
+    queries = [request(f"where was N{n}man born") for n in range(40)]
+    search = searcher(large, index_folder=large / "on_card")
+    card.asked.clear()
+    together = search.search(queries, 20)
+    assert card.asked == [(16, 30)] * 3
+    assert [search.search([query], 20)[0] for query in queries] == together
+    monkeypatch.undo()
+    assert searcher(large, index_folder=large / "usual").search(queries, 20) == together
+
+
+def test_a_faiss_without_gpus_is_one_clear_line():
+    assert faiss_cards.Card.of("cpu") is None
+    with pytest.raises(InputError, match=r"requirements/gpu\.txt|finds 0 GPUs"):
+        faiss_cards.Card.of("cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((8192, 64, 60, 200), r"'index.ivfpq.bytes' \(60\): on a GPU faiss takes one of 1, 2"),
+        ((8192, 4096, 64, 200), r"'index.ivfpq.probes' \(4096\): .* 2048 at most"),
+        ((8192, 64, 64, 2049), r"'index.candidates' \(2049\): .* 2048 at most"),
+    ],
+)
+def test_what_faiss_cannot_have_on_a_gpu_is_refused(given, message):
+    faiss_cards.check(8192, 64, 64, 200)
+    with pytest.raises(InputError, match=message):
+        faiss_cards.check(*given)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -365,18 +425,20 @@ def test_a_build_that_lost_its_file_begins_again(large, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("visible", "present", "found"),
+    ("visible", "given", "present", "found"),
     [
-        (None, 8, 4),
-        (None, 1, "'compute.devices' is 4: this machine has 1"),
-        ("3", 1, 1),  # a worker of Ray that was given one
-        ("", 0, "'compute.devices' is 4: this machine has 0"),
+        (None, None, 8, 4),
+        (None, None, 1, "'compute.devices' is 4: this machine has 1"),
+        ("3", "1", 1, 1),  # a worker that was given one
+        ("3,5", None, 2, r"'compute.devices' is 4: CUDA_VISIBLE_DEVICES \(3,5\) shows 2"),
+        ("", "1", 0, r"'compute.devices' is 1: CUDA_VISIBLE_DEVICES \(\) shows 0"),
     ],
 )
-def test_devices_are_those_in_sight(monkeypatch, visible, present, found):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+def test_devices_are_those_in_sight(monkeypatch, visible, given, present, found):
+    for name, value in (("CUDA_VISIBLE_DEVICES", visible), (GIVEN, given)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.cuda.device_count", lambda: present)
     compute = Compute(device="cuda", devices=4)
     if isinstance(found, int):

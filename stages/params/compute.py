@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from stages.params.choices import Engine
 
+GIVEN = "AGENTIC_R_DEVICES"  # the variable that tells a worker how many devices are its own
+
 
 @dataclass
 class Compute:

@@ -134,7 +134,7 @@ def _dense(
 ) -> Searcher:
     import torch
 
-    from stages.encoders.encoding import DenseRetriever
+    from stages.encoders.encoding import DenseRetriever, devices
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
 
@@ -149,7 +149,8 @@ def _dense(
     if "kind" in about:
         kind, candidates = IndexKind(about["kind"]), about["candidates"]
         exact = DenseIndex(vectors)
-        index = approximate.load(folder, kind, exact, candidates, compute.threads)
+        place = devices(compute)[0]
+        index = approximate.load(folder, kind, exact, candidates, compute.threads, place)
     else:
         with _naming(folder):
             index = exact_index(vectors, compute)

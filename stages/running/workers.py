@@ -13,7 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from stages.params import Compute
+from stages.params import GIVEN, Compute
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.plumbing.reasons import reason
@@ -191,6 +191,7 @@ class _Actors:
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": str(self.compute.threads),
+            GIVEN: str(self.devices),
         }
         actor = (
             ray.remote(_Actor)
