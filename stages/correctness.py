@@ -117,12 +117,14 @@ def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
     from stages.common.trajectories import read_trajectories
     from stages.gac.rollouts import Finisher, by_levels
     from stages.plumbing.progress import progress
+    from stages.serving.process import running_server
 
     build, compute = partial(_build, job.args, job.params), job.params.compute
-    shared = job.params.generation.tensor_parallel
+    shared, args = job.params.generation.tensor_parallel, job.args
+    server = partial(running_server, args.index, args.passages, args.retriever)
     with (
         progress(total=0, desc="correctness", unit="rollout") as bar,
-        Workers(build, compute, job.scratch, devices=shared) as workers,
+        Workers(build, compute, job.scratch, devices=shared, server=server) as workers,
     ):
 
         def plan(pairs: int) -> None:
@@ -142,17 +144,17 @@ def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
         return by_levels(job.plans, finisher, plan), finisher.price
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that finish trajectories."""
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
-    from stages.retrieval.searcher import load_searcher
+    from stages.retrieval.searcher import searcher_at
     from stages.rollout.loop import Limits
     from stages.rollout.protocol import load_protocol
 
     compute = params.compute
     # first: it takes what the engine leaves
-    searcher = load_searcher(args.index, args.passages, args.retriever, compute)
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
     search = partial(searcher.search, top_k=params.rollout.top_k)
     protocol, limits = load_protocol(args.agent, params.protocol), Limits.of(params.rollout)
     agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)

@@ -47,6 +47,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     """Write the trajectories and their figures."""
     from stages.rollout.draw import draw_questions
+    from stages.serving.process import running_server
 
     available = read_questions(arguments.questions)
     block, draw = params.trajectories, arguments.iteration if params.trajectories.fresh else "1"
@@ -66,6 +67,9 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             devices=params.generation.tensor_parallel,
             desc="trajectories",
             unit="question",
+            server=partial(
+                running_server, arguments.index, arguments.passages, arguments.retriever
+            ),
         )
         write_jsonl(arguments.output, rows)
         told = [trajectory_of(row, str(arguments.output)) for row in rows]
@@ -82,16 +86,16 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
         )
 
 
-def _build(arguments: argparse.Namespace, params: Params) -> Work:
+def _build(arguments: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that answer questions."""
     from stages.engines.loading import load_agent
-    from stages.retrieval.searcher import load_searcher
+    from stages.retrieval.searcher import searcher_at
     from stages.rollout.loop import Limits, record, run, start
     from stages.rollout.protocol import load_protocol
 
     protocol = load_protocol(arguments.agent, params.protocol)
-    searcher = load_searcher(  # first: it takes what the engine leaves
-        arguments.index, arguments.passages, arguments.retriever, params.compute
+    searcher = searcher_at(  # first: it takes what the engine leaves
+        address, arguments.index, arguments.passages, arguments.retriever, params.compute
     )
     limits = Limits.of(params.rollout)
     agent = load_agent(

@@ -86,10 +86,9 @@ def test_it_reads_the_tokenizer_as_it_was_written(engines):
 
 
 def test_a_greedy_engine_keeps_room_for_its_context_alone(engines):
-    """In vLLM's batch-invariant kernels too; without the noise, it draws nothing."""
+    """Without the noise, it draws nothing."""
     here, _ = engines
-    folder = here.name
-    there = VllmGenerator(folder, context=48, sampled=False, batch_invariant=True)
+    there = VllmGenerator(here.name, context=48, sampled=False)
     assert there.window == 48 == there._engine.llm_engine.model_config.max_model_len
     free = {"stop": [], "max_new_tokens": 12}
     short = prompts(here)[:5]
@@ -99,9 +98,7 @@ def test_a_greedy_engine_keeps_room_for_its_context_alone(engines):
 
 
 def test_a_model_that_it_cannot_run_is_one_clear_line():
-    """With vLLM's reason, which stands in the second line of its error."""
-    said = "models/agent/0: vLLM cannot run this model here .*validation error.*: .*not supported"
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match="models/agent/0: vLLM cannot run this model here"):
         VllmGenerator(label_world.REPO / "models/agent/0")
 
 

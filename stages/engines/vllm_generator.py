@@ -55,6 +55,8 @@ class VllmGenerator:
         context: int | None = None,
         sampled: bool = True,
     ):
+        if batch_invariant and device == "cpu":
+            raise InputError("'generation.batch_invariant': vLLM has it on GPUs alone")
         about = describe_model(folder)
         self.tokenizer, self._ends, self._sampled = about.tokenizer, about.ends, sampled
         self.window = min(about.window, context or sys.maxsize)

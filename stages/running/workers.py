@@ -2,8 +2,11 @@
 
 A stage gives `build`, which loads models and returns the function from a part to its rows. Every
 worker calls it once. The rows of a part depend on the part alone, so any number of workers gives
-the same bytes. This process saves what is finished, in scratch; a part whose worker was lost is
-computed by another.
+the same bytes (of language models in 16 bits: as far as docs/scale.md says). This process saves
+what is finished, in scratch; a part whose worker was lost is computed by another.
+
+A stage that searches gives `server` too. Several workers of this machine then share one retriever
+server, which is started before the first of them, rather than open the index each.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 
 from stages.params import GIVEN, Compute
@@ -32,7 +37,8 @@ SOCKET_BYTES = 107  # of a path, by the operating system
 Part = list
 Advance = Callable[[int], object]  # is told of rows as they are finished
 Work = Callable[[Part, Advance], list[dict]]
-Build = Callable[[], Work]
+Build = Callable[..., Work]
+Server = Callable[[], AbstractContextManager[str]]  # gives its address
 
 
 def shards(items: list, size: int, first: int = 0) -> dict[str, Part]:
@@ -52,6 +58,7 @@ def rows_of(
     desc: str,
     unit: str,
     total: int | None = None,
+    server: Server | None = None,
 ) -> list[dict]:
     """The rows of all `items`, in shards of `size`, with a progress bar over rows.
 
@@ -59,7 +66,7 @@ def rows_of(
     """
     with (
         progress(total=len(items) if total is None else total, desc=desc, unit=unit) as bar,
-        Workers(build, compute, scratch, devices=devices) as workers,
+        Workers(build, compute, scratch, devices=devices, server=server) as workers,
     ):
         return [row for rows in workers.map(shards(items, size), bar.update) for row in rows]
 
@@ -68,12 +75,22 @@ class Workers:
     """`with Workers(build, compute, scratch, devices=1) as workers`, then `workers.map`.
 
     `build` must be picklable; a worker takes `devices` accelerators, if `compute.device` is one.
-    What `build` returns calls `advance` for as many rows as it returns.
+    What `build` returns calls `advance` for as many rows as it returns. Where workers share the
+    `server`, `build` is given its `address`.
     """
 
-    def __init__(self, build: Build, compute: Compute, scratch: Scratch, *, devices: int):
+    def __init__(
+        self,
+        build: Build,
+        compute: Compute,
+        scratch: Scratch,
+        *,
+        devices: int,
+        server: Server | None = None,
+    ):
         self.scratch = scratch
-        self.pool = _Actors(build, compute, devices) if compute.ray else _Here(build)
+        shared = server if compute.ray == "local" and compute.workers > 1 else None
+        self.pool = _Actors(build, compute, devices, shared) if compute.ray else _Here(build)
 
     def __enter__(self) -> Workers:
         return self
@@ -117,8 +134,10 @@ class _Here:
 class _Actors:
     """Ray actors, hired when there is work for them. All see the same files at the same paths."""
 
-    def __init__(self, build: Build, compute: Compute, devices: int):
+    def __init__(self, build: Build, compute: Compute, devices: int, server: Server | None):
         self.build = build
+        self.server = server
+        self.beside = ExitStack()
         self.compute = compute
         self.devices = 0 if compute.device == "cpu" else devices
         self.connected = False  # by us
@@ -132,6 +151,9 @@ class _Actors:
         import ray
 
         places = self._places()
+        if self.server is not None:  # before the workers' engines: it takes what they leave
+            self.build = partial(self.build, address=self.beside.enter_context(self.server()))
+            self.server = None
         todo, lost = deque(parts), Counter()
         while todo or any(name is not None for _, name in self.tasks.values()):
             for _ in range(min(places, len(parts)) - len(self.idle) - len(self.tasks)):
@@ -165,6 +187,7 @@ class _Actors:
         for actor in [*self.idle, *(actor for actor, _ in self.tasks.values())]:
             self._dismiss(actor)
         self.idle, self.tasks = [], {}
+        self.beside.close()
         if self.connected:
             ray.shutdown()
 
