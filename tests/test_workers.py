@@ -248,8 +248,8 @@ def test_two_workers_give_the_local_bytes(ray, built, monkeypatch, stage, shard,
 def dying_once(build, marker: Path):
     """A `build` whose first worker dies when it has computed a part and before it can tell."""
 
-    def built(*arguments):
-        work = build(*arguments)
+    def built(*arguments, **options):
+        work = build(*arguments, **options)
 
         def once(part, advance):
             rows = work(part, advance)
