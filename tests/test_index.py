@@ -207,9 +207,9 @@ def test_streamed_vectors_are_read_once_for_all_queries(some_vectors, monkeypatc
 def test_an_index_fits_beside_the_engine_or_not():
     """21 million vectors of 768 in 16 bits (32 GB) beside vLLM on a card of 80 GB."""
     card = 80 * 10**9
-    assert devices.fits(21_015_324, 768, card, card, 0.45)
-    assert not devices.fits(21_015_324, 768, card, card, 0.85)
-    assert devices.fits(21_015_324 // 8, 768, card, card, 0.85)  # on eight
+    assert devices.vectors_fit(21_015_324, 768, card, card, 0.45)
+    assert not devices.vectors_fit(21_015_324, 768, card, card, 0.85)
+    assert devices.vectors_fit(21_015_324 // 8, 768, card, card, 0.85)  # on eight
 
 
 @pytest.fixture(scope="module")
@@ -307,9 +307,9 @@ def test_a_faiss_without_gpus_is_one_clear_line():
     ],
 )
 def test_what_faiss_cannot_have_on_a_gpu_is_refused(given, message):
-    faiss_cards.check(8192, 64, 64, 200)
+    faiss_cards.check_on_gpu(8192, 64, 64, 200)
     with pytest.raises(InputError, match=message):
-        faiss_cards.check(*given)
+        faiss_cards.check_on_gpu(*given)
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def build(
     index, card = _empty(vectors.shape, params), _card(params.kind, device)
     if card is not None:
         ivfpq = params.ivfpq
-        faiss_cards.check(ivfpq.lists, ivfpq.probes, ivfpq.bytes, params.candidates)
+        faiss_cards.check_on_gpu(ivfpq.lists, ivfpq.probes, ivfpq.bytes, params.candidates)
         index = card.put(index)
         index.cp.seed = params.seed  # a setting that the copy does not have; its codes' it has
     index.train(training_vectors(vectors, params.sample, params.seed))
@@ -112,7 +112,7 @@ class ApproximateIndex:
         k = min(k, len(self.exact.vectors))
         count = min(max(k, self.candidates), len(self.exact.vectors))
         if self.on_card is not None and count <= faiss_cards.MOST:
-            candidates = faiss_cards.search(self.on_card, queries, count)
+            candidates = faiss_cards.search_filled(self.on_card, queries, count)
         else:
             with _one_by_one():
                 _, candidates = self.index.search(np.ascontiguousarray(queries), count)

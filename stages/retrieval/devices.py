@@ -126,7 +126,7 @@ class Shard:
         import torch
 
         free, total = torch.cuda.mem_get_info(self.device)
-        if fits(count, self.vectors.shape[1], free, total, engine):
+        if vectors_fit(count, self.vectors.shape[1], free, total, engine):
             return True
         size = count * self.vectors.shape[1] * 2 / 1e9
         print(
@@ -137,7 +137,7 @@ class Shard:
         return False
 
 
-def fits(count: int, dimension: int, free: int, total: int, engine: float) -> bool:
+def vectors_fit(count: int, dimension: int, free: int, total: int, engine: float) -> bool:
     """Whether `count` vectors and the work on a block go into `free` bytes of a device's `total`
     beside an engine that takes the share `engine`, and still leave RESERVE.
     """

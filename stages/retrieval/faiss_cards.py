@@ -57,7 +57,7 @@ class Card:
         return self.faiss.index_gpu_to_cpu(index)
 
 
-def check(lists: int, probes: int, codes: int, candidates: int) -> None:
+def check_on_gpu(lists: int, probes: int, codes: int, candidates: int) -> None:
     """InputError for parameters of ivfpq that faiss cannot have on a GPU."""
     most = f"{MOST} at most"
     for key, value, holds, allowed in (
@@ -69,7 +69,7 @@ def check(lists: int, probes: int, codes: int, candidates: int) -> None:
             raise InputError(f"params.yaml: '{key}' ({value}): on a GPU faiss takes {allowed}")
 
 
-def search(index, queries: np.ndarray, count: int) -> np.ndarray:
+def search_filled(index, queries: np.ndarray, count: int) -> np.ndarray:
     """Positions of the `count` nearest by `index`, -1 where it finds fewer. (queries, count)
 
     Asked ROWS at a time, filled up with copies, so that a query's candidates do not depend on what
