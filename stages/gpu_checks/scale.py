@@ -8,11 +8,17 @@ from pathlib import Path
 from stages.gpu_checks.models import SHAPE, SMALL, VOCABULARY, random_prompts, write_qwen
 from stages.gpu_checks.ppo import SETTINGS, trained
 
-REAL = (  # conf/scale/gpu.yaml's, over a made-up world
-    "rollout.max_turn_tokens=400 rollout.max_information_tokens=600 "
-    "rollout.max_context_tokens=4096 agent.steps=1 agent.questions=16 agent.rollouts=1 "
-    "agent.mini_batch=16 agent.micro_batch=1 compute.gpu_memory=0.6"
-).split()
+REAL = [
+    "rollout.max_turn_tokens=400",
+    "rollout.max_information_tokens=600",
+    "rollout.max_context_tokens=4096",
+    "agent.steps=1",
+    "agent.questions=16",
+    "agent.rollouts=1",
+    "agent.mini_batch=16",
+    "agent.micro_batch=1",
+    "compute.gpu_memory=0.6",
+]
 PROMPTS = 64
 
 

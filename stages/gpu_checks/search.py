@@ -54,7 +54,7 @@ def _vectors(count: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
         some[:] = _unit(near + 0.5 * draw.standard_normal(near.shape, dtype=np.float32))
     chosen = vectors[draw.integers(0, count, QUERIES)].astype(np.float32)
     noise = draw.standard_normal(chosen.shape, dtype=np.float32)
-    return vectors, _unit(chosen + 0.2 * noise / np.sqrt(dimension))
+    return vectors, _unit(chosen + 0.2 / dimension**0.5 * noise)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
