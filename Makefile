@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
-.PHONY: help repro compare test test-portable test-vllm test-verl verify install install-gpu params lint
+.PHONY: help repro compare test test-portable test-vllm test-verl check-gpu verify install install-gpu params lint
 
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,9 @@ repro: install ## run both iterations of the flywheel: about a quarter of an hou
 
 compare: install ## show the commit, this checkout and experiments side by side
 	@$(BIN)/python -m stages.tools.compare $(RUNS)
+
+check-gpu: install ## prove the GPU path on this machine: within the hour on one card
+	@$(BIN)/python -m stages.tools.check_gpu
 
 verify: install ## check every byte of DVC's cache and of the outputs
 	@$(BIN)/python -m stages.tools.verify

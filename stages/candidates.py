@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.candidates import queries_of
     from stages.common.records import write_json, write_jsonl
     from stages.common.trajectories import iter_trajectories
+    from stages.serving.process import running_server
 
     def told() -> Iterator[Trajectory]:
         return iter_trajectories(args.trajectories)
@@ -51,6 +52,7 @@ def main(argv: list[str] | None = None) -> None:
             desc="candidates",
             unit="query",
             total=trajectories["queries"],
+            server=partial(running_server, args.index, args.passages, args.retriever),
         )
         full = Counter()
 
@@ -77,13 +79,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the retriever."""
     from stages.common.candidates import QueryCandidates
     from stages.common.trajectories import Shown
-    from stages.retrieval.searcher import load_searcher
+    from stages.retrieval.searcher import searcher_at
 
-    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
 
     def find(part: list[Query], advance: Advance) -> list[dict]:
         found = searcher.search([query.request for query in part], params.candidates.top_k)

@@ -109,6 +109,7 @@ def _evaluate(
     from stages.common.corpus import WantedPassages
     from stages.gac.rollouts import Finisher, by_levels
     from stages.plumbing.progress import progress
+    from stages.serving.process import running_server
 
     args, params = job.args, job.params
     wanted: set[str] = set()
@@ -116,9 +117,11 @@ def _evaluate(
         wanted.update(*_plan(asked, grades, params))
     passages = WantedPassages(args.passages, wanted)
     build, compute = partial(_build, args, params), params.compute
+    shared = params.generation.tensor_parallel
+    server = partial(running_server, args.index, args.passages, args.retriever)
     with (
         progress(total=0, desc="correctness", unit="rollout") as bar,
-        Workers(build, compute, job.scratch, devices=compute.tensor_parallel) as workers,
+        Workers(build, compute, job.scratch, devices=shared, server=server) as workers,
     ):
 
         def plan(pairs: int) -> None:
@@ -161,19 +164,20 @@ def _chunks(told: Iterable[tuple[Trajectory, list]]) -> Iterator[list[tuple[Traj
         yield chunk
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that finish trajectories."""
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
-    from stages.retrieval.searcher import load_searcher
+    from stages.retrieval.searcher import searcher_at
     from stages.rollout.loop import Limits
     from stages.rollout.protocol import load_protocol
 
     compute = params.compute
-    agent = load_agent(args.agent, params.generation, compute)
-    searcher = load_searcher(args.index, args.passages, args.retriever, compute)
+    # first: it takes what the engine leaves
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
     search = partial(searcher.search, top_k=params.rollout.top_k)
     protocol, limits = load_protocol(args.agent, params.protocol), Limits.of(params.rollout)
+    agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:
         return rollouts.finish(part, agent, search, protocol, limits, advance)

@@ -34,6 +34,9 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate the pair and write its predictions and figures."""
     args = _arguments(argv)
     params = load_params()
+
+    from stages.serving.process import running_server
+
     params = replace(params, rollout=rollout_of(args.agent, params.rollout))
     questions = _question_sets(args.questions)
     inputs = [args.agent, args.index, args.passages, args.questions]
@@ -47,10 +50,11 @@ def main(argv: list[str] | None = None) -> None:
             partial(_build, args, params),
             params.compute,
             scratch,
-            devices=params.compute.tensor_parallel,
+            devices=params.generation.tensor_parallel,
             desc="evaluate",
             unit="question",
             total=len(questions),
+            server=partial(running_server, args.index, args.passages, args.retriever),
         )
         write_jsonl(args.output, rows)
         metrics = _metrics(args, params)
@@ -78,14 +82,16 @@ def _question_sets(folder: Path) -> SetQuestions:
     return [(file.stem, question) for file in files for question in read_questions(file)]
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the pair."""
     from stages.engines.loading import load_agent
-    from stages.retrieval.searcher import load_searcher
+    from stages.retrieval.searcher import searcher_at
     from stages.rollout.protocol import load_protocol
 
-    agent = load_agent(args.agent, params.generation, params.compute)
-    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    # first: it takes what the engine leaves
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
+    context = params.rollout.max_context_tokens
+    agent = load_agent(args.agent, params.generation, params.compute, context=context)
     protocol = load_protocol(args.agent, params.protocol)
     return partial(_rollouts, agent, searcher, protocol, params)
 

@@ -97,16 +97,17 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
 def _approximate(retriever: str, params: Params, passages, folder: Path) -> tuple[dict, dict]:
     """Put a faiss index beside the vectors; what index.json says of it, and its recall."""
     from stages.contrastive.cloze import passage_queries
-    from stages.encoders.encoding import DenseRetriever
+    from stages.encoders.encoding import DenseRetriever, devices
     from stages.retrieval import approximate
     from stages.retrieval.dense import open_vectors
     from stages.retrieval.searcher import exact_index
 
     p, compute = params.index, params.compute
     vectors = open_vectors(folder)
-    approximate.build(vectors, p, compute.threads, folder)
+    place = devices(compute)[0]
+    approximate.build(vectors, p, compute.threads, folder, place)
     exact = exact_index(vectors, compute)
-    index = approximate.load(folder, p.kind, exact, p.candidates, compute.threads)
+    index = approximate.load(folder, p.kind, exact, p.candidates, compute.threads, place)
     reader = DenseRetriever.load(retriever, device=compute.device, rows=compute.encoding_batch)
     queries = reader.encode_queries(passage_queries(passages, p.recall_queries, p.seed))
     found = approximate.recall(index, exact, queries, RECALL_AT)

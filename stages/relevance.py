@@ -114,7 +114,7 @@ def _judged(
         partial(_build, args.judge, prompts, params),
         params.compute,
         scratch,
-        devices=judge_devices(params.compute),
+        devices=judge_devices(params.relevance.judge_tensor_parallel, params.compute),
         desc="relevance",
         unit="query",
         total=queries,
@@ -129,7 +129,7 @@ def _build(folder: str, prompts: JudgePrompts, params: Params) -> Work:
 
     block = params.relevance
     judge = Judge(
-        load_judge(folder, params.generation, params.compute),
+        load_judge(folder, params.generation, params.compute, block.judge_tensor_parallel),
         seed=params.seed,
         retries=block.retries,
         temperature=block.temperature,

@@ -32,6 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.distillation.labels import replug_metrics
     from stages.encoders.folder import save_retriever
     from stages.plumbing.folders import replaced
+    from stages.serving.process import running_server
 
     questions = _questions(args, params)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
@@ -40,7 +41,10 @@ def main(argv: list[str] | None = None) -> None:
     with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
         build = partial(_build, args, params)
         options = {"devices": 1, "desc": "replug", "unit": "question", "total": len(questions)}
-        rows = list(rows_of(questions, SHARD, build, params.compute, scratch, **options))
+        server = partial(running_server, args.index, args.passages, args.retriever)
+        rows = list(
+            rows_of(questions, SHARD, build, params.compute, scratch, server=server, **options)
+        )
         counts = replug_metrics(rows)
         if not counts["out"]:
             raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")
@@ -80,15 +84,15 @@ def _questions(args: argparse.Namespace, params: Params) -> list:
         raise InputError(f"{args.questions}: 'replug.questions': {error}") from None
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load what labels questions."""
     from stages.distillation.labels import Labeller
     from stages.distillation.likelihood import load_reader
-    from stages.retrieval.searcher import load_searcher
+    from stages.retrieval.searcher import searcher_at
     from stages.rollout.protocol import load_protocol
 
     reader = load_reader(args.agent, params.generation, params.compute)
-    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
     protocol = load_protocol(args.agent, params.protocol)
     return Labeller(reader, searcher, protocol, params).label
 

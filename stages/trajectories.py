@@ -48,6 +48,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     """Write the trajectories and their figures."""
     from stages.rollout.draw import draw_questions
+    from stages.serving.process import running_server
 
     available = read_questions(arguments.questions)
     block, draw = params.trajectories, arguments.iteration if params.trajectories.fresh else "1"
@@ -64,10 +65,13 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             partial(_build, arguments, params),
             params.compute,
             scratch,
-            devices=params.compute.tensor_parallel,
+            devices=params.generation.tensor_parallel,
             desc="trajectories",
             unit="question",
             total=len(questions),
+            server=partial(
+                running_server, arguments.index, arguments.passages, arguments.retriever
+            ),
         )
         write_jsonl(arguments.output, rows)
         counts, lost, example = TrajectoryCounts(), Counter(), None
@@ -88,23 +92,26 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
         )
 
 
-def _build(arguments: argparse.Namespace, params: Params) -> Work:
+def _build(arguments: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that answer questions."""
     from stages.engines.loading import load_agent
-    from stages.retrieval.searcher import load_searcher
+    from stages.retrieval.searcher import searcher_at
     from stages.rollout.loop import Limits, record, run, start
     from stages.rollout.protocol import load_protocol
 
     protocol = load_protocol(arguments.agent, params.protocol)
-    agent = load_agent(arguments.agent, params.generation, params.compute)
-    searcher = load_searcher(
-        arguments.index, arguments.passages, arguments.retriever, params.compute
+    searcher = searcher_at(  # first: it takes what the engine leaves
+        address, arguments.index, arguments.passages, arguments.retriever, params.compute
+    )
+    limits = Limits.of(params.rollout)
+    agent = load_agent(
+        arguments.agent, params.generation, params.compute, context=limits.max_context_tokens
     )
     search = partial(searcher.search, top_k=params.rollout.top_k)
 
     def answer(part: list[Question], advance: Advance) -> list[dict]:
         rollouts = [start(question, protocol, agent.tokenizer) for question in part]
-        run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
+        run(rollouts, agent, search, protocol, limits, advance=advance)
         return [record(rollout).row() for rollout in rollouts]
 
     return answer

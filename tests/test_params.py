@@ -123,6 +123,9 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"base__judge__model": "a", "base__judge__steps": -1}, "'base.judge.steps' .* least 0"),
         ({"pairs__threshold": 101}, "'pairs.threshold' is a grade, from 0 to 100"),
         ({"pairs__threshold": -1}, "'pairs.threshold' is a grade, from 0 to 100"),
+        ({"generation__batch_invariant": True}, "'generation.batch_invariant' is vLLM's"),
+        ({"generation__tensor_parallel": 0}, "'generation.tensor_parallel' must be at least 1"),
+        ({"relevance__judge_tensor_parallel": 0}, "'relevance.judge_tensor_parallel' must be"),
         ({"compute__gpu_memory": 0.0}, "'compute.gpu_memory' is a share"),
         ({"compute__gpu_memory": 1.1}, "'compute.gpu_memory' is a share"),
         (

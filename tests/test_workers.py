@@ -1,6 +1,7 @@
 """Shards on Ray actors: the bytes of the local run, also where a worker dies on the way."""
 
 import os
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_an_input_error_of_a_worker_is_that_error(ray, compute, scratch):
 
 
 def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
-    compute.device, compute.tensor_parallel = "cuda", 4
+    compute.device = "cuda"
     with (
         Workers(list, compute, scratch, devices=4) as workers,
         pytest.raises(InputError, match=r"compute\.ray: there is no room .* 4 GPUs"),
@@ -135,6 +136,31 @@ def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
 
     with Workers(build, compute, scratch, devices=1) as workers:
         assert list(workers.map([("a", [1])], lambda rows: None)) == [[{"devices": ["cuda:0"]}]]
+
+
+def test_workers_share_one_server_that_is_there_before_them(ray, compute, scratch):
+    """Started when there is work, once; ended with the stage."""
+    seen = []
+
+    @contextmanager
+    def server():
+        seen.append("up")
+        yield "http://here"
+        seen.append("down")
+
+    def build(address=None):
+        return lambda part, advance: [{"address": address, "pid": os.getpid()} for _ in part]
+
+    with Workers(build, compute, scratch, devices=1, server=server) as workers:
+        assert seen == []
+        rows = [row for part in workers.map(shards([*range(8)], 1), int) for row in part]
+        list(workers.map(shards([*range(8)], 1), int))  # all saved
+        assert seen == ["up"]
+    assert seen == ["up", "down"]
+    assert {row["address"] for row in rows} == {"http://here"}
+    alone = Compute(**RAY | {"workers": 1})
+    with Workers(build, alone, scratch, devices=1, server=server) as workers:
+        assert next(workers.map({"z": [1]}, int))[0]["address"] is None
 
 
 def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):
@@ -222,8 +248,8 @@ def test_two_workers_give_the_local_bytes(ray, built, monkeypatch, stage, shard,
 def dying_once(build, marker: Path):
     """A `build` whose first worker dies when it has computed a part and before it can tell."""
 
-    def built(*arguments):
-        work = build(*arguments)
+    def built(*arguments, **options):
+        work = build(*arguments, **options)
 
         def once(part, advance):
             rows = work(part, advance)

@@ -26,7 +26,7 @@ from stages.common.models import (
 )
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
-from stages.params import Compute
+from stages.params import GIVEN, Compute
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 
@@ -208,18 +208,20 @@ def check_length(model, asked: int | None) -> None:
 
 
 def devices(compute: Compute) -> list[str]:
-    """The devices that `compute` names, as far as CUDA_VISIBLE_DEVICES leaves them in sight: Ray
-    sets it for each of its workers. InputError if this machine has fewer.
+    """The devices that `compute` names; in a worker, those that it was given (GIVEN). InputError
+    if fewer are in sight.
     """
     import torch
 
     if compute.device != "cuda":
         return [compute.device] * compute.devices
-    present = torch.cuda.device_count()
-    narrowed = present > 0 and "CUDA_VISIBLE_DEVICES" in os.environ
-    if present < compute.devices and not narrowed:
-        raise InputError(f"'compute.devices' is {compute.devices}: this machine has {present}")
-    return [f"cuda:{number}" for number in range(min(compute.devices, present))]
+    present, given = torch.cuda.device_count(), os.environ.get(GIVEN)
+    wanted = compute.devices if given is None else int(given)
+    if present < wanted:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        why = "this machine has" if seen is None else f"CUDA_VISIBLE_DEVICES ({seen}) shows"
+        raise InputError(f"'compute.devices' is {wanted}: {why} {present}")
+    return [f"cuda:{number}" for number in range(wanted)]
 
 
 def _padded(length: int) -> int:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from stages.params.choices import Engine
 
+GIVEN = "AGENTIC_R_DEVICES"  # the variable that tells a worker how many devices are its own
+
 
 @dataclass
 class Compute:
@@ -15,8 +17,6 @@ class Compute:
     threads: int = 2
     portable: bool = True
     devices: int = 1
-    tensor_parallel: int = 1
-    judge_tensor_parallel: int = 1
     nodes: int = 1
     gpu_memory: float = 0.85
     engine: Engine | None = None

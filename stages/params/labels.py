@@ -33,6 +33,7 @@ class Relevance:
     sub_answers: bool = True
     gold_in_sub_answers: bool = False  # tell the judge the gold answers when it is asked for them
     noise: float = 0.0  # share of grades
+    judge_tensor_parallel: int = 1  # devices of one copy of a judge that runs here
     max_dropped: float = 0.05  # share of queries
 
 

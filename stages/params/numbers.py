@@ -8,14 +8,24 @@ from operator import attrgetter
 from stages.params.run import Params
 
 COUNTS = (  # blocks whose integers are all at least 1
-    *("agent", "candidates", "compute", "corpus.world", "correctness", "encoder", "index.hnsw"),
-    *("index.ivfpq", "questions", "replug", "retriever", "rollout", "trajectories"),
+    *("agent", "candidates", "compute", "corpus.world", "correctness", "encoder"),
+    *(
+        "generation",
+        "index.hnsw",
+        "index.ivfpq",
+        "questions",
+        "replug",
+        "retriever",
+        "rollout",
+        "trajectories",
+    ),
 )
 LEAST = {  # of other integers
     "index.sample": 1,
     "index.candidates": 1,
     "index.recall_queries": 1,
     "relevance.window": 1,
+    "relevance.judge_tensor_parallel": 1,
     "relevance.retries": 0,
     "relevance.max_reply_tokens": 1,
     "pairs.max_positives": 1,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from stages.params.choices import DTYPES, CorrectnessMode, RelevanceMode
+from stages.params.choices import DTYPES, CorrectnessMode, Engine, RelevanceMode
 from stages.params.data import WORLD
 from stages.params.inputs import input_fault
 from stages.params.models import HEADS
@@ -45,6 +45,8 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     stands_in = "may stand in for 'generation.engine' in float32 only, where engines give the same"
     exact = not params.compute.engine or params.generation.dtype == "float32"
     yield "compute.engine", f"{stands_in} text; set 'generation.engine'", exact
+    invariant = not params.generation.batch_invariant or params.generation.engine is Engine.vllm
+    yield "generation.batch_invariant", "is vLLM's: set 'generation.engine' to it", invariant
     yield "compute.gpu_memory", "is a share, above 0, to 1", 0 < params.compute.gpu_memory <= 1
     again = "is on, and PPO needs the tokens that were sampled: set 'agent.protocol' to another"
     trains = bool(params.iterations)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +23,9 @@ from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 from stages.retrieval.corpus import STARTS, PassageFile, read_starts, sample_digest
 from stages.retrieval.identity import retriever_digest
+
+if TYPE_CHECKING:
+    from stages.serving.client import HttpSearcher
 
 ABOUT = "index.json"
 FoundPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
@@ -97,6 +101,23 @@ def load_searcher(
     return _dense(folder, about, passages, Path(retriever_folder), compute)
 
 
+def searcher_at(
+    address: str | None,
+    index_folder: str | Path,
+    passages_path: str | Path,
+    retriever_folder: str | Path | None,
+    compute: Compute,
+) -> Searcher | HttpSearcher:
+    """A client of the retriever server at `address`, which has opened the index and finds the same;
+    without one, load_searcher's.
+    """
+    if address is None:
+        return load_searcher(index_folder, passages_path, retriever_folder, compute)
+    from stages.serving.client import HttpSearcher
+
+    return HttpSearcher(address)
+
+
 def read_about(folder: str | Path) -> dict:
     """What an index folder's index.json says. InputError where it says less, or something else."""
     path = Path(folder) / ABOUT
@@ -125,7 +146,7 @@ def exact_index(vectors: np.ndarray, compute: Compute):
     from stages.retrieval.devices import DeviceIndex
 
     if compute.device == "cuda":
-        return DeviceIndex(vectors, devices(compute))
+        return DeviceIndex(vectors, devices(compute), engine=compute.gpu_memory)
     return DenseIndex(vectors)
 
 
@@ -133,7 +154,7 @@ def _dense(
     folder: Path, about: dict, passages: PassageFile, retriever_folder: Path, compute: Compute
 ) -> Searcher:
     from stages.common import portable
-    from stages.encoders.encoding import DenseRetriever
+    from stages.encoders.encoding import DenseRetriever, devices
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
 
@@ -148,7 +169,8 @@ def _dense(
     if "kind" in about:
         kind, candidates = IndexKind(about["kind"]), about["candidates"]
         exact = DenseIndex(vectors)
-        index = approximate.load(folder, kind, exact, candidates, compute.threads)
+        place = devices(compute)[0]
+        index = approximate.load(folder, kind, exact, candidates, compute.threads, place)
     else:
         with _naming(folder):
             index = exact_index(vectors, compute)

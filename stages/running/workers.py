@@ -2,8 +2,11 @@
 
 A stage gives `build`, which loads models and returns the function from a part to its rows. Every
 worker calls it once. The rows of a part depend on the part alone, so any number of workers gives
-the same bytes. This process saves what is finished, in scratch; a part whose worker was lost is
-computed by another.
+the same bytes (of language models in 16 bits: as far as docs/scale.md says). This process saves
+what is finished, in scratch; a part whose worker was lost is computed by another.
+
+A stage that searches gives `server` too. Several workers of this machine then share one retriever
+server, which is started before the first of them, rather than open the index each.
 """
 
 from __future__ import annotations
@@ -11,11 +14,13 @@ from __future__ import annotations
 import os
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
 from stages.common import portable
-from stages.params import Compute
+from stages.params import GIVEN, Compute
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.plumbing.reasons import reason
@@ -34,7 +39,8 @@ SOCKET_BYTES = 107  # of a path, by the operating system
 Part = list
 Advance = Callable[[int], object]  # is told of rows as they are finished
 Work = Callable[[Part, Advance], list[dict]]
-Build = Callable[[], Work]
+Build = Callable[..., Work]
+Server = Callable[[], AbstractContextManager[str]]  # gives its address
 
 
 def shards(items: Iterable, size: int, first: int = 0) -> Iterator[tuple[str, Part]]:
@@ -56,6 +62,7 @@ def rows_of(
     desc: str,
     unit: str,
     total: int,
+    server: Server | None = None,
 ) -> Iterator[dict]:
     """The rows of all `items`, in shards of `size`, with a progress bar over `total` rows.
 
@@ -63,7 +70,7 @@ def rows_of(
     """
     with (
         progress(total=total, desc=desc, unit=unit) as bar,
-        Workers(build, compute, scratch, devices=devices) as workers,
+        Workers(build, compute, scratch, devices=devices, server=server) as workers,
     ):
         for rows in workers.map(shards(items, size), bar.update):
             yield from rows
@@ -73,12 +80,22 @@ class Workers:
     """`with Workers(build, compute, scratch, devices=1) as workers`, then `workers.map`.
 
     `build` must be picklable; a worker takes `devices` accelerators, if `compute.device` is one.
-    What `build` returns calls `advance` for as many rows as it returns.
+    What `build` returns calls `advance` for as many rows as it returns. Where workers share the
+    `server`, `build` is given its `address`.
     """
 
-    def __init__(self, build: Build, compute: Compute, scratch: Scratch, *, devices: int):
+    def __init__(
+        self,
+        build: Build,
+        compute: Compute,
+        scratch: Scratch,
+        *,
+        devices: int,
+        server: Server | None = None,
+    ):
         self.scratch = scratch
-        self.pool = _Actors(build, compute, devices) if compute.ray else _Here(build)
+        shared = server if compute.ray == "local" and compute.workers > 1 else None
+        self.pool = _Actors(build, compute, devices, shared) if compute.ray else _Here(build)
 
     def __enter__(self) -> Workers:
         return self
@@ -136,8 +153,10 @@ class _Here:
 class _Actors:
     """Ray actors, hired when there is work for them. All see the same files at the same paths."""
 
-    def __init__(self, build: Build, compute: Compute, devices: int):
+    def __init__(self, build: Build, compute: Compute, devices: int, server: Server | None):
         self.build = build
+        self.server = server
+        self.beside = ExitStack()
         self.compute = compute
         self.devices = 0 if compute.device == "cpu" else devices
         self.connected = False  # by us
@@ -154,6 +173,9 @@ class _Actors:
         import ray
 
         places, lost, given = self._places(), Counter(), {}
+        if self.server is not None:  # before the workers' engines: it takes what they leave
+            self.build = partial(self.build, address=self.beside.enter_context(self.server()))
+            self.server = None
         while True:
             todo.extend(islice(parts, max(0, places - len(todo))))
             if not todo and not given:
@@ -194,6 +216,7 @@ class _Actors:
         for actor in [*self.idle, *(actor for actor, _ in self.tasks.values())]:
             self._dismiss(actor)
         self.idle, self.tasks = [], {}
+        self.beside.close()
         if self.connected:
             ray.shutdown()
 
@@ -221,6 +244,7 @@ class _Actors:
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": str(self.compute.threads),
             **{name: os.environ[name] for name in portable.VARIABLES if name in os.environ},
+            GIVEN: str(self.devices),
         }
         actor = (
             ray.remote(_Actor)

@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     disable_progress_bar()
     console = Console(highlight=False)
     args.agent = _place("models/agent", args.agent or last)
+    # no `context`: an agent of the hub may have limits of its own
     agent = load_agent(args.agent, params.generation, params.compute)
     if args.compare is None:
         for text in trajectory(agent, args.retriever or last, args, params):

@@ -17,6 +17,7 @@ from verl.experimental.agent_loop.agent_loop import (
     AgentLoopOutput,
 )
 
+from stages.common.seeds import seed_of
 from stages.engines.replies import before_end, through_stop
 from stages.engines.tokenizer import load_tokenizer
 from stages.rollout.loop import (
@@ -44,15 +45,24 @@ class Environment:
         self.tokenizer = load_tokenizer(settings.tokenizer)
         self.searcher = HttpSearcher(settings.retriever)
 
-    def sampling(self, of_verl: dict) -> dict:
-        """vLLM's settings of one turn: verl's, and where a turn ends."""
-        return of_verl | {
-            "max_tokens": self.limits.max_turn_tokens,
-            "stop": self.protocol.stop,
-            "stop_token_ids": self.settings.ends,
-            "include_stop_str_in_output": True,
-            "skip_special_tokens": False,
-        }
+    def sampling(self, of_verl: dict, *drawn: object) -> dict:
+        """vLLM's settings of one turn: verl's, where a turn ends, and a seed for what is `drawn`.
+
+        verl would give all requests of a server one seed, and so the same noise.
+        """
+        seed = self.settings.seed
+        own = {} if seed is None else {"seed": seed_of(seed, "rollout", *drawn) % 2**31}
+        return (
+            of_verl
+            | own
+            | {
+                "max_tokens": self.limits.max_turn_tokens,
+                "stop": self.protocol.stop,
+                "stop_token_ids": self.settings.ends,
+                "include_stop_str_in_output": True,
+                "skip_special_tokens": False,
+            }
+        )
 
     def written(self, token_ids: list[int]) -> list[int]:
         """What an engine's output counts as: up to the stop string, or to the end of text."""
@@ -82,9 +92,11 @@ class SearchAgentLoop(AgentLoopBase):
 
     async def run(self, sampling_params: dict, **row) -> AgentLoopOutput:
         """One finished rollout of the question in `row` (see data.py)."""
-        known, request = self.environment, uuid4().hex
+        known, spent = self.environment, AgentLoopMetrics()
         rollout = start(question_of_row(row), known.protocol, known.tokenizer, as_written=True)
-        step, spent = int(row.get("global_steps", 0)), AgentLoopMetrics()
+        step, number = int(row.get("global_steps", 0)), int(row.get("session_id", 0))
+        drawn = (step, rollout.question.id, number)  # number: of the question's rollouts
+        request = uuid4().hex if known.settings.seed is None else "-".join(map(str, drawn))
         # The weights that wrote it, as verl counts them: those after the step before.
         weights = {"min_global_steps": step - 1, "max_global_steps": step - 1}
         log_probs: list[float] = []  # of the response; 0 where the agent was shown a token
@@ -96,7 +108,7 @@ class SearchAgentLoop(AgentLoopBase):
             output = await self.server_manager.generate(
                 request_id=request,  # the same for all turns: the same server, its cache
                 prompt_ids=list(rollout.token_ids),
-                sampling_params=known.sampling(sampling_params),
+                sampling_params=known.sampling(sampling_params, *drawn, len(rollout.turns)),
             )
             spent.generate_sequences += time.monotonic() - began
             weights |= {name: output.extra_fields.get(name, weights[name]) for name in weights}

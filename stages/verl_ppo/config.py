@@ -6,11 +6,14 @@ files and lets verl check the result.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+from stages.engines.vllm_settings import COMPILATION, DECIDED
 from stages.params import Kl, Params
 from stages.plumbing.errors import InputError
+from stages.running.workers import ENVIRONMENT as RAY
 from stages.verl_ppo.files import Files
 
 ROOT = Path(__file__).parents[2]  # of the checkout: Ray starts processes elsewhere
@@ -21,6 +24,7 @@ MODULES = "stages.verl_ppo.value_model"  # imported by every process of verl
 def check_sharing(params: Params) -> None:
     """InputError if verl could not share the work out as `params` say."""
     agent, compute = params.agent, params.compute
+    shared = params.generation.tensor_parallel
     devices, all_devices = compute.all_devices, "compute.devices x compute.nodes"
     batch, pass_ = agent.questions * agent.rollouts, devices * micro_batch(params)
     for name, value, divisor_name, divisor in (
@@ -28,7 +32,7 @@ def check_sharing(params: Params) -> None:
         ("agent.mini_batch", agent.mini_batch, "agent.rollouts", agent.rollouts),
         ("agent.mini_batch", agent.mini_batch, all_devices, devices),
         ("agent.mini_batch", agent.mini_batch, "agent.micro_batch over all devices", pass_),
-        (all_devices, devices, "compute.tensor_parallel", compute.tensor_parallel),
+        (all_devices, devices, "generation.tensor_parallel", shared),
     ):
         if value % divisor:
             raise InputError(
@@ -67,8 +71,9 @@ def environment_variables(params: Params, files: Files) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, places)),
         "VERL_USE_EXTERNAL_MODULES": ",".join(filter(None, modules)),
         "VERL_FILE_LOGGER_PATH": str(files.figures(files.done())),
-        "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
+        **RAY,
+        **DECIDED,
     }
     if alone(params):
         # Ray's switch for a cluster of one machine: all its ports, and those of the servers that
@@ -116,11 +121,14 @@ def _rollout(params: Params, window: int, seed: int, files: Files) -> dict:
         "seed": seed % 2**31,
         "dtype": params.generation.dtype,
         "max_model_len": min(params.training_rollout.max_context_tokens, window),
-        "tensor_model_parallel_size": compute.tensor_parallel,
+        "tensor_model_parallel_size": params.generation.tensor_parallel,
+        "full_determinism": params.generation.batch_invariant,
         "gpu_memory_utilization": compute.gpu_memory,
     }
-    tokenizer = {"+actor_rollout_ref.rollout.engine_kwargs.vllm.tokenizer": str(files.tokenizer)}
-    return _under("actor_rollout_ref.rollout", settings) | tokenizer
+    engine = {"tokenizer": str(files.tokenizer), "compilation_config": json.dumps(COMPILATION)}
+    return _under("actor_rollout_ref.rollout", settings) | _under(
+        "actor_rollout_ref.rollout.engine_kwargs.vllm", engine, new=True
+    )
 
 
 def _actor(params: Params, model: str, seed: int, files: Files) -> dict:

@@ -23,6 +23,7 @@ class Settings:
     mask_retrieved: bool
     retriever: str  # address of a retriever server
     counts: str  # folder of what is counted (counts.py)
+    seed: int | None = None  # of the samples; None: the engine draws them as they come
 
     def write(self, path: Path) -> None:
         """Write the file that `read` reads."""

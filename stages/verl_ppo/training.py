@@ -122,6 +122,7 @@ def prepare(task: Task, files: Files, retriever: str) -> dict:
         mask_retrieved=agent.mask_retrieved,
         retriever=retriever,
         counts=str(files.counts),
+        seed=task.seed if params.generation.batch_invariant else None,
     ).write(files.settings)
     loop = {"name": data.AGENT, "_target_": config.LOOP, "settings": str(files.settings)}
     write_text(files.agent_loops, yaml.safe_dump([loop]))
