@@ -119,9 +119,12 @@ def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
     from stages.plumbing.progress import progress
 
     build, compute = partial(_build, job.args, job.params), job.params.compute
+    inputs = [job.args.agent, job.args.retriever, job.args.index, job.args.passages]
     with (
         progress(total=0, desc="correctness", unit="rollout") as bar,
-        Workers(build, compute, job.scratch, devices=compute.tensor_parallel) as workers,
+        Workers(
+            build, compute, job.scratch, inputs=inputs, devices=compute.tensor_parallel
+        ) as workers,
     ):
 
         def plan(pairs: int) -> None:

@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
             partial(_build, args, params),
             params.compute,
             scratch,
+            inputs=inputs,
             devices=params.compute.tensor_parallel,
             desc="evaluate",
             unit="question",

@@ -106,6 +106,7 @@ def _judged(
         partial(_build, args.judge, prompts, params),
         params.compute,
         scratch,
+        inputs=[args.passages, args.judge],
         devices=judge_devices(params.compute),
         desc="relevance",
         unit="query",

@@ -39,7 +39,8 @@ def main(argv: list[str] | None = None) -> None:
     inputs = (args.agent, args.retriever, index, args.questions)
     with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
         build = partial(_build, args, params)
-        options = {"devices": 1, "desc": "replug", "unit": "question"}
+        seen = [args.agent, args.retriever, args.index, args.passages]
+        options = {"inputs": seen, "devices": 1, "desc": "replug", "unit": "question"}
         rows = rows_of(questions, SHARD, build, params.compute, scratch, **options)
         counts = replug_metrics(rows)
         if not counts["out"]:

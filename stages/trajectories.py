@@ -63,6 +63,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             partial(_build, arguments, params),
             params.compute,
             scratch,
+            inputs=[*inputs, arguments.questions],
             devices=params.compute.tensor_parallel,
             desc="trajectories",
             unit="question",

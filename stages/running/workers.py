@@ -3,31 +3,29 @@
 A stage gives `build`, which loads models and returns the function from a part to its rows. Every
 worker calls it once. The rows of a part depend on the part alone, so any number of workers gives
 the same bytes. This process saves what is finished, in scratch; a part whose worker was lost is
-computed by another.
+computed by another. A worker gets no part before it has been seen to have the same code, inputs and
+packages as this process; nodes that join while there is work get some.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stages.params import Compute
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.plumbing.reasons import reason
+from stages.running.cluster import connect_ray
 from stages.running.scratch import Scratch
+from stages.running.sight import Sight, differences, sight
 
 RETRIES = 3  # of a part whose worker was lost, and of workers that never came up
-
-ENVIRONMENT = {  # of a Ray that we start
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_process_group_cleanup_enabled": "1",  # the engine of a worker that dies ends with it
-}
-
-SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest
-SOCKET_BYTES = 107  # of a path, by the operating system
+CHECKOUT = Path(__file__).parents[2]
+LOOK = 2.0  # seconds between two looks at which nodes there are
 
 Part = list
 Advance = Callable[[int], object]  # is told of rows as they are finished
@@ -48,6 +46,7 @@ def rows_of(
     compute: Compute,
     scratch: Scratch,
     *,
+    inputs: Iterable[str | Path],
     devices: int,
     desc: str,
     unit: str,
@@ -59,21 +58,31 @@ def rows_of(
     """
     with (
         progress(total=len(items) if total is None else total, desc=desc, unit=unit) as bar,
-        Workers(build, compute, scratch, devices=devices) as workers,
+        Workers(build, compute, scratch, inputs=inputs, devices=devices) as workers,
     ):
         return [row for rows in workers.map(shards(items, size), bar.update) for row in rows]
 
 
 class Workers:
-    """`with Workers(build, compute, scratch, devices=1) as workers`, then `workers.map`.
+    """`with Workers(build, compute, scratch, inputs=files, devices=1) as workers`, then
+    `workers.map`.
 
-    `build` must be picklable; a worker takes `devices` accelerators, if `compute.device` is one.
-    What `build` returns calls `advance` for as many rows as it returns.
+    `build` must be picklable, and reads the files and folders `inputs`; a worker takes `devices`
+    accelerators, if `compute.device` is one. What `build` returns calls `advance` for as many rows
+    as it returns.
     """
 
-    def __init__(self, build: Build, compute: Compute, scratch: Scratch, *, devices: int):
+    def __init__(
+        self,
+        build: Build,
+        compute: Compute,
+        scratch: Scratch,
+        *,
+        inputs: Iterable[str | Path],
+        devices: int,
+    ):
         self.scratch = scratch
-        self.pool = _Actors(build, compute, devices) if compute.ray else _Here(build)
+        self.pool = _Actors(build, compute, inputs, devices) if compute.ray else _Here(build)
 
     def __enter__(self) -> Workers:
         return self
@@ -117,11 +126,14 @@ class _Here:
 class _Actors:
     """Ray actors, hired when there is work for them. All see the same files at the same paths."""
 
-    def __init__(self, build: Build, compute: Compute, devices: int):
+    def __init__(self, build: Build, compute: Compute, inputs: Iterable[str | Path], devices: int):
         self.build = build
         self.compute = compute
+        self.inputs = [str(path) for path in inputs]
         self.devices = 0 if compute.device == "cpu" else devices
+        self.sight: Sight = {}  # of this process
         self.connected = False  # by us
+        self.places, self.looked = 0, 0.0  # for workers; when nodes were looked at
         self.idle: list = []
         self.tasks: dict = {}  # reference to a result -> (actor, name of the part or None)
 
@@ -129,28 +141,35 @@ class _Actors:
         """(name, rows) of every part, as they are finished."""
         if not parts:
             return
+        self._join()
         import ray
 
-        places = self._places()
         todo, lost = deque(parts), Counter()
         while todo or any(name is not None for _, name in self.tasks.values()):
-            for _ in range(min(places, len(parts)) - len(self.idle) - len(self.tasks)):
+            self._look()
+            for _ in range(min(self.places, len(parts)) - len(self.idle) - len(self.tasks)):
                 self._hire()
             while todo and self.idle:
                 self._give(self.idle.pop(), todo.popleft(), parts)
-            [finished], _ = ray.wait(list(self.tasks))
-            actor, name = self.tasks.pop(finished)
+            finished, _ = ray.wait(list(self.tasks), timeout=LOOK)
+            if not finished:
+                continue
+            actor, name = self.tasks.pop(finished[0])
             try:
-                rows = ray.get(finished)
+                rows = ray.get(finished[0])
             except ray.exceptions.RayTaskError as error:  # the function raised it
                 raise error.cause if isinstance(error.cause, InputError) else error from None
             except ray.exceptions.RayError as error:  # the worker is gone
+                if name is None:
+                    self._check_checkout(error)
                 lost[name] += 1
                 self._dismiss(actor)
                 if lost[name] > RETRIES:
                     raise InputError(_lost(name, lost[name], error)) from None
                 todo.extendleft([name] if name is not None else [])
                 continue
+            if name is None:
+                self._check_sight(*rows)
             self.idle.append(actor)
             if name is not None:
                 advance(len(rows))
@@ -168,26 +187,59 @@ class _Actors:
         if self.connected:
             ray.shutdown()
 
-    def _places(self) -> int:
-        """How many workers there is room for; joins Ray first."""
-        import ray
-
-        if not ray.is_initialized():
+    def _join(self) -> None:
+        """Join Ray, unless we have."""
+        if not self.sight:
+            self.sight = sight(self.inputs)
+        if not self.connected and not _initialized():
             connect_ray(self.compute)
             self.connected = True
-        have = ray.cluster_resources()
+
+    def _look(self) -> None:
+        """Count how many workers there is room for, now and then: nodes come and go."""
+        import ray
+
+        if self.places and time.monotonic() < self.looked + LOOK:
+            return
+        self.looked = time.monotonic()
         need = {"CPU": self.compute.threads, "GPU": self.devices}
-        room = min(int(have.get(kind, 0)) // count for kind, count in need.items() if count)
-        if not room:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        room = sum(
+            min(int(node.get(kind, 0)) // count for kind, count in need.items() if count)
+            for node in nodes
+        )
+        self.places = min(self.compute.workers, room)
+        if not self.places and not self.idle and not self.tasks:
             asked = f"{self.compute.threads} CPUs and {self.devices} GPUs"
-            raise InputError(f"compute.ray: there is no room for a worker of {asked}")
-        return min(self.compute.workers, room)
+            have = "; ".join(
+                f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes
+            )
+            raise InputError(
+                f"compute.ray: there is no room for a worker of {asked} on any node ({have})"
+            )
+
+    def _check_sight(self, node: str, theirs: Sight) -> None:
+        """InputError if a worker would compute with something else than this process."""
+        if found := differences(self.sight, theirs):
+            raise InputError(
+                f"compute.ray: the node {node} sees {'; '.join(found)}: all nodes need the same "
+                "checkout and packages at the same paths (docs/scale.md)"
+            )
+
+    def _check_checkout(self, error: Exception) -> None:
+        """InputError if a worker did not start for want of our code."""
+        if "ModuleNotFoundError" in (said := str(error)):
+            missing = said.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
+            raise InputError(
+                f"compute.ray: a node does not see this checkout at {CHECKOUT}, or not its "
+                f"packages ({missing}): all nodes need both at the same paths (docs/scale.md)"
+            ) from None
 
     def _hire(self) -> None:
         """Start an actor; it gets work once it is there."""
         import ray
 
-        paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
+        paths = [str(CHECKOUT), os.environ.get("PYTHONPATH")]
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": str(self.compute.threads),
@@ -200,9 +252,9 @@ class _Actors:
                 scheduling_strategy="SPREAD",
                 runtime_env={"env_vars": environment},
             )
-            .remote(self.build, os.getcwd())
+            .remote(self.build)
         )
-        self.tasks[actor.ready.remote()] = (actor, None)
+        self.tasks[actor.ready.remote(os.getcwd(), self.inputs)] = (actor, None)
 
     def _give(self, actor, name: str, parts: dict[str, Part]) -> None:
         self.tasks[actor.run.remote(parts[name])] = (actor, name)
@@ -216,61 +268,28 @@ class _Actors:
 class _Actor:
     """What runs in a Ray worker: models are loaded with the first part."""
 
-    def __init__(self, build: Build, folder: str):
-        os.chdir(folder)
+    def __init__(self, build: Build):
         self.here = _Here(build)
 
-    def ready(self) -> None:
-        """Returns once the actor has a place to run."""
+    def ready(self, folder: str, inputs: list[str]) -> tuple[str, Sight]:
+        """The node's address and what is seen there from `folder`, once there is a place to run."""
+        import ray
+
+        if not os.path.isdir(folder):
+            return ray.util.get_node_ip_address(), {folder: "none"}
+        os.chdir(folder)
+        return ray.util.get_node_ip_address(), sight(inputs)
 
     def run(self, part: Part) -> list[dict]:
         [(_, rows)] = self.here.run({"": part}, lambda rows: None)
         return rows
 
 
-def connect_ray(compute: Compute) -> None:
-    """Join the cluster at `compute.ray`, or start Ray on this machine. InputError if none is there.
+def _initialized() -> bool:
+    """Whether this process has joined Ray already."""
+    import sys
 
-    Ray gives up on its own daemon after 30 seconds, which a busy machine needs now and then.
-    """
-    import ray
-
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    options = {"logging_level": "ERROR", "log_to_driver": False}
-    if compute.ray == "local":
-        check_sockets()
-        cpus = max(os.cpu_count() or 1, compute.workers * compute.threads)
-        for last in (False, False, True):
-            try:
-                ray.init("local", num_cpus=cpus, include_dashboard=False, **options)
-                return
-            except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
-                raise InputError(f"compute.ray: {reason(error)}: see RAY_TMPDIR, TMPDIR") from None
-            except Exception:  # of no class of its own
-                ray.shutdown()
-                if last:
-                    raise
-    try:
-        ray.init(compute.ray, **options)
-    except (ConnectionError, ValueError) as error:
-        why = f"compute.ray: no cluster at '{compute.ray}' ({reason(error)})"
-        raise InputError(why) from None
-
-
-def check_sockets() -> None:
-    """InputError if the paths of Ray's sockets would be longer than the system allows.
-
-    They lie below the temporary folder that RAY_TMPDIR or TMPDIR names, else below /tmp.
-    """
-    from ray._common.utils import get_default_system_temp_dir
-
-    folder = get_default_system_temp_dir()
-    if len(os.fsencode(os.path.join(folder, SOCKET))) > SOCKET_BYTES:
-        raise InputError(
-            f"compute.ray: in the temporary folder {folder} the paths of Ray's sockets would be "
-            f"longer than {SOCKET_BYTES} bytes: set RAY_TMPDIR to a shorter one, such as /tmp"
-        )
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
 def _lost(name: str | None, times: int, error: Exception) -> str:

@@ -15,7 +15,7 @@ from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.ppo.task import StepMetrics, Task
 from stages.rollout.loop import Limits
-from stages.running.workers import check_sockets
+from stages.running.cluster import check_sockets
 from stages.verl_ppo import config, counts, data
 from stages.verl_ppo.curves import Curves
 from stages.verl_ppo.export import export
