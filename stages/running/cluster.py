@@ -71,9 +71,7 @@ def _join(address: str, options: dict) -> None:
             said.seek(0)
             if REFUSED in said.read() or isinstance(error, ray.exceptions.AuthenticationError):
                 raise InputError(_not_let_in(address)) from None
-            raise InputError(
-                f"compute.ray: no cluster at '{address}' ({reason(error)})"
-            ) from None
+            raise InputError(f"compute.ray: no cluster at '{address}' ({reason(error)})") from None
 
 
 def check_answers(address: str) -> None:
@@ -83,10 +81,18 @@ def check_answers(address: str) -> None:
     host, _, port = address.rpartition(":")
     if not host or not port.isdigit():
         return  # what Ray has to look up, or to refuse
+    if not answers(address):
+        raise InputError(f"compute.ray: no cluster at '{address}' (nothing answers there)")
+
+
+def answers(address: str) -> bool:
+    """Whether something listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host, int(port)), PATIENCE).close()
-    except (OSError, OverflowError) as error:
-        raise InputError(f"compute.ray: no cluster at '{address}' ({reason(error)})") from None
+    except (OSError, OverflowError):
+        return False
+    return True
 
 
 def token_mode() -> dict[str, str]:

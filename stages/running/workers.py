@@ -9,6 +9,7 @@ packages as this process; nodes that join while there is work get some.
 
 from __future__ import annotations
 
+import atexit
 import os
 import time
 from collections import Counter, deque
@@ -16,10 +17,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from stages.params import Compute
-from stages.plumbing.errors import InputError
+from stages.plumbing.errors import KEPT, InputError
 from stages.plumbing.progress import progress
 from stages.plumbing.reasons import reason
-from stages.running.cluster import connect_ray
+from stages.running.cluster import answers, connect_ray
 from stages.running.scratch import Scratch
 from stages.running.sight import Sight, differences, sight
 
@@ -133,6 +134,7 @@ class _Actors:
         self.devices = 0 if compute.device == "cpu" else devices
         self.sight: Sight = {}  # of this process
         self.connected = False  # by us
+        self.headless = False  # the head is gone
         self.places, self.looked = 0, 0.0  # for workers; when nodes were looked at
         self.idle: list = []
         self.tasks: dict = {}  # reference to a result -> (actor, name of the part or None)
@@ -181,6 +183,9 @@ class _Actors:
             return
         import ray
 
+        if self.headless:  # there is nobody to tell
+            atexit.unregister(ray.shutdown)
+            return
         for actor in [*self.idle, *(actor for actor, _ in self.tasks.values())]:
             self._dismiss(actor)
         self.idle, self.tasks = [], {}
@@ -202,6 +207,7 @@ class _Actors:
         if self.places and time.monotonic() < self.looked + LOOK:
             return
         self.looked = time.monotonic()
+        self._check_head()
         need = {"CPU": self.compute.threads, "GPU": self.devices}
         nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
         room = sum(
@@ -216,6 +222,17 @@ class _Actors:
             )
             raise InputError(
                 f"compute.ray: there is no room for a worker of {asked} on any node ({have})"
+            )
+
+    def _check_head(self) -> None:
+        """InputError if the head is gone: Ray would wait a minute, and end this process then."""
+        import ray
+
+        if not answers(ray.get_runtime_context().gcs_address):
+            self.headless = True
+            raise InputError(
+                f"compute.ray: the head of the cluster at '{self.compute.ray}' is gone: start the "
+                f"cluster again; {KEPT}"
             )
 
     def _check_sight(self, node: str, theirs: Sight) -> None:
