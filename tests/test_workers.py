@@ -103,6 +103,24 @@ def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
         list(workers.map({"a": [1]}, lambda rows: None))
 
 
+def test_no_node_with_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
+    """Also where all nodes together would have it."""
+    compute.threads = 999
+    with (
+        Workers(list, compute, scratch, inputs=[], devices=1) as workers,
+        pytest.raises(InputError, match=r"no room for a worker of 999 CPUs .* on any node \(\d"),
+    ):
+        list(workers.map({"a": [1]}, lambda rows: None))
+
+
+def test_a_worker_that_sees_something_else_gets_no_part(ray, compute, scratch):
+    with Workers(list, compute, scratch, inputs=["input"], devices=1) as workers:
+        workers.pool.sight = {"input": "what this process saw of it"}
+        told = r"^compute\.ray: the node \S+ sees no input: all nodes need"
+        with pytest.raises(InputError, match=told):
+            list(workers.map({"a": [1]}, lambda rows: None))
+
+
 def test_a_worker_without_a_place_leaves_its_parts_to_others(ray, compute, scratch):
     """Of the four places that Ray has, another program holds three."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from stages.params import Kl, Params
 from stages.plumbing.errors import InputError
+from stages.running.cluster import token_mode
 from stages.verl_ppo.files import Files
 
 ROOT = Path(__file__).parents[2]  # of the checkout: Ray starts processes elsewhere
@@ -74,7 +75,8 @@ def environment_variables(params: Params, files: Files) -> dict[str, str]:
         # Ray's switch for a cluster of one machine: all its ports, and those of the servers that
         # verl starts, are then on the loopback address.
         variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    return variables
+        return variables
+    return variables | token_mode()
 
 
 def overrides(params: Params, model: str, window: int, seed: int, files: Files) -> dict:

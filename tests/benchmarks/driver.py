@@ -46,22 +46,24 @@ def main() -> None:
     args = parser.parse_args()
     me, memory, seconds = psutil.Process(), [], []
     compute = Compute(ray="local", workers=args.workers, threads=1)
-    with tempfile.TemporaryDirectory() as folder, chdir(folder):
-        with Scratch("driver", "0") as scratch:
-            with Workers(build, compute, scratch, inputs=[], devices=1) as workers:
-                began = None
-                for number, rows in enumerate(
-                    workers.map(shards(list(range(args.parts)), 1), lambda rows: None)
-                ):
-                    assert rows == [{"n": number}]
-                    began = began or time.perf_counter()
-                    if (number + 1) % (args.parts // TENTHS) == 0:
-                        memory.append(round((own := me.memory_info()).rss / 2**20))
-                        seconds.append(round(time.perf_counter() - began, 1))
-                        print(number + 1, memory[-1], "MB", seconds[-1], "s", own, flush=True)
-            took = time.perf_counter() - began
-            processor = sum(me.cpu_times()[:2])
-            kept = sum(entry.stat().st_size for entry in os.scandir(scratch.path))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        chdir(folder),
+        Scratch("driver", "0") as scratch,
+        Workers(build, compute, scratch, inputs=[], devices=1) as workers,
+    ):
+        began = None
+        parts = shards(list(range(args.parts)), 1)
+        for number, rows in enumerate(workers.map(parts, lambda rows: None), 1):
+            assert rows == [{"n": number - 1}]
+            began = began or time.perf_counter()
+            if number % (args.parts // TENTHS) == 0:
+                memory.append(round(me.memory_info().rss / 2**20))
+                seconds.append(round(time.perf_counter() - began, 1))
+                print(number, memory[-1], "MB", seconds[-1], "s", flush=True)
+        took = time.perf_counter() - began
+        processor = sum(me.cpu_times()[:2])
+        kept = sum(entry.stat().st_size for entry in os.scandir(scratch.path))
     write_json(
         OUTPUT,
         {
