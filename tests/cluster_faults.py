@@ -23,7 +23,7 @@ import label_world as world
 from cluster_world import REPO, Cluster, cluster, job, wait_for
 from label_world import arguments, set_params, write_relevance
 
-from stages import candidates, correctness, index, relevance, trajectories
+from stages import candidates, correctness, relevance, trajectories
 from stages.common.records import write_questions
 
 STAGES = {trajectories: 2, candidates: 5, relevance: 3, correctness: 40}  # items of a part
@@ -35,9 +35,8 @@ COUNT = count()
 class Faults:
     """What each fault ended in, as the run goes."""
 
-    def __init__(self, made: Cluster, folder: Path, output: Path | None):
-        self.made, self.folder, self.output = made, folder, output
-        self.found: list[dict] = []
+    def __init__(self, made: Cluster, folder: Path, output: Path | None, found: list[dict]):
+        self.made, self.folder, self.output, self.found = made, folder, output, found
 
     def note(self, fault: str, ended: str, wanted: str, began: float) -> None:
         row = {"fault": fault, "ended": ended, "as_it_must": re.search(wanted, ended) is not None}
@@ -61,7 +60,7 @@ class Faults:
 
     def said(self, process) -> str:
         """The one line of a run that failed, without this run's own names; SAME for a good one."""
-        err = process.communicate(timeout=400)[1]
+        err = process.communicate(timeout=900)[1]
         if process.returncode == 0:
             return SAME
         line = re.split(r"[\r\n]", err.strip())[-1]
@@ -202,36 +201,48 @@ def build(folder: Path) -> None:
             set_params(trajectories={"questions": len(world.QUESTIONS)})
             files = {"output": f"local/{name}.jsonl", "metrics": f"local/{name}.json"}
             stage.main(arguments(name, **files))
-        bm25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
-        index.main(bm25.split())
+
+
+def stages(faults: Faults, second: Path) -> None:
+    """Each labelling stage, over two nodes of which one is killed."""
+    build(faults.folder)
+    for stage, shard in STAGES.items():
+        a_node_is_killed(faults, stage, shard)
+
+
+def others(faults: Faults, second: Path) -> None:
+    """What else happens to clusters."""
+    (faults.folder / "input").write_text("the same for all")
+    a_node_is_late(faults)
+    faults.line("no node has room for a worker", "no room for a worker", "--threads", "9")
+    what_nodes_see(faults, second)
+    faults.line("no token", "there is none in", RAY_AUTH_TOKEN_PATH=f"{second}/none")
+    (second / "wrong").write_text("0" * 64)
+    wrong = f"{second}/wrong"
+    faults.line("a wrong token", "the token in .* is not its", RAY_AUTH_TOKEN_PATH=wrong)
+    faults.line("RAY_AUTH_MODE=disabled", "wants a token, and", RAY_AUTH_MODE="disabled")
+    a_disk_is_full(faults)
+    the_head_is_killed(faults)
+    faults.line("there is no cluster", "no cluster at 'HEAD'")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path)
+    parser.add_argument("--only", choices=("stages", "others"), help="a half of them")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
-        folder = Path(first)
-        build(folder)
-        (folder / "input").write_text("the same for all")
-        with cluster() as made:
+    found = []
+    for half in (stages, others):
+        if args.only not in (None, half.__name__):
+            continue
+        with (
+            tempfile.TemporaryDirectory() as first,
+            tempfile.TemporaryDirectory() as second,
+            cluster() as made,
+        ):
             made.start("one", like="one")
-            faults = Faults(made, folder, args.output)
-            for stage, shard in STAGES.items():
-                a_node_is_killed(faults, stage, shard)
-            a_node_is_late(faults)
-            faults.line("no node has room for a worker", "no room for a worker", "--threads", "9")
-            none = f"{second}/none"
-            faults.line("no token", "there is none in", RAY_AUTH_TOKEN_PATH=none)
-            Path(second, "wrong").write_text("0" * 64)
-            wrong = {"RAY_AUTH_TOKEN_PATH": f"{second}/wrong"}
-            faults.line("a wrong token", "the token in .* is not its", **wrong)
-            faults.line("RAY_AUTH_MODE=disabled", "wants a token, and", RAY_AUTH_MODE="disabled")
-            what_nodes_see(faults, Path(second))
-            a_disk_is_full(faults)
-            the_head_is_killed(faults)
-            faults.line("there is no cluster", "no cluster at 'HEAD'")
-    if wrong := [row["fault"] for row in faults.found if not row["as_it_must"]]:
+            half(Faults(made, Path(first), args.output, found), Path(second))
+    if wrong := [row["fault"] for row in found if not row["as_it_must"]]:
         raise SystemExit(f"ended otherwise than they must: {', '.join(wrong)}")
 
 
