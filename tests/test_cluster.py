@@ -12,7 +12,7 @@ from stages import index, trajectories
 from stages.common.records import write_questions
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.running.cluster import connect, token_mode
+from stages.running.cluster import connect_ray, token_mode
 from stages.running.sight import BLOCK, BLOCKS, WHOLE, differences, sight
 
 REPO = Path(__file__).parents[1]
@@ -61,7 +61,7 @@ def test_a_cluster_that_is_not_there_is_one_line_at_once():
     """Ray itself would wait for ever."""
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(InputError, match=rf"^compute\.ray: no cluster at '{address}'"):
-        connect(Compute(ray=address))
+        connect_ray(Compute(ray=address))
 
 
 @pytest.mark.parametrize(

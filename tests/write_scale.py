@@ -42,7 +42,7 @@ def planner(params: Params) -> Planner:
 
 
 def nodes() -> str:
-    """Hours of each stage of turn 1, and of the run, on so many nodes of eight."""
+    """Hours of each stage of iteration 1, and of the run, on so many nodes of eight."""
     plan = planner(of_paper())
     devices = plan.params.compute.devices
     head = [str(count) for count in NODES]
