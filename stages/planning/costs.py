@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from stages.params import CorrectnessMode, IndexKind, Params, RelevanceMode, Rollout, Trainer
 from stages.planning.approximate import file_bytes
 from stages.planning.hardware import SHARES, Accelerator
-from stages.planning.nodes import Bound, bound, used
+from stages.planning.nodes import Bound, device_bound, devices_used
 from stages.planning.sizes import Sizes
 from stages.verl_ppo.config import longest, micro_batch
 
@@ -78,11 +78,11 @@ class Planner:
 
     def elapsed(self, cost: Cost, devices: int) -> float:
         """Hours on so many accelerators, of which the stage may be unable to use all."""
-        return cost.hours / used(self.bound(cost), devices)
+        return cost.hours / devices_used(self.bound(cost), devices)
 
     def bound(self, cost: Cost) -> Bound:
         """How many accelerators a stage can use."""
-        return bound(cost.stage, self.params, self.sizes, cost.rollouts)
+        return device_bound(cost.stage, self.params, self.sizes, cost.rollouts)
 
     def labelling(self, questions: int) -> Planner:
         """The same run, if it labels so many training questions an iteration."""

@@ -19,7 +19,7 @@ class Bound:
     why: str
 
 
-def bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> Bound:
+def device_bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> Bound:
     """Of a stage as the plan names it, which has so many `rollouts`."""
     name = stage.partition("@")[0]
     compute = params.compute
@@ -42,6 +42,6 @@ def bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> Bound:
     return Bound(max(1, -(-round(items) // size)) * devices, "a worker has a part at a time")
 
 
-def used(most: Bound, devices: int) -> int:
+def devices_used(most: Bound, devices: int) -> int:
     """How many of `devices` work."""
     return max(1, min(most.devices, devices))
