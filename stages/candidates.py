@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
             partial(_build, args, params),
             params.compute,
             scratch,
+            inputs=[args.retriever, args.index, args.passages],
             devices=1,
             desc="candidates",
             unit="query",

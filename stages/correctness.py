@@ -117,11 +117,14 @@ def _evaluate(
         wanted.update(*_plan(asked, grades, params))
     passages = WantedPassages(args.passages, wanted)
     build, compute = partial(_build, args, params), params.compute
-    shared = params.generation.tensor_parallel
-    server = partial(running_server, args.index, args.passages, args.retriever)
+    options = {
+        "inputs": [args.agent, args.retriever, args.index, args.passages],
+        "devices": params.generation.tensor_parallel,
+        "server": partial(running_server, args.index, args.passages, args.retriever),
+    }
     with (
         progress(total=0, desc="correctness", unit="rollout") as bar,
-        Workers(build, compute, job.scratch, devices=shared, server=server) as workers,
+        Workers(build, compute, job.scratch, **options) as workers,
     ):
 
         def plan(pairs: int) -> None:

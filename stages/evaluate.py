@@ -50,6 +50,7 @@ def main(argv: list[str] | None = None) -> None:
             partial(_build, args, params),
             params.compute,
             scratch,
+            inputs=inputs,
             devices=params.generation.tensor_parallel,
             desc="evaluate",
             unit="question",

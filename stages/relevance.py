@@ -114,6 +114,7 @@ def _judged(
         partial(_build, args.judge, prompts, params),
         params.compute,
         scratch,
+        inputs=[args.passages, args.judge],
         devices=judge_devices(params.relevance.judge_tensor_parallel, params.compute),
         desc="relevance",
         unit="query",

@@ -41,10 +41,9 @@ def main(argv: list[str] | None = None) -> None:
     with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
         build = partial(_build, args, params)
         options = {"devices": 1, "desc": "replug", "unit": "question", "total": len(questions)}
-        server = partial(running_server, args.index, args.passages, args.retriever)
-        rows = list(
-            rows_of(questions, SHARD, build, params.compute, scratch, server=server, **options)
-        )
+        options["inputs"] = [args.agent, args.retriever, args.index, args.passages]
+        options["server"] = partial(running_server, args.index, args.passages, args.retriever)
+        rows = list(rows_of(questions, SHARD, build, params.compute, scratch, **options))
         counts = replug_metrics(rows)
         if not counts["out"]:
             raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")

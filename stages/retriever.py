@@ -3,7 +3,8 @@
 In: training pairs and R_0. Out: the folder of R_k, which reads `question [SEP] query`
 (`retriever.input`) in training and in search alike, and the loss curve. Section 3.3: InfoNCE with
 the instance's 15 negatives, the batch's and those of the other processes (`retriever.processes`,
-one a GPU, started here); always from R_0, never from R_(k-1).
+one a GPU, started here); always from R_0, never from R_(k-1). Under torchrun the processes are its
+own, on any number of nodes that share the working folder (docs/scale.md).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv, read_json, write_json, write_text
-    from stages.contrastive.processes import run_processes
+    from stages.contrastive.processes import launched, run_launched, run_processes
     from stages.contrastive.rows import read_training_rows
     from stages.encoders.folder import read_format
     from stages.running.scratch import Scratch, fingerprint
@@ -32,9 +33,16 @@ def main(argv: list[str] | None = None) -> None:
     query_format = replace(read_format(args.encoder), input=params.retriever.input)
     instances = read_training_rows(args.pairs, query_format)
     stage = f"retriever@{args.iteration}"
-    with Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder)) as scratch:
+    scratch = Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder))
+    if launched() and os.environ["RANK"] != "0":  # the first holds the folder and writes the result
         task = params, args, query_format, instances, scratch.path
-        if params.retriever.processes == 1:
+        run_launched(params.retriever.processes, train_retriever, *task)
+        return
+    with scratch:
+        task = params, args, query_format, instances, scratch.path
+        if launched():
+            run_launched(params.retriever.processes, train_retriever, *task)
+        elif params.retriever.processes == 1:
             train_retriever(*task)
         else:
             run_processes(params.retriever.processes, params.compute.device, train_retriever, *task)

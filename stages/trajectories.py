@@ -65,6 +65,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             partial(_build, arguments, params),
             params.compute,
             scratch,
+            inputs=[*inputs, arguments.questions],
             devices=params.generation.tensor_parallel,
             desc="trajectories",
             unit="question",

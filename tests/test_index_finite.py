@@ -24,8 +24,8 @@ from stages.plumbing.errors import InputError
 from stages.retrieval import dense, devices
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import load_searcher
+from stages.serving import client
 from stages.serving.app import application
-from stages.serving.client import HttpSearcher
 
 REPO = Path(__file__).parents[1]
 REQUEST = SearchRequest("Where was the director born?", (), "where was N3man born")
@@ -201,7 +201,7 @@ def test_a_score_of_another_server_that_is_no_number_is_an_error(score):
     document = '{"id": "1", "contents": "T\\nx"}'
     body = f'{{"result": [[{{"document": {document}, "score": {score}}}]]}}'
     with pytest.raises(InputError, match="answered with a score that is not finite"):
-        HttpSearcher("http://there")._hits(httpx.Response(200, text=body), 1)
+        client._hits(httpx.Response(200, text=body), 1, "http://there")
 
 
 def test_a_corpus_without_a_word_for_bm25_is_one_line(place):

@@ -23,7 +23,9 @@ def with_(stage: str, **changed) -> list[LockedStage]:
 
 def test_nothing_differs():
     assert same.comparison_lines(same.compare_locks(BEFORE, BEFORE)) == [SAME]
-    assert same.comparison_lines(same.compare_locks(BEFORE[:2], BEFORE)) == [SAME]  # a part was asked for
+    assert same.comparison_lines(same.compare_locks(BEFORE[:2], BEFORE)) == [
+        SAME
+    ]  # a part was asked for
 
 
 @pytest.mark.parametrize(

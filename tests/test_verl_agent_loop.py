@@ -112,7 +112,7 @@ def of_verl(case: Params, world, generator, folder: Path, engine: Engine | None 
     agent = replace(case.agent, trainer=Trainer.verl, steps=STEPS, questions=COUNT)
     case, files = replace(case, agent=agent), Files(folder)
     task = Task(AGENT, None, None, None, world.questions, case, 5, folder, print)
-    whole = verl_workers.composed(training.prepare(task, files, world.address))
+    whole = verl_workers.composed(training.prepare(task, files, [world.address]))
     rewards = RewardLoopWorker(whole)
     handle = SimpleNamespace(compute_score=SimpleNamespace(remote=rewards.compute_score))
     worker = AgentLoopWorker(whole, engine or Engine(generator), None, [handle])

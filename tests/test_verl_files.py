@@ -74,7 +74,7 @@ def test_settings_travel_as_a_file(tmp_path):
         limits=Limits(1, 2, 3, 4),
         top_k=3,
         mask_retrieved=True,
-        retriever="http://127.0.0.1:1",
+        retriever=["http://127.0.0.1:1"],
         counts="c",
     )
     settings.write(tmp_path / "settings.json")

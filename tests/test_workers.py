@@ -13,8 +13,9 @@ from stages import candidates, correctness, index, relevance, trajectories
 from stages.common.records import read_json, write_questions
 from stages.params import Compute
 from stages.plumbing.errors import InputError
+from stages.running.cluster import SOCKET, SOCKET_BYTES, check_sockets, connect_ray
 from stages.running.scratch import Scratch
-from stages.running.workers import SOCKET, SOCKET_BYTES, Workers, check_sockets, connect_ray, shards
+from stages.running.workers import Workers, shards
 
 BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
 RAY = {"ray": "local", "workers": 2, "threads": 1}
@@ -64,7 +65,7 @@ def doubling(marker: Path, deaths: int):
 def test_a_lost_part_is_computed_by_another_worker(ray, compute, scratch, tmp_path, deaths):
     counted = []
     build = doubling(tmp_path / "marker", deaths)
-    with Workers(build, compute, scratch, devices=1) as workers:
+    with Workers(build, compute, scratch, inputs=[], devices=1) as workers:
         parts = list(workers.map(shards([*range(12)], 2), counted.append))
         again = list(workers.map(shards([*range(12)], 2), counted.append))
     assert [row["twice"] for rows in parts for row in rows] == [2 * n for n in range(12)]
@@ -77,7 +78,7 @@ def test_a_lost_part_is_computed_by_another_worker(ray, compute, scratch, tmp_pa
 def test_a_part_that_kills_every_worker_ends_the_stage(ray, compute, scratch, tmp_path):
     build = doubling(tmp_path / "marker", 99)
     with (
-        Workers(build, compute, scratch, devices=1) as workers,
+        Workers(build, compute, scratch, inputs=[], devices=1) as workers,
         pytest.raises(InputError, match="worker of shard '00000002' died 4 times"),
     ):
         list(workers.map(shards([*range(12)], 2), lambda rows: None))
@@ -88,7 +89,7 @@ def test_an_input_error_of_a_worker_is_that_error(ray, compute, scratch):
         raise InputError("agent: no such model folder")
 
     with (
-        Workers(build, compute, scratch, devices=1) as workers,
+        Workers(build, compute, scratch, inputs=[], devices=1) as workers,
         pytest.raises(InputError, match=r"^agent: no such model folder$"),
     ):
         list(workers.map([("a", [1])], lambda rows: None))
@@ -97,10 +98,28 @@ def test_an_input_error_of_a_worker_is_that_error(ray, compute, scratch):
 def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
     compute.device = "cuda"
     with (
-        Workers(list, compute, scratch, devices=4) as workers,
+        Workers(list, compute, scratch, inputs=[], devices=4) as workers,
         pytest.raises(InputError, match=r"compute\.ray: there is no room .* 4 GPUs"),
     ):
         list(workers.map([("a", [1])], lambda rows: None))
+
+
+def test_no_node_with_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
+    """Also where all nodes together would have it."""
+    compute.threads = 999
+    with (
+        Workers(list, compute, scratch, inputs=[], devices=1) as workers,
+        pytest.raises(InputError, match=r"no room for a worker of 999 CPUs .* on any node \(\d"),
+    ):
+        list(workers.map([("a", [1])], lambda rows: None))
+
+
+def test_a_worker_that_sees_something_else_gets_no_part(ray, compute, scratch):
+    with Workers(list, compute, scratch, inputs=["input"], devices=1) as workers:
+        workers.pool.sight = {"input": "what this process saw of it"}
+        told = r"^compute\.ray: the node \S+ sees no input: all nodes need"
+        with pytest.raises(InputError, match=told):
+            list(workers.map([("a", [1])], lambda rows: None))
 
 
 def test_a_worker_without_a_place_leaves_its_parts_to_others(ray, compute, scratch):
@@ -116,7 +135,7 @@ def test_a_worker_without_a_place_leaves_its_parts_to_others(ray, compute, scrat
     def build():
         return lambda part, advance: [{"pid": os.getpid()} for _ in part]
 
-    with Workers(build, compute, scratch, devices=1) as workers:
+    with Workers(build, compute, scratch, inputs=[], devices=1) as workers:
         parts = list(workers.map(shards([*range(12)], 2), lambda rows: None))
     assert len({row["pid"] for rows in parts for row in rows}) == 1
     ray.kill(other)
@@ -134,7 +153,7 @@ def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
         torch.cuda.device_count = lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
         return lambda part, advance: [{"devices": devices(compute)} for _ in part]
 
-    with Workers(build, compute, scratch, devices=1) as workers:
+    with Workers(build, compute, scratch, inputs=[], devices=1) as workers:
         assert list(workers.map([("a", [1])], lambda rows: None)) == [[{"devices": ["cuda:0"]}]]
 
 
@@ -151,7 +170,7 @@ def test_workers_share_one_server_that_is_there_before_them(ray, compute, scratc
     def build(address=None):
         return lambda part, advance: [{"address": address, "pid": os.getpid()} for _ in part]
 
-    with Workers(build, compute, scratch, devices=1, server=server) as workers:
+    with Workers(build, compute, scratch, inputs=[], devices=1, server=server) as workers:
         assert seen == []
         rows = [row for part in workers.map(shards([*range(8)], 1), int) for row in part]
         list(workers.map(shards([*range(8)], 1), int))  # all saved
@@ -159,8 +178,8 @@ def test_workers_share_one_server_that_is_there_before_them(ray, compute, scratc
     assert seen == ["up", "down"]
     assert {row["address"] for row in rows} == {"http://here"}
     alone = Compute(**RAY | {"workers": 1})
-    with Workers(build, alone, scratch, devices=1, server=server) as workers:
-        assert next(workers.map({"z": [1]}, int))[0]["address"] is None
+    with Workers(build, alone, scratch, inputs=[], devices=1, server=server) as workers:
+        assert next(workers.map([("z", [1])], int))[0]["address"] is None
 
 
 def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):

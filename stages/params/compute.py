@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from stages.params.choices import Engine
 
@@ -26,7 +27,15 @@ class Compute:
     ray: str | None = None
     workers: int = 1
     judge_url: str | None = None
-    retriever_url: str | None = None
+    retriever_url: Any = None  # an address, or a list of them
+
+    @property
+    def retriever_urls(self) -> list[str]:
+        """The addresses of `retriever_url`; none where the stage starts a server itself."""
+        given = self.retriever_url
+        if given is None:
+            return []
+        return [given] if isinstance(given, str) else list(given)
 
     @property
     def all_devices(self) -> int:

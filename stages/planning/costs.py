@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stages.params import CorrectnessMode, Params, RelevanceMode, Rollout, Trainer
+from stages.params import CorrectnessMode, IndexKind, Params, RelevanceMode, Rollout, Trainer
+from stages.planning.approximate import file_bytes
 from stages.planning.hardware import SHARES, Accelerator
+from stages.planning.nodes import Bound, device_bound, devices_used
 from stages.planning.sizes import Sizes
 from stages.verl_ppo.config import longest, micro_batch
 
@@ -74,6 +76,14 @@ class Planner:
         """Of one accelerator, for the whole run."""
         return sum(cost.hours for cost in self.costs())
 
+    def elapsed(self, cost: Cost, devices: int) -> float:
+        """Hours on so many accelerators, of which the stage may be unable to use all."""
+        return cost.hours / devices_used(self.bound(cost), devices)
+
+    def bound(self, cost: Cost) -> Bound:
+        """How many accelerators a stage can use."""
+        return device_bound(cost.stage, self.params, self.sizes, cost.rollouts)
+
     def labelling(self, questions: int) -> Planner:
         """The same run, if it labels so many training questions an iteration."""
         trajectories = replace(self.params.trajectories, questions=questions)
@@ -121,13 +131,17 @@ class Planner:
         tokens = self.sizes.passages * self.sizes.passage_tokens
         if not encode:
             return Cost(stage, disk=self.copies * tokens * TEXT_BYTES / 2 / 1e9)
-        width = 2 if self.params.index.dtype == "float16" else 4
+        block, size = self.params.index, self.sizes
+        width = 2 if block.dtype == "float16" else 4
+        stored = size.passages * size.dimension * width
+        if block.kind is IndexKind.ivfpq:
+            stored += file_bytes(size.passages, size.dimension, block.ivfpq)
         return Cost(
             stage,
             read=tokens,
             hours=self._hours("encoding", FORWARD * self.sizes.encoder * tokens),
             memory=_weights(self.sizes.encoder) + 2,
-            disk=self.copies * self.sizes.passages * self.sizes.dimension * width / 1e9,
+            disk=self.copies * stored / 1e9,
         )
 
     def _agent(self, stage: str) -> Cost:

@@ -56,8 +56,10 @@ def main(argv: list[str] | None = None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, width=WIDTH)
-    console.print(_table(costs, _measured(args.params), params.compute.all_devices))
-    for line in _summary(costs, params, known, ACCELERATORS[name], args.price):
+    count = params.compute.all_devices
+    elapsed = [planner.elapsed(cost, count) for cost in costs]
+    console.print(_table(costs, elapsed, _measured(args.params)))
+    for line in _summary(planner, costs, sum(elapsed), args.price):
         console.print(line)
     if copies > 1:
         console.print(
@@ -66,7 +68,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     measured = args.params, args.metrics_folder, args.lock
     warned = [*_too_short(params, known), *limits_warned(params.iterations, *measured)]
-    for line in [*_labelling(planner), *warned]:
+    for line in [*_idle(planner, costs), *_labelling(planner), *warned]:
         console.print(line)
     console.print(_assumptions(known, ACCELERATORS[name]))
 
@@ -90,13 +92,13 @@ def _measured(params: Path) -> dict[str, dict]:
     return {row["stage"]: row for row in rows}
 
 
-def _table(costs: list[Cost], measured: dict[str, dict], count: int):
+def _table(costs: list[Cost], hours: list[float], measured: dict[str, dict]):
     from rich.table import Table
 
     ran = [measured.get(cost.stage, {}) for cost in costs]
     took = [row.get("hours") or 0 for row in ran]
     filled = [row.get("gpu_memory_gib") or row.get("memory_gib") or 0 for row in ran]
-    hours, memory = [cost.hours / count for cost in costs], [cost.memory for cost in costs]
+    memory = [cost.memory for cost in costs]
     time = _unit([*hours, *took], TIMES)
     room = _unit([*memory, *filled], SIZES)
     columns = [
@@ -145,26 +147,22 @@ def _hours(value: float | None) -> str:
     return f"{value:.2f} h" if value >= 0.1 else f"{value * 3600:.1f} s"
 
 
-def _summary(
-    costs: list[Cost],
-    params: Params,
-    known: Sizes,
-    accelerator: Accelerator,
-    price: float | None,
-):
-    count, total = params.compute.all_devices, sum(cost.hours for cost in costs)
+def _summary(planner: Planner, costs: list[Cost], elapsed: float, price: float | None):
+    """`elapsed`: hours of the whole run."""
+    params, known, accelerator = planner.params, planner.sizes, planner.accelerator
+    count = params.compute.all_devices
     disk = sum(cost.disk for cost in costs)
     unit, size = _unit([disk], SIZES)
     yield (
-        f"In all {_hours(total / count) or 'no time'} on {count} x {accelerator.name} "
-        f"({total:.3g} accelerator hours), {_number(disk / size)} {unit} on disk."
+        f"In all {_hours(elapsed) or 'no time'} on {count} x {accelerator.name} "
+        f"({elapsed * count:.3g} accelerator hours), {_number(disk / size)} {unit} on disk."
     )
     yield _protocols(params)
     for what in ("passages", "training", "test"):
         if not getattr(known, what):
             yield f"The number of {what} is not known before the files are there: counted as none."
     if price is not None:
-        yield f"At {price:g} an accelerator hour: {price * total:,.0f}."
+        yield f"At {price:g} an accelerator hour: {price * elapsed * count:,.0f}."
     room = count * accelerator.memory
     for cost in costs:
         if cost.memory > room:
@@ -172,6 +170,20 @@ def _summary(
                 f"{cost.stage} wants {cost.memory:.0f} GB and there are {room}: it needs more "
                 "devices, or offloading to the host's memory."
             )
+
+
+def _idle(planner: Planner, costs: list[Cost]):
+    """Where there are several nodes: what cannot use them all."""
+    params = planner.params
+    count, said = params.compute.all_devices, {}
+    if params.compute.nodes == 1:
+        return
+    for cost in costs:
+        most = planner.bound(cost)
+        if cost.hours and most.devices < count:
+            said.setdefault((most.devices, most.why), []).append(cost.stage)
+    for (devices, why), stages in said.items():
+        yield f"{', '.join(stages)}: {devices} of {count} devices work ({why})."
 
 
 def _labelling(planner: Planner):

@@ -43,7 +43,7 @@ class Environment:
         self.settings, self.limits = settings, settings.limits
         self.protocol = AgentProtocol(settings.protocol)
         self.tokenizer = load_tokenizer(settings.tokenizer)
-        self.searcher = HttpSearcher(settings.retriever)
+        self.searcher = HttpSearcher(*settings.retriever)
 
     def sampling(self, of_verl: dict, *drawn: object) -> dict:
         """vLLM's settings of one turn: verl's, where a turn ends, and a seed for what is `drawn`.

@@ -13,7 +13,8 @@ from pathlib import Path
 from stages.engines.vllm_settings import COMPILATION, DECIDED
 from stages.params import Kl, Params
 from stages.plumbing.errors import InputError
-from stages.running.workers import ENVIRONMENT as RAY
+from stages.running.cluster import ENVIRONMENT as RAY
+from stages.running.cluster import token_mode
 from stages.verl_ppo.files import Files
 
 ROOT = Path(__file__).parents[2]  # of the checkout: Ray starts processes elsewhere
@@ -79,7 +80,8 @@ def environment_variables(params: Params, files: Files) -> dict[str, str]:
         # Ray's switch for a cluster of one machine: all its ports, and those of the servers that
         # verl starts, are then on the loopback address.
         variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    return variables
+        return variables
+    return variables | token_mode()
 
 
 def overrides(params: Params, model: str, window: int, seed: int, files: Files) -> dict:

@@ -15,7 +15,7 @@ from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.ppo.task import StepMetrics, Task
 from stages.rollout.loop import Limits
-from stages.running.workers import check_sockets
+from stages.running.cluster import check_sockets
 from stages.verl_ppo import config, counts, data
 from stages.verl_ppo.curves import Curves
 from stages.verl_ppo.export import export
@@ -42,8 +42,8 @@ def train(task: Task) -> list[StepMetrics]:
         forget_steps(files, done)
         curves = Curves(files, done, agent.questions * agent.rollouts, agent.kl)
         if done < agent.steps:
-            with retriever_of(task) as address:
-                settings = prepare(task, files, address)
+            with retriever_of(task) as addresses:
+                settings = prepare(task, files, addresses)
                 run_verl(
                     settings, config.environment_variables(task.params, files), curves, task, lock
                 )
@@ -99,10 +99,10 @@ def forget_before(files: Files) -> None:
             shutil.rmtree(files.checkpoint(step), ignore_errors=True)  # else a second later
 
 
-def prepare(task: Task, files: Files, retriever: str) -> dict:
+def prepare(task: Task, files: Files, retriever: list[str]) -> dict:
     """Write what verl reads beside its settings, which are returned.
 
-    `retriever` is the address of a retriever server.
+    `retriever` are the addresses of retriever servers.
     """
     import yaml
 
