@@ -1,8 +1,9 @@
 """One (agent, retriever) pair on every question set: EM, F1, searches per question, recall.
 
 Agentic-R, step D and its tables. Greedy rollouts; all question sets share the batches. Exact
-match and F1 as SQuAD defines them, each with a bootstrap interval over questions. Beyond the
-paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions are kept,
+match and F1 as SQuAD defines them, each with a bootstrap interval over questions. The frame and the
+limits are the run's, or those of the block `evaluate`, and an agent's own folder may have others.
+Beyond the paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions are kept,
 so that any two pairs can be compared question by question.
 
 in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each)
@@ -34,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate the pair and write its predictions and figures."""
     args = _arguments(argv)
     params = load_params()
-    params = replace(params, rollout=rollout_of(args.agent, params.rollout))
+    params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
     questions = _question_sets(args.questions)
     inputs = [args.agent, args.index, args.passages, args.questions]
     if args.retriever and args.retriever.exists():
@@ -85,7 +86,7 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
 
     agent = load_agent(args.agent, params.generation, params.compute)
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
-    protocol = load_protocol(args.agent, params.protocol)
+    protocol = load_protocol(args.agent, params.evaluation_protocol)
     return partial(_rollouts, agent, searcher, protocol, params)
 
 

@@ -15,7 +15,6 @@ out: a folder with index.html and pairs.csv (tidy, one row a pair and question s
 from __future__ import annotations
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +23,7 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
+    from stages.common.trajectories import Trajectory
     from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
     from stages.reporting.predictions import Predictions
@@ -46,13 +46,17 @@ def main(argv: list[str] | None = None) -> None:
 
     results = read_results(args.metrics_folder, params)
     metadata = read_metadata(args.questions)
-    again = partial(
-        summarise,
-        recall_at=params.evaluate.recall_at,
-        shown=params.rollout.top_k,
-        seed=params.seed,
-        samples=params.evaluate.bootstrap_samples,
-    )
+
+    def again(agent: str, rows: list[Trajectory]) -> dict:
+        """All figures of a question set, from its predictions."""
+        return summarise(
+            rows,
+            recall_at=params.evaluate.recall_at,
+            shown=params.evaluation_of(agent).top_k,
+            seed=params.seed,
+            samples=params.evaluate.bootstrap_samples,
+        )
+
     predictions = read_all_predictions(
         args.predictions, results, metadata, args.metrics_folder, again
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 
 from stages.common.records import Passage, iter_jsonl, passage_of, read_questions
@@ -20,19 +21,20 @@ def read_all_predictions(
     results: Results,
     questions: Collection[QuestionKey] | None = None,
     metrics: Path = Path("metrics"),
-    again: Callable[[list[Trajectory]], dict] | None = None,
+    again: Callable[[str, list[Trajectory]], dict] | None = None,
 ) -> Predictions:
     """The trajectories of every pair.
 
     InputError names the first file that is missing, or whose figures (all that `again` makes of a
-    question set, else the means) are not the pair's in `metrics`, or whose questions are not
+    question set of an agent, else the means) are not the pair's in `metrics`, or whose questions are not
     `questions`.
     """
     found = {}
     for pair in results.pairs:
         path = folder / f"{pair.name}.jsonl"
         found[pair.name] = rows = read_file(path)
-        if reason := run.prediction_reason(pair.sets, rows, path, questions, again):
+        figures = partial(again, pair.agent) if again else None
+        if reason := run.prediction_reason(pair.sets, rows, path, questions, figures):
             raise run.foreign(metrics / "evaluate" / f"{pair.name}.json", reason)
     return found
 
