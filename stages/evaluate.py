@@ -3,8 +3,8 @@
 Agentic-R, step D and its tables. Greedy rollouts; all question sets share the batches. Exact
 match and F1 as SQuAD defines them, each with a bootstrap interval over questions. The frame and the
 limits are the run's, or those of the block `evaluate`, and an agent's own folder may have others.
-Beyond the paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions are kept,
-so that any two pairs can be compared question by question.
+Beyond the paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions
+are kept, so that any two pairs can be compared question by question.
 
 in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each)
 out: trajectories with their set, and for each turn the `ranked` passage ids; the figures

@@ -86,8 +86,8 @@ class Params:
 
     def evaluation_of(self, agent: str) -> Rollout:
         """The limits in evaluation of one agent, by name: a guest may have its own."""
-        guest = self.guest.get(agent)
-        return with_own(self.evaluation_rollout, guest.rollout) if guest else self.evaluation_rollout
+        own = self.guest[agent].rollout if agent in self.guest else OwnRollout()
+        return with_own(self.evaluation_rollout, own)
 
     @property
     def all_retrievers(self) -> list[str]:

@@ -25,9 +25,9 @@ def read_all_predictions(
 ) -> Predictions:
     """The trajectories of every pair.
 
-    InputError names the first file that is missing, or whose figures (all that `again` makes of a
-    question set of an agent, else the means) are not the pair's in `metrics`, or whose questions are not
-    `questions`.
+    InputError names the first file that is missing, or whose figures (all that `again` makes of an
+    agent's question set, else the means) are not the pair's in `metrics`, or whose questions are
+    not `questions`.
     """
     found = {}
     for pair in results.pairs:
