@@ -283,15 +283,31 @@ def test_an_unreachable_hub_is_one_line(tmp_path, monkeypatch):
     assert "\n" not in str(error.value)
 
 
-# Whose commit nobody could look up for this repo: the description says to put one.
-NOT_PINNED = ("liuwenhan/retriever_training_data",)
+def test_a_branch_of_the_hub_is_refused_unless_the_content_is_pinned(tmp_path, monkeypatch):
+    entry = {"hub": "owner/name", "revision": "main", "file": "x.jsonl"}
+    source = described(tmp_path / "d.yaml", {"passages": [entry]})
+    for revision in ("main", "0" * 39, "G" * 40, "v1.0", ""):
+        described(tmp_path / "d.yaml", {"passages": [entry | {"revision": revision}]})
+        with pytest.raises(InputError, match=rf"d\.yaml: 'passages': 'revision' .* '{revision}'"):
+            read_description(source)
+    file = lines(tmp_path / "p.jsonl", [{"id": "0", "contents": '"T"\ntext'}])
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *_, **__: file)
+    pinned = entry | {"sha256": local(file)["sha256"]}
+    described(tmp_path / "d.yaml", {"passages": [pinned]})
+    assert len(list(passages_of(source))) == 1
+    described(tmp_path / "d.yaml", {"passages": [pinned | {"sha256": "0" * 64}]})
+    with pytest.raises(InputError, match=r"owner/name@main/x\.jsonl: 'sha256' of this file is \w+"):
+        list(passages_of(source))
 
 
 @pytest.mark.parametrize("path", sorted(REPO.glob("conf/data/*.yaml")), ids=lambda p: p.stem)
-def test_every_description_in_conf_is_pinned(path):
+def test_every_description_in_conf_is_pinned_or_refused(path):
+    if path.stem == "published_pairs":  # whose commit nobody could look up for this repo
+        with pytest.raises(InputError, match="found 'main', which is another file tomorrow"):
+            read_description(path)
+        return
     blocks = read_description(path)
-    entries = [e for b in blocks.values() for e in (b if isinstance(b, list) else b.values())]
-    assert entries and all(len(e.revision) == 40 or e.hub in NOT_PINNED for e in entries)
+    assert [e for b in blocks.values() for e in (b if isinstance(b, list) else b.values())]
 
 
 REAL = REPO / "data/real"
