@@ -14,8 +14,8 @@
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
 description alone, and with it the pinned revisions and the SHA-256 of files, so that another
 file is another description; a file is downloaded once. A file of the hub is pinned by the commit
-in `revision`, or by its `sha256` beside any revision; a branch alone is refused. `count` may say how many
-passages or questions a file gives, for `python -m stages.tools.plan` before the download;
+in `revision`, or by its `sha256` beside any revision; a branch alone is refused. `count` may say
+how many passages or questions a file gives, for `python -m stages.tools.plan` before the download;
 `question_mark: true` ends its training questions in one, as the paper's public code does.
 """
 
@@ -135,9 +135,7 @@ def local_path(entry: DataFile) -> Path:
     with reaching_hub(name, f"'{entry.hub}' is no hub id"):
         from huggingface_hub import hf_hub_download
 
-        path = hf_hub_download(
-            entry.hub, entry.file, repo_type="dataset", revision=entry.revision
-        )
+        path = hf_hub_download(entry.hub, entry.file, repo_type="dataset", revision=entry.revision)
     return _checked(Path(path), entry.sha256, name) if entry.sha256 else Path(path)
 
 
