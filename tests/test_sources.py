@@ -342,7 +342,8 @@ def test_the_papers_case_is_found_where_the_corpus_has_it(monkeypatch, tmp_path)
     assert gone.metadata["supporting_ids"] == []
     monkeypatch.chdir(tmp_path)
     write_passages("passages.jsonl", GILLEY)
-    index.main([*"--passages passages.jsonl --output bm25 --metrics m.json".split(), "--bm25"])
+    words = "--passages passages.jsonl --output bm25 --metrics m.json --bm25"
+    index.main(words.split())
     bm25 = load_searcher(Path("bm25"), Path("passages.jsonl"), None, Compute())
     queries = ("Get Shorty", "Urban Cowboy film of 1980 Travolta", "Gilley's Club in Pasadena")
     hits = bm25.search([SearchRequest(case.question, (), query) for query in queries], 1)
