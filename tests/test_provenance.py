@@ -9,7 +9,8 @@ from checkout import command
 
 from stages.plumbing.errors import InputError
 from stages.provenance.lineage import lineage
-from stages.provenance.origin import commit, packages, since
+from stages.provenance.origin import packages
+from stages.provenance.since import commit, since
 from stages.tools import trace
 
 ROOT = Path(__file__).parents[1]

@@ -318,9 +318,7 @@ def test_every_description_in_conf_is_pinned_or_refused(path):
 GILLEY = [  # in our own words
     Passage("0", '"Get Shorty"', "A comedy of 1995 about a debt collector, whom Travolta plays."),
     Passage("1", '"Urban Cowboy"', "Travolta rides a mechanical bull in this film of 1980."),
-    Passage(
-        "2", '"Gilley\'s Club"', "A honky-tonk in Pasadena, Texas, named after its owner."
-    ),
+    Passage("2", '"Gilley\'s Club"', "A honky-tonk in Pasadena, Texas, named after its owner."),
     Passage("3", '"Mickey Gilley"', "A country singer from Louisiana, who owned a club."),
     Passage("4", "Shorty", "A nickname of short people."),
 ]

@@ -17,7 +17,8 @@ from stages.metrics.reading import read
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import check_hash
 from stages.provenance.lineage import LockedStage, lineage, read_lock
-from stages.provenance.origin import commit, packages, since
+from stages.provenance.origin import packages
+from stages.provenance.since import commit, since
 from stages.reporting.results import PairResult
 
 TEMPLATE = "card.md.j2"

@@ -15,7 +15,8 @@ from dataclasses import asdict
 
 from stages.plumbing.errors import run
 from stages.provenance.lineage import LockedStage, lineage
-from stages.provenance.origin import commit, packages, since
+from stages.provenance.origin import packages
+from stages.provenance.since import commit, since
 
 
 def main(argv: list[str] | None = None) -> None:
