@@ -1,7 +1,8 @@
 # `make` alone lists what there is. Every target installs what it needs first.
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= python3.11
+# The first that runs; the committed bytes are 3.11's.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12,$(shell python$(v) -c 'print("python$(v)")' 2>&-)))
 INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
@@ -57,6 +58,8 @@ install-gpu: ## install those for GPUs, in a new clone, before anything else
 	@$(MAKE) --no-print-directory install REQUIREMENTS=requirements/gpu.txt
 
 $(INSTALLED): $(REQUIREMENTS)
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed, and neither \
+	runs here: install one with your system's packages or with pyenv, or say make PYTHON=/its/place"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned packages into $(VENV): about three minutes"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)

@@ -1,9 +1,10 @@
 """One (agent, retriever) pair on every question set: EM, F1, searches per question, recall.
 
 Agentic-R, step D and its tables. Greedy rollouts; all question sets share the batches. Exact
-match and F1 as SQuAD defines them, each with a bootstrap interval over questions. Beyond the
-paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions are kept,
-so that any two pairs can be compared question by question.
+match and F1 as SQuAD defines them, each with a bootstrap interval over questions. The frame and the
+limits are the run's, or those of the block `evaluate`, and an agent's own folder may have others.
+Beyond the paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions
+are kept, so that any two pairs can be compared question by question.
 
 in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each)
 out: trajectories with their set, and for each turn the `ranked` passage ids; the figures
@@ -37,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.serving.process import running_server
 
-    params = replace(params, rollout=rollout_of(args.agent, params.rollout))
+    params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
     questions = _question_sets(args.questions)
     inputs = [args.agent, args.index, args.passages, args.questions]
     if args.retriever and args.retriever.exists():
@@ -93,7 +94,7 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
     context = params.rollout.max_context_tokens
     agent = load_agent(args.agent, params.generation, params.compute, context=context)
-    protocol = load_protocol(args.agent, params.protocol)
+    protocol = load_protocol(args.agent, params.evaluation_protocol)
     return partial(_rollouts, agent, searcher, protocol, params)
 
 

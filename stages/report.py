@@ -15,7 +15,7 @@ out: a folder with index.html and pairs.csv (tidy, one row a pair and question s
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
+    from stages.evaluation.summary import SetFigures
     from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
     from stages.reporting.predictions import Predictions
@@ -46,7 +47,11 @@ def main(argv: list[str] | None = None) -> None:
 
     results = read_results(args.metrics_folder, params)
     metadata = read_metadata(args.questions)
-    again = partial(figures_of, params)
+
+    def again(agent: str) -> SetFigures:
+        """The figures of a question set of an agent, to be counted from its predictions."""
+        return figures_of(replace(params, rollout=params.evaluation_of(agent)))
+
     predictions = read_all_predictions(
         args.predictions, results, metadata, args.metrics_folder, again
     )

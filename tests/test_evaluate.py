@@ -111,6 +111,23 @@ def test_an_agent_is_rolled_out_as_its_own_folder_says(project, agent, tmp_path)
         run_stage(guest)
 
 
+def test_evaluation_has_a_frame_and_limits_of_its_own(project, agent, tmp_path):
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    run_rows, _ = run_stage(agent)
+    own = {"passage": '"{name}": {text}\n', "information": "\n[{passages}]\n"}
+    block = {"rollout": {"max_turns": 1, "top_k": 2}, "protocol": own}
+    (project / "params.yaml").write_text(yaml.safe_dump(settings | {"evaluate": block}))
+    rows, figures = run_stage(agent)
+    assert {row["stop"] for row in rows} == {"turns"} and figures["sets"]["right"]["em"] == 0
+    assert {len(turn["passages"]) for row in rows for turn in row["turns"]} == {2}
+    assert all(row["turns"][0]["information"].startswith('\n["') for row in rows)
+    assert run_rows[0]["turns"][0]["information"].startswith("\n<information>")
+    guest = shutil.copytree(agent, tmp_path / "guest")  # what an agent brings comes first
+    (guest / "protocol.yaml").write_text("name: its own\n")
+    (guest / "rollout.yaml").write_text("max_turns: 2\ntop_k: 1\n")
+    assert run_stage(guest)[0][0]["turns"] == run_rows[0]["turns"]
+
+
 def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypatch):
     whole = run_stage(agent, "whole.jsonl", "whole.json")
     monkeypatch.setattr(evaluate, "SHARD", 3)

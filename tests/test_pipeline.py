@@ -94,6 +94,20 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
     assert yaml.safe_load((clone / "dvc.lock").read_text()) == lock
 
 
+def test_another_harness_asks_the_agents_again_and_trains_none(clone, first_run):
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())["stages"]
+    compose_in(clone, "scale=smoke", "+evaluate.rollout={max_searches: 1, max_turns: 1}")
+    ran = set(stages_run(command(clone, "dvc", "repro", "evaluate", "compare", "drift")))
+    asked = {name for name in lock if name.startswith(("evaluate@", "compare@"))}
+    assert asked <= ran <= asked | {"drift", "health@1", "health@2"}
+    made = yaml.safe_load((clone / "dvc.lock").read_text())["stages"]
+    for name in asked:
+        (out,) = (o["md5"] for o in made[name]["outs"] if o["path"].startswith("data/predictions"))
+        assert out not in [o["md5"] for o in lock[name]["outs"]], "asked otherwise"
+    compose_in(clone, "scale=smoke")
+    assert stages_run(command(clone, "dvc", "repro")) == [], "the cache has the run as it was"
+
+
 def test_the_retrievers_go_into_another_world(clone, first_run):
     words = ("python", "-m", "stages.tools.elsewhere", "--seeds", "5", "--output", "tmp/else.csv")
     assert "less R_0: " in command(clone, *words)

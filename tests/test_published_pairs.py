@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import command, copy_of_checkout
+from checkout import command, compose_in, copy_of_checkout
 
 from stages import encoder, published, retriever
 from stages.common.records import read_json, read_jsonl
@@ -129,7 +129,12 @@ def test_pairs_of_another_corpus_are_refused(project):
 
 def test_the_papers_pairs_need_neither_agent_nor_judge(tmp_path):
     """In the pipeline at the paper's scale, up to the index."""
-    clone = copy_of_checkout(tmp_path / "repo", "scale=paper", "+pairs=published")
+    clone = copy_of_checkout(tmp_path / "repo")
+    with pytest.raises(AssertionError, match="'revision' must be a commit of 40 hexadecimal"):
+        compose_in(clone, "scale=paper", "+pairs=published")  # until somebody pins the data set
+    described = clone / "conf/data/published_pairs.yaml"
+    described.write_text(described.read_text().replace("revision: main", f"revision: {'a' * 40}"))
+    compose_in(clone, "scale=paper", "+pairs=published")
     params = load_params(clone / "params.yaml")
     assert params.compare["agent_published"].agent == "2"
     graph = command(clone, "dvc", "dag", "index-published@published", "--dot")

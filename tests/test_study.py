@@ -492,15 +492,29 @@ def test_every_study_of_the_repo_composes(path, tmp_path, monkeypatch):
     """Its overrides are ones that `dvc exp run` takes, and its contrasts name pairs they have."""
     monkeypatch.chdir(ROOT)
     found = read_study(path)
-    pairs = {}
+    pairs, composed = {}, []
     for experiment in found.experiments[:: len({e.seed for e in found.experiments})]:
         compose(tmp_path / "params.yaml", list(experiment.overrides))
-        params = load_params(tmp_path / "params.yaml")
+        composed.append(params := load_params(tmp_path / "params.yaml"))
         there = {(pair.agent, pair.retriever) for pair in params.compare.values()}
         pairs[experiment.variant] = there | {(k, k) for k in params.iterations}
     for contrast in found.contrasts:
         for side in (contrast.after, contrast.before):
             assert (side.agent, side.retriever) in pairs[side.variant], contrast.name
+    if path.stem.startswith("harness"):
+        check_harness(*composed)
+
+
+def check_harness(plain, *others):
+    """The harness is priced without training: variants differ from the first of them in
+    evaluation's own frame and limits, each from every other, and may leave out pairs."""
+    seen = [(plain.evaluation_rollout, plain.evaluation_protocol)]
+    for params in others:
+        seen.append((params.evaluation_rollout, params.evaluation_protocol))
+        assert seen[-1] not in seen[:-1] and params.compare.items() <= plain.compare.items()
+        assert params.evaluate.recall_at == plain.evaluate.recall_at
+        params.evaluate, params.compare = plain.evaluate, plain.compare
+        assert params == plain
 
 
 def row(seed, variant, agent, retriever, em, question_set="a"):

@@ -17,7 +17,8 @@ from stages.metrics.reading import read
 from stages.plumbing.errors import InputError
 from stages.provenance.hashes import check_hash
 from stages.provenance.lineage import LockedStage, lineage, read_lock
-from stages.provenance.origin import commit, packages
+from stages.provenance.origin import packages
+from stages.provenance.since import commit, since
 from stages.reporting.results import PairResult
 
 TEMPLATE = "card.md.j2"
@@ -106,6 +107,7 @@ def render_card(sources: Sources) -> str:
     )
     environment.filters |= {"name": shown_name, "cell": with_interval}
     query_format = read_format(sources.path)
+    about = commit(sources.made_by.values())
     front = yaml.safe_dump(front_matter(sources), sort_keys=False, allow_unicode=True)
     stages = (*COUNTED, "encoder", "base", "corpus", "questions")
     return environment.get_template(TEMPLATE).render(
@@ -125,7 +127,8 @@ def render_card(sources: Sources) -> str:
         set={name: sources.params(name) for name in stages},
         seen={name: sources.figures(name) for name in COUNTED},
         pairs=sources.pairs(),
-        commit=commit(),
+        commit=about,
+        since=since(about),
         packages=packages(),
         steps=sources.made_by.values(),
         digest=sources.made_by[f"retriever@{sources.iteration}"].outputs[sources.path],

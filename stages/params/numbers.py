@@ -49,10 +49,11 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
         for name, value in vars(block).items():
             if type(value) is int:
                 yield f"base.{role}.{name}", value, least.get(name, 1)
-    for name, guest in params.guest.items():
-        for key, value in vars(guest.rollout).items():
+    own = {f"guest.{name}": guest.rollout for name, guest in params.guest.items()}
+    for name, rollout in {**own, "evaluate": params.evaluate.rollout}.items():
+        for key, value in vars(rollout).items():
             if value is not None:
-                yield f"guest.{name}.rollout.{key}", value, 1
+                yield f"{name}.rollout.{key}", value, 1
     for name, baseline in params.baseline.items():
         if baseline.max_query_tokens is not None:
             yield f"baseline.{name}.max_query_tokens", baseline.max_query_tokens, 1

@@ -75,6 +75,21 @@ class Params:
         return with_own(replace(self.rollout, max_turns=None), own)
 
     @property
+    def evaluation_protocol(self) -> Protocol:
+        """How agents are asked when they are evaluated."""
+        return self.evaluate.protocol or self.protocol
+
+    @property
+    def evaluation_rollout(self) -> Rollout:
+        """The limits of rollouts in evaluation."""
+        return with_own(self.rollout, self.evaluate.rollout)
+
+    def evaluation_of(self, agent: str) -> Rollout:
+        """The limits in evaluation of one agent, by name: a guest may have its own."""
+        own = self.guest[agent].rollout if agent in self.guest else OwnRollout()
+        return with_own(self.evaluation_rollout, own)
+
+    @property
     def all_retrievers(self) -> list[str]:
         """Names of the run's retrievers: those to compare with, then R_0, R_1, ..."""
         beside = [*self.baseline, *self.replug.retrievers, *self.published]

@@ -116,8 +116,10 @@ class Planner:
             "written": count * (searches + 1) * self.sizes.turn_tokens,
         }
 
-    def _answering(self, stage: str, count: float, searches: float) -> Cost:
-        tokens = self._rollouts(count, searches)
+    def _answering(
+        self, stage: str, count: float, searches: float, block: Rollout | None = None
+    ) -> Cost:
+        tokens = self._rollouts(count, searches, block)
         hours = self._generation(self.sizes.agent, tokens["read"], tokens["written"])
         disk = (tokens["read"] + tokens["written"]) * TEXT_BYTES / 1e9
         disk *= self.copies
@@ -242,7 +244,8 @@ class Planner:
         )
 
     def _evaluate(self, stage: str) -> Cost:
-        return self._answering(stage, self.sizes.test, self.sizes.searches)
+        block = self.params.evaluation_rollout
+        return self._answering(stage, self.sizes.test, self.sizes.searches, block)
 
 
 def _weights(parameters: float) -> float:

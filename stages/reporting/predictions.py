@@ -6,6 +6,7 @@ import heapq
 import sys
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from stages.common.records import (
@@ -113,20 +114,21 @@ def read_all_predictions(
     results: Results,
     questions: Collection[QuestionKey] | None = None,
     metrics: Path = Path("metrics"),
-    again: Callable[[], SetFigures] | None = None,
+    again: Callable[[str], SetFigures] | None = None,
 ) -> Predictions:
     """The outcomes of every pair.
 
     InputError names the first file that is missing, or whose figures (all that `again` begins for
-    a question set, else the means) are not the pair's in `metrics`, or whose questions are not
-    `questions`.
+    an agent's question set, else the means) are not the pair's in `metrics`, or whose questions are
+    not `questions`.
     """
     found = Predictions()
     for pair in results.pairs:
         found.files[pair.name] = path = folder / f"{pair.name}.jsonl"
         found.rows[pair.name] = kept = []
         rows = _noted(path, kept)
-        if reason := run.prediction_reason(pair.sets, rows, path, questions, again):
+        figures = partial(again, pair.agent) if again else None
+        if reason := run.prediction_reason(pair.sets, rows, path, questions, figures):
             raise run.foreign(metrics / "evaluate" / f"{pair.name}.json", reason)
     return found
 

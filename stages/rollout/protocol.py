@@ -42,15 +42,17 @@ class Action:
 
 
 class AgentProtocol:
-    """One way of talking, made from the block `protocol` of params.yaml, or from a file of its own.
+    """One way of talking, made from the block `key` of params.yaml, or from a file of its own.
 
     InputError names the key whose pattern or template cannot work.
     """
 
-    def __init__(self, block: params.Protocol, file: str | Path | None = None):
+    def __init__(
+        self, block: params.Protocol, file: str | Path | None = None, key: str = "protocol"
+    ):
         self.stop = list(block.stop)
         self.block = block
-        self._where = f"{file}: '{{}}'" if file else "params.yaml: 'protocol.{}'"
+        self._where = f"{file}: '{{}}'" if file else f"params.yaml: '{key}.{{}}'"
         self._stop = re.compile("|".join(map(re.escape, sorted(block.stop, key=len))) or r"(?!)")
         self._search = self._pattern("search_pattern")
         self._answer = self._pattern("answer_pattern")

@@ -160,8 +160,8 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     )
     from stages.rollout.protocol import load_protocol, rollout_of
 
-    protocol = load_protocol(args.agent, params.protocol)
-    block = rollout_of(args.agent, params.rollout)
+    protocol = load_protocol(args.agent, params.evaluation_protocol)
+    block = rollout_of(args.agent, params.evaluation_rollout)
     limits = Limits.of(block)
     searcher = searcher_of(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)

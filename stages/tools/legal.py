@@ -16,6 +16,9 @@ def check_run(params: Params) -> None:
     from stages.rollout.protocol import AgentProtocol, read_protocol
 
     AgentProtocol(params.protocol)
+    for name in ("agent", "evaluate"):
+        if (own := getattr(params, name).protocol) is not None:
+            AgentProtocol(own, key=f"{name}.protocol")
     for guest in params.guest.values():
         read_protocol(guest.protocol)
     if params.iterations:

@@ -199,6 +199,8 @@ def _labelling(planner: Planner):
 def _too_short(params: Params, known: Sizes) -> Iterator[str]:
     """Warnings of limits that would cut most observations."""
     blocks = {"rollout": params.rollout}
+    if params.evaluation_rollout != params.rollout:
+        blocks["evaluate.rollout"] = params.evaluation_rollout
     if params.iterations:
         blocks["agent"] = params.training_rollout
     for name, block in blocks.items():
@@ -212,10 +214,13 @@ def _too_short(params: Params, known: Sizes) -> Iterator[str]:
 
 
 def _protocols(params: Params) -> str:
-    """In which frames agents read: PPO's may be another than that of all other rollouts."""
-    if not params.iterations:
-        return f"Rollouts talk {params.protocol.name}."
-    return f"Rollouts talk {params.protocol.name}, in PPO {params.training_protocol.name}."
+    """In which frames agents read: PPO's and evaluation's may be others than the run's."""
+    told = f"Rollouts talk {params.protocol.name}"
+    if params.iterations:
+        told += f", in PPO {params.training_protocol.name}"
+    if params.evaluate.protocol is not None:
+        told += f", in evaluation {params.evaluate.protocol.name}"
+    return f"{told}."
 
 
 def _assumptions(known: Sizes, accelerator: Accelerator) -> str:

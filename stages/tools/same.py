@@ -17,7 +17,7 @@ from stages.common import portable
 from stages.metrics.lock import plain
 from stages.params import load_params
 from stages.plumbing.errors import run
-from stages.provenance.lineage import LockedStage, read_lock, steps_of
+from stages.provenance.lineage import LockedStage, parse_lock, read_lock
 from stages.provenance.origin import git
 
 LIBRARIES = ("torch", "numpy", "faiss-cpu", "transformers", "sentence-transformers", "tokenizers")
@@ -48,13 +48,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def committed(path: Path) -> list[LockedStage] | None:
     """The lock file of the last commit; None where git has none."""
-    import yaml
-
     text = git("show", f"HEAD:./{path}")
-    if not text:
-        return None
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    return steps_of(yaml.load(text, loader), f"{path} of the last commit")
+    return parse_lock(text, f"{path} of the last commit") if text else None
 
 
 def compare_locks(now: list[LockedStage], before: list[LockedStage]) -> LockDifference:
