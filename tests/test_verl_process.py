@@ -95,7 +95,7 @@ def test_a_killed_stage_takes_verl_and_rays_processes_with_it(tmp_path):
 def test_a_worker_of_verl_that_crashes_takes_its_engine_with_it(tmp_path):
     """While verl's program lives on: a vLLM engine that stays would keep its card's memory."""
     pytest.importorskip("ray")
-    environment = os.environ | config.environment(Params(), Files(tmp_path))
+    environment = os.environ | config.environment_variables(Params(), Files(tmp_path))
     command = [sys.executable, "-c", CRASHES]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as program:
         try:

@@ -139,7 +139,7 @@ def _ready(folder: Path, params) -> dict:
     from stages.verl_ppo import config, training
     from stages.verl_ppo.files import Files
 
-    config.check(params)
+    config.check_sharing(params)
     files = Files((folder / "verl").resolve())
     places = [folder / name for name in ("base", "base", "index", "data/passages.jsonl")]
     questions = read_questions(folder / "data/questions/train.jsonl")
