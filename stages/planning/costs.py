@@ -28,7 +28,8 @@ TEXT_BYTES = 4.5  # a token
 @dataclass(frozen=True)
 class Cost:
     """Of one stage: `read` and `written` in tokens, `hours` of one accelerator, GB of its memory
-    (all copies of the model together) and GB on disk.
+    (all copies of the model together), GB on disk, and GB of the hosts' memory that it fills with
+    what is not on the accelerators.
     """
 
     stage: str
@@ -38,6 +39,7 @@ class Cost:
     hours: float = 0
     memory: float = 0
     disk: float = 0
+    host: float = 0
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Planner:
             stages += [
                 self._agent(f"agent@{iteration}"),
                 self._trajectories(f"trajectories@{iteration}"),
+                self._candidates(f"candidates@{iteration}"),
                 self._relevance(f"relevance@{iteration}"),
                 self._correctness(f"correctness@{iteration}"),
                 self._retriever(f"retriever@{iteration}"),
@@ -121,6 +124,7 @@ class Planner:
     ) -> Cost:
         tokens = self._rollouts(count, searches, block)
         hours = self._generation(self.sizes.agent, tokens["read"], tokens["written"])
+        hours += self._search(count * searches)
         disk = (tokens["read"] + tokens["written"]) * TEXT_BYTES / 1e9
         disk *= self.copies
         return Cost(stage, hours=hours, memory=_weights(self.sizes.agent), disk=disk, **tokens)
@@ -156,10 +160,12 @@ class Planner:
         return Cost(
             stage,
             hours=self._generation(model, tokens["read"], tokens["written"])
+            + self._search(count * searches)
             + self._hours("training", passes * model * every),
             memory=self._training_memory(),
             # checkpoints of two models, two while one is written; and the agent
             disk=2 * 2 * CHECKPOINT_BYTES * model / 1e9 + self.copies * _weights(model),
+            host=self._offloaded(),
             **tokens,
         )
 
@@ -172,6 +178,27 @@ class Planner:
             return 2 * TRAINED_BYTES * model / 1e9 + _weights(model)
         logits = micro_batch(self.params) * longest(self.params) * VOCABULARY
         return (TRAINED_BYTES * model + LOGIT_BYTES * compute.all_devices * logits) / 1e9
+
+    def _offloaded(self) -> float:
+        """Of the policy, the critic and the reference, as verl keeps them while another works."""
+        if self.params.agent.trainer is not Trainer.verl:
+            return 0
+        return 2 * CHECKPOINT_BYTES * self.sizes.agent / 1e9 + _weights(self.sizes.agent)
+
+    def _search(self, queries: float) -> float:
+        """Hours of comparing so many queries with the vectors, or with the lists that are looked
+        at. A graph takes none to speak of.
+        """
+        index = self.params.index
+        if index.kind is IndexKind.hnsw:
+            return 0
+        share = min(1, index.ivfpq.probes / index.ivfpq.lists)
+        seen = self.sizes.passages * (share if index.kind is IndexKind.ivfpq else 1)
+        return self._hours("searching", FORWARD * self.sizes.dimension * seen * queries)
+
+    def _candidates(self, stage: str) -> Cost:
+        vectors = 2 * self.sizes.passages * self.sizes.dimension / 1e9  # in 16 bits
+        return Cost(stage, hours=self._search(self._queries), memory=vectors)
 
     def _trajectories(self, stage: str) -> Cost:
         return self._answering(stage, self._labelled, self.sizes.searches)

@@ -18,13 +18,14 @@ from dataclasses import fields
 from pathlib import Path
 
 from stages.metrics.reading import read_usage
-from stages.params import Params, load_params
+from stages.params import IndexKind, Params, load_params
 from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.plumbing.errors import InputError, run
 from stages.plumbing.usage import FILE, params_fingerprint
+from stages.retrieval.devices import vectors_fit
 
 FEWER = 10_000  # questions whose labels are an affordable choice
 WIDTH = 80
@@ -163,6 +164,14 @@ def _summary(planner: Planner, costs: list[Cost], elapsed: float, price: float |
             yield f"The number of {what} is not known before the files are there: counted as none."
     if price is not None:
         yield f"At {price:g} an accelerator hour: {price * elapsed * count:,.0f}."
+    for cost in costs:
+        if cost.host:
+            yield (
+                f"{cost.stage} keeps {cost.host / params.compute.nodes:.0f} GB in a node's memory: "
+                "the models and moments that verl has taken off the accelerators."
+            )
+    if params.compute.device == "cuda" and params.index.kind is IndexKind.exact:
+        yield _index_place(params, known, accelerator)
     room = count * accelerator.memory
     for cost in costs:
         if cost.memory > room:
@@ -184,6 +193,18 @@ def _idle(planner: Planner, costs: list[Cost]):
             said.setdefault((most.devices, most.why), []).append(cost.stage)
     for (devices, why), stages in said.items():
         yield f"{', '.join(stages)}: {devices} of {count} devices work ({why})."
+
+
+def _index_place(params: Params, known: Sizes, accelerator: Accelerator) -> str:
+    """Whether the vectors are held on the devices of a machine, beside vLLM."""
+    share, memory = params.compute.gpu_memory, round(accelerator.memory * 1e9)
+    part = -(-known.passages // params.compute.devices)
+    fit = vectors_fit(part, known.dimension, memory, memory, share)
+    return (
+        f"{part * known.dimension * 2 / 1e9:.3g} GB of vectors a device "
+        + ("are held" if fit else "do not fit and are read from disk at each search,")
+        + f" beside compute.gpu_memory={share:g} of {accelerator.memory} GB."
+    )
 
 
 def _labelling(planner: Planner):
