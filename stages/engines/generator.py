@@ -1,8 +1,8 @@
 """What writes an agent's turns and a judge's replies: one small interface, and transformers.
 
-Greedy output depends on the prompt alone, sampled output on the prompt and its key: never on the
-batch, so rollouts may be batched, deduplicated and resumed freely. In float32 it does not depend
-on the engine either (vllm_generator.py).
+In float32, greedy output depends on the prompt alone, sampled output on the prompt and its key:
+neither on the batch, so rollouts may be batched, deduplicated and resumed freely, nor on the engine
+(vllm_generator.py). In 16 bits near ties may fall out otherwise in another batch (docs/scale.md).
 """
 
 from __future__ import annotations
