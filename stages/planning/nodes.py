@@ -31,11 +31,11 @@ def device_bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> B
     labelled = params.trajectories.questions
     labelled = sizes.training if labelled is None else min(labelled, sizes.training)
     items, size, devices = {
-        "trajectories": (labelled, QUESTIONS, compute.tensor_parallel),
-        "relevance": (labelled, JUDGED, compute.judge_tensor_parallel),
-        "correctness": (rollouts, ROLLOUTS, compute.tensor_parallel),
-        "evaluate": (sizes.test, ASKED, compute.tensor_parallel),
-        "compare": (sizes.test, ASKED, compute.tensor_parallel),
+        "trajectories": (labelled, QUESTIONS, params.generation.tensor_parallel),
+        "relevance": (labelled, JUDGED, params.relevance.judge_tensor_parallel),
+        "correctness": (rollouts, ROLLOUTS, params.generation.tensor_parallel),
+        "evaluate": (sizes.test, ASKED, params.generation.tensor_parallel),
+        "compare": (sizes.test, ASKED, params.generation.tensor_parallel),
     }.get(name, (0, 1, 1))
     if not items:
         return own
