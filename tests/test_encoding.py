@@ -1,6 +1,7 @@
 """Encoders whose configuration or tokenizer says less, or more, than others' do."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
 from transformers import Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
 
+from stages.common import portable
 from stages.encoders.encoding import DenseRetriever, load_model, positions
 from stages.encoders.folder import write_format
 from stages.encoders.query_format import QueryFormat
@@ -67,3 +69,26 @@ def test_a_tokenizer_without_pad_or_bos_token_pads_with_its_end(tmp_path):
     tokenizer.eos_token = None
     with pytest.raises(InputError, match="made: the tokenizer has no pad token of the model's"):
         load_model(saved(padded.model[0].auto_model, tokenizer, tmp_path / "c", 64))
+
+
+@pytest.mark.parametrize("sizes", [{}, {"layers": 2, "width": 96, "heads": 4}])
+def test_a_text_has_the_same_bytes_alone_and_in_company(tmp_path, sizes):
+    """Texts of every length of the grid, alone as two rows, in small groups, and all together."""
+    retriever = DenseRetriever.load(world.tiny_retriever(tmp_path / "R", **sizes))
+    draw = random.Random(0)
+    words = " ".join(passage.contents for passage in world.corpus()).split()
+    texts = [" ".join(draw.choices(words, k=draw.randint(1, 30))) for _ in range(60)]
+    shapes = []
+    forward = retriever.model.forward
+    retriever.model.forward = lambda features, **given: (
+        shapes.append(features["input_ids"].shape),
+        forward(features, **given),
+    )[1]
+    together = retriever.encode_queries(texts)
+    for size in (1, 2, 3, 7):
+        shapes.clear()
+        parts = [retriever.encode_queries(texts[n : n + size]) for n in range(0, len(texts), size)]
+        assert np.concatenate(parts).tobytes() == together.tobytes(), size
+        if size == 1 and portable.is_on():
+            assert {rows for rows, _ in shapes} == {2}
+    assert all(length % 8 == 0 for _, length in shapes)

@@ -4,6 +4,8 @@ Matrix products of different shapes round differently, and so a query searched a
 batch could rank near-ties differently: two runs that search in other waves would part. Every
 batch here therefore has one of few shapes: exactly `rows` texts (the last batch of a length is
 filled up with copies), padded to the next of a few lengths by each text's own number of tokens.
+Where linear layers give a row the same bytes in any company (stages/common/linear.py), two texts
+are enough: a text alone costs two, not eight.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.common import portable
 from stages.common.models import (
     REFERENCE,
     check_tokenizer,
@@ -67,6 +70,12 @@ class DenseRetriever:
         return self._encode([self.query_format.passage_prompt + text for text in contents], advance)
 
     @property
+    def _least(self) -> int:
+        """Texts that a batch is filled up to."""
+        alike = portable.is_on() and self.model.device.type == "cpu" and not self.half
+        return min(2, self.rows) if alike else self.rows
+
+    @property
     def dimension(self) -> int:
         """Length of a vector."""
         return self.model.get_embedding_dimension()
@@ -85,7 +94,7 @@ class DenseRetriever:
         precision = torch.autocast(device.type, torch.float16, enabled=self.half)
         with torch.inference_mode(), precision:
             for places, length in self._batches(ids):
-                filled = places + places[:1] * (self.rows - len(places))
+                filled = places + places[:1] * (self._least - len(places))
                 features = self.model.tokenizer.pad(
                     {"input_ids": [ids[place] for place in filled]},
                     padding="max_length",
