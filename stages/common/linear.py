@@ -1,8 +1,9 @@
 """Linear layers whose sums are the same on every x86-64 processor: by oneDNN in place of MKL.
 
-MKL chooses its kernels by the processor's maker; where it is told not to, it is slow. oneDNN,
-held to AVX2 (stages/common/portable.py), gives equal bytes on all of them at the speed of AVX2. torch
-sends float32 products on a CPU to MKL alone, so the operator below is called by name. It has no gradient of its own.
+MKL chooses its kernels by the processor's maker; where it is told not to, it is slow. oneDNN, held
+to AVX2 (stages/common/portable.py), gives equal bytes on all of them at the speed of AVX2. torch
+sends float32 products on a CPU to MKL alone, so the operator below is called by name. It has no
+gradient of its own.
 """
 
 from __future__ import annotations
