@@ -23,9 +23,7 @@ def with_(stage: str, **changed) -> list[LockedStage]:
 
 def test_nothing_differs():
     assert same.comparison_lines(same.compare_locks(BEFORE, BEFORE)) == [SAME]
-    assert same.comparison_lines(same.compare_locks(BEFORE[:2], BEFORE)) == [
-        SAME
-    ]  # a part was asked for
+    assert same.comparison_lines(same.compare_locks(BEFORE[:2], BEFORE)) == [SAME]  # of a part
 
 
 @pytest.mark.parametrize(
