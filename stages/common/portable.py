@@ -23,7 +23,7 @@ VARIABLES = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "OPENBLAS_CORETYPE": "Haswell",  # numpy's products
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",  # numpy's functions and sorts
-    "FAISS_OPT_LEVEL": "avx2",
+    "FAISS_SIMD_LEVEL": "AVX2",
 }
 READERS = ("numpy", "torch", "faiss")
 
