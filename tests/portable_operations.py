@@ -126,13 +126,21 @@ def draws() -> list:
 
 
 def searches() -> list:
-    """numpy's products, sums and functions; and a faiss index, made and searched."""
+    """numpy's sums and functions, and a faiss index, made and searched.
+
+    Of numpy's products what a search makes of them: alone they depend on OpenBLAS's threads.
+    """
     import faiss
     import numpy as np
 
+    from stages.retrieval.dense import DenseIndex
+
     vectors, queries = numbers(5000, 64), numbers(9, 64, seed=1)
     wide = vectors.astype(np.float64)
-    found = [queries @ vectors.T, (wide * queries[0]).sum(axis=1), np.exp(wide[:50])]
+    unit = vectors / np.sqrt((vectors**2).sum(axis=1, keepdims=True))
+    found = [part for both in DenseIndex(unit).search(unit[:9], 10) for part in both]
+    found += [np.array([row @ queries[0] for row in unit]), np.exp(wide[:50])]
+    found += [(wide * queries[0]).sum(axis=1)]
     found += [np.log(np.abs(wide[:50]) + 1), np.argsort(np.round(wide[:, 0], 1), kind="stable")]
     index = faiss.index_factory(64, "IVF16,PQ8x4np", faiss.METRIC_INNER_PRODUCT)
     faiss.omp_set_num_threads(THREADS)
