@@ -25,7 +25,9 @@ def kept_tables(study: Study, folder: Path) -> dict[str, list[dict]]:
     """The tables of `study` in `folder`, contrasts and levels with intervals of today."""
     names = ("", "labels", "contrasts", "price", "accuracy", "transfer", "groups", "drift")
     found = {
-        f"_{name}" if name else "": _read(folder / f"{study.name}{'_' if name else ''}{name}.csv")
+        f"_{name}" if name else "": read_table(
+            folder / f"{study.name}{'_' if name else ''}{name}.csv"
+        )
         for name in names
     }
     if not found[""]:
@@ -64,7 +66,7 @@ def claim_rows(folder: Path) -> dict[str, list[dict]]:
     """Study -> the rows of its contrasts that are primary claims, of all studies in `folder`."""
     found = {}
     for path in sorted(folder.glob("*_contrasts.csv")):
-        if rows := [row for row in _read(path) if row.get("claim")]:
+        if rows := [row for row in read_table(path) if row.get("claim")]:
             found[path.stem.removesuffix("_contrasts")] = rows
     return found
 
@@ -116,7 +118,7 @@ def _level(row: dict, study: Study, pairs: dict[tuple[Side, str], Figures]) -> d
     return found
 
 
-def _read(path: Path) -> list[dict]:
+def read_table(path: Path) -> list[dict]:
     """The lines of a table, its numbers as such, names as texts."""
     if not path.exists():
         return []
@@ -125,7 +127,7 @@ def _read(path: Path) -> list[dict]:
     return [{key: _value(key, cell) for key, cell in line.items()} for line in lines]
 
 
-TEXTS = ("seed", "variant", "agent", "retriever", "question_set", "turn", "iteration", "measure")
+TEXTS = ("seed", "variant", "agent", "retriever", "question_set", "iteration", "measure")
 TEXTS += ("contrast", "after", "before", "group", "of")
 
 

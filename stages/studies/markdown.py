@@ -126,9 +126,9 @@ def contrasts(rows: list[dict]) -> str:
     lines = []
     if claims:
         lines += [
-            "Claims that were fixed before, over all questions: means over seeds with 95 % "
-            "intervals; p by t, corrected by Holm's rule for the study's claims. A claim stands "
-            "where it is below .05.",
+            "Primary claims, over all questions: means over seeds with 95 % intervals; p by t, "
+            "corrected by Holm's rule for the study's claims. A claim stands where it is below "
+            ".05.",
             "",
             "| claim | EM points | p, adjusted | | searches | seeds |",
             "| --- | --- | --- | --- | --- | --- |",
