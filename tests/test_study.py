@@ -198,7 +198,7 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project, capsys)
     }
     readme = (project / "README.md").read_text()
     assert "stale" not in readme and readme.endswith("<!-- /results laptop accuracy -->\nend\n")
-    assert "base agent and judge are the same in all seeds" in readme
+    assert "All seeds share one base agent and one judge" in readme
     assert "No experiment of this commit has such figures." in readme
     assert "| no gac | Agent_1 + R_1 | 40.0 (40.0 to 40.0) | 3.00 | 1 |" in readme
     assert "| without GAC | -20.0 (" in readme and "never run" not in readme

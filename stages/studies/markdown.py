@@ -52,10 +52,9 @@ def medians(rows: list[dict]) -> list[PairMedians]:
 def fixed(own_base: bool) -> str:
     """What all seeds have in common, as the line above a table."""
     if own_base:
-        return "A seed has its own world, questions, base agent, judge and trainings."
+        return "Each seed has its own base agent and judge."
     return (
-        "A seed has its own world, questions and trainings; base agent and judge are the same in "
-        "all seeds, so no interval holds what others would change."
+        "All seeds share one base agent and one judge: no interval tells what others would change."
     )
 
 
