@@ -6,9 +6,9 @@ Ids alone do not tell: question sets of another size have the same ids and other
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol, TypeVar
 
-from stages.common.trajectories import Trajectory
 from stages.plumbing.errors import InputError
 
 Identity = tuple[
@@ -16,7 +16,23 @@ Identity = tuple[
 ]  # set, words, gold answers, which of the equal ones
 
 
-def identified(rows: Iterable[Trajectory]) -> dict[Identity, Trajectory]:
+class Answered(Protocol):
+    """A prediction, whole or what a report keeps of it."""
+
+    @property
+    def set(self) -> str | None: ...
+    @property
+    def question(self) -> str: ...
+    @property
+    def golden_answers(self) -> Sequence[str]: ...
+    @property
+    def supporting_ids(self) -> Sequence[Sequence[str]] | None: ...
+
+
+Row = TypeVar("Row", bound=Answered)
+
+
+def identified(rows: Iterable[Row]) -> dict[Identity, Row]:
     """The predictions by what their question is; equal questions of a set in their order."""
     seen: Counter = Counter()
     found = {}
@@ -28,8 +44,8 @@ def identified(rows: Iterable[Trajectory]) -> dict[Identity, Trajectory]:
 
 
 def paired(
-    before: Iterable[Trajectory], after: Iterable[Trajectory], names: tuple[str, str]
-) -> list[tuple[Trajectory, Trajectory]]:
+    before: Iterable[Row], after: Iterable[Row], names: tuple[str, str]
+) -> list[tuple[Row, Row]]:
     """(before, after) of every question of the sets that both were asked, in `before`'s order.
 
     InputError names a set in which they were asked different questions; `names` are of the sides.
@@ -48,7 +64,7 @@ def paired(
     return [(row, new[key]) for key, row in old.items() if key[0] in sets]
 
 
-def chain(row: Trajectory) -> tuple[str, ...] | None:
+def chain(row: Answered) -> tuple[str, ...] | None:
     """What questions share that stand or fall together: the first passage that they need, as one
     of these ids. None for a question that names none."""
     support = row.supporting_ids or []

@@ -2,7 +2,7 @@
 
 The two pairs of a contrast answer the same questions (stages/reporting/pairing.py). Seeds with
 questions of their own are nested, seeds with the same questions crossed, one seed alone is a run
-(stages/studies/intervals.py). The claims of a study are corrected for each other by Holm's rule;
+(stages/reporting/intervals.py). The claims of a study are corrected for each other by Holm's rule;
 everything else is exploratory, and called clear where its interval leaves out zero.
 """
 
@@ -15,10 +15,10 @@ from statistics import fmean, median
 
 from stages.common.trajectories import Trajectory
 from stages.plumbing.errors import InputError
+from stages.reporting.intervals import Estimate, by_cluster, clustered, crossed, holm, nested
 from stages.reporting.pairing import Identity, chain, identified, paired
 from stages.reporting.studies import ALL
 from stages.studies.experiments import Finished
-from stages.studies.intervals import Estimate, by_cluster, clustered, crossed, holm, nested
 from stages.studies.plan import Contrast, Side
 
 MEASURES = ("em", "searches")
