@@ -23,6 +23,7 @@ from stages.reporting.cases import choose_cases
 from stages.reporting.comparisons import difference, half_iterations
 from stages.reporting.health import warnings
 from stages.reporting.overview import needed, sentences, verdict
+from stages.reporting.page import f1_is_em
 from stages.reporting.predictions import read_all_predictions
 from stages.reporting.results import read_results
 from stages.tools import summary
@@ -223,6 +224,18 @@ def test_hop_recall_is_left_out_where_gold_passages_have_no_order(flywheel):
     assert (
         float(cells[-1]["first_query_recall_3"]) == stored["relations"]["first_query_recall"]["3"]
     )
+
+
+def test_a_table_of_f1_is_shown_where_it_differs_from_em(flywheel):
+    report.main(ARGUMENTS.split())
+    assert "F1 is EM in every cell" in text_of(flywheel)
+    for path in flywheel.glob("metrics/evaluate/*.json"):
+        row = read_json(path)
+        for metrics in row["sets"].values():
+            metrics |= {"f1": 1.0, "f1_high": 1.0}
+        write_json(path, row)
+    run = results(flywheel)
+    assert not f1_is_em(run)
 
 
 def test_a_paired_difference_matches_questions_by_set_and_words():
