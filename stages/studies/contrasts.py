@@ -233,7 +233,7 @@ def answers(one: Finished, side: Side) -> list[Trajectory]:
 @functools.cache
 def _predicted(one: Finished, name: str) -> list[Trajectory]:
     """A file serves many contrasts."""
-    found = one.predictions(name)
+    found = list(one.predictions(name))
     if any(row.set == ALL for row in found):
         raise InputError(
             f"data/predictions/{name}.jsonl of {one.experiment.name}: a question set is called "

@@ -53,9 +53,7 @@ def fixed(own_base: bool) -> str:
     """What all seeds have in common, as the line above a table."""
     if own_base:
         return "Each seed has its own base agent and judge."
-    return (
-        "All seeds share one base agent and one judge: no interval tells what others would change."
-    )
+    return "All seeds share one base agent and one judge."
 
 
 def fragments(name: str, tables: dict[str, list[dict]], own_base: bool = False) -> dict[str, str]:
