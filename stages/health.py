@@ -8,6 +8,9 @@ in:  figures of the iteration's stages; the health of the one before (0: the fig
 out: OUTPUT, which the next iteration's agent waits for: whether to go on; METRICS, every signature
      with its value and its limit (`health` in params.yaml)
 
+EM and searches are those of the development sets, so that no decision sees a test question; where
+there are none (`questions.development: 0`), of the test sets.
+
 A figure that its stage should have written and that is missing, or is no finite number, breaks
 its limit too. With `health.stop` an iteration that shows a signature ends the run: exit code 3 and
 the reasons.
@@ -107,7 +110,7 @@ def values_of(iteration: str, metrics: Path) -> dict[str, float | None]:
     agent, evaluation, pairs, relevance = (
         read(metrics / n / f"{iteration}.json", partial=True) for n in names
     )
-    sets = list(evaluation.get("sets", {}).values())
+    sets = list((evaluation.get("development") or evaluation.get("sets", {})).values())
     ends = [agent.get(end, {}) for end in ("first", "last")]
     lengths, rewards = ([_figure(end, k) for end in ends] for k in ("response_length", "reward"))
     nothing_graded = relevance.get("uniform_share", MISSING) is None

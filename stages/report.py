@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
     predictions = read_all_predictions(
         args.predictions, results, metadata, args.metrics_folder, again
     )
-    steps = half_iterations(results, predictions, params.seed, params.evaluate.bootstrap_samples)
+    steps = half_iterations(results, predictions)
     content = _content(args, params, results, steps, predictions, metadata)
 
     write_text(args.output / "index.html", render_page(content))

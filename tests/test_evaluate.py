@@ -15,6 +15,7 @@ from stages.common.records import (
     write_passages,
     write_questions,
 )
+from stages.metrics.reading import read
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
@@ -70,6 +71,27 @@ def test_figures_are_those_of_the_predictions(project, agent):
     for row in rows:
         assert row["em"] == exact_match(row["answer"], row["golden_answers"])
         assert row["f1"] == f1_score(row["answer"], row["golden_answers"])
+
+
+def test_development_sets_are_asked_and_their_figures_alone_are_kept(project, agent):
+    whole, figures = run_stage(agent)
+    write_questions("development/right.jsonl", questions(True))
+    evaluate.main(
+        f"--name pair --agent {agent} --index bm25 --passages passages.jsonl --questions test "
+        "--development development --output also.jsonl --metrics also.json".split()
+    )
+    assert read_jsonl("also.jsonl") == whole, "of the test sets alone"
+    also = read_json("also.json")
+    assert {k: v for k, v in also.items() if k != "development"} == figures
+    assert also["development"].keys() == {"right"} and also["development"]["right"]["em"] == 0
+    assert read("also.json", "evaluate") == also, "by its schema"
+    shutil.rmtree(project / "development")
+    (project / "development").mkdir()
+    evaluate.main(
+        f"--name pair --agent {agent} --index bm25 --passages passages.jsonl --questions test "
+        "--development development --output none.jsonl --metrics none.json".split()
+    )
+    assert read_json("none.json") == figures, "no such set"
 
 
 def test_recall_is_that_of_the_rankings(project, agent):

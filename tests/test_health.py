@@ -170,3 +170,13 @@ def test_a_good_iteration_goes_on_with_stop_too(run):
     gate = Path("data/health/2.json").read_bytes()
     assert run("2", stop=False, evaluate=BETTER) == 0
     assert Path("data/health/2.json").read_bytes() == gate  # so no later stage runs again
+
+
+def test_development_sets_decide_where_there_are_any(run):
+    same = {"a": {"em": 0.7, "searches": 2.1}}
+    worse = {"a": {"em": 0.5, "searches": 2.1}}
+    run("1", evaluate=BETTER | {"development": same})
+    run("2", evaluate=BETTER | {"development": worse})
+    (shown,) = read_json("metrics/health/2.json")["shown"]
+    assert "answers fewer questions: em_gain is -0.2" in shown
+    assert read_json("metrics/health/2.json")["values"]["em"] == 0.5

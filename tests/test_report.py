@@ -23,6 +23,7 @@ from stages.reporting.cases import choose_cases
 from stages.reporting.comparisons import difference, half_iterations
 from stages.reporting.health import warnings
 from stages.reporting.overview import needed, sentences, verdict
+from stages.reporting.page import f1_is_em
 from stages.reporting.predictions import read_all_predictions
 from stages.reporting.results import read_results
 from stages.tools import summary
@@ -225,11 +226,26 @@ def test_hop_recall_is_left_out_where_gold_passages_have_no_order(flywheel):
     )
 
 
-def test_a_paired_difference_matches_questions_by_set_and_id():
+def test_a_table_of_f1_is_shown_where_it_differs_from_em(flywheel):
+    report.main(ARGUMENTS.split())
+    assert "F1 is EM in every cell" in text_of(flywheel)
+    for path in flywheel.glob("metrics/evaluate/*.json"):
+        row = read_json(path)
+        for metrics in row["sets"].values():
+            metrics |= {"f1": 1.0, "f1_high": 1.0}
+        write_json(path, row)
+    run = results(flywheel)
+    assert not f1_is_em(run)
+
+
+def test_a_paired_difference_matches_questions_by_set_and_words():
     before = [prediction("1", set=s, em=v) for s, v in (("a", 0), ("b", 1))]
     after = [prediction("1", set=s, em=v) for s, v in (("b", 1), ("a", 1))]
-    found = difference(before, after, "em", 0, 500)
-    assert found.mean == 0.5 and found.low == 0 and found.high == 1 and not found.clear
+    found = difference(before, after, "em")
+    assert found.mean == 0.5 and found.low < 0 < found.high and not found.clear
+    other = [prediction("1", set="a", em=1, question="Where?")]
+    with pytest.raises(InputError, match=r"before and after were asked different .* set 'a': 2"):
+        difference(before, other, "em")
 
 
 def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
@@ -305,7 +321,7 @@ def text_of(folder):
 def test_the_overview_says_in_three_sentences_what_came_of_it(flywheel):
     run = results(flywheel)
     predictions = read_all_predictions(flywheel / "data/predictions", run)
-    steps = half_iterations(run, predictions, 0, 200)
+    steps = half_iterations(run, predictions)
     whole, halves, rest = sentences(run, steps)
     assert whole.startswith("The flywheel turned: from base agent + R_0 to Agent_2 + R_2")
     clear = [step for step in steps[:-1] if step.em.clear]

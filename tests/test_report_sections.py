@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 import flywheel_files
 import pytest
 from rows import prediction
+from scipy.stats import ttest_1samp
 
 from stages.common.records import write_json, write_jsonl, write_text
 from stages.metrics.fields import hidden
@@ -45,8 +46,22 @@ def test_the_questions_needed_are_those_of_a_paired_test():
     assert Difference(0, -1, 1, 0.0).questions_needed is None  # nobody knows
     old = [prediction(str(n), em=n % 2) for n in range(10)]
     new = [prediction(str(n), em=int(n > 4)) for n in range(10)]
-    found = difference(old, new, "em", 0, 50)
-    assert found.deviation == stdev(b.em - a.em for a, b in zip(old, new, strict=True))
+    found = difference(old, new, "em")
+    values = [b.em - a.em for a, b in zip(old, new, strict=True)]
+    assert found.deviation == pytest.approx(stdev(values))
+    assert [found.low, found.high] == pytest.approx([*ttest_1samp(values, 0).confidence_interval()])
+
+
+def test_questions_of_one_chain_count_together():
+    def rows(sign):
+        return [
+            row(str(n), int(n % 4 // 2 == sign), ("q", ["x"], [f"p{n // 2}"])) for n in range(40)
+        ]
+
+    found, values = difference(rows(0), rows(1), "em"), [-1, 1] * 10  # of the chains
+    assert [found.low, found.high] == pytest.approx([*ttest_1samp(values, 0).confidence_interval()])
+    alone = difference(rows(0)[:2], rows(0)[:2], "em")
+    assert (alone.low, alone.high, alone.clear) == (-1, 1, False), "one chain says nothing"
 
 
 def test_a_difference_of_two_points_is_seen_at_the_size_that_is_named():

@@ -389,3 +389,25 @@ def test_the_public_training_sets_do(name):
     blocks = read_description(REPO / f"conf/data/{name}.yaml")
     assert all(entry.question_mark for entry in blocks["train"].values())
     assert not any(entry.question_mark for entry in blocks["test"].values())
+
+
+def test_development_questions_are_held_out_of_training_and_are_no_test_questions(tmp_path):
+    train = [
+        {"id": f"t{n}", "question": f"Who is {n % 30}?", "golden_answers": ["a"]} for n in range(40)
+    ]
+    tests = [
+        {"id": f"s{n}", "question": f"Who is {n}?", "golden_answers": ["a"]} for n in range(10)
+    ]
+    for path, rows in (("train.jsonl", train), ("test.jsonl", tests)):
+        lines(tmp_path / path, rows)
+    files = {name: {"mine": local(str(tmp_path / f"{name}.jsonl"))} for name in ("train", "test")}
+    source = described(tmp_path / "d.yaml", files)
+    sets = read_sets(Questions(source, training=None, development=5), 0)
+    (held_out,) = sets.development.values()
+    developed = {q.question for q in held_out}
+    assert len(developed) == 5 and list(sets.development) == ["held_out"]
+    assert not developed & {row["question"] for row in tests}
+    assert not developed & {q.question for q in sets.train}, "those of equal words are gone too"
+    assert len(sets.train) < 40 and len({q.question for q in sets.train}) == 25
+    with pytest.raises(InputError, match=r"'questions.development' \(20\) takes all of the 20"):
+        read_sets(Questions(source, training=None, development=20), 0)

@@ -58,7 +58,7 @@ def rebuild_from(folder, traces=True):
     params = load_params()
     results = read_results(folder / "metrics", params)
     predictions = read_all_predictions(folder / "data/predictions", results)
-    steps = half_iterations(results, predictions, 0, 50)
+    steps = half_iterations(results, predictions)
     given = predictions if traces else Predictions()
     rebuild(results, params, steps, given, folder / "data/corpus/passages.jsonl")
 

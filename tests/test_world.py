@@ -30,7 +30,11 @@ from stages.teaching.judgements import (
     sub_answer,
     sub_answer_demonstration,
 )
-from stages.world.questions import questions_for_tests, questions_for_training
+from stages.world.questions import (
+    questions_for_development,
+    questions_for_tests,
+    questions_for_training,
+)
 from stages.world.vocabulary import KNOWN, SUFFIXES, word, words
 from stages.world.world import TEST, SyntheticWorld
 
@@ -39,6 +43,27 @@ WORLD = SyntheticWorld.make(3, SIZES)
 TRAINING = questions_for_training(WORLD, 60, seed=3)
 TESTS = questions_for_tests(WORLD, 16, seed=3)
 SETS = {"train": TRAINING, **TESTS}
+
+
+def about(questions) -> set:
+    """The names and the fact chains' first passages that questions need."""
+    facts = [WORLD.facts[int(q.metadata["supporting_ids"][0][0])] for q in questions]
+    return {fact.value for fact in facts} | {(fact.subject, fact.kind) for fact in facts}
+
+
+def test_development_sets_share_no_name_and_no_chain_with_training_or_test():
+    sets = questions_for_development(WORLD, 6, seed=3)
+    training = questions_for_training(WORLD, 60, seed=3, development=True)
+    assert set(sets) == set(TESTS) and {len(part) for part in sets.values()} == {6}
+    developed = about([q for part in sets.values() for q in part])
+    tested = about([q for part in TESTS.values() for q in part])
+    assert developed and not developed & tested and not developed & about(training)
+    assert developed & about(TRAINING), "without such sets their names are trained on"
+    assert [q.question for q in sets["wording"]] == [
+        f"{q.question.removesuffix('?')} in the end?" for q in sets["indomain"]
+    ]
+    assert questions_for_development(WORLD, 0, seed=3) == {}
+    assert questions_for_development(WORLD, 6, seed=3) == sets
 
 
 def test_words_differ_and_a_longer_list_goes_on_with_the_shorter():

@@ -261,6 +261,7 @@ SCHEMAS = {
     "replug": _counted(required={"loss": ANY}, optional={"read_tokens": COUNT}),
     "evaluate": Object(
         {"agent": Text(), "retriever": Text(), "sets": Each(QUESTION_SET, least=1)},
+        {"development": Each(QUESTION_SET, least=1)},
         balance=_evaluation_balance,
     ),
     "first_query": Object(

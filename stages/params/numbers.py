@@ -20,7 +20,8 @@ COUNTS = (  # blocks whose integers are all at least 1
         "trajectories",
     ),
 )
-LEAST = {  # of other integers
+LEAST = {  # of other integers, and of those among them that may be less
+    "questions.development": 0,
     "index.sample": 1,
     "index.candidates": 1,
     "index.recall_queries": 1,
@@ -41,7 +42,7 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
     """(key, value, the least it may be); what is null or no integer has other rules."""
     for block in COUNTS:
         for name, value in vars(attrgetter(block)(params)).items():
-            if type(value) is int:
+            if type(value) is int and f"{block}.{name}" not in LEAST:
                 yield f"{block}.{name}", value, 1
     for role in ("agent", "judge"):
         block = getattr(params.base, role)

@@ -271,8 +271,10 @@ class Planner:
         )
 
     def _evaluate(self, stage: str) -> Cost:
-        block = self.params.evaluation_rollout
-        return self._answering(stage, self.sizes.test, self.sizes.searches, block)
+        block, asked = self.params.evaluation_rollout, self.sizes.test
+        if stage.startswith("evaluate"):  # pairs of `compare` are asked no development set
+            asked += self.sizes.development
+        return self._answering(stage, asked, self.sizes.searches, block)
 
 
 def _weights(parameters: float) -> float:

@@ -81,7 +81,8 @@ def breakdown(
 ) -> Breakdown:
     """Compare two pairs by group; what is ambiguous is said by the queries of all pairs."""
     rows = [predictions[pair.name] for pair in sides]
-    groups = [group for by in BY for group in _groups(by, *rows, metadata, seed, samples)]
+    names = tuple(pair.label for pair in sides)
+    groups = [group for by in BY for group in _groups(by, *rows, metadata, names)]
     unordered = unordered_sets(metadata)
 
     def ordered(part: Iterable[Outcome]) -> Iterator[Outcome]:
@@ -99,8 +100,7 @@ def _groups(
     before: list[Outcome],
     after: list[Outcome],
     metadata: dict,
-    seed: int,
-    samples: int,
+    names: tuple[str, str],
 ) -> Iterator[QuestionGroup]:
     def label(row: Outcome) -> int | None:
         value = metadata.get(row.key, {}).get(by)
@@ -109,7 +109,7 @@ def _groups(
     for name in sorted({label(row) for row in before} - {None}):
         old, new = ([row for row in rows if label(row) == name] for rows in (before, after))
         means = (fmean(row.em for row in rows) for rows in (old, new))
-        found = difference(old, new, "em", seed, samples)
+        found = difference(old, new, "em", names)
         yield QuestionGroup(by, str(name), len(old), *means, found)
 
 

@@ -104,6 +104,7 @@ def render_page(content: Content) -> str:
         warnings=warnings(results),
         measures=MEASURES,
         recall=recall_columns(results),
+        f1_is_em=f1_is_em(results),
         accounts=accounts(results),
         limits=limits(results),
         signatures=signature_rows(results),
@@ -175,6 +176,15 @@ def best_cell(results: Results, question_set: str, measure: Measure) -> str:
         for pair in results.pairs
     ]
     return measure.show(max(values) if measure.more_is_better else min(values))
+
+
+def f1_is_em(results: Results) -> bool:
+    """Whether no figure of F1 differs from EM's, so that a table of it would say nothing new."""
+    return all(
+        abs(metrics["f1"] - metrics["em"]) < 1e-9
+        for pair in results.pairs
+        for metrics in pair.sets.values()
+    )
 
 
 def recall_columns(results: Results) -> list[str]:

@@ -42,7 +42,8 @@ class HopQuery:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the report counts of one prediction; `place` is that of its line in the file."""
+    """What the report counts of one prediction; `place` is that of its line in the file,
+    `supporting_ids` those of the first hop alone."""
 
     set: str
     id: str
@@ -53,6 +54,8 @@ class Outcome:
     hops: int | None
     asked: tuple[HopQuery, ...]
     place: tuple[int, int] = (0, 0)
+    golden_answers: tuple[str, ...] = ()
+    supporting_ids: tuple[tuple[str, ...], ...] = ()
 
     @property
     def key(self) -> QuestionKey:
@@ -96,6 +99,8 @@ def outcome(row: Trajectory, place: tuple[int, int] = (0, 0)) -> Outcome:
         row.hops,
         tuple(_asked(row)),
         place,
+        tuple(map(known, row.golden_answers)),
+        tuple(tuple(map(known, hop)) for hop in (row.supporting_ids or [])[:1]),
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.metrics import run
@@ -33,12 +33,14 @@ CURVE_STAGES = ("agent", "retriever")
 
 @dataclass(frozen=True)
 class PairResult:
-    """The figures of one (agent, retriever) pair; `sets` as stages/evaluate.py writes them."""
+    """The figures of one (agent, retriever) pair; `sets` and `development` (empty where there are
+    no development sets) as stages/evaluate.py writes them."""
 
     name: str
     agent: str
     retriever: str
     sets: dict[str, dict]
+    development: dict[str, dict] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -48,6 +50,11 @@ class PairResult:
     def mean(self, key: str) -> float:
         """The figure `key` averaged over question sets, each set weighing the same."""
         return sum(metrics[key] for metrics in self.sets.values()) / len(self.sets)
+
+    def decided(self, key: str) -> float:
+        """The same over the sets that decisions look at: the development sets, if any."""
+        sets = self.development or self.sets
+        return sum(metrics[key] for metrics in sets.values()) / len(sets)
 
 
 @dataclass(frozen=True)
@@ -132,7 +139,7 @@ def _check_run(folder: Path, results: Results) -> None:
         made = {stage: iterations[iteration] for stage, iterations in results.stages.items()}
         run.check_chain(folder, iteration, made)
         pair = results.pair(iteration, iteration)
-        wanted = {"em": pair.mean("em"), "searches": pair.mean("searches")}
+        wanted = {"em": pair.decided("em"), "searches": pair.decided("searches")}
         wanted["selection_rate"] = made["pairs"]["positive_selection_rate"]
         run.check_health(folder / "health" / f"{iteration}.json", made["health"]["values"], wanted)
 
@@ -159,7 +166,7 @@ def read_pair(path: Path, name: str, agent: str, retriever: str) -> PairResult:
     for key, wanted in (("agent", agent), ("retriever", retriever)):
         if row[key] != wanted:
             raise run.foreign(path, f"its {key} is '{row[key]}', and '{wanted}' by params.yaml")
-    return PairResult(name, agent, retriever, row["sets"])
+    return PairResult(name, agent, retriever, row["sets"], row.get("development", {}))
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from statistics import fmean
 
 from stages.reporting.studies import ALL
-from stages.studies.contrasts import Interval, interval, measured
+from stages.studies.contrasts import Interval, interval, joined, measured
 from stages.studies.experiments import Finished
 from stages.studies.plan import Side
 
@@ -185,7 +185,7 @@ def _level(
     seeds = []
     for one in finished:
         values = measured(one, Side(one.experiment.variant, agent, retriever), key)
-        seeds.append([v for (name, _), v in values.items() if question_set in (ALL, name)])
+        seeds.append(joined(v for name, v in values.items() if question_set in (ALL, name)))
     return interval(seeds)
 
 

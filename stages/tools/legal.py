@@ -59,12 +59,17 @@ def _check_data(params: Params) -> None:
 
 def _check_world(params: Params, where: str) -> None:
     from stages.params.enough import check_passages
-    from stages.world.questions import questions_for_tests, questions_for_training
+    from stages.world.questions import (
+        questions_for_development,
+        questions_for_tests,
+        questions_for_training,
+    )
     from stages.world.world import SyntheticWorld
 
     asked = params.questions
     world = SyntheticWorld.make(params.seed, params.corpus.world)
     check_passages(params, len(world.facts), where)
     if asked.source == WORLD:
-        questions_for_training(world, asked.training, params.seed)
+        questions_for_training(world, asked.training, params.seed, asked.development > 0)
         questions_for_tests(world, asked.test, params.seed, asked.sets)
+        questions_for_development(world, asked.development, params.seed, asked.sets)

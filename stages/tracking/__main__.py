@@ -55,8 +55,7 @@ def main(argv: list[str] | None = None) -> None:
 
     there = args.predictions.is_dir() and args.passages.is_file()
     predictions = read_all_predictions(args.predictions, results) if there else Predictions()
-    samples = params.evaluate.bootstrap_samples
-    steps = half_iterations(results, predictions, params.seed, samples) if there else []
+    steps = half_iterations(results, predictions) if there else []
     rebuild(results, params, steps, predictions, args.passages)
 
 
