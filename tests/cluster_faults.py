@@ -161,7 +161,7 @@ def what_nodes_see(faults: Faults, folder: Path) -> None:
             f"mount --bind {folder}/another {run}/input",
             "sees input .*, here ",
         ),
-        ("a node does not see the run's folder", f"mount -t tmpfs none {run}", "sees no RUN"),
+        ("a node does not see the run's folder", f"mount -t tmpfs none {run}", "sees no input"),
     ):
         a_node_sees(faults, fault, mounts, wanted)
 
@@ -216,12 +216,21 @@ def others(faults: Faults, second: Path) -> None:
     a_node_is_late(faults)
     faults.line("no node has room for a worker", "no room for a worker", "--threads", "9")
     what_nodes_see(faults, second)
-    faults.line("no token", "there is none in", RAY_AUTH_TOKEN_PATH=f"{second}/none")
+    a_disk_is_full(faults)
+
+
+def ends(faults: Faults, second: Path) -> None:
+    """Tokens, and the end of the cluster."""
+    (faults.folder / "input").write_text("the same for all")
+    none = second / "none"
+    (second / "nobody").mkdir()
+    faults.line(
+        "no token", "there is none in", RAY_AUTH_TOKEN_PATH=str(none), HOME=f"{second}/nobody"
+    )
     (second / "wrong").write_text("0" * 64)
     wrong = f"{second}/wrong"
     faults.line("a wrong token", "the token in .* is not its", RAY_AUTH_TOKEN_PATH=wrong)
     faults.line("RAY_AUTH_MODE=disabled", "wants a token, and", RAY_AUTH_MODE="disabled")
-    a_disk_is_full(faults)
     the_head_is_killed(faults)
     faults.line("there is no cluster", "no cluster at 'HEAD'")
 
@@ -229,11 +238,11 @@ def others(faults: Faults, second: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--only", choices=("stages", "others"), help="a half of them")
+    parser.add_argument("--only", choices=("stages", "others", "ends"), help="a part of them")
     args = parser.parse_args()
     found = []
-    for half in (stages, others):
-        if args.only not in (None, half.__name__):
+    for part in (stages, others, ends):
+        if args.only not in (None, part.__name__):
             continue
         with (
             tempfile.TemporaryDirectory() as first,
@@ -241,7 +250,7 @@ def main() -> None:
             cluster() as made,
         ):
             made.start("one", like="one")
-            half(Faults(made, Path(first), args.output, found), Path(second))
+            part(Faults(made, Path(first), args.output, found), Path(second))
     if wrong := [row["fault"] for row in found if not row["as_it_must"]]:
         raise SystemExit(f"ended otherwise than they must: {', '.join(wrong)}")
 
