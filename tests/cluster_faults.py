@@ -222,11 +222,9 @@ def others(faults: Faults, second: Path) -> None:
 def ends(faults: Faults, second: Path) -> None:
     """Tokens, and the end of the cluster."""
     (faults.folder / "input").write_text("the same for all")
-    none = second / "none"
     (second / "nobody").mkdir()
-    faults.line(
-        "no token", "there is none in", RAY_AUTH_TOKEN_PATH=str(none), HOME=f"{second}/nobody"
-    )
+    nobody = {"RAY_AUTH_TOKEN_PATH": f"{second}/none", "HOME": f"{second}/nobody"}
+    faults.line("no token", "there is none in", **nobody)
     (second / "wrong").write_text("0" * 64)
     wrong = f"{second}/wrong"
     faults.line("a wrong token", "the token in .* is not its", RAY_AUTH_TOKEN_PATH=wrong)
