@@ -66,6 +66,7 @@ class Faults:
         line = re.split(r"[\r\n]", err.strip())[-1]
         line = line.replace(str(REPO), "CHECKOUT").replace(self.made.address, "HEAD")
         line = line.replace(str(self.made.folder), "HOME").replace(str(self.folder), "RUN")
+        line = re.sub(r"/tmp/tmp\w+", "FOLDER", line)
         return re.sub(r"\b\d+\.\d+\.\d+\.\d+\b(?=[ :])", "ADDRESS", line)
 
 
