@@ -26,7 +26,7 @@ from label_world import arguments, set_params, write_relevance
 from stages import candidates, correctness, relevance, trajectories
 from stages.common.records import write_questions
 
-STAGES = {trajectories: 2, candidates: 5, relevance: 3, correctness: 40}  # items of a part
+STAGES = {trajectories: 2, candidates: 5, relevance: 1, correctness: 40}  # items of a part
 NUMBERS = 60
 SAME = "same bytes"
 COUNT = count()
