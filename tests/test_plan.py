@@ -75,7 +75,10 @@ def test_more_nodes_help_as_far_as_a_stage_can_use_them(at_root, tmp_path, capsy
     parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED
     shards = [stage.SHARD for stage in (trajectories, relevance, correctness, evaluate)]
     assert list(parts) == shards
-    compose(tmp_path / "params.yaml", ["scale=paper", "compute.nodes=32", "compute.ray=auto", "compute.retriever_url=http://r"])
+    compose(
+        tmp_path / "params.yaml",
+        ["scale=paper", "compute.nodes=32", "compute.ray=auto", "compute.retriever_url=http://r"],
+    )
     plan.main(["--params", str(tmp_path / "params.yaml")])
     printed = " ".join(capsys.readouterr().out.split())
     assert "retriever@1, retriever@2: 8 of 256 devices work (the batch is" in printed
