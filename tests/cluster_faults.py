@@ -26,7 +26,7 @@ from label_world import arguments, set_params, write_relevance
 from stages import candidates, correctness, relevance, trajectories
 from stages.common.records import write_questions
 
-STAGES = {trajectories: 2, candidates: 5, relevance: 3, correctness: 40}  # items of a part
+STAGES = {trajectories: 2, candidates: 5, relevance: 1, correctness: 40}  # items of a part
 NUMBERS = 60
 SAME = "same bytes"
 COUNT = count()
@@ -66,6 +66,7 @@ class Faults:
         line = re.split(r"[\r\n]", err.strip())[-1]
         line = line.replace(str(REPO), "CHECKOUT").replace(self.made.address, "HEAD")
         line = line.replace(str(self.made.folder), "HOME").replace(str(self.folder), "RUN")
+        line = re.sub(r"/tmp/tmp\w+", "FOLDER", line)
         return re.sub(r"\b\d+\.\d+\.\d+\.\d+\b(?=[ :])", "ADDRESS", line)
 
 
@@ -161,7 +162,7 @@ def what_nodes_see(faults: Faults, folder: Path) -> None:
             f"mount --bind {folder}/another {run}/input",
             "sees input .*, here ",
         ),
-        ("a node does not see the run's folder", f"mount -t tmpfs none {run}", "sees no RUN"),
+        ("a node does not see the run's folder", f"mount -t tmpfs none {run}", "sees no input"),
     ):
         a_node_sees(faults, fault, mounts, wanted)
 
@@ -216,12 +217,19 @@ def others(faults: Faults, second: Path) -> None:
     a_node_is_late(faults)
     faults.line("no node has room for a worker", "no room for a worker", "--threads", "9")
     what_nodes_see(faults, second)
-    faults.line("no token", "there is none in", RAY_AUTH_TOKEN_PATH=f"{second}/none")
+    a_disk_is_full(faults)
+
+
+def ends(faults: Faults, second: Path) -> None:
+    """Tokens, and the end of the cluster."""
+    (faults.folder / "input").write_text("the same for all")
+    (second / "nobody").mkdir()
+    nobody = {"RAY_AUTH_TOKEN_PATH": f"{second}/none", "HOME": f"{second}/nobody"}
+    faults.line("no token", "there is none in", **nobody)
     (second / "wrong").write_text("0" * 64)
     wrong = f"{second}/wrong"
     faults.line("a wrong token", "the token in .* is not its", RAY_AUTH_TOKEN_PATH=wrong)
     faults.line("RAY_AUTH_MODE=disabled", "wants a token, and", RAY_AUTH_MODE="disabled")
-    a_disk_is_full(faults)
     the_head_is_killed(faults)
     faults.line("there is no cluster", "no cluster at 'HEAD'")
 
@@ -229,11 +237,11 @@ def others(faults: Faults, second: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--only", choices=("stages", "others"), help="a half of them")
+    parser.add_argument("--only", choices=("stages", "others", "ends"), help="a part of them")
     args = parser.parse_args()
     found = []
-    for half in (stages, others):
-        if args.only not in (None, half.__name__):
+    for part in (stages, others, ends):
+        if args.only not in (None, part.__name__):
             continue
         with (
             tempfile.TemporaryDirectory() as first,
@@ -241,7 +249,7 @@ def main() -> None:
             cluster() as made,
         ):
             made.start("one", like="one")
-            half(Faults(made, Path(first), args.output, found), Path(second))
+            part(Faults(made, Path(first), args.output, found), Path(second))
     if wrong := [row["fault"] for row in found if not row["as_it_must"]]:
         raise SystemExit(f"ended otherwise than they must: {', '.join(wrong)}")
 

@@ -77,7 +77,7 @@ def main() -> None:
 def numbers(args: argparse.Namespace) -> None:
     compute = Compute(ray=args.address, workers=args.workers, threads=args.threads)
     Path("input").exists() or Path("input").write_text("the same for all")
-    with Scratch("numbers", "0") as scratch:
+    with Scratch("numbers", Path(args.notes).name) as scratch:
         rows = rows_of(
             list(range(args.numbers)),
             args.shard,

@@ -63,19 +63,25 @@ def test_more_nodes_help_as_far_as_a_stage_can_use_them(at_root, tmp_path, capsy
     """One device does all the work of an hour; the parts are those that the stages make."""
     params = params_of("paper", tmp_path)
     planner = Planner(params, sizes(params), ACCELERATORS["h100"])
-    speed = {c.stage: c.hours / planner.elapsed(c, 512) for c in planner.costs() if c.hours}
+    speed = {
+        c.stage: round(c.hours / planner.elapsed(c, 512), 6) for c in planner.costs() if c.hours
+    }
     assert speed["agent@1"] == params.agent.mini_batch == 256
     assert speed["retriever@1"] == params.retriever.processes == 8
     assert speed["index@1"] == speed["index-0"] == params.compute.devices
     assert speed["trajectories@1"] == speed["relevance@1"] == speed["correctness@1"] == 512
     assert speed["evaluate@1"] == -(-51_713 // evaluate.SHARD)
     assert all(planner.elapsed(c, 8) == c.hours / 8 for c in planner.costs()), "of one node, all"
-    parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS
-    assert parts == (trajectories.SHARD, relevance.SHARD, correctness.SHARD)
-    compose(tmp_path / "params.yaml", ["scale=paper", "compute.nodes=64"])
+    parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED
+    shards = [stage.SHARD for stage in (trajectories, relevance, correctness, evaluate)]
+    assert list(parts) == shards
+    compose(
+        tmp_path / "params.yaml",
+        ["scale=paper", "compute.nodes=32", "compute.ray=auto", "compute.retriever_url=http://r"],
+    )
     plan.main(["--params", str(tmp_path / "params.yaml")])
     printed = " ".join(capsys.readouterr().out.split())
-    assert "retriever@1, retriever@2: 8 of 512 devices work (the batch is" in printed
+    assert "retriever@1, retriever@2: 8 of 256 devices work (the batch is" in printed
 
 
 def test_an_inverted_file_takes_what_the_plan_says(tmp_path):

@@ -6,6 +6,7 @@ Each passage has its code and its number; the rest are the centres of the lists 
 from __future__ import annotations
 
 from stages.params import Ivfpq
+from stages.retrieval.dense import BLOCK
 
 NUMBER = 8  # bytes of a passage's number in a list
 CENTRE = 4  # bytes of a component
@@ -19,6 +20,8 @@ def file_bytes(passages: int, dimension: int, block: Ivfpq) -> int:
 
 
 def build_bytes(passages: int, dimension: int, block: Ivfpq, sample: int) -> int:
-    """Of memory that a build takes at most: the lists, grown, and the sample it is trained on."""
+    """Of memory that a build takes at most: the lists, grown, the sample it is trained on, and a
+    block of the vectors in 32 bits.
+    """
     lists = GROWN * passages * (block.bytes + NUMBER)
-    return lists + min(sample, passages) * dimension * CENTRE
+    return lists + (min(sample, passages) + BLOCK) * dimension * CENTRE
