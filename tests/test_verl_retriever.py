@@ -160,7 +160,7 @@ def test_one_of_two_servers_dies_under_load_and_nothing_is_lost(place, monkeypat
     try:
         port = doomed.stdout.readline().strip().rpartition(":")[2]
         other = f"http://127.0.0.1:{port}"
-        requests = [SearchRequest("Who?", (), f"where was N{n}man born") for n in range(400)]
+        requests = [SearchRequest("Who?", (), f"where was N{n}man born") for n in range(200)]
         expected = HttpSearcher(address).search(requests, 3)
         clients = [HttpSearcher(address, other) for _ in range(8)]
         for number, each in enumerate(clients):
@@ -182,5 +182,6 @@ def test_one_of_two_servers_dies_under_load_and_nothing_is_lost(place, monkeypat
         doomed.wait()
     nobody = HttpSearcher(other, "http://127.0.0.1:9")
     monkeypatch.setattr(client, "WAITS", (0, 0))
-    with pytest.raises(InputError, match=f"^{other}, .*: no retriever server answers \\(.*; .*\\)"):
+    away = r"^http://\S+, http://\S+: no retriever server answers \(.*; .*\): start one"
+    with pytest.raises(InputError, match=away):
         nobody.search(requests[:1], 3)
