@@ -84,7 +84,7 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load the retriever."""
     from stages.common.candidates import QueryCandidates
     from stages.common.trajectories import Shown
-    from stages.retrieval.searcher import searcher_at
+    from stages.serving.shared import searcher_at
 
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
 

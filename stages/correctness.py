@@ -171,9 +171,9 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load the models that finish trajectories."""
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
-    from stages.retrieval.searcher import searcher_at
     from stages.rollout.loop import Limits
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
     compute = params.compute
     # first: it takes what the engine leaves

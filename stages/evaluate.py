@@ -124,8 +124,8 @@ def _count(row: Trajectory, name: str, sets: Figures, params: Params) -> None:
 def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the pair."""
     from stages.engines.loading import load_agent
-    from stages.retrieval.searcher import searcher_at
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)

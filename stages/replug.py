@@ -87,8 +87,8 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load what labels questions."""
     from stages.distillation.labels import Labeller
     from stages.distillation.likelihood import load_reader
-    from stages.retrieval.searcher import searcher_at
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
     reader = load_reader(args.agent, params.generation, params.compute)
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)

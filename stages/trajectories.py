@@ -96,9 +96,9 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
 def _build(arguments: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that answer questions."""
     from stages.engines.loading import load_agent
-    from stages.retrieval.searcher import searcher_at
     from stages.rollout.loop import Limits, record, run, start
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
     protocol = load_protocol(arguments.agent, params.protocol)
     searcher = searcher_at(  # first: it takes what the engine leaves

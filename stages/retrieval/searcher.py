@@ -12,7 +12,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,9 +22,6 @@ from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 from stages.retrieval.corpus import STARTS, PassageFile, read_starts, sample_digest
 from stages.retrieval.identity import retriever_digest
-
-if TYPE_CHECKING:
-    from stages.serving.client import HttpSearcher
 
 ABOUT = "index.json"
 FoundPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
@@ -99,23 +95,6 @@ def load_searcher(
     if about["retriever"] != retriever_digest(retriever_folder):
         raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
     return _dense(folder, about, passages, Path(retriever_folder), compute)
-
-
-def searcher_at(
-    address: str | None,
-    index_folder: str | Path,
-    passages_path: str | Path,
-    retriever_folder: str | Path | None,
-    compute: Compute,
-) -> Searcher | HttpSearcher:
-    """A client of the retriever server at `address`, which has opened the index and finds the same;
-    without one, load_searcher's.
-    """
-    if address is None:
-        return load_searcher(index_folder, passages_path, retriever_folder, compute)
-    from stages.serving.client import HttpSearcher
-
-    return HttpSearcher(address)
 
 
 def read_about(folder: str | Path) -> dict:
