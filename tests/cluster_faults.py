@@ -19,9 +19,16 @@ from importlib import metadata
 from itertools import count
 from pathlib import Path
 
-import label_world as world
 from cluster_world import REPO, Cluster, cluster, job, wait_for
-from label_world import arguments, set_params, write_relevance
+from label_world import (
+    QUESTIONS,
+    arguments,
+    judging,
+    set_params,
+    teach,
+    write_relevance,
+)
+from label_world import build as build_world
 
 from stages import candidates, correctness, relevance, trajectories
 from stages.common.records import write_questions
@@ -192,19 +199,19 @@ def _free(folder: Path) -> int:
 def build(folder: Path) -> None:
     """A world of labels with what each stage gives without Ray."""
     with chdir(folder):
-        world.build(folder)
-        world.teach(folder / "judge", world.judging, steps=100)
-        write_questions("questions.jsonl", world.QUESTIONS)
+        build_world(folder)
+        teach(folder / "judge", judging, steps=100)
+        write_questions("questions.jsonl", QUESTIONS)
         candidates.main(arguments("candidates"))
         write_relevance(0)
         for stage in STAGES:
             name = stage.__name__.rpartition(".")[2]
-            set_params(trajectories={"questions": len(world.QUESTIONS)})
+            set_params(trajectories={"questions": len(QUESTIONS)})
             files = {"output": f"local/{name}.jsonl", "metrics": f"local/{name}.json"}
             stage.main(arguments(name, **files))
 
 
-def stages(faults: Faults, second: Path) -> None:
+def labelling(faults: Faults, second: Path) -> None:
     """Each labelling stage, over two nodes of which one is killed."""
     build(faults.folder)
     for stage, shard in STAGES.items():
@@ -237,10 +244,10 @@ def ends(faults: Faults, second: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path)
-    parser.add_argument("--only", choices=("stages", "others", "ends"), help="a part of them")
+    parser.add_argument("--only", choices=("labelling", "others", "ends"), help="a part of them")
     args = parser.parse_args()
     found = []
-    for part in (stages, others, ends):
+    for part in (labelling, others, ends):
         if args.only not in (None, part.__name__):
             continue
         with (

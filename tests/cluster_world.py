@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+import stages  # noqa: F401  before numpy: it sets the environment of portable sums
+
 REPO = Path(__file__).parents[1]
 RECIPE = REPO / "docs/scale.md"
 BIN = Path(sys.executable).parent

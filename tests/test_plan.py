@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stages import correctness, evaluate, relevance, trajectories
+from stages import candidates, correctness, evaluate, relevance, trajectories
 from stages.params import CorrectnessMode, Index, IndexKind, Ivfpq, Questions, load_params
 from stages.planning import nodes
 from stages.planning.approximate import file_bytes
@@ -72,8 +72,8 @@ def test_more_nodes_help_as_far_as_a_stage_can_use_them(at_root, tmp_path, capsy
     assert speed["trajectories@1"] == speed["relevance@1"] == speed["correctness@1"] == 512
     assert speed["evaluate@1"] == -(-51_713 // evaluate.SHARD)
     assert all(planner.elapsed(c, 8) == c.hours / 8 for c in planner.costs()), "of one node, all"
-    parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED
-    shards = [stage.SHARD for stage in (trajectories, relevance, correctness, evaluate)]
+    parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED, nodes.QUERIES
+    shards = [stage.SHARD for stage in (trajectories, relevance, correctness, evaluate, candidates)]
     assert list(parts) == shards
     compose(
         tmp_path / "params.yaml",

@@ -167,7 +167,7 @@ def _summary(planner: Planner, costs: list[Cost], elapsed: float, price: float |
     for cost in costs:
         if cost.host:
             yield (
-                f"{cost.stage} keeps {cost.host / params.compute.nodes:.0f} GB in a node's memory: "
+                f"In a node's memory {cost.stage} keeps {cost.host / params.compute.nodes:.0f} GB: "
                 "the models and moments that verl has taken off the accelerators."
             )
     if params.compute.device == "cuda" and params.index.kind is IndexKind.exact:
