@@ -1,31 +1,40 @@
 # `make` alone lists what there is. Every target installs what it needs first.
 VENV := .venv
 BIN := $(VENV)/bin
-PYTHON ?= python3.11
+# The first that runs; the committed bytes are 3.11's.
+PYTHON ?= $(firstword $(foreach v,3.11 3.12,$(shell python$(v) -c 'print("python$(v)")' 2>&-)))
 INSTALLED := $(VENV)/.installed
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
-.PHONY: help repro compare test test-vllm test-verl verify install install-gpu params lint
+.PHONY: help repro compare test test-portable test-vllm test-verl check-gpu verify install install-gpu params lint
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-repro: install ## run both turns of the flywheel: about a quarter of an hour
+repro: install ## run both iterations of the flywheel: about a quarter of an hour
 	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro || \
 		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }
 	@$(BIN)/python -m stages.tracking
 	@$(BIN)/python -m stages.tools.summary
+	@$(BIN)/python -m stages.tools.same
 
 compare: install ## show the commit, this checkout and experiments side by side
 	@$(BIN)/python -m stages.tools.compare $(RUNS)
+
+check-gpu: install ## prove the GPU path on this machine: within the hour on one card
+	@$(BIN)/python -m stages.tools.check_gpu
 
 verify: install ## check every byte of DVC's cache and of the outputs
 	@$(BIN)/python -m stages.tools.verify
 
 test: install ## run the tests: about a quarter of an hour
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+test-portable: install ## run short stages on emulated processors, by qemu-user: an hour or two
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:tests python -m portable_stages
+	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:tests python -m portable_stages --emulate
 
 test-vllm: WITH_VLLM := .venv-vllm
 test-vllm: ## run the tests of vLLM's CPU build, in an environment of their own
@@ -49,6 +58,8 @@ install-gpu: ## install those for GPUs, in a new clone, before anything else
 	@$(MAKE) --no-print-directory install REQUIREMENTS=requirements/gpu.txt
 
 $(INSTALLED): $(REQUIREMENTS)
+	@test -x $(BIN)/python || test -n "$(PYTHON)" || { echo "Python 3.11 or 3.12 is needed, and neither \
+	runs here: install one with your system's packages or with pyenv, or say make PYTHON=/its/place"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned packages into $(VENV): about three minutes"
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)

@@ -2,12 +2,13 @@
 
 In: the base agent, the retriever with its index, the training questions.
 Out: the agent as a plain transformers folder, its curves and its figures.
-Every turn starts from the base agent again, never from the agent before. As in the paper: exact
-match as the reward, GAE with a value model, a KL to the base, clipping, and retrieved tokens masked
-out of the policy's loss. The KL is the low-variance one of the paper's text, a term of the loss, or
-the k1 of its public code, in the reward (`agent.kl`). Ours, and better: retrieved tokens are masked
-out of GAE and of the value's loss too, which the public code does not do. `agent.trainer` says who
-trains: a loop small enough for a CPU (stages/loop_ppo), or verl on GPUs (stages/verl_ppo).
+Every iteration starts from the base agent again, never from the agent before. As in the paper:
+exact match as the reward, GAE with a value model, a KL to the base, clipping, and retrieved tokens
+masked out of the policy's loss. The KL is the low-variance one of the paper's text, a term of the
+loss, or the k1 of its public code, in the reward (`agent.kl`). Ours, and better: retrieved tokens
+are masked out of GAE and of the value's loss too, which the public code does not do.
+`agent.trainer` says who trains: a loop small enough for a CPU (stages/loop_ppo), or verl on GPUs
+(stages/verl_ppo).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ ENDS = 5  # steps averaged at either end of a curve
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train the agent of one turn."""
+    """Train the agent of one iteration."""
     train_agent(_arguments(argv), load_params())
 
 
@@ -32,7 +33,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     for name in ("base", "retriever", "index", "passages", "questions"):
         parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     for name in ("output", "metrics", "curves"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     return parser.parse_args(argv)
@@ -55,12 +56,15 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
             f"{params.agent.questions} a step"
         )
     model_path(arguments.base)
-    train, seed = trainer_of(params.agent.trainer), seed_of(params.seed, "agent", arguments.turn)
+    train, seed = (
+        trainer_of(params.agent.trainer),
+        seed_of(params.seed, "agent", arguments.iteration),
+    )
     inputs = [arguments.base, arguments.retriever, arguments.index, arguments.passages]
-    stage = f"agent@{arguments.turn}"
+    stage = f"agent@{arguments.iteration}"
     with (
         Scratch(stage, fingerprint(stage, params, *inputs, arguments.questions)) as scratch,
-        live("agent", arguments.turn) as tracked,
+        live("agent", arguments.iteration) as tracked,
     ):
         task = Task(*inputs, questions, params, seed, scratch.path, tracked.log)
         curves = train(task)
@@ -73,7 +77,7 @@ def train_agent(arguments: argparse.Namespace, params: Params) -> None:
             for question in questions_of_step(questions, step, params.agent.questions, seed)
         }
         write_text(arguments.curves, as_csv(curves))
-        write_json(arguments.metrics, summary(curves, len(questions), len(drawn)))
+        write_json(arguments.metrics, curve_summary(curves, len(questions), len(drawn)))
 
 
 def trainer_of(trainer: Trainer) -> Callable:
@@ -85,7 +89,7 @@ def trainer_of(trainer: Trainer) -> Callable:
     return train
 
 
-def summary(curves: list[dict], questions: int, drawn: int) -> dict:
+def curve_summary(curves: list[dict], questions: int, drawn: int) -> dict:
     """Counts of questions, and each curve's mean over its first and its last steps."""
     metrics: dict = {
         "in": questions,

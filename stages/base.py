@@ -27,8 +27,8 @@ def main(argv: list[str] | None = None) -> None:
     with ExitStack() as scratches:  # kept until both models have their figures
         with replaced(arguments.agent) as agent, replaced(arguments.judge) as judge:
             metrics = {
-                "agent": make("agent", params, params.base.agent, agent, scratches),
-                "judge": make("judge", params, params.base.judge, judge, scratches),
+                "agent": make_base_model("agent", params, params.base.agent, agent, scratches),
+                "judge": make_base_model("judge", params, params.base.judge, judge, scratches),
             }
         write_json(arguments.metrics, metrics)
 
@@ -41,23 +41,24 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack) -> dict:
+def make_base_model(
+    role: str, params: Params, block: BaseModel, folder: Path, scratches: ExitStack
+) -> dict:
     """Fill the empty `folder` and return figures of its model; what it leaves for a restart ends
     with `scratches`."""
-    import torch
-
+    from stages.common import portable
     from stages.common.models import save_model, write_reference
     from stages.common.seeds import seed_of
     from stages.language.architecture import Architecture, make_model
     from stages.language.curriculum import agent_curriculum, judge_curriculum
-    from stages.language.supervised import SupervisedRecipe, train
+    from stages.language.supervised import SupervisedRecipe, train_language_model
     from stages.language.tokenizer import make_tokenizer, world_texts
     from stages.running.scratch import Scratch, fingerprint
 
     if block.model:
         write_reference(folder, block.model, block.revision)
         return {"model": block.model}
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     tokenizer = make_tokenizer(world_texts())
     seed = seed_of(params.base.seed, "base", role)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
@@ -72,13 +73,13 @@ def make(role: str, params: Params, block: BaseModel, folder: Path, scratches: E
 
     scratch = scratches.enter_context(Scratch(f"base-{role}", fingerprint("base", params)))
     state, rate = scratch.path / "state.pt", f"base.{role}.learning_rate"
-    losses = train(model, tokenizer, seeded, recipe, state, f"base, {role}", rate)
+    losses = train_language_model(model, tokenizer, seeded, recipe, state, f"base, {role}", rate)
     save_model(model, tokenizer, folder)
     metrics = {"parameters": model.num_parameters(), "loss": sum(losses[-50:]) / len(losses[-50:])}
-    return metrics | examine(role, params, folder)
+    return metrics | examine_model(role, params, folder)
 
 
-def examine(role: str, params: Params, folder: Path) -> dict:
+def examine_model(role: str, params: Params, folder: Path) -> dict:
     """What the model in `folder` generates on held-out demonstrations."""
     from stages.engines.generator import TransformersGenerator
     from stages.judge.prompts import Prompt

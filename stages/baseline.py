@@ -20,11 +20,11 @@ def main(argv: list[str] | None = None) -> None:
     block = named_block(load_params().baseline, "baseline", args.name)
 
     from stages.common.records import write_json
-    from stages.encoders.reference import refer
+    from stages.encoders.reference import refer_to_encoder
     from stages.plumbing.folders import replaced
 
     with replaced(args.output) as folder:
-        metrics = refer(block, folder)
+        metrics = refer_to_encoder(block, folder)
     write_json(args.metrics, metrics)
 
 

@@ -7,6 +7,8 @@ In: trajectories of Agent_k, the index of R_(k-1). Out: for each query that was 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -23,18 +25,22 @@ SHARD = 1024  # queries between two save points
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Find the candidates of one turn of the flywheel."""
+    """Find the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
     from stages.common.candidates import queries_of
     from stages.common.records import write_json, write_jsonl
-    from stages.common.trajectories import read_trajectories
+    from stages.common.trajectories import iter_trajectories
+    from stages.serving.process import running_server
 
-    trajectories = read_trajectories(args.trajectories)
-    asked = [query for trajectory in trajectories for query in queries_of(trajectory)]
+    def told() -> Iterator[Trajectory]:
+        return iter_trajectories(args.trajectories)
+
+    trajectories = _counts(told())
+    asked = (query for trajectory in told() for query in queries_of(trajectory))
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
-    stage = f"candidates@{args.turn}"
+    stage = f"candidates@{args.iteration}"
     with Scratch(stage, fingerprint(stage, params, args.trajectories, index)) as scratch:
         rows = rows_of(
             asked,
@@ -42,18 +48,29 @@ def main(argv: list[str] | None = None) -> None:
             partial(_build, args, params),
             params.compute,
             scratch,
+            inputs=[args.retriever, args.index, args.passages],
             devices=1,
             desc="candidates",
             unit="query",
+            total=trajectories["queries"],
+            server=partial(running_server, args.index, args.passages, args.retriever),
         )
-        kept = [row for row in rows if len(row["candidates"]) == params.candidates.top_k]
-        write_jsonl(args.output, kept)
-        write_json(args.metrics, _metrics(trajectories, rows, kept))
+        full = Counter()
+
+        def kept() -> Iterator[dict]:
+            for row in rows:
+                whole = len(row["candidates"]) == params.candidates.top_k
+                full[whole] += 1
+                if whole:
+                    yield row
+
+        write_jsonl(args.output, kept())
+        write_json(args.metrics, _metrics(trajectories, full[True], full[False]))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
     parser.add_argument("--retriever", required=True, help="folder of R_(k-1)")
     parser.add_argument("--index", required=True, help="folder of its index")
@@ -63,13 +80,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the retriever."""
     from stages.common.candidates import QueryCandidates
     from stages.common.trajectories import Shown
-    from stages.retrieval.searcher import load_searcher
+    from stages.serving.shared import searcher_at
 
-    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
 
     def find(part: list[Query], advance: Advance) -> list[dict]:
         found = searcher.search([query.request for query in part], params.candidates.top_k)
@@ -82,18 +99,28 @@ def _build(args: argparse.Namespace, params: Params) -> Work:
     return find
 
 
-def _metrics(trajectories: list[Trajectory], rows: list[dict], kept: list[dict]) -> dict:
-    with_queries = {row["question_id"] for row in rows}
-    dropped = {"few_candidates": len(rows) - len(kept)}
-    last = sum(trajectory.stop == "turns" for trajectory in trajectories)
-    if last:  # searches of a last turn, after which nothing can be answered
+def _counts(trajectories: Iterable[Trajectory]) -> Counter[str]:
+    """Trajectories, their queries, those without one, and those whose last query is of no use."""
+    from stages.common.candidates import queries_of
+
+    counts = Counter()
+    for trajectory in trajectories:
+        queries = sum(1 for _ in queries_of(trajectory))
+        counts.update({"trajectories": 1, "queries": queries})
+        counts.update({"without": not queries, "last": trajectory.stop == "turns"})
+    return counts
+
+
+def _metrics(trajectories: Counter[str], kept: int, few: int) -> dict:
+    dropped = {"few_candidates": few}
+    if last := trajectories["last"]:  # searches of a last turn, after which nothing can be answered
         dropped["last_turn"] = last
     return {
-        "in": len(rows) + last,
-        "out": len(kept),
+        "in": kept + few + last,
+        "out": kept,
         "dropped": dropped,
-        "trajectories": len(trajectories),
-        "trajectories_without_query": len(trajectories) - len(with_queries),
+        "trajectories": trajectories["trajectories"],
+        "trajectories_without_query": trajectories["without"],
     }
 
 

@@ -13,6 +13,7 @@ stage fails at its end.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -24,54 +25,46 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, Workers, shards
 
 if TYPE_CHECKING:
-    from stages.common.candidates import QueryCandidates
-    from stages.gac.rollouts import GacCost, Start
+    from stages.common.candidates import Labels, QueryCandidates
+    from stages.common.trajectories import Trajectory
+    from stages.gac.rollouts import CorrectnessCounts, Start
 
 SHARD = 256  # rollouts between two save points
-CorrectnessScores = dict[str, dict[str, int]]  # GAC by query and passage
+CHUNK = 4096  # queries that advance together, level by level
 
 
 @dataclass(frozen=True)
 class CorrectnessJob:
-    """What is evaluated, and with what; `plans` (see levels) are by query."""
+    """What is evaluated, and with what."""
 
     args: argparse.Namespace
     params: Params
-    queries: list[QueryCandidates]
-    plans: dict[str, list[list[str]]]
     scratch: Scratch
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Evaluate the candidates of one turn of the flywheel."""
+    """Evaluate the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.candidates import match, read_candidates, read_labels
+    from stages.common.candidates import iter_graded
     from stages.common.records import write_json, write_jsonl
-    from stages.gac.rollouts import correctness_metrics
+    from stages.gac.rollouts import CorrectnessCounts
     from stages.plumbing.losses import check_lost
 
-    graded = read_labels(args.relevance, 0, 100)
-    matched = match(read_candidates(args.candidates), graded, args.relevance)
-    queries = [each for each, _ in matched]
-    mode = params.correctness.mode
-    if mode is CorrectnessMode.off:
-        write_jsonl(args.output, ({"id": each.id, "scores": None} for each in queries))
-        write_json(args.metrics, {"in": len(queries), "out": len(queries), "dropped": {}})
+    if params.correctness.mode is CorrectnessMode.off:
+        ids = [query.id for query, _ in iter_graded(args.candidates, args.relevance)]
+        write_jsonl(args.output, ({"id": each, "scores": None} for each in ids))
+        write_json(args.metrics, {"in": len(ids), "out": len(ids), "dropped": {}})
         return
-    relevance = {each.id: grades.scores for each, grades in matched}
-    plans = _plans(queries, relevance, params)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
-    stage = f"correctness@{args.turn}"
+    stage = f"correctness@{args.iteration}"
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
-        job = CorrectnessJob(args, params, queries, plans, scratch)
-        scores, price = _evaluate(job)
-        rows = ({"id": query, "scores": values} for query, values in scores.items())
-        write_jsonl(args.output, rows)
-        candidates = sum(len(each.candidates) for each in queries)
-        found = correctness_metrics(scores, plans, price, candidates)
+        counts = CorrectnessCounts()
+        scored = _evaluate(CorrectnessJob(args, params, scratch), counts)
+        write_jsonl(args.output, ({"id": query, "scores": values} for query, values in scored))
+        found = counts.metrics()
         write_json(args.metrics, found)
         check_lost(
             stage,
@@ -86,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
     parser.add_argument("--relevance", required=True, help="rows of the stage relevance")
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
@@ -99,29 +92,39 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _plans(queries: list[QueryCandidates], relevance: dict, params: Params) -> dict:
-    """The levels of each query."""
+def _plan(asked: QueryCandidates, grades: Labels, params: Params) -> list[list[str]]:
+    """The levels of a query."""
     from stages.gac.rollouts import levels
 
     block, threshold = params.correctness, params.pairs.threshold
     options = {"top": block.top, "whole_levels": block.whole_levels}
-    return {
-        each.id: levels(each.ids, relevance[each.id], block.mode, threshold, **options)
-        for each in queries
-    }
+    return levels(asked.ids, grades.scores, block.mode, threshold, **options)
 
 
-def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
-    """GAC of what is planned, and what it took."""
-    from stages.common.candidates import find_passages
-    from stages.common.trajectories import read_trajectories
+def _evaluate(
+    job: CorrectnessJob, counts: CorrectnessCounts
+) -> Iterator[tuple[str, dict[str, int]]]:
+    """(query, GAC of what is planned), CHUNK queries at a time; `counts` is told what they took."""
+    from stages.common.candidates import by_trajectory, iter_graded
+    from stages.common.corpus import WantedPassages
     from stages.gac.rollouts import Finisher, by_levels
     from stages.plumbing.progress import progress
+    from stages.serving.process import running_server
 
-    build, compute = partial(_build, job.args, job.params), job.params.compute
+    args, params = job.args, job.params
+    wanted: set[str] = set()
+    for asked, grades in iter_graded(args.candidates, args.relevance):
+        wanted.update(*_plan(asked, grades, params))
+    passages = WantedPassages(args.passages, wanted)
+    build, compute = partial(_build, args, params), params.compute
+    options = {
+        "inputs": [args.agent, args.retriever, args.index, args.passages],
+        "devices": params.generation.tensor_parallel,
+        "server": partial(running_server, args.index, args.passages, args.retriever),
+    }
     with (
         progress(total=0, desc="correctness", unit="rollout") as bar,
-        Workers(build, compute, job.scratch, devices=compute.tensor_parallel) as workers,
+        Workers(build, compute, job.scratch, **options) as workers,
     ):
 
         def plan(pairs: int) -> None:
@@ -131,29 +134,53 @@ def _evaluate(job: CorrectnessJob) -> tuple[CorrectnessScores, GacCost]:
         def finish(starts: list[Start], first: int):
             return chain.from_iterable(workers.map(shards(starts, SHARD, first), bar.update))
 
-        finisher = Finisher(
-            queries={each.id: each.query for each in job.queries},
-            trajectories={each.id: each for each in read_trajectories(job.args.trajectories)},
-            passages=find_passages(job.args.passages, job.queries),
-            finish=finish,
-            advance=bar.update,
-        )
-        return by_levels(job.plans, finisher, plan), finisher.price
+        graded = iter_graded(args.candidates, args.relevance)
+        told = by_trajectory(args.trajectories, graded, lambda row: row[0].query, args.candidates)
+        for chunk in _chunks(told):
+            asked = {each.id: (each, grades) for _, rows in chunk for each, grades in rows}
+            plans = {query: _plan(*row, params) for query, row in asked.items()}
+            finisher = Finisher(
+                queries={query: each.query for query, (each, _) in asked.items()},
+                trajectories={trajectory.id: trajectory for trajectory, _ in chunk},
+                passages=passages,
+                finish=finish,
+                advance=bar.update,
+                price=counts.price,
+            )
+            scores = by_levels(plans, finisher, plan)
+            counts.add(scores, plans, sum(len(each.candidates) for each, _ in asked.values()))
+            yield from scores.items()
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _chunks(told: Iterable[tuple[Trajectory, list]]) -> Iterator[list[tuple[Trajectory, list]]]:
+    """Trajectories with their queries, in lists of CHUNK queries or, the last, fewer. What is in
+    memory does not grow with the questions, and a wave is still large enough for its batches.
+    """
+    chunk, queries = [], 0
+    for trajectory, rows in told:
+        chunk.append((trajectory, rows))
+        queries += len(rows)
+        if queries >= CHUNK:
+            yield chunk
+            chunk, queries = [], 0
+    if chunk:
+        yield chunk
+
+
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that finish trajectories."""
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
-    from stages.retrieval.searcher import load_searcher
     from stages.rollout.loop import Limits
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
     compute = params.compute
-    agent = load_agent(args.agent, params.generation, compute)
-    searcher = load_searcher(args.index, args.passages, args.retriever, compute)
+    # first: it takes what the engine leaves
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
     search = partial(searcher.search, top_k=params.rollout.top_k)
     protocol, limits = load_protocol(args.agent, params.protocol), Limits.of(params.rollout)
+    agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:
         return rollouts.finish(part, agent, search, protocol, limits, advance)

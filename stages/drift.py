@@ -1,11 +1,12 @@
-"""How the agent's queries change over turns: length, overlap, and distance in R_0's space.
+"""How the agent's queries change over iterations: length, overlap, and distance in R_0's space.
 
-Agentic-R trains R_k on queries of Agent_k, so a query distribution that moves turn by turn is a
-suspect when a later turn gains nothing. The same test questions are asked in every turn, so their
-queries can be compared one by one: the n-th query of a question with the n-th of the turn before.
+Agentic-R trains R_k on queries of Agent_k, so a query distribution that moves between iterations is
+a suspect when a later iteration gains nothing. The same test questions are asked in every
+iteration, so their queries can be compared one by one: the n-th query of a question with the n-th
+of the iteration before.
 
 in:  predictions of the flywheel's pairs (Agent_K with R_K; K = 0: the base agent with R_0), and R_0
-out: for each turn the means over all queries, JSON
+out: for each iteration the means over all queries, JSON
 """
 
 from __future__ import annotations
@@ -29,27 +30,28 @@ Vectors = dict[str, "np.ndarray"]
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Measure the queries of every turn."""
+    """Measure the queries of every iteration."""
     args = _arguments(argv)
     params = load_params()
 
-    import torch
-
+    from stages.common import portable
     from stages.encoders.encoding import DenseRetriever
 
-    torch.set_num_threads(params.compute.threads)
-    turns = {
-        turn: asked_in(args.predictions / f"{name}.jsonl")
-        for turn, name in flywheel_pairs(params).items()
+    portable.start_computing(params.compute)
+    iterations = {
+        iteration: asked_in(args.predictions / f"{name}.jsonl")
+        for iteration, name in flywheel_pairs(params).items()
     }
     retriever = DenseRetriever.load(
         args.retriever, device=params.compute.device, rows=params.compute.encoding_batch
     )
-    texts = sorted({text for asked in turns.values() for pair in asked.values() for text in pair})
+    texts = sorted(
+        {text for asked in iterations.values() for pair in asked.values() for text in pair}
+    )
     vectors = dict(zip(texts, retriever.encode_queries(texts), strict=True)) if texts else {}
     metrics, before = {}, {}
-    for turn, asked in turns.items():
-        metrics[turn] = describe(asked, before, vectors)
+    for iteration, asked in iterations.items():
+        metrics[iteration] = describe(asked, before, vectors)
         before = asked
     write_json(args.metrics, metrics)
 
@@ -58,14 +60,14 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--predictions", required=True, type=Path, help="folder, one file a pair")
     parser.add_argument("--retriever", required=True, type=Path, help="folder of R_0")
-    parser.add_argument("--metrics", required=True, type=Path, help="figures by turn, JSON")
+    parser.add_argument("--metrics", required=True, type=Path, help="figures by iteration, JSON")
     return parser.parse_args(argv)
 
 
 def flywheel_pairs(params: Params) -> dict[str, str]:
-    """Turn -> name of the pair of Agent_K with R_K; turn 0 where `compare` has that pair."""
+    """Iteration -> name of the pair of Agent_K with R_K; 0 where `compare` has that pair."""
     first = [n for n, pair in params.compare.items() if (pair.agent, pair.retriever) == ("0", "0")]
-    return dict(zip("0", first, strict=False)) | {turn: turn for turn in params.iterations}
+    return dict(zip("0", first, strict=False)) | {k: k for k in params.iterations}
 
 
 def asked_in(path: Path) -> AskedQueries:
@@ -80,7 +82,7 @@ def asked_in(path: Path) -> AskedQueries:
 def describe(
     asked: AskedQueries, before: AskedQueries, vectors: Vectors
 ) -> dict[str, float | None]:
-    """Means over the queries of a turn; those against the turn before over the queries of both.
+    """Means over an iteration's queries; those against the one before over the queries of both.
 
     `questions`: those with a query. Overlaps are shares of the query's distinct words that the
     question, or the earlier query, has too; distances are 1 less the cosine, from 0 to 2. None
@@ -94,10 +96,10 @@ def describe(
         "words_per_query": _mean([len(query.split()) for query, _ in pairs]),
         "overlap_with_question": _mean([overlap(*pair) for pair in pairs]),
         "distance_to_question": _mean([_distance(*pair, vectors) for pair in pairs]),
-        "queries_of_both_turns": len(same),
-        "equal_to_previous_turn": _mean([float(new == old) for new, old in same]),
-        "overlap_with_previous_turn": _mean([overlap(*pair) for pair in same]),
-        "distance_to_previous_turn": _mean([_distance(*pair, vectors) for pair in same]),
+        "queries_of_both_iterations": len(same),
+        "equal_to_previous_iteration": _mean([float(new == old) for new, old in same]),
+        "overlap_with_previous_iteration": _mean([overlap(*pair) for pair in same]),
+        "distance_to_previous_iteration": _mean([_distance(*pair, vectors) for pair in same]),
     }
 
 

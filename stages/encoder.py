@@ -1,4 +1,4 @@
-"""R_0, the general dense retriever that searches in turn 1 and that every R_k starts from.
+"""R_0, the general dense retriever that searches in iteration 1 and that every R_k starts from.
 
 In: passages. Out: a retriever folder that reads the query alone. The paper takes E5-base-v2: then
 (`encoder.model` set) the folder is a reference to that model. Without one, a small BERT is made
@@ -20,12 +20,14 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import write_json
-    from stages.encoders.reference import refer
+    from stages.encoders.reference import refer_to_encoder
     from stages.plumbing.folders import replaced
 
     with replaced(args.output) as folder:
         if params.encoder.model:
-            write_json(args.metrics, refer(params.encoder, folder, params.retriever.max_length))
+            write_json(
+                args.metrics, refer_to_encoder(params.encoder, folder, params.retriever.max_length)
+            )
         else:
             _make(params, args.passages, folder, args.metrics)
 
@@ -39,21 +41,21 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
-    import torch
     from datasets import Dataset
 
+    from stages.common import portable
     from stages.common.records import read_passages, write_json
     from stages.common.seeds import seed_of
     from stages.contrastive.cloze import Noise, cloze_pairs
     from stages.contrastive.fresh import fresh_encoder, vocabulary
     from stages.contrastive.loss import symmetric_loss
-    from stages.contrastive.training import ContrastiveRecipe, train
+    from stages.contrastive.training import ContrastiveRecipe, train_encoder
     from stages.encoders.encoding import check_length
-    from stages.encoders.folder import save
+    from stages.encoders.folder import save_retriever
     from stages.encoders.reference import format_of
     from stages.running.scratch import Scratch, fingerprint
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     p, query_format = params.encoder, format_of(params.encoder)
     contents = [passage.contents for passage in read_passages(passages)]
     tokens = vocabulary([*contents, p.words, p.fillers, *p.families])
@@ -77,7 +79,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
         }
     )
     with Scratch("encoder", fingerprint("encoder", params, passages)) as scratch:
-        curve = train(
+        curve = train_encoder(
             model,
             rows,
             lambda model: symmetric_loss(model, p.temperature),
@@ -87,7 +89,7 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
             device=params.compute.device,
             desc="encoder",
         )
-        save(model, output, query_format)
+        save_retriever(model, output, query_format)
         figures = {
             "passages": len(contents),
             "vocabulary": len(tokens),

@@ -1,42 +1,58 @@
 """One (agent, retriever) pair on every question set: EM, F1, searches per question, recall.
 
 Agentic-R, step D and its tables. Greedy rollouts; all question sets share the batches. Exact
-match and F1 as SQuAD defines them, each with a bootstrap interval over questions. Beyond the
-paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions are kept,
-so that any two pairs can be compared question by question.
+match and F1 as SQuAD defines them, each with a bootstrap interval over questions. The frame and the
+limits are the run's, or those of the block `evaluate`, and an agent's own folder may have others.
+Beyond the paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions
+are kept, so that any two pairs can be compared question by question. Of the development sets, which
+decisions look at (stages/health.py), the figures alone are kept.
 
-in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each)
+in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each),
+     and for a pair that decisions look at one of development sets
 out: trajectories with their set, and for each turn the `ranked` passage ids; the figures
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean
+from typing import TYPE_CHECKING
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
-from stages.common.trajectories import Trajectory, trajectory_of
+from stages.common.trajectories import Trajectory, iter_predictions, trajectory_of
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.rollout.protocol import rollout_of
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
+if TYPE_CHECKING:
+    from stages.evaluation.summary import SetFigures
+
 SHARD = 512  # questions between two save points
+DEVELOPMENT = "development/"  # before the name of such a set, while both kinds share the batches
 
 SetQuestions = list[tuple[str, Question]]  # with the name of the set that each is from
+Figures = dict[str, "SetFigures"]  # by question set
 
 
 def main(argv: list[str] | None = None) -> None:
     """Evaluate the pair and write its predictions and figures."""
     args = _arguments(argv)
     params = load_params()
-    params = replace(params, rollout=rollout_of(args.agent, params.rollout))
+
+    from stages.serving.process import running_server
+
+    params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
     questions = _question_sets(args.questions)
+    if args.development:
+        questions += [(DEVELOPMENT + name, q) for name, q in _sets_in(args.development)]
     inputs = [args.agent, args.index, args.passages, args.questions]
+    inputs += [args.development] if args.development else []
     if args.retriever and args.retriever.exists():
         inputs.append(args.retriever)
     stage = f"evaluate@{args.name}"
@@ -47,12 +63,16 @@ def main(argv: list[str] | None = None) -> None:
             partial(_build, args, params),
             params.compute,
             scratch,
-            devices=params.compute.tensor_parallel,
+            inputs=inputs,
+            devices=params.generation.tensor_parallel,
             desc="evaluate",
             unit="question",
+            total=len(questions),
+            server=partial(running_server, args.index, args.passages, args.retriever),
         )
-        metrics = _metrics(rows, args, params)
-        write_jsonl(args.output, rows)
+        development: Figures = {}
+        write_jsonl(args.output, _of_tests(rows, development, params))
+        metrics = _metrics(args, development, params)
         write_json(args.metrics, metrics)
     print(_told(metrics, args))
 
@@ -65,27 +85,53 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--retriever", type=Path, help="folder of the encoder; BM25 has none")
     parser.add_argument("--passages", required=True, type=Path, help="the corpus")
     parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
+    parser.add_argument("--development", type=Path, help="folder of development sets, or none")
     parser.add_argument("--output", required=True, type=Path, help="predictions, JSON Lines")
     parser.add_argument("--metrics", required=True, type=Path, help="the figures, JSON")
     return parser.parse_args(argv)
 
 
 def _question_sets(folder: Path) -> SetQuestions:
-    files = sorted(folder.glob("*.jsonl"))
-    if not files:
+    if not (sets := _sets_in(folder)):
         raise InputError(f"{folder}: holds no question set (a file NAME.jsonl)")
+    return sets
+
+
+def _sets_in(folder: Path) -> SetQuestions:
+    files = sorted(folder.glob("*.jsonl"))
     return [(file.stem, question) for file in files for question in read_questions(file)]
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _of_tests(rows: Iterable[dict], development: Figures, params: Params) -> Iterator[dict]:
+    """The rows of test sets; those of development sets are counted in `development`."""
+    for number, row in enumerate(rows, 1):
+        if row["set"].startswith(DEVELOPMENT):
+            name = row["set"].removeprefix(DEVELOPMENT)
+            _count(trajectory_of(row, f"development question {number}"), name, development, params)
+        else:
+            yield row
+
+
+def _count(row: Trajectory, name: str, sets: Figures, params: Params) -> None:
+    """One more question of the set `name`."""
+    from stages.evaluation.summary import figures_of
+
+    if name not in sets:
+        sets[name] = figures_of(params)
+    sets[name].add(row)
+
+
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the pair."""
     from stages.engines.loading import load_agent
-    from stages.retrieval.searcher import load_searcher
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
-    agent = load_agent(args.agent, params.generation, params.compute)
-    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
-    protocol = load_protocol(args.agent, params.protocol)
+    # first: it takes what the engine leaves
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
+    context = params.rollout.max_context_tokens
+    agent = load_agent(args.agent, params.generation, params.compute, context=context)
+    protocol = load_protocol(args.agent, params.evaluation_protocol)
     return partial(_rollouts, agent, searcher, protocol, params)
 
 
@@ -113,23 +159,16 @@ def _rollouts(
     return rows
 
 
-def _metrics(rows: list[dict], args: argparse.Namespace, params: Params) -> dict:
-    from stages.evaluation.summary import summarise
-
-    sets: dict[str, list[Trajectory]] = {}
-    for number, row in enumerate(rows, 1):
-        trajectory = trajectory_of(row, f"{args.output}:{number}")
-        sets.setdefault(trajectory.set, []).append(trajectory)
-    options = {
-        "recall_at": params.evaluate.recall_at,
-        "shown": params.rollout.top_k,
-        "seed": params.seed,
-        "samples": params.evaluate.bootstrap_samples,
-    }
+def _metrics(args: argparse.Namespace, development: Figures, params: Params) -> dict:
+    sets: Figures = {}
+    for trajectory in iter_predictions(args.output):
+        _count(trajectory, trajectory.set, sets, params)
+    developed = {name: part.metrics() for name, part in development.items()}
     return {
         "agent": args.agent.name,
         "retriever": args.index.name,
-        "sets": {name: summarise(part, **options) for name, part in sets.items()},
+        "sets": {name: part.metrics() for name, part in sets.items()},
+        **({"development": developed} if developed else {}),
     }
 
 

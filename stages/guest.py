@@ -41,16 +41,16 @@ def main(argv: list[str] | None = None) -> None:
         if own:
             write_text(folder / OWN_LIMITS, yaml.safe_dump(own))
         if guest.model is not None:
-            refer(guest, protocol, folder, args.metrics)
+            refer_to_agent(guest, protocol, folder, args.metrics)
         else:
-            make(args.name, params, protocol, folder, args.metrics)
+            make_guest(args.name, params, protocol, folder, args.metrics)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return named_arguments(argv, __doc__)
 
 
-def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
+def refer_to_agent(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
     """Make `folder` stand for a ready-made model. InputError if it cannot talk its protocol."""
     from stages.common.models import write_reference
     from stages.common.records import write_json
@@ -63,10 +63,9 @@ def refer(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
     write_json(metrics, {"model": guest.model})
 
 
-def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> None:
+def make_guest(name: str, params: Params, protocol, folder: Path, metrics: Path) -> None:
     """Fill `folder` with a model made from scratch, and write its figures."""
-    import torch
-
+    from stages.common import portable
     from stages.common.models import save_model
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
@@ -74,10 +73,10 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     from stages.guests.tokenizer import guest_tokenizer
     from stages.language.architecture import Architecture, make_model
     from stages.language.curriculum import agent_curriculum
-    from stages.language.supervised import SupervisedRecipe, train
+    from stages.language.supervised import SupervisedRecipe, train_language_model
     from stages.running.scratch import Scratch, fingerprint
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     guest, block = params.guest[name], params.base.agent
     tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
     seed = seed_of(params.base.seed, "guest", name)
@@ -92,14 +91,14 @@ def make(name: str, params: Params, protocol, folder: Path, metrics: Path) -> No
     stage = f"guest@{name}"
     with Scratch(stage, fingerprint(stage, params, guest.protocol)) as scratch:
         state, rate = scratch.path / "state.pt", "base.agent.learning_rate"
-        losses = train(model, tokenizer, retold, recipe, state, stage, rate)
+        losses = train_language_model(model, tokenizer, retold, recipe, state, stage, rate)
         save_model(model, tokenizer, folder)
         loss = sum(losses[-50:]) / len(losses[-50:])
         figures = {"parameters": model.num_parameters(), "loss": loss}
-        write_json(metrics, figures | examine(params, guest, protocol, folder))
+        write_json(metrics, figures | examine_guest(params, guest, protocol, folder))
 
 
-def examine(params: Params, guest: Guest, protocol, folder: Path) -> dict:
+def examine_guest(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     """What the guest in `folder` writes on held-out demonstrations."""
     from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling

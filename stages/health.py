@@ -1,16 +1,19 @@
-"""Stage health@k: check turn k for the method's failure signatures. May stop the run.
+"""Stage health@k: check iteration k for the method's failure signatures. May stop the run.
 
-Agentic-R's signatures are searches that rise over turns, a positive selection rate that collapses
-("GAC collapse") and a turn worse than the one before; ours beside them are a collapse of PPO
-(entropy, response length, reward) and a judge that gives one grade to all.
+Agentic-R's signatures are searches that rise over iterations, a positive selection rate that
+collapses ("GAC collapse") and an iteration worse than the one before; ours beside them are a
+collapse of PPO (entropy, response length, reward) and a judge that gives one grade to all.
 
-in:  figures of the turn's stages; the health of the turn before (turn 0: the figures of none)
-out: OUTPUT, which the next turn's agent waits for: whether to go on; METRICS, every signature with
-     its value and its limit (`health` in params.yaml)
+in:  figures of the iteration's stages; the health of the one before (0: the figures of none)
+out: OUTPUT, which the next iteration's agent waits for: whether to go on; METRICS, every signature
+     with its value and its limit (`health` in params.yaml)
+
+EM and searches are those of the development sets, so that no decision sees a test question; where
+there are none (`questions.development: 0`), of the test sets.
 
 A figure that its stage should have written and that is missing, or is no finite number, breaks
-its limit too. With `health.stop` a turn that shows a signature ends the run: exit code 3 and the
-reasons.
+its limit too. With `health.stop` an iteration that shows a signature ends the run: exit code 3 and
+the reasons.
 """
 
 from __future__ import annotations
@@ -62,11 +65,11 @@ class Signature:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Check one turn; the exit code is 3 if the run ends here."""
+    """Check one iteration; the exit code is 3 if the run ends here."""
     args = _arguments(argv)
     limits = load_params().health
 
-    now = values_of(args.turn, args.metrics_folder)
+    now = values_of(args.iteration, args.metrics_folder)
     before = read(args.before, "health")["values"] if args.before else {}
     found = signatures(now, before, limits)
     shown = [signature.sentence for signature in found if signature.shows]
@@ -74,37 +77,40 @@ def main(argv: list[str] | None = None) -> int:
     values = {name: _plain(value) for name, value in now.items()}
     write_json(args.metrics, {"values": values, "signatures": rows, "shown": shown})
     for sentence in shown:
-        print(f"health of turn {args.turn}: {sentence}", file=sys.stderr)
+        print(f"health of iteration {args.iteration}: {sentence}", file=sys.stderr)
     if shown and limits.stop:
         print(
-            f"The flywheel ends at turn {args.turn} ('health.stop' is on). To report what there "
-            "is, take the later turns out of 'iterations'; to go on, turn 'health.stop' off.",
+            f"The flywheel ends at iteration {args.iteration} ('health.stop' is on). To report "
+            "what there is, take the later ones out of 'iterations'; to go on, turn 'health.stop' "
+            "off.",
             file=sys.stderr,
         )
         return STOPPED
-    write_json(args.output, {"turn": args.turn, "go_on": True})
+    write_json(args.output, {"iteration": args.iteration, "go_on": True})
     return 0
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel; 0: before it")
-    parser.add_argument("--before", type=Path, help="metrics of the health of the turn before")
+    parser.add_argument(
+        "--iteration", required=True, help="k, the iteration of the flywheel; 0: before it"
+    )
+    parser.add_argument("--before", type=Path, help="metrics of the health of the iteration before")
     parser.add_argument("--metrics-folder", type=Path, required=True)
     parser.add_argument("--output", type=Path, required=True, help="whether to go on, JSON")
     parser.add_argument("--metrics", type=Path, required=True, help="all signatures, JSON")
     return parser.parse_args(argv)
 
 
-def values_of(turn: str, metrics: Path) -> dict[str, float | None]:
-    """The figures of a turn that signatures look at; turn 0 has none. Not finite: missing."""
-    if turn == "0":
+def values_of(iteration: str, metrics: Path) -> dict[str, float | None]:
+    """The figures of an iteration that signatures look at; 0 has none. Not finite: missing."""
+    if iteration == "0":
         return {}
     names = ("agent", "evaluate", "pairs", "relevance")
     agent, evaluation, pairs, relevance = (
-        read(metrics / n / f"{turn}.json", partial=True) for n in names
+        read(metrics / n / f"{iteration}.json", partial=True) for n in names
     )
-    sets = list(evaluation.get("sets", {}).values())
+    sets = list((evaluation.get("development") or evaluation.get("sets", {})).values())
     ends = [agent.get(end, {}) for end in ("first", "last")]
     lengths, rewards = ([_figure(end, k) for end in ends] for k in ("response_length", "reward"))
     nothing_graded = relevance.get("uniform_share", MISSING) is None
@@ -136,17 +142,17 @@ def _plain(value: float | None) -> float | None:
 
 
 def signatures(now: dict, before: dict, limits: Health) -> list[Signature]:
-    """Every signature of a turn, against the values of the turn before.
+    """Every signature of an iteration, against the values of the iteration before.
 
-    Both are empty, as in turn 0, or have all figures: one that is missing breaks its limit.
+    Both are empty, as in iteration 0, or have all figures: one that is missing breaks its limit.
     """
     rate = _ratio(*_both("selection_rate", now, before))
     gain, rise = (_difference(*_both(key, now, before)) for key in ("em", "searches"))
     length, entropy = _value("length_ratio", now), _value("entropy", now)
     reward, uniform = _value("reward_gain", now), _value("uniform_share", now)
     return [
-        Signature("em_gain", gain, limits.em_gain, None, "the turn answers fewer questions"),
-        Signature("searches_rise", rise, None, limits.searches_rise, "the turn searches more"),
+        Signature("em_gain", gain, limits.em_gain, None, "the iteration answers fewer questions"),
+        Signature("searches_rise", rise, None, limits.searches_rise, "the iteration searches more"),
         Signature("selection_ratio", rate, limits.selection_ratio, None, "GAC collapse"),
         Signature("entropy", entropy, limits.entropy, None, "PPO has no variety left"),
         Signature("length_ratio", length, limits.length_ratio, None, "responses collapse in PPO"),
@@ -166,15 +172,15 @@ def _ratio(now: float | None, before: float | None) -> float | None:
 
 
 def _value(key: str, values: dict) -> float | None:
-    """The turn's figure: None in a turn without figures, MISSING where the turn has others."""
+    """The iteration's figure: None where it has no figures, MISSING where it has others."""
     return values.get(key, MISSING if values else None)
 
 
 def _both(key: str, now: dict, before: dict) -> tuple[float | None, float | None]:
-    """The figure in both turns; None twice where one of them has no figures to compare."""
+    """The figure in both iterations; None twice where one of them has no figures to compare."""
     if not now or not before:
         return None, None
-    values = (_value(key, turn) for turn in (now, before))
+    values = (_value(key, iteration) for iteration in (now, before))
     return tuple(MISSING if value is None else value for value in values)
 
 

@@ -79,17 +79,16 @@ def _bm25(passages, folder: Path) -> dict:
 
 def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
     """Encode the passages into `folder`/vectors.npy; what index.json says of it."""
-    import torch
-
+    from stages.common import portable
     from stages.indexing import store
-    from stages.retrieval.identity import digest
+    from stages.retrieval.identity import retriever_digest
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     note = folder.with_name("encoded.json")
     vectors = store.build(passages, retriever, params.index.dtype, params.compute, folder, note)
     return {
         "type": "dense",
-        "retriever": digest(retriever),
+        "retriever": retriever_digest(retriever),
         "dimension": vectors.shape[1],
         "dtype": params.index.dtype,
     }
@@ -98,23 +97,24 @@ def _dense(retriever: str, params: Params, passages, folder: Path) -> dict:
 def _approximate(retriever: str, params: Params, passages, folder: Path) -> tuple[dict, dict]:
     """Put a faiss index beside the vectors; what index.json says of it, and its recall."""
     from stages.contrastive.cloze import passage_queries
-    from stages.encoders.encoding import DenseRetriever
+    from stages.encoders.encoding import DenseRetriever, devices
     from stages.retrieval import approximate
     from stages.retrieval.dense import open_vectors
     from stages.retrieval.searcher import exact_index
 
     p, compute = params.index, params.compute
     vectors = open_vectors(folder)
-    approximate.build(vectors, p, compute.threads, folder)
+    place = devices(compute)[0]
+    approximate.build(vectors, p, compute.threads, folder, place)
     exact = exact_index(vectors, compute)
-    index = approximate.load(folder, p.kind, exact, p.candidates, compute.threads)
+    index = approximate.load(folder, p.kind, exact, p.candidates, compute.threads, place)
     reader = DenseRetriever.load(retriever, device=compute.device, rows=compute.encoding_batch)
     queries = reader.encode_queries(passage_queries(passages, p.recall_queries, p.seed))
     found = approximate.recall(index, exact, queries, RECALL_AT)
     metrics = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}
     kind = p.kind.value
     about = {"kind": kind, "candidates": p.candidates, "seed": p.seed, "sample": p.sample}
-    about |= {kind: asdict(getattr(p, kind)), "faiss": approximate.digest(folder)}
+    about |= {kind: asdict(getattr(p, kind)), "faiss": approximate.faiss_digest(folder)}
     return about, metrics
 
 

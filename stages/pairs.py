@@ -16,33 +16,36 @@ from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Select the training pairs of one turn of the flywheel."""
+    """Select the training pairs of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.candidates import find_passages, match, read_candidates, read_labels
+    from stages.common.candidates import iter_labelled
+    from stages.common.corpus import WantedPassages
     from stages.common.records import write_json, write_jsonl
-    from stages.selection.instances import check_not_empty, instances, select_all, selection_metrics
+    from stages.selection.instances import (
+        SelectionCounts,
+        check_not_empty,
+        instances_of,
+        select_all,
+    )
 
-    candidates = read_candidates(args.candidates)
-    graded = read_labels(args.relevance, 0, 100)
-    correct = read_labels(args.correctness, 0, 1)
-    queries = [each for each, _ in match(candidates, correct, args.correctness)]
-    relevance = [labels.scores for labels, _ in match(graded, correct, args.correctness)]
-    correctness = [labels.scores for labels in correct]
-    selections = select_all(queries, relevance, correctness, params, args.turn)
-    counts = selection_metrics(selections)
-    check_not_empty(counts, args.turn)
-    passages = find_passages(args.passages, queries)
-    labelled = zip(queries, relevance, correctness, selections, strict=True)
-    made = (instance for query in labelled for instance in instances(*query, passages))
+    files = args.candidates, args.relevance, args.correctness
+    counts, wanted = SelectionCounts(), set()
+    for *_, selection in select_all(iter_labelled(*files), params, args.iteration):
+        counts.add(selection)
+        wanted.update(selection.positives, selection.negatives)
+    check_not_empty(counts.metrics(), args.iteration)
+    passages = WantedPassages(args.passages, wanted)
+    selected = select_all(iter_labelled(*files), params, args.iteration)  # again: no row is held
+    made = (instance for labelled in selected for instance in instances_of(*labelled, passages))
     write_jsonl(args.output, (instance.row() for instance in made))
-    write_json(args.metrics, counts)
+    write_json(args.metrics, counts.metrics())
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
     parser.add_argument("--relevance", required=True, help="rows of the stage relevance")
     parser.add_argument("--correctness", required=True, help="rows of the stage correctness")

@@ -24,7 +24,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import write_json, write_jsonl
     from stages.sources.description import local_path, pair_file
-    from stages.sources.published import find_texts, instances, read_published
+    from stages.sources.published import find_texts, published_instances, read_published
 
     rows = read_published(local_path(pair_file(source)))
     passages = find_texts(arguments.passages, rows)
@@ -34,7 +34,7 @@ def main(argv: list[str] | None = None) -> None:
             f"{source}: {arguments.passages} lacks a passage of each of its {len(rows)} rows, such "
             f"as '{rows[0]['passage_ids'][0]}': the pairs belong to another corpus"
         )
-    write_jsonl(arguments.output, instances(rows, passages))
+    write_jsonl(arguments.output, published_instances(rows, passages))
     dropped = {"passage_not_in_corpus": len(rows) - whole}
     write_json(arguments.metrics, {"in": len(rows), "out": whole, "dropped": dropped})
 

@@ -1,7 +1,8 @@
 """Stage questions: training questions and test sets.
 
-In: the corpus folder, `questions` of params.yaml. Out: OUTPUT/train.jsonl and one
-OUTPUT/test/NAME.jsonl for each of `questions.sets`.
+In: the corpus folder, `questions` of params.yaml. Out: OUTPUT/train.jsonl, one
+OUTPUT/test/NAME.jsonl for each of `questions.sets`, and OUTPUT/development/NAME.jsonl, which
+decisions look at and nobody trains on or reports.
 
 `questions.source` is `stages/world`, a folder of that form in Search-R1's format, or the
 description of public sets (conf/data/), which are checked and copied. The paper trains on HotpotQA
@@ -12,14 +13,20 @@ later stages ask of it is refused here, before the first hour is spent.
 import argparse
 from pathlib import Path
 
-from stages.common.records import write_questions
+from stages.common.records import write_questions, write_text
 from stages.params import WORLD, Params, load_params
 from stages.params.enough import check_passages, check_questions
 from stages.plumbing.errors import run
 from stages.sources.passages import passages_of
 from stages.sources.questions import Sets, read_sets, with_supporting_ids
-from stages.world.questions import questions_for_tests, questions_for_training
+from stages.world.questions import (
+    questions_for_development,
+    questions_for_tests,
+    questions_for_training,
+)
 from stages.world.world import SyntheticWorld
+
+ABOUT = "Sets to decide by, one a file, as many as 'questions.development' asks for.\n"
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -35,9 +42,12 @@ def main(argv: list[str] | None = None) -> None:
         sets = with_supporting_ids(sets, (passage for _, passage in corpus))
     check_questions(params, len(sets.train), "params.yaml")
     (arguments.output / "test").mkdir(parents=True, exist_ok=True)
+    write_text(arguments.output / "development" / "about.txt", ABOUT)  # DVC keeps no empty folder
     write_questions(arguments.output / "train.jsonl", sets.train)
     for name, questions in sets.test.items():
         write_questions(arguments.output / "test" / f"{name}.jsonl", questions)
+    for name, questions in sets.development.items():
+        write_questions(arguments.output / "development" / f"{name}.jsonl", questions)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -61,8 +71,9 @@ def _of_world(corpus: Path, params: Params) -> Sets | None:
         return None
     world = SyntheticWorld.load(corpus / "world.json")
     return Sets(
-        questions_for_training(world, block.training, params.seed),
+        questions_for_training(world, block.training, params.seed, block.development > 0),
         questions_for_tests(world, block.test, params.seed, block.sets),
+        questions_for_development(world, block.development, params.seed, block.sets),
     )
 
 

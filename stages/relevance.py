@@ -13,6 +13,7 @@ fails once all of this is written.
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,49 +24,54 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
-    from stages.common.candidates import QueryCandidates
     from stages.judge.judging import JudgedTrajectory, JudgePrompts
 
 SHARD = 32  # trajectories between two save points
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Grade the candidates of one turn of the flywheel."""
+    """Grade the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
 
-    from stages.common.candidates import read_candidates
+    from stages.common.candidates import iter_candidates, wanted_by
     from stages.common.records import write_json, write_jsonl
-    from stages.judge.judging import JudgePrompts, judging_metrics, with_noise
+    from stages.judge.judging import JudgePrompts, JudgingCounts, with_noise
     from stages.plumbing.losses import check_lost
 
-    candidates = read_candidates(args.candidates)
+    queries, wanted = wanted_by(args.candidates)
     unread = Path(args.output).with_suffix(".failed.jsonl")
     if params.relevance.mode is RelevanceMode.off:
-        rows = [{"id": each.id, "sub_answer": None, "scores": None} for each in candidates]
-        write_jsonl(args.output, rows)
+        ids = (each.id for each in iter_candidates(args.candidates))
+        write_jsonl(args.output, ({"id": i, "sub_answer": None, "scores": None} for i in ids))
         write_jsonl(unread, [])
-        write_json(args.metrics, {"in": len(rows), "out": len(rows), "dropped": {}})
+        write_json(args.metrics, {"in": queries, "out": queries, "dropped": {}})
         return
     block = params.relevance
     prompts = JudgePrompts.load(block)
     inputs = (args.candidates, args.trajectories, args.passages, args.judge)
-    stage = f"relevance@{args.turn}"
+    stage = f"relevance@{args.iteration}"
     files = (*inputs, block.prompt, block.sub_answer_prompt)
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
-        rows = _judged(candidates, prompts, args, params, scratch)
-        rows = [with_noise(row, block.noise, params.seed) for row in rows]
-        kept = [row for row in rows if row["scores"] is not None]
-        write_jsonl(args.output, ({k: r[k] for k in ("id", "sub_answer", "scores")} for r in kept))
-        failed = [reply for row in rows for reply in row["failed"]]
+        told, failed = JudgingCounts(), []
+
+        def kept() -> Iterator[dict]:
+            for judged in _judged(queries, wanted, prompts, args, params, scratch):
+                row = with_noise(judged, block.noise, params.seed)
+                told.add(row)
+                failed.extend(row["failed"])
+                if row["scores"] is not None:
+                    yield {key: row[key] for key in ("id", "sub_answer", "scores")}
+
+        write_jsonl(args.output, kept())
         write_jsonl(unread, failed)
-        counts = judging_metrics(rows)
+        counts = told.metrics()
         write_json(args.metrics, counts)
         grades = (reply for reply in failed if reply["id"].startswith("relevance/"))
         example = next((reply["reply"] or "" for reply in grades), "")
         where = f"the replies are in {unread}"
         check_lost(
-            f"relevance@{args.turn}",
+            f"relevance@{args.iteration}",
             "queries",
             counts["dropped"],
             counts["in"],
@@ -77,7 +83,7 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
     parser.add_argument("--passages", required=True, help="the corpus")
@@ -90,26 +96,29 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def _judged(
-    candidates: list[QueryCandidates],
+    queries: int,
+    wanted: set[str],
     prompts: JudgePrompts,
     args: argparse.Namespace,
     params: Params,
     scratch: Scratch,
-) -> list[dict]:
-    """The judge's rows for all candidates rows, trajectory by trajectory."""
+) -> Iterator[dict]:
+    """The judge's rows for all `queries`, trajectory by trajectory; `wanted`: their passages."""
+    from stages.common.corpus import WantedPassages
     from stages.engines.loading import judge_devices
     from stages.judge.judging import asked_of
 
     return rows_of(
-        asked_of(candidates, args.trajectories, args.passages),
+        asked_of(args.candidates, args.trajectories, WantedPassages(args.passages, wanted)),
         SHARD,
         partial(_build, args.judge, prompts, params),
         params.compute,
         scratch,
-        devices=judge_devices(params.compute),
+        inputs=[args.passages, args.judge],
+        devices=judge_devices(params.relevance.judge_tensor_parallel, params.compute),
         desc="relevance",
         unit="query",
-        total=len(candidates),
+        total=queries,
     )
 
 
@@ -121,7 +130,7 @@ def _build(folder: str, prompts: JudgePrompts, params: Params) -> Work:
 
     block = params.relevance
     judge = Judge(
-        load_judge(folder, params.generation, params.compute),
+        load_judge(folder, params.generation, params.compute, block.judge_tensor_parallel),
         seed=params.seed,
         retries=block.retries,
         temperature=block.temperature,

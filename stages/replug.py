@@ -30,8 +30,9 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import as_csv, write_json, write_text
     from stages.distillation.labels import replug_metrics
-    from stages.encoders.folder import save
+    from stages.encoders.folder import save_retriever
     from stages.plumbing.folders import replaced
+    from stages.serving.process import running_server
 
     questions = _questions(args, params)
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
@@ -39,8 +40,10 @@ def main(argv: list[str] | None = None) -> None:
     inputs = (args.agent, args.retriever, index, args.questions)
     with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
         build = partial(_build, args, params)
-        options = {"devices": 1, "desc": "replug", "unit": "question"}
-        rows = rows_of(questions, SHARD, build, params.compute, scratch, **options)
+        options = {"devices": 1, "desc": "replug", "unit": "question", "total": len(questions)}
+        options["inputs"] = [args.agent, args.retriever, args.index, args.passages]
+        options["server"] = partial(running_server, args.index, args.passages, args.retriever)
+        rows = list(rows_of(questions, SHARD, build, params.compute, scratch, **options))
         counts = replug_metrics(rows)
         if not counts["out"]:
             raise InputError(f"replug@{args.name}: no question is left: {counts['dropped']}")
@@ -50,7 +53,7 @@ def main(argv: list[str] | None = None) -> None:
             counts["dropped"]["not_drawn"] = unused
         model, query_format, curve = _train(kept, args, params, scratch.path)
         with replaced(args.output) as folder:
-            save(model, folder, query_format)
+            save_retriever(model, folder, query_format)
         write_text(args.curves, as_csv([{"step": step, "loss": loss} for step, loss in curve]))
         write_json(args.metrics, counts | {"loss": curve[-1][1]})
 
@@ -80,40 +83,40 @@ def _questions(args: argparse.Namespace, params: Params) -> list:
         raise InputError(f"{args.questions}: 'replug.questions': {error}") from None
 
 
-def _build(args: argparse.Namespace, params: Params) -> Work:
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load what labels questions."""
     from stages.distillation.labels import Labeller
     from stages.distillation.likelihood import load_reader
-    from stages.retrieval.searcher import load_searcher
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
     reader = load_reader(args.agent, params.generation, params.compute)
-    searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
     protocol = load_protocol(args.agent, params.protocol)
     return Labeller(reader, searcher, protocol, params).label
 
 
 def _train(rows: list[dict], args: argparse.Namespace, params: Params, work: Path):
     """The trained model, how it is asked, and its loss curve."""
-    import torch
     from datasets import Dataset
 
+    from stages.common import portable
     from stages.common.seeds import seed_of
     from stages.contrastive.rows import training_order
-    from stages.contrastive.training import ContrastiveRecipe, train
-    from stages.distillation.loss import LikelihoodLoss, columns
+    from stages.contrastive.training import ContrastiveRecipe, train_encoder
+    from stages.distillation.loss import LikelihoodLoss, likelihood_columns
     from stages.encoders.encoding import load_model
     from stages.encoders.folder import read_format
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     p = params.replug
     query_format = replace(read_format(args.retriever), input="query")
     seed = seed_of(params.seed, "replug", args.name)
     order = training_order(len(rows), p.steps * p.batch_size, seed)
     model = load_model(args.retriever)
-    curve = train(
+    curve = train_encoder(
         model,
-        Dataset.from_dict(columns(rows, query_format)).select(order),
+        Dataset.from_dict(likelihood_columns(rows, query_format)).select(order),
         lambda model: LikelihoodLoss(model, p.temperature, p.likelihood_temperature),
         ContrastiveRecipe(p.batch_size, p.learning_rate, p.warmup),
         work,

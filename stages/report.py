@@ -1,11 +1,12 @@
 """Stage report: the metrics of a run as one HTML page, as JSON and CSV, and in MLflow.
 
 Reads files only: no model computes anything here. The page says first whether the flywheel turned,
-then shows where: tables with intervals, half turns, which questions gain, curves, labels, counts,
-studies, questions followed through R_0 and R_K side by side, and replies that could not be read.
+then shows where: tables with intervals, half iterations, which questions gain, curves, labels,
+counts, studies, questions followed through R_0 and R_K side by side, and replies that could not be
+read.
 
-in:  metrics/ (and what studies and drift left there), data/predictions/, the labels of every turn,
-     the question sets, the corpus
+in:  metrics/ (and what studies and drift left there), data/predictions/, the labels of every
+     iteration, the question sets, the corpus
 out: a folder with index.html and pairs.csv (tidy, one row a pair and question set); the headline
      figures for `dvc metrics`; for `dvc plots` a row a pair and question set, and a row a step of
      PPO
@@ -14,7 +15,7 @@ out: a folder with index.html and pairs.csv (tidy, one row a pair and question s
 from __future__ import annotations
 
 import argparse
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
+    from stages.evaluation.summary import SetFigures
     from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
     from stages.reporting.predictions import Predictions
@@ -35,33 +37,33 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv
-    from stages.evaluation.summary import summarise
+    from stages.evaluation.summary import figures_of
     from stages.reporting import tables
-    from stages.reporting.comparisons import half_turns
-    from stages.reporting.page import render
-    from stages.reporting.predictions import read_metadata, read_predictions
+    from stages.reporting.comparisons import half_iterations
+    from stages.reporting.page import render_page
+    from stages.reporting.predictions import read_all_predictions, read_metadata
     from stages.reporting.results import read_results
     from stages.tracking.rebuilding import rebuild
 
     results = read_results(args.metrics_folder, params)
     metadata = read_metadata(args.questions)
-    again = partial(
-        summarise,
-        recall_at=params.evaluate.recall_at,
-        shown=params.rollout.top_k,
-        seed=params.seed,
-        samples=params.evaluate.bootstrap_samples,
+
+    def again(agent: str) -> SetFigures:
+        """The figures of a question set of an agent, to be counted from its predictions."""
+        return figures_of(replace(params, rollout=params.evaluation_of(agent)))
+
+    predictions = read_all_predictions(
+        args.predictions, results, metadata, args.metrics_folder, again
     )
-    predictions = read_predictions(args.predictions, results, metadata, args.metrics_folder, again)
-    steps = half_turns(results, predictions, params.seed, params.evaluate.bootstrap_samples)
+    steps = half_iterations(results, predictions)
     content = _content(args, params, results, steps, predictions, metadata)
 
-    write_text(args.output / "index.html", render(content))
-    write_text(args.output / "pairs.csv", as_csv(tables.pair_rows(results, content.unordered)))
+    write_text(args.output / "index.html", render_page(content))
+    write_text(args.output / "pairs.csv", as_csv(tables.result_rows(results, content.unordered)))
     write_text(args.plots, as_csv(tables.plot_rows(results), tables.PLOT_COLUMNS))
     write_text(args.curves, as_csv(tables.curve_rows(results), tables.CURVE_COLUMNS))
     counts = content.labelled.counts
-    write_json(args.metrics, tables.summary(results, steps, content.breakdowns, counts))
+    write_json(args.metrics, tables.run_summary(results, steps, content.breakdowns, counts))
     rebuild(results, params, steps, predictions, args.passages)
 
 
@@ -75,7 +77,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", required=True, type=Path, help="folder of the page")
     parser.add_argument("--metrics", required=True, type=Path, help="headline figures, JSON")
     parser.add_argument("--plots", required=True, type=Path, help="figures by pair and set, CSV")
-    parser.add_argument("--curves", required=True, type=Path, help="PPO by turn and step, CSV")
+    parser.add_argument("--curves", required=True, type=Path, help="PPO by iteration and step, CSV")
     return parser.parse_args(argv)
 
 
@@ -99,17 +101,15 @@ def _content(
     )
     from stages.reporting.studies import read_studies
     from stages.reporting.unread import read_unread
-    from stages.tracking.rebuilding import sample
 
     sides = case_pairs(results)
     block = params.report
     cases = choose_cases(sides, predictions, block.cases_per_kind, block.follow) if sides else []
-    labelled = read_labelled(args.labels, results.turns, params)
+    labelled = read_labelled(args.labels, results.iterations, params)
     check_counts(labelled, results, args.metrics_folder)
     pairs = results.flywheel
     compared = [(pairs[0], pairs[-1])] if len(pairs) > 1 else []
     compared += [sides] if sides and sides not in compared else []
-    last = predictions[pairs[-1].name] if results.turns else []
     wanted = shown_ids(row for case in cases for row in (case.before, case.after))
     wanted |= {c.id for query in labelled.queries for c in query.candidates}
     drift = read_drift(args.metrics_folder / "drift.json")
@@ -125,10 +125,10 @@ def _content(
         labelled,
         read_studies(args.metrics_folder / "studies"),
         drift,
-        sample(last, params.report.traces),
+        predictions.sample(pairs[-1].name, params.report.traces) if results.iterations else [],
         passages_by_id(args.passages, wanted),
         unordered_sets(metadata),
-        read_unread(args.labels, results.turns),
+        read_unread(args.labels, results.iterations),
     )
 
 

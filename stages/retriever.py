@@ -1,9 +1,10 @@
-"""Step C: R_k, trained contrastively from R_0 on the training pairs of turn k.
+"""Step C: R_k, trained contrastively from R_0 on the training pairs of iteration k.
 
 In: training pairs and R_0. Out: the folder of R_k, which reads `question [SEP] query`
 (`retriever.input`) in training and in search alike, and the loss curve. Section 3.3: InfoNCE with
 the instance's 15 negatives, the batch's and those of the other processes (`retriever.processes`,
-one a GPU, started here); always from R_0, never from R_(k-1).
+one a GPU, started here); always from R_0, never from R_(k-1). Under torchrun the processes are its
+own, on any number of nodes that share the working folder (docs/scale.md).
 """
 
 from __future__ import annotations
@@ -19,25 +20,32 @@ from stages.plumbing.errors import run
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Train the retriever of one turn."""
+    """Train the retriever of one iteration."""
     args = _arguments(argv)
     params = load_params()
 
     from stages.common.records import as_csv, read_json, write_json, write_text
-    from stages.contrastive.processes import run_processes
-    from stages.contrastive.rows import read_rows
+    from stages.contrastive.processes import launched, run_launched, run_processes
+    from stages.contrastive.rows import read_training_rows
     from stages.encoders.folder import read_format
     from stages.running.scratch import Scratch, fingerprint
 
     query_format = replace(read_format(args.encoder), input=params.retriever.input)
-    instances = read_rows(args.pairs, query_format)
-    stage = f"retriever@{args.turn}"
-    with Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder)) as scratch:
+    instances = read_training_rows(args.pairs, query_format)
+    stage = f"retriever@{args.iteration}"
+    scratch = Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder))
+    if launched() and os.environ["RANK"] != "0":  # the first holds the folder and writes the result
         task = params, args, query_format, instances, scratch.path
-        if params.retriever.processes == 1:
-            train(*task)
+        run_launched(params.retriever.processes, train_retriever, *task)
+        return
+    with scratch:
+        task = params, args, query_format, instances, scratch.path
+        if launched():
+            run_launched(params.retriever.processes, train_retriever, *task)
+        elif params.retriever.processes == 1:
+            train_retriever(*task)
         else:
-            run_processes(params.retriever.processes, params.compute.device, train, *task)
+            run_processes(params.retriever.processes, params.compute.device, train_retriever, *task)
         curve = read_json(scratch.path / "curve.json")
         shutil.rmtree(args.output, ignore_errors=True)
         Path(args.output).parent.mkdir(parents=True, exist_ok=True)
@@ -58,8 +66,8 @@ def main(argv: list[str] | None = None) -> None:
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
-    parser.add_argument("--pairs", required=True, help="training pairs of this turn")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
+    parser.add_argument("--pairs", required=True, help="training pairs of this iteration")
     parser.add_argument("--encoder", required=True, help="folder of R_0")
     parser.add_argument("--output", required=True, help="folder of R_k")
     parser.add_argument("--metrics", required=True, help="counts and the final loss, JSON")
@@ -67,32 +75,34 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def train(
+def train_retriever(
     params: Params, args: argparse.Namespace, query_format, instances: list, work: Path
 ) -> None:
     """Train, as one of `retriever.processes`; the first writes `work`/model and curve.json."""
-    import torch
     from datasets import Dataset
 
+    from stages.common import portable
     from stages.common.records import write_json
     from stages.common.seeds import seed_of
     from stages.contrastive import training
     from stages.contrastive.loss import instance_loss
-    from stages.contrastive.rows import columns, training_order
+    from stages.contrastive.rows import contrastive_columns, training_order
     from stages.encoders.encoding import check_length, load_model
-    from stages.encoders.folder import save
+    from stages.encoders.folder import save_retriever
 
-    torch.set_num_threads(params.compute.threads)
+    portable.start_computing(params.compute)
     p = params.retriever
     model = load_model(args.encoder)
     check_length(model, p.max_length)
     if p.max_length is not None:
         model.max_seq_length = p.max_length
-    seed = seed_of(params.seed, "retriever", args.turn)
-    rows = rows_of(p, len(instances))
-    curve = training.train(
+    seed = seed_of(params.seed, "retriever", args.iteration)
+    rows = training_rows(p, len(instances))
+    curve = training.train_encoder(
         model,
-        Dataset.from_dict(columns(instances)).select(training_order(len(instances), rows, seed)),
+        Dataset.from_dict(contrastive_columns(instances)).select(
+            training_order(len(instances), rows, seed)
+        ),
         lambda model: instance_loss(model, p.temperature, p.cached_batch),
         training.ContrastiveRecipe(
             p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay
@@ -100,14 +110,14 @@ def train(
         work,
         seed=seed,
         device=params.compute.device,
-        desc=f"retriever@{args.turn}",
+        desc=f"retriever@{args.iteration}",
     )
     if p.processes == 1 or os.environ["RANK"] == "0":
-        save(model, work / "model", query_format)
+        save_retriever(model, work / "model", query_format)
         write_json(work / "curve.json", curve)
 
 
-def rows_of(p: Retriever, instances: int) -> int:
+def training_rows(p: Retriever, instances: int) -> int:
     """How many rows the training is given; one of an epoch is an instance."""
     return p.epochs * instances if p.steps is None else p.steps * p.batch_size * p.processes
 
@@ -115,7 +125,7 @@ def rows_of(p: Retriever, instances: int) -> int:
 def left_out(p: Retriever, instances: int) -> dict[str, int]:
     """Instances that training does not use, by reason: `steps` end before the first epoch does, or
     the last rows of the last epoch do not fill a step of all processes."""
-    rows = rows_of(p, instances)
+    rows = training_rows(p, instances)
     if rows < instances:
         return {"not_drawn": instances - rows}
     missed = min(rows % (p.batch_size * p.processes), instances)

@@ -3,20 +3,21 @@
 In: Agent_k, R_(k-1) with its index, the corpus, the training questions.
 Out: one line a question: its turns (thought, query, passages), answer, EM, why it stopped.
 As in the paper: greedy, the top 3 passages a turn, at most 5 searches. Ours: a seeded draw of the
-training questions, another one each turn unless `trajectories.fresh` is off. A trajectory without a
-query and without an answer gives nothing to label; where more than `trajectories.max_dropped` of
-them are such, the stage fails once they are written.
+training questions, another one each iteration unless `trajectories.fresh` is off. A trajectory
+without a query and without an answer gives nothing to label; where more than
+`trajectories.max_dropped` of them are such, the stage fails once they are written.
 """
 
 from __future__ import annotations
 
 import argparse
 from collections import Counter
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from stages.common.records import Question, read_questions, write_json, write_jsonl
-from stages.common.trajectories import Trajectory, trajectory_of
+from stages.common.trajectories import Trajectory, iter_trajectories
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.plumbing.losses import check_lost
@@ -27,13 +28,13 @@ SHARD = 256  # questions between two save points
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Write the trajectories of one turn of the flywheel."""
+    """Write the trajectories of one iteration of the flywheel."""
     trajectories(_arguments(argv), load_params())
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--turn", required=True, help="k, the turn of the flywheel")
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--agent", required=True, type=Path, help="folder of Agent_k")
     parser.add_argument("--retriever", required=True, type=Path, help="folder of R_(k-1)")
     parser.add_argument("--index", required=True, type=Path, help="index of the corpus by R_(k-1)")
@@ -47,15 +48,16 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     """Write the trajectories and their figures."""
     from stages.rollout.draw import draw_questions
+    from stages.serving.process import running_server
 
     available = read_questions(arguments.questions)
-    block, draw = params.trajectories, arguments.turn if params.trajectories.fresh else "1"
+    block, draw = params.trajectories, arguments.iteration if params.trajectories.fresh else "1"
     try:
         questions = draw_questions(available, block.questions, params.seed, "trajectories", draw)
     except InputError as error:
         raise InputError(f"{arguments.questions}: 'trajectories.questions': {error}") from None
     inputs = [arguments.agent, arguments.retriever, arguments.index, arguments.passages]
-    stage = f"trajectories@{arguments.turn}"
+    stage = f"trajectories@{arguments.iteration}"
     with Scratch(stage, fingerprint(stage, params, *inputs, arguments.questions)) as scratch:
         rows = rows_of(
             questions,
@@ -63,42 +65,54 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             partial(_build, arguments, params),
             params.compute,
             scratch,
-            devices=params.compute.tensor_parallel,
+            inputs=[*inputs, arguments.questions],
+            devices=params.generation.tensor_parallel,
             desc="trajectories",
             unit="question",
+            total=len(questions),
+            server=partial(
+                running_server, arguments.index, arguments.passages, arguments.retriever
+            ),
         )
         write_jsonl(arguments.output, rows)
-        told = [trajectory_of(row, str(arguments.output)) for row in rows]
-        write_json(arguments.metrics, trajectory_metrics(told, len(questions)))
-        lost = [each for each in told if is_lost(each)]
+        counts, lost, example = TrajectoryCounts(), Counter(), None
+        for each in iter_trajectories(arguments.output):
+            counts.add(each)
+            if is_lost(each):
+                lost[each.stop] += 1
+                example = _written(each) if example is None else example
+        write_json(arguments.metrics, counts.metrics(len(questions)))
         check_lost(
             stage,
             "trajectories, without a query or an answer,",
-            Counter(each.stop for each in lost),
-            len(rows),
+            lost,
+            counts.sums["out"],
             block.max_dropped,
             f"their turns are in {arguments.output}",
-            next(map(_written, lost), ""),
+            example or "",
         )
 
 
-def _build(arguments: argparse.Namespace, params: Params) -> Work:
+def _build(arguments: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that answer questions."""
     from stages.engines.loading import load_agent
-    from stages.retrieval.searcher import load_searcher
     from stages.rollout.loop import Limits, record, run, start
     from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
 
     protocol = load_protocol(arguments.agent, params.protocol)
-    agent = load_agent(arguments.agent, params.generation, params.compute)
-    searcher = load_searcher(
-        arguments.index, arguments.passages, arguments.retriever, params.compute
+    searcher = searcher_at(  # first: it takes what the engine leaves
+        address, arguments.index, arguments.passages, arguments.retriever, params.compute
+    )
+    limits = Limits.of(params.rollout)
+    agent = load_agent(
+        arguments.agent, params.generation, params.compute, context=limits.max_context_tokens
     )
     search = partial(searcher.search, top_k=params.rollout.top_k)
 
     def answer(part: list[Question], advance: Advance) -> list[dict]:
         rollouts = [start(question, protocol, agent.tokenizer) for question in part]
-        run(rollouts, agent, search, protocol, Limits.of(params.rollout), advance=advance)
+        run(rollouts, agent, search, protocol, limits, advance=advance)
         return [record(rollout).row() for rollout in rollouts]
 
     return answer
@@ -113,25 +127,36 @@ def _written(trajectory: Trajectory) -> str:
     return " ".join(turn.text for turn in trajectory.turns)
 
 
-def trajectory_metrics(trajectories: list[Trajectory], asked: int) -> dict:
-    """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and, where
-    limits told at all, how often (see `limited`)."""
-    from stages.rollout.limits import limited
+@dataclass
+class TrajectoryCounts:
+    """Sums over trajectories so far, and how many stopped for what."""
 
-    count = len(trajectories)
-    told = [limited(each.turns, each.stop) for each in trajectories]
-    limits = {key: sum(row[key] for row in told) for key in told[0]}
-    return {
-        "in": asked,
-        "out": count,
-        "dropped": {},
-        "em": sum(each.em for each in trajectories) / count,
-        "f1": sum(each.f1 for each in trajectories) / count,
-        "searches": sum(each.searches for each in trajectories) / count,
-        "queries": sum(each.searches for each in trajectories),
-        "stops": dict(sorted(Counter(each.stop for each in trajectories).items())),
-        **({"limits": limits} if any(limits.values()) else {}),
-    }
+    sums: Counter[str] = field(default_factory=Counter)
+    stops: Counter[str] = field(default_factory=Counter)
+    limits: Counter[str] = field(default_factory=Counter)
+
+    def add(self, trajectory: Trajectory) -> None:
+        """Count one more."""
+        from stages.rollout.limits import limited
+
+        numbers = {key: getattr(trajectory, key) for key in ("em", "f1", "searches")}
+        self.sums.update({"out": 1} | numbers)
+        self.stops[trajectory.stop] += 1
+        self.limits.update(limited(trajectory.turns, trajectory.stop))
+
+    def metrics(self, asked: int) -> dict:
+        """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and,
+        where limits told at all, how often (see `limited`)."""
+        sums = self.sums
+        return {
+            "in": asked,
+            "out": sums["out"],
+            "dropped": {},
+            **{key: sums[key] / sums["out"] for key in ("em", "f1", "searches")},
+            "queries": sums["searches"],
+            "stops": dict(sorted(self.stops.items())),
+            **({"limits": dict(self.limits)} if any(self.limits.values()) else {}),
+        }
 
 
 if __name__ == "__main__":

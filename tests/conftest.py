@@ -6,6 +6,8 @@ import shutil
 import pytest
 from hypothesis import settings
 
+import stages  # noqa: F401  before numpy: it sets the environment of portable sums
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

@@ -1,4 +1,4 @@
-"""The files that a flywheel of two turns leaves behind, with made-up figures, for report tests."""
+"""The files that a flywheel of two iterations leaves, with made-up figures, for report tests."""
 
 import random
 from pathlib import Path
@@ -26,7 +26,7 @@ HOSTILE = "<script>alert(1)</script> </information> $x_{1}$ {{ 7*7 }} ‮"
 
 
 def params() -> Params:
-    """Two turns and the paper's comparisons."""
+    """Two iterations and the paper's comparisons."""
     return Params(
         iterations={"1": Iteration("0"), "2": Iteration("1")},
         compare={
@@ -41,7 +41,7 @@ def params() -> Params:
 def pairs() -> dict[str, tuple[str, str]]:
     """Name of each evaluated pair -> (agent, retriever)."""
     named = {name: (pair.agent, pair.retriever) for name, pair in params().compare.items()}
-    return named | {turn: (turn, turn) for turn in params().iterations}
+    return named | {k: (k, k) for k in params().iterations}
 
 
 def write_flywheel(folder: Path, questions: int = 40) -> None:
@@ -54,9 +54,9 @@ def write_flywheel(folder: Path, questions: int = 40) -> None:
         write_json(folder / f"metrics/evaluate/{name}.json", _figures(agent, retriever, rows))
     for name in SETS:
         write_questions(folder / f"data/questions/test/{name}.jsonl", _questions(questions))
-    for turn in params().iterations:
-        _stage_figures(folder / "metrics", turn)
-        _labels(folder / "data", turn)
+    for iteration in params().iterations:
+        _stage_figures(folder / "metrics", iteration)
+        _labels(folder / "data", iteration)
     write_json(folder / "metrics/base.json", {"agent": {"accuracy": 0.8}, "judge": {"accuracy": 1}})
 
 
@@ -114,7 +114,7 @@ LABELS = {
 }
 
 
-def _labels(data: Path, turn: str) -> None:
+def _labels(data: Path, iteration: str) -> None:
     """Training question `train-NAME` with one query for each of LABELS."""
     files: dict[str, list[dict]] = {name: [] for name in LABEL_FILES}
     for name, (lr, gac) in LABELS.items():
@@ -132,7 +132,7 @@ def _labels(data: Path, turn: str) -> None:
         for file, row in zip(files.values(), rows, strict=True):
             file.append(row)
     for stage, rows in files.items():
-        write_jsonl(data / stage / f"{turn}.jsonl", rows)
+        write_jsonl(data / stage / f"{iteration}.jsonl", rows)
 
 
 def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
@@ -142,7 +142,7 @@ def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
     return {"agent": agent, "retriever": retriever, "sets": sets}
 
 
-def _stage_figures(metrics: Path, turn: str) -> None:
+def _stage_figures(metrics: Path, iteration: str) -> None:
     count = len(LABELS)
     whole = {"in": count, "out": count, "dropped": {}}
     means = {"reward": 0.5, "em": 0.5, "searches": 2.5, "response_length": 50.0, "entropy": 0.05}
@@ -164,8 +164,10 @@ def _stage_figures(metrics: Path, turn: str) -> None:
         "retriever": {"in": 5, "out": 5, "dropped": {}, "queries": 4, "loss": 1.5},
     }
     for stage, values in figures.items():
-        write_json(metrics / stage / f"{turn}.json", values)
+        write_json(metrics / stage / f"{iteration}.json", values)
     curve = "".join(f"{step},{step / 10},0.0{step},\n" for step in range(1, 6))
-    write_text(metrics / "agent" / f"{turn}.csv", "step,reward,kl,entropy\n" + curve)
-    write_text(metrics / "retriever" / f"{turn}.csv", "step,loss\n1,2.5\n2,1.5\n")
-    write_json(metrics / "health" / f"{turn}.json", {"values": {}, "signatures": [], "shown": []})
+    write_text(metrics / "agent" / f"{iteration}.csv", "step,reward,kl,entropy\n" + curve)
+    write_text(metrics / "retriever" / f"{iteration}.csv", "step,loss\n1,2.5\n2,1.5\n")
+    write_json(
+        metrics / "health" / f"{iteration}.json", {"values": {}, "signatures": [], "shown": []}
+    )

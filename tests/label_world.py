@@ -141,7 +141,7 @@ def build(path: Path) -> None:
     write_passages("passages.jsonl", NOTES)
     tokens = vocabulary([note.contents for note in NOTES])
     encoder = fresh_encoder(tokens, layers=1, width=32, heads=2, max_length=32, seed=0)
-    folder.save(encoder, Path("retriever"), folder.QueryFormat())
+    folder.save_retriever(encoder, Path("retriever"), folder.QueryFormat())
     files = {"passages": "passages.jsonl", "retriever": "retriever"}
     files |= {"output": "index", "metrics": "index.json"}
     index.main([part for name, value in files.items() for part in (f"--{name}", value)])
@@ -195,7 +195,7 @@ def set_params(**blocks) -> None:
 def arguments(stage: str, **changes) -> list[str]:
     """A stage's arguments with the files of this folder; `output` and `metrics` by its name."""
     every = {
-        "turn": "1",
+        "iteration": "1",
         "trajectories": "trajectories.jsonl",
         "retriever": "retriever",
         "index": "index",
@@ -208,11 +208,11 @@ def arguments(stage: str, **changes) -> list[str]:
         "correctness": "correctness.jsonl",
     }
     names = {
-        "trajectories": "turn agent retriever index passages questions",
-        "candidates": "turn trajectories retriever index passages",
-        "relevance": "turn candidates trajectories passages judge",
-        "correctness": "turn candidates relevance trajectories agent retriever index passages",
-        "pairs": "turn candidates relevance correctness passages",
+        "trajectories": "iteration agent retriever index passages questions",
+        "candidates": "iteration trajectories retriever index passages",
+        "relevance": "iteration candidates trajectories passages judge",
+        "correctness": "iteration candidates relevance trajectories agent retriever index passages",
+        "pairs": "iteration candidates relevance correctness passages",
     }[stage].split()
     values = {name: every[name] for name in names}
     values |= {"output": f"{stage}.jsonl", "metrics": f"{stage}.json"} | changes

@@ -17,7 +17,7 @@ from transformers import Qwen2Config, Qwen2ForCausalLM
 from stages import candidates, corpus, correctness, index, questions, trajectories
 from stages.common.records import read_jsonl, write_json
 from stages.engines.tokenizer import load_tokenizer
-from stages.language.supervised import SupervisedRecipe, train
+from stages.language.supervised import SupervisedRecipe, train_language_model
 from stages.teaching.demonstrations import Segment, question_segment
 
 SEARCHER = {"agent": "agent", "retriever": "agent", "index": "index"}  # BM25 asks no encoder
@@ -53,7 +53,7 @@ def set_params(**blocks) -> None:
 def run_stage(stage, folder: str = ".") -> Path:
     """Run a stage on the files of the working folder; its output, in `folder`."""
     name = stage.__name__.rpartition(".")[2]
-    files = FILES[stage] | {"turn": "1", "metrics": f"{folder}/{name}.json"}
+    files = FILES[stage] | {"iteration": "1", "metrics": f"{folder}/{name}.json"}
     if stage is candidates:
         files.pop("agent")
     stage.main(_flags(files | {"output": f"{folder}/{name}.jsonl"}))
@@ -97,7 +97,7 @@ def write_agent(told: list[list[Segment]], steps: int) -> None:
         return random.Random(name).choice(told)
 
     recipe = SupervisedRecipe(steps, batch_size=16, learning_rate=3e-3)
-    train(model, tokenizer, draw, recipe, Path("training.pt"), "agent")
+    train_language_model(model, tokenizer, draw, recipe, Path("training.pt"), "agent")
     shutil.rmtree("agent")
     model.save_pretrained("agent")
     tokenizer.save_pretrained("agent")

@@ -3,7 +3,7 @@
 import random
 
 SEED = 18
-ONE_TURN = ("~iterations.2", "~compare.agent2_r1", "~compare.scripted_r2")
+ONE_ITERATION = ("~iterations.2", "~compare.agent2_r1", "~compare.scripted_r2")
 
 # Values that leave the models in git as they are.
 CHANGES = {
@@ -70,8 +70,8 @@ CHANGES = {
 
 
 def draw(seed: int, number: int) -> list[str]:
-    """Overrides: some of CHANGES, each with one of its values, at the smoke scale and one turn."""
+    """Overrides: some of CHANGES, each with one of its values; the smoke scale, one iteration."""
     luck = random.Random(f"{seed}/{number}")
     keys = luck.sample(sorted(CHANGES), luck.randint(1, 12))
     changes = [f"{key}={luck.choice(CHANGES[key])}" for key in keys]
-    return ["scale=smoke", *ONE_TURN, *changes]
+    return ["scale=smoke", *ONE_ITERATION, *changes]

@@ -35,7 +35,9 @@ def tiny_retriever(
     """A retriever folder of random weights."""
     tokens = vocabulary(["where was who study did film director of the", *_texts()])
     sizes = {"layers": 1, "width": 32, "heads": 2, "max_length": 48} | sizes
-    folder.save(fresh_encoder(tokens, seed=seed, **sizes), path, query_format or QueryFormat())
+    folder.save_retriever(
+        fresh_encoder(tokens, seed=seed, **sizes), path, query_format or QueryFormat()
+    )
     return path
 
 

@@ -46,7 +46,7 @@ def project(base, tmp_path, monkeypatch):
 
 def train(base, name: str) -> None:
     arguments = (
-        f"--base {base} --retriever {base} --index index --passages passages.jsonl --turn 1 "
+        f"--base {base} --retriever {base} --index index --passages passages.jsonl --iteration 1 "
         f"--questions questions.jsonl --output {name} --metrics {name}.json --curves {name}.csv"
     )
     agent.main(arguments.split())

@@ -1,4 +1,4 @@
-"""The artifacts of dvc.yaml are the last retriever and the last agent, whatever turns there are."""
+"""The artifacts of dvc.yaml are the last retriever and agent, whatever iterations there are."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
         (["~iterations.1", "~iterations.2"], "0"),
     ],
 )
-def test_they_follow_the_turns(tmp_path, monkeypatch, overrides, last):
+def test_they_follow_the_iterations(tmp_path, monkeypatch, overrides, last):
     monkeypatch.chdir(ROOT)
     compose_unchecked(tmp_path / "params.yaml", overrides)
     shutil.copy("dvc.yaml", tmp_path)
@@ -38,17 +38,17 @@ def test_they_follow_the_turns(tmp_path, monkeypatch, overrides, last):
     assert set(paths.values()) <= made, "a stage makes them"
 
 
-def test_a_last_turn_that_is_not_the_last_is_refused(tmp_path):
+def test_a_last_iteration_that_is_not_the_last_is_refused(tmp_path):
     file = tmp_path / "params.yaml"
-    turns = {"1": {"previous": "0"}, "2": {"previous": "1"}}
+    iterations = {"1": {"previous": "0"}, "2": {"previous": "1"}}
     for last, fine in ((None, True), ("2", True), ("1", False), ("3", False)):
-        OmegaConf.save(OmegaConf.create({"iterations": turns, "last_turn": last}), file)
+        OmegaConf.save(OmegaConf.create({"iterations": iterations, "last_iteration": last}), file)
         if fine:
-            assert load_params(file).last_turn == last
+            assert load_params(file).last_iteration == last
         else:
-            with pytest.raises(InputError, match=r"'last_turn' must be '2'.*make params"):
+            with pytest.raises(InputError, match=r"'last_iteration' must be '2'.*make params"):
                 load_params(file)
-    OmegaConf.save(OmegaConf.create({"last_turn": "1"}), file)
-    with pytest.raises(InputError, match="'last_turn' must be '0'"):
+    OmegaConf.save(OmegaConf.create({"last_iteration": "1"}), file)
+    with pytest.raises(InputError, match="'last_iteration' must be '0'"):
         load_params(file)
-    assert Params().last_turn is None
+    assert Params().last_iteration is None

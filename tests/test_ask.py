@@ -36,7 +36,7 @@ def other(world) -> str:
     """A retriever beside the world's own, of other weights."""
     tokens = vocabulary([note.contents for note in NOTES])
     encoder = fresh_encoder(tokens, layers=1, width=32, heads=2, max_length=32, seed=1)
-    folder.save(encoder, world / "other", folder.QueryFormat())
+    folder.save_retriever(encoder, world / "other", folder.QueryFormat())
     return "other"
 
 

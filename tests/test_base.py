@@ -122,7 +122,7 @@ def test_both_trainings_are_kept_until_the_figures_are_written(experiment, monke
         return {}
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(base, "examine", killed)
+        patch.setattr(base, "examine_model", killed)
         make_base()
     left = sorted(path.name for path in Path("tmp/scratch").iterdir())
     assert [name.rpartition("-")[0] for name in left] == ["base-agent", "base-judge"]

@@ -8,7 +8,7 @@ import yaml
 from checkout import command, compose_in, copy_of_checkout
 
 from stages import baseline, index
-from stages.common.models import digest
+from stages.common.models import model_digest
 from stages.common.records import read_json, write_jsonl
 from stages.common.search import SearchRequest
 from stages.contrastive.fresh import fresh_encoder, vocabulary
@@ -47,7 +47,7 @@ def make(name: str = "mine") -> dict:
 def test_it_refers_to_the_model_and_finds_passages(project):
     project(query_prompt="query: ")
     assert make()["parameters"] > 0
-    known = {"revision": None, "digest": digest(Path("ready"))}
+    known = {"revision": None, "digest": model_digest(Path("ready"))}
     assert read_json("made/reference.json") == {"model": "ready", **known}
     query_format = read_format("made")
     assert (query_format.input, query_format.query_prompt, query_format.passage_prompt) == (

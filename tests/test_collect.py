@@ -87,4 +87,4 @@ def test_figures_that_are_not_of_the_predictions_are_left_out_and_said(run, caps
 
 def test_a_folder_without_figures_is_named(tmp_path):
     with pytest.raises(InputError, match="no figures"):
-        list(collect.rows(tmp_path / "nothing", tmp_path, Params()))
+        list(collect.figure_rows(tmp_path / "nothing", tmp_path, Params()))

@@ -17,7 +17,7 @@ from stages.tools import compare
 
 @pytest.fixture
 def repository(tmp_path, monkeypatch):
-    """A run of two turns, committed."""
+    """A run of two iterations, committed."""
     monkeypatch.chdir(tmp_path)
     flywheel_files.write_flywheel(tmp_path, questions=10)
     OmegaConf.save(OmegaConf.structured(flywheel_files.params()), "params.yaml")
@@ -79,8 +79,8 @@ def test_the_commit_alone(repository, capsys):
 
 def test_experiments_and_the_checkout_with_what_they_changed(repository, capsys):
     experiment(repository, "cold-bots", 0.1, seed=1)
-    turns = {"iterations": {"1": {"previous": "0"}}, "compare": {}}
-    experiment(repository, "third", 0.2, **turns)
+    iterations = {"iterations": {"1": {"previous": "0"}}, "compare": {}}
+    experiment(repository, "third", 0.2, **iterations)
     changed(repository, 0.35, seed=5)
     lines = printed(capsys)
     first = "\n".join(lines[: next(n for n, line in enumerate(lines) if "by pair" in line)])
@@ -91,7 +91,7 @@ def test_experiments_and_the_checkout_with_what_they_changed(repository, capsys)
         n for n, line in enumerate(lines) if "Agent_2 + R_2" in line and "indomain" in line
     )
     row = cells(lines[start])
-    assert [cell.split()[0] for cell in row[3:]] == ["35.0", "10.0", "-"], "turn 2 is not third's"
+    assert [cell.split()[0] for cell in row[3:]] == ["35.0", "10.0", "-"], "2 is not third's"
     assert cells(lines[start + 2])[1] == "mean"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from random_params import ONE_TURN, SEED, draw
+from random_params import ONE_ITERATION, SEED, draw
 
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -159,7 +159,7 @@ def test_random_combinations_load_or_are_one_clear_line(composed, tmp_path):
 
     Hydra, which is slow, composes every tenth; the others change its composition by hand.
     """
-    composed(*draw(SEED, 0)[: 1 + len(ONE_TURN)])
+    composed(*draw(SEED, 0)[: 1 + len(ONE_ITERATION)])
     plain, loaded = yaml.safe_load((tmp_path / "params.yaml").read_text()), 0
     for number in range(COMBINATIONS):
         overrides = draw(SEED, number)
@@ -167,7 +167,7 @@ def test_random_combinations_load_or_are_one_clear_line(composed, tmp_path):
             if number % 10 == 0:
                 params = composed(*overrides)
             else:
-                text = yaml.safe_dump(changed(plain, overrides[1 + len(ONE_TURN) :]))
+                text = yaml.safe_dump(changed(plain, overrides[1 + len(ONE_ITERATION) :]))
                 (tmp_path / "other.yaml").write_text(text)
                 params = load_params(tmp_path / "other.yaml")
                 check_run(params)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from stages.common.records import write_jsonl
 from stages.contrastive.fresh import fresh_encoder, vocabulary
 from stages.contrastive.loss import InstanceLoss, false_negatives, instance_loss
-from stages.contrastive.rows import NONE, columns, read_rows, training_order
+from stages.contrastive.rows import NONE, contrastive_columns, read_training_rows, training_order
 from stages.encoders.query_format import QueryFormat
 from stages.plumbing.errors import InputError
 
@@ -46,7 +46,7 @@ ROWS = [
 
 def batch_of(rows, tmp_path, reads="query"):
     write_jsonl(tmp_path / "pairs.jsonl", rows)
-    return columns(read_rows(tmp_path / "pairs.jsonl", QueryFormat(reads)))
+    return contrastive_columns(read_training_rows(tmp_path / "pairs.jsonl", QueryFormat(reads)))
 
 
 def model_of_words():
@@ -201,7 +201,7 @@ def test_rows_hold_texts_as_the_model_reads_them(tmp_path):
     row = instance("second?", "a", ["b", "c"], siblings=["d"]) | {"history": ["first?"]}
     write_jsonl(tmp_path / "pairs.jsonl", [row, instance("x", "b", ["a", "d"])])
     query_format = QueryFormat("question_history_query", "query: ", "passage: ")
-    batch = columns(read_rows(tmp_path / "pairs.jsonl", query_format))
+    batch = contrastive_columns(read_training_rows(tmp_path / "pairs.jsonl", query_format))
     assert batch["anchor"] == ["query: q [SEP] first? [SEP] second?", "query: q [SEP] x"]
     assert list(batch) == ["anchor", "positive", "negative_1", "negative_2", "label"]
     assert batch["negative_2"] == ("passage: c", "passage: d")
@@ -213,7 +213,9 @@ def test_equal_queries_of_two_questions_are_one_to_a_model_that_reads_no_questio
     other = instance("x", "b", ["a"]) | {"question": "another"}
     write_jsonl(tmp_path / "pairs.jsonl", [instance("x", "a", ["b"]), other])
     labels = {
-        reads: columns(read_rows(tmp_path / "pairs.jsonl", QueryFormat(reads)))["label"]
+        reads: contrastive_columns(
+            read_training_rows(tmp_path / "pairs.jsonl", QueryFormat(reads))
+        )["label"]
         for reads in ("query", "question_query")
     }
     a, b = 0, 1
@@ -237,7 +239,7 @@ def test_bad_pairs_are_named(tmp_path, text, message):
     path = tmp_path / "pairs.jsonl"
     path.write_text(text)
     with pytest.raises(InputError, match=message):
-        read_rows(path, QueryFormat())
+        read_training_rows(path, QueryFormat())
 
 
 def test_every_instance_is_used_before_one_is_used_again():

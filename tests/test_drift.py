@@ -37,7 +37,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_every_turn_is_measured(place):
+def test_every_iteration_is_measured(place):
     words = "--predictions data --retriever r0 --metrics metrics/drift.json"
     torch.set_num_threads(2)
     drift.main(words.split())
@@ -47,10 +47,11 @@ def test_every_turn_is_measured(place):
     assert set(FIGURES) == set(figures["1"])  # the page names each, and no other
     first, second = figures["0"], figures["1"]
     assert (first["queries"], first["questions"], first["words_per_query"]) == (4, 2, 1.25)
-    assert first["queries_of_both_turns"] == 0 and first["distance_to_previous_turn"] is None
-    assert (second["queries"], second["queries_of_both_turns"]) == (4, 3)
-    assert second["equal_to_previous_turn"] == pytest.approx(2 / 3, abs=1e-4)
-    assert 0 < second["distance_to_previous_turn"] < 2
+    assert first["queries_of_both_iterations"] == 0
+    assert first["distance_to_previous_iteration"] is None
+    assert (second["queries"], second["queries_of_both_iterations"]) == (4, 3)
+    assert second["equal_to_previous_iteration"] == pytest.approx(2 / 3, abs=1e-4)
+    assert 0 < second["distance_to_previous_iteration"] < 2
     (place / "again").mkdir()
     drift.main([*words.split()[:-1], "again/drift.json"])
     assert (place / "again/drift.json").read_bytes() == (place / "metrics/drift.json").read_bytes()
@@ -60,7 +61,8 @@ def test_equal_queries_have_not_moved():
     asked = {("s", "q", 0): ("Who made the fern?", "fern")}
     vectors = {"fern": np.ones(1), "Who made the fern?": np.ones(1)}
     figures = describe(asked, asked, vectors)
-    assert figures["distance_to_previous_turn"] == 0 and figures["equal_to_previous_turn"] == 1
+    assert figures["distance_to_previous_iteration"] == 0
+    assert figures["equal_to_previous_iteration"] == 1
     assert describe({}, {}, {})["words_per_query"] is None
 
 

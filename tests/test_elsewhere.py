@@ -16,14 +16,14 @@ from stages.tools import elsewhere
 from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
-ONE_TURN = ("~iterations.2", "~compare.agent2_r1", "~compare.scripted_r2")
+ONE_ITERATION = ("~iterations.2", "~compare.agent2_r1", "~compare.scripted_r2")
 
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A run of one turn: the scripted agent, R_0 a reference to a folder beside it, R_1."""
+    """A run of one iteration: the scripted agent, R_0 a reference to a folder beside it, R_1."""
     monkeypatch.chdir(ROOT)
-    compose(tmp_path / "params.yaml", ["scale=smoke", "questions.test=3", *ONE_TURN])
+    compose(tmp_path / "params.yaml", ["scale=smoke", "questions.test=3", *ONE_ITERATION])
     monkeypatch.chdir(tmp_path)
     make_tokenizer(world_texts()).save_pretrained("tokenizer")
     write_json("models/agent/1/scripted.json", {"tokenizer": str(tmp_path / "tokenizer")})

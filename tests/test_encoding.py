@@ -1,6 +1,7 @@
 """Encoders whose configuration or tokenizer says less, or more, than others' do."""
 
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -9,12 +10,12 @@ import retrieval_world as world
 from rollout_models import make_tokenizer
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
-from transformers import Gemma3Config, Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
+from transformers import Qwen2Config, Qwen2Model, RobertaConfig, RobertaModel
 
+from stages.common import portable
 from stages.encoders.encoding import DenseRetriever, load_model, positions
 from stages.encoders.folder import write_format
 from stages.encoders.query_format import QueryFormat
-from stages.engines.replies import window_of
 from stages.plumbing.errors import InputError
 
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
@@ -70,6 +71,24 @@ def test_a_tokenizer_without_pad_or_bos_token_pads_with_its_end(tmp_path):
         load_model(saved(padded.model[0].auto_model, tokenizer, tmp_path / "c", 64))
 
 
-def test_the_window_of_a_nested_configuration_is_read():
-    assert window_of(Gemma3Config(text_config={"max_position_embeddings": 77})) == 77
-    assert window_of(Qwen2Config(max_position_embeddings=78)) == 78
+@pytest.mark.parametrize("sizes", [{}, {"layers": 2, "width": 96, "heads": 4}])
+def test_a_text_has_the_same_bytes_alone_and_in_company(tmp_path, sizes):
+    """Texts of every length of the grid, alone as two rows, in small groups, and all together."""
+    retriever = DenseRetriever.load(world.tiny_retriever(tmp_path / "R", **sizes))
+    draw = random.Random(0)
+    words = " ".join(passage.contents for passage in world.corpus()).split()
+    texts = [" ".join(draw.choices(words, k=draw.randint(1, 30))) for _ in range(60)]
+    shapes = []
+    forward = retriever.model.forward
+    retriever.model.forward = lambda features, **given: (
+        shapes.append(features["input_ids"].shape),
+        forward(features, **given),
+    )[1]
+    together = retriever.encode_queries(texts)
+    for size in (1, 2, 3, 7):
+        shapes.clear()
+        parts = [retriever.encode_queries(texts[n : n + size]) for n in range(0, len(texts), size)]
+        assert np.concatenate(parts).tobytes() == together.tobytes(), size
+        if size == 1 and portable.is_on():
+            assert {rows for rows, _ in shapes} == {2}
+    assert all(length % 8 == 0 for _, length in shapes)

@@ -15,6 +15,7 @@ from stages.common.records import (
     write_passages,
     write_questions,
 )
+from stages.metrics.reading import read
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
@@ -72,6 +73,27 @@ def test_figures_are_those_of_the_predictions(project, agent):
         assert row["f1"] == f1_score(row["answer"], row["golden_answers"])
 
 
+def test_development_sets_are_asked_and_their_figures_alone_are_kept(project, agent):
+    whole, figures = run_stage(agent)
+    write_questions("development/right.jsonl", questions(True))
+    evaluate.main(
+        f"--name pair --agent {agent} --index bm25 --passages passages.jsonl --questions test "
+        "--development development --output also.jsonl --metrics also.json".split()
+    )
+    assert read_jsonl("also.jsonl") == whole, "of the test sets alone"
+    also = read_json("also.json")
+    assert {k: v for k, v in also.items() if k != "development"} == figures
+    assert also["development"].keys() == {"right"} and also["development"]["right"]["em"] == 0
+    assert read("also.json", "evaluate") == also, "by its schema"
+    shutil.rmtree(project / "development")
+    (project / "development").mkdir()
+    evaluate.main(
+        f"--name pair --agent {agent} --index bm25 --passages passages.jsonl --questions test "
+        "--development development --output none.jsonl --metrics none.json".split()
+    )
+    assert read_json("none.json") == figures, "no such set"
+
+
 def test_recall_is_that_of_the_rankings(project, agent):
     rows, figures = run_stage(agent)
     for set_name in ("right", "wrong"):
@@ -109,6 +131,23 @@ def test_an_agent_is_rolled_out_as_its_own_folder_says(project, agent, tmp_path)
     (guest / "rollout.yaml").write_text("max_turn: 1\n")
     with pytest.raises(InputError, match=r"guest/rollout\.yaml: 'max_turn'"):
         run_stage(guest)
+
+
+def test_evaluation_has_a_frame_and_limits_of_its_own(project, agent, tmp_path):
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    run_rows, _ = run_stage(agent)
+    own = {"passage": '"{name}": {text}\n', "information": "\n[{passages}]\n"}
+    block = {"rollout": {"max_turns": 1, "top_k": 2}, "protocol": own}
+    (project / "params.yaml").write_text(yaml.safe_dump(settings | {"evaluate": block}))
+    rows, figures = run_stage(agent)
+    assert {row["stop"] for row in rows} == {"turns"} and figures["sets"]["right"]["em"] == 0
+    assert {len(turn["passages"]) for row in rows for turn in row["turns"]} == {2}
+    assert all(row["turns"][0]["information"].startswith('\n["') for row in rows)
+    assert run_rows[0]["turns"][0]["information"].startswith("\n<information>")
+    guest = shutil.copytree(agent, tmp_path / "guest")  # what an agent brings comes first
+    (guest / "protocol.yaml").write_text("name: its own\n")
+    (guest / "rollout.yaml").write_text("max_turns: 2\ntop_k: 1\n")
+    assert run_stage(guest)[0][0]["turns"] == run_rows[0]["turns"]
 
 
 def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypatch):

@@ -21,7 +21,7 @@ from checkout import ROOT
 from stages import index
 from stages.common.models import save_model
 from stages.common.records import write_jsonl
-from stages.contrastive.training import ContrastiveRecipe, train
+from stages.contrastive.training import ContrastiveRecipe, train_encoder
 from stages.params import Index, IndexKind
 from stages.plumbing import errors
 from stages.retrieval import approximate, bm25
@@ -84,7 +84,7 @@ def training(folder: Path) -> None:
     rows = Dataset.from_dict({"anchor": ["a b"] * 8, "positive": ["c d"] * 8})
     recipe = ContrastiveRecipe(batch_size=4, learning_rate=1e-3, warmup=0.1)
     options = {"seed": 0, "device": "cpu", "desc": "t"}
-    train(model, rows, lambda m: symmetric_loss(m, 0.1), recipe, folder, **options)
+    train_encoder(model, rows, lambda m: symmetric_loss(m, 0.1), recipe, folder, **options)
 
 
 WRITERS = {

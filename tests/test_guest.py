@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from stages import guest
 from stages.common import records
-from stages.common.models import digest
+from stages.common.models import model_digest
 from stages.common.records import Passage, read_json
 from stages.engines.generator import TransformersGenerator
 from stages.engines.loading import load_agent
@@ -201,7 +201,7 @@ def test_a_ready_made_guest_is_a_reference(project):
     model = str(REPO / "models/agent/0")
     project("mine", model=model, protocol=str(REPO / "conf/protocol/tiny.yaml"))
     assert make("mine") == {"model": model}
-    known = {"revision": None, "digest": digest(Path(model))}
+    known = {"revision": None, "digest": model_digest(Path(model))}
     assert read_json("mine/reference.json") == {"model": model, **known}
     assert {file.name for file in Path("mine").iterdir()} == {"reference.json", "protocol.yaml"}
     protocol = str(REPO / "conf/protocol/tiny.yaml")
@@ -239,6 +239,6 @@ def test_only_a_guest_of_the_parameters_can_be_compared(composed, tmp_path):
     params = load_params(file)
     assert {pair.agent for pair in params.compare.values()} >= set(NAMES)
     file.write_text(yaml.safe_dump(composed | {"guest": {}}))
-    with pytest.raises(InputError, match="no turn 'r1_searcher'"):
+    with pytest.raises(InputError, match="no iteration 'r1_searcher'"):
         load_params(file)
     assert load_params(REPO / "params.yaml").guest == {}, "none in the normal run"

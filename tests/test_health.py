@@ -31,12 +31,16 @@ WELL = {
 def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def check(turn: str, stop: bool = False, **changed: dict) -> int:
+    def check(iteration: str, stop: bool = False, **changed: dict) -> int:
         OmegaConf.save(OmegaConf.structured(Params(health=Health(stop=stop))), "params.yaml")
         for stage, figures in (WELL | changed).items():
-            write_json(Path("metrics") / stage / f"{turn}.json", figures)
-        before = ["--before", f"metrics/health/{int(turn) - 1}.json"] if turn != "0" else []
-        return health.main(["--turn", turn, *before, *ARGUMENTS.format(turn).split()])
+            write_json(Path("metrics") / stage / f"{iteration}.json", figures)
+        before = (
+            ["--before", f"metrics/health/{int(iteration) - 1}.json"] if iteration != "0" else []
+        )
+        return health.main(
+            ["--iteration", iteration, *before, *ARGUMENTS.format(iteration).split()]
+        )
 
     assert check("0") == 0 and check("1") == 0
     assert read_json("metrics/health/1.json")["shown"] == []
@@ -60,7 +64,10 @@ def agent(**last: float) -> dict:
     ("changed", "sentence"),
     [
         ({"evaluate": {"sets": {"a": {"em": 0.5, "searches": 1.0}}}}, "answers fewer questions"),
-        ({"evaluate": {"sets": {"a": {"em": 0.9, "searches": 3.0}}}}, "the turn searches more"),
+        (
+            {"evaluate": {"sets": {"a": {"em": 0.9, "searches": 3.0}}}},
+            "the iteration searches more",
+        ),
         ({"pairs": {"positive_selection_rate": 0.3}}, "GAC collapse"),
         (agent(entropy=0.0001), "PPO has no variety left"),
         (agent(response_length=5.0), "responses collapse"),
@@ -77,7 +84,7 @@ def test_every_signature_shows_and_can_end_the_run(run, capsys, changed, sentenc
     assert run("2", stop=True, **changed) == 3
     assert not Path("data/health/2.json").exists()
     told = capsys.readouterr().err
-    assert sentence in told and "ends at turn 2" in told
+    assert sentence in told and "ends at iteration 2" in told
 
 
 def without(figures: dict, path: str) -> dict:
@@ -113,7 +120,7 @@ def test_a_figure_that_is_missing_breaks_its_limit(run, capsys, stage, path, bro
     assert all(row["value"] is None for row in rows if row["shows"])
 
 
-def test_a_turn_after_one_without_figures_has_nothing_sound_to_compare_with(run):
+def test_an_iteration_after_one_without_figures_has_nothing_sound_to_compare_with(run):
     assert run("1", pairs={}, evaluate={"sets": {}}) == 0
     assert run("2", stop=True, evaluate=BETTER_SETS) == 3
     rows = read_json("metrics/health/2.json")["signatures"]
@@ -136,7 +143,7 @@ def test_a_figure_that_is_no_number_is_no_go_on(run, figure, stage, path):
     Path("data/health/2.json").unlink()
     OmegaConf.save(OmegaConf.structured(limits), "params.yaml")
     file.write_text(json.dumps(figures).replace('"?"', figure))
-    arguments = ["--turn", "2", "--before", "metrics/health/1.json"]
+    arguments = ["--iteration", "2", "--before", "metrics/health/1.json"]
     with pytest.raises(InputError, match=f"^{file}: '{path}' is -?(nan|inf), which is no finite"):
         health.main([*arguments, *ARGUMENTS.format("2").split()])
     assert not Path("data/health/2.json").exists()
@@ -158,8 +165,18 @@ def test_what_has_nothing_to_compare_stays_none(run):
     assert not any(row["shows"] for row in rows.values())
 
 
-def test_a_good_turn_goes_on_with_stop_too(run):
+def test_a_good_iteration_goes_on_with_stop_too(run):
     assert run("2", stop=True, evaluate=BETTER) == 0
     gate = Path("data/health/2.json").read_bytes()
     assert run("2", stop=False, evaluate=BETTER) == 0
     assert Path("data/health/2.json").read_bytes() == gate  # so no later stage runs again
+
+
+def test_development_sets_decide_where_there_are_any(run):
+    same = {"a": {"em": 0.7, "searches": 2.1}}
+    worse = {"a": {"em": 0.5, "searches": 2.1}}
+    run("1", evaluate=BETTER | {"development": same})
+    run("2", evaluate=BETTER | {"development": worse})
+    (shown,) = read_json("metrics/health/2.json")["shown"]
+    assert "answers fewer questions: em_gain is -0.2" in shown
+    assert read_json("metrics/health/2.json")["values"]["em"] == 0.5

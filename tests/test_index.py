@@ -25,9 +25,9 @@ from stages.encoders.encoding import DenseRetriever
 from stages.encoders.query_format import QueryFormat
 from stages.indexing import processes, store
 from stages.indexing.processes import EncodingJob
-from stages.params import Compute
+from stages.params import GIVEN, Compute
 from stages.plumbing.errors import InputError
-from stages.retrieval import approximate, dense, devices
+from stages.retrieval import approximate, dense, devices, faiss_cards
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import load_searcher
@@ -191,6 +191,27 @@ def test_devices_find_what_the_cpu_finds(some_vectors, monkeypatch, dtype, hold)
             assert one[1].tolist() == other[1].tolist()
 
 
+def test_streamed_vectors_are_read_once_for_all_queries(some_vectors, monkeypatch):
+    vectors, queries = some_vectors
+    monkeypatch.setattr(devices, "BLOCK", 33)
+    monkeypatch.setattr(devices, "QUERIES", 3)
+    index = devices.DeviceIndex(vectors, ["cpu"], hold=False)
+    read, load = [], devices.Shard._load
+    monkeypatch.setattr(
+        devices.Shard, "_load", lambda self, *part: read.append(part) or load(self, *part)
+    )
+    index.search(queries, 9)
+    assert len(queries) > 3 and read == index.shards[0].ranges
+
+
+def test_an_index_fits_beside_the_engine_or_not():
+    """21 million vectors of 768 in 16 bits (32 GB) beside vLLM on a card of 80 GB."""
+    card = 80 * 10**9
+    assert devices.vectors_fit(21_015_324, 768, card, card, 0.45)
+    assert not devices.vectors_fit(21_015_324, 768, card, card, 0.85)
+    assert devices.vectors_fit(21_015_324 // 8, 768, card, card, 0.85)  # on eight
+
+
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """320 passages: enough to train an approximate index on."""
@@ -229,6 +250,66 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
         assert [exact[position].score for position in positions] == [hit.score for hit in hits]
     assert [search.search([query], 20)[0] for query in queries] == together
     assert search.search(queries, 320) == everything  # more than faiss finds
+
+
+class Processor:
+    """In the place of faiss_cards.Card: copies that stay with the processor, whose API is that of
+    a GPU's index but for the limits of its kernels."""
+
+    def __init__(self):
+        self.asked = []
+
+    def put(self, index):
+        import faiss
+
+        copy = faiss.clone_index(index)
+        copy.cp.seed = 1234  # the GPU's own, until it is told
+        search = copy.search
+        copy.search = lambda queries, k: self.asked.append((len(queries), k)) or search(queries, k)
+        return copy
+
+    def take(self, index):
+        return index
+
+
+def test_a_card_trains_and_searches_the_index_that_the_processor_would(large, monkeypatch):
+    """All that is around faiss's GPU classes: seeds, the order of passages, padded searches."""
+    options = {"kind": "ivfpq", "ivfpq": KINDS["ivfpq"], "candidates": 30, "recall_queries": 40}
+    build(large, "usual", "--retriever", "retriever", **options)
+    card = Processor()
+    monkeypatch.setattr(faiss_cards.Card, "of", lambda device: card)
+    monkeypatch.setattr(faiss_cards, "ROWS", 16)
+    build(large, "on_card", "--retriever", "retriever", **options)
+    for name in (approximate.FILE, "index.json"):
+        assert (large / "on_card" / name).read_bytes() == (large / "usual" / name).read_bytes()
+    queries = [request(f"where was N{n}man born") for n in range(40)]
+    search = searcher(large, index_folder=large / "on_card")
+    card.asked.clear()
+    together = search.search(queries, 20)
+    assert card.asked == [(16, 30)] * 3
+    assert [search.search([query], 20)[0] for query in queries] == together
+    monkeypatch.undo()
+    assert searcher(large, index_folder=large / "usual").search(queries, 20) == together
+
+
+def test_a_faiss_without_gpus_is_one_clear_line():
+    assert faiss_cards.Card.of("cpu") is None
+    with pytest.raises(InputError, match=r"requirements/gpu\.txt|finds 0 GPUs"):
+        faiss_cards.Card.of("cuda:0")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ((8192, 64, 60, 200), r"'index.ivfpq.bytes' \(60\): on a GPU faiss takes one of 1, 2"),
+        ((8192, 4096, 64, 200), r"'index.ivfpq.probes' \(4096\): .* 2048 at most"),
+        ((8192, 64, 64, 2049), r"'index.candidates' \(2049\): .* 2048 at most"),
+    ],
+)
+def test_what_faiss_cannot_have_on_a_gpu_is_refused(given, message):
+    faiss_cards.check_on_gpu(8192, 64, 64, 200)
+    with pytest.raises(InputError, match=message):
+        faiss_cards.check_on_gpu(*given)
 
 
 @pytest.mark.parametrize(
@@ -344,18 +425,20 @@ def test_a_build_that_lost_its_file_begins_again(large, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("visible", "present", "found"),
+    ("visible", "given", "present", "found"),
     [
-        (None, 8, 4),
-        (None, 1, "'compute.devices' is 4: this machine has 1"),
-        ("3", 1, 1),  # a worker of Ray that was given one
-        ("", 0, "'compute.devices' is 4: this machine has 0"),
+        (None, None, 8, 4),
+        (None, None, 1, "'compute.devices' is 4: this machine has 1"),
+        ("3", "1", 1, 1),  # a worker that was given one
+        ("3,5", None, 2, r"'compute.devices' is 4: CUDA_VISIBLE_DEVICES \(3,5\) shows 2"),
+        ("", "1", 0, r"'compute.devices' is 1: CUDA_VISIBLE_DEVICES \(\) shows 0"),
     ],
 )
-def test_devices_are_those_in_sight(monkeypatch, visible, present, found):
-    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
-    if visible is not None:
-        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+def test_devices_are_those_in_sight(monkeypatch, visible, given, present, found):
+    for name, value in (("CUDA_VISIBLE_DEVICES", visible), (GIVEN, given)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
     monkeypatch.setattr("torch.cuda.device_count", lambda: present)
     compute = Compute(device="cuda", devices=4)
     if isinstance(found, int):

@@ -24,8 +24,8 @@ from stages.plumbing.errors import InputError
 from stages.retrieval import dense, devices
 from stages.retrieval.ranking import best
 from stages.retrieval.searcher import load_searcher
+from stages.serving import client
 from stages.serving.app import application
-from stages.serving.client import HttpSearcher
 
 REPO = Path(__file__).parents[1]
 REQUEST = SearchRequest("Where was the director born?", (), "where was N3man born")
@@ -152,9 +152,9 @@ def test_a_query_whose_vector_is_no_number_is_an_error(place):
     search = searcher("exact")
     break_retriever()
     about = read_json("exact/index.json")
-    from stages.retrieval.identity import digest
+    from stages.retrieval.identity import retriever_digest
 
-    write_json("exact/index.json", about | {"retriever": digest("retriever")})
+    write_json("exact/index.json", about | {"retriever": retriever_digest("retriever")})
     assert search.search([REQUEST], 3)
     with pytest.raises(InputError, match="a vector that is not finite"):
         searcher("exact").search([REQUEST], 3)
@@ -165,7 +165,9 @@ def test_no_candidates_are_made_of_such_an_index(place, monkeypatch):
     turn = {"query": "N3man", "text": "x", "token_ids": [1], "passages": [], "information": ""}
     row = trajectory_row("q", turn, answer="x", em=1, f1=1.0)
     write_jsonl("trajectories.jsonl", [row])
-    arguments = "--turn 1 --trajectories trajectories.jsonl --retriever retriever --index exact"
+    arguments = (
+        "--iteration 1 --trajectories trajectories.jsonl --retriever retriever --index exact"
+    )
     arguments += " --passages passages.jsonl --output out.jsonl --metrics out.json"
     with pytest.raises(InputError, match="exact: vector 1 is not finite"):
         candidates.main(arguments.split())
@@ -199,7 +201,7 @@ def test_a_score_of_another_server_that_is_no_number_is_an_error(score):
     document = '{"id": "1", "contents": "T\\nx"}'
     body = f'{{"result": [[{{"document": {document}, "score": {score}}}]]}}'
     with pytest.raises(InputError, match="answered with a score that is not finite"):
-        HttpSearcher("http://there")._hits(httpx.Response(200, text=body), 1)
+        client._hits(httpx.Response(200, text=body), 1, "http://there")
 
 
 def test_a_corpus_without_a_word_for_bm25_is_one_line(place):

@@ -10,7 +10,7 @@ from rows import prediction
 
 from stages.common.records import Passage
 from stages.judge import relevance, sub_answers
-from stages.judge.asking import PLACE, Ask, Judge, JudgeReply, encode
+from stages.judge.asking import PLACE, Ask, Judge, JudgeReply, encode_prompt
 from stages.judge.prompts import MalformedReply, Prompt
 from stages.judge.reasoning import opens
 from stages.language.tokenizer import make_tokenizer
@@ -52,7 +52,9 @@ def test_only_malformed_replies_are_asked_for_again():
     script = Script(
         q=["[1] 80\n[2] 0"], w=["[1] 80", "[2] 1\n[1] 70"], p=["", "[1] x\n[2] 2", "[1] 1\n[1] 2"]
     )
-    good, late, never = relevance.grade(judge(script), PROMPT, [query(n) for n in "qwp"], window=2)
+    good, late, never = relevance.grade_passages(
+        judge(script), PROMPT, [query(n) for n in "qwp"], window=2
+    )
     assert (good.scores, good.retries, good.failure) == ({"p0": 80, "p1": 0}, 0, None)
     assert (late.scores, late.retries, late.failed) == ({"p0": 70, "p1": 1}, 1, [])
     assert (never.scores, never.retries, never.failure) == (None, 2, "duplicate_labels")
@@ -66,15 +68,15 @@ def test_only_malformed_replies_are_asked_for_again():
 
 def test_noise_belongs_to_the_query_not_to_its_batch():
     both, alone = (Script(q=[""], w=[""]) for _ in range(2))
-    relevance.grade(judge(both), PROMPT, [query("q"), query("w")], window=2)
-    relevance.grade(judge(alone), PROMPT, [query("w")], window=2)
+    relevance.grade_passages(judge(both), PROMPT, [query("q"), query("w")], window=2)
+    relevance.grade_passages(judge(alone), PROMPT, [query("w")], window=2)
     assert [call.keys[1] for call in both.calls] == [call.keys[0] for call in alone.calls]
 
 
 def test_one_bad_window_drops_the_query():
     script = Script(q=["[1] 5\n[2] 6\n[3] 7"])
     asked = relevance.JudgedQuery("q", "q", None, PASSAGES)
-    (grades,) = relevance.grade(judge(script), PROMPT, [asked], window=3)
+    (grades,) = relevance.grade_passages(judge(script), PROMPT, [asked], window=3)
     assert (grades.scores, grades.failure, grades.retries) == (None, "extra_labels", 2)
     assert [call.size for call in script.calls] == [2, 1, 1]
 
@@ -87,20 +89,20 @@ def test_the_reference_reaches_the_judge():
 def test_the_prompt_file_says_where_a_reply_ends():
     script = Script(q=["[1] 1\n[2] 2"])
     ends = Prompt("{query}{reference}{passages}", PATTERN, "{text}", "none", False, ["\n\n"])
-    relevance.grade(judge(script), ends, [query("q")], window=2)
+    relevance.grade_passages(judge(script), ends, [query("q")], window=2)
     assert script.calls[0].stop == ["\n\n"]
 
 
 def test_no_retries_means_one_try():
     script = Script(q=[""])
-    (grades,) = relevance.grade(judge(script, retries=0), PROMPT, [query("q")], window=2)
+    (grades,) = relevance.grade_passages(judge(script, retries=0), PROMPT, [query("q")], window=2)
     assert (grades.retries, len(script.calls)) == (0, 1)
 
 
 def test_a_prompt_that_does_not_fit_is_never_sent():
     script = Script()
     long = relevance.JudgedQuery("q", "q " * 200, None, PASSAGES[:1])
-    (grades,) = relevance.grade(judge(script), PROMPT, [long], window=2)
+    (grades,) = relevance.grade_passages(judge(script), PROMPT, [long], window=2)
     assert (grades.failure, script.calls) == ("prompt_too_long", [])
     assert [(row["reply"], row["tries"]) for row in grades.failed] == [(None, 0)]
 
@@ -144,7 +146,7 @@ def test_a_prompt_that_cannot_tell_the_gold_answers_is_named():
 
 
 def test_text_cannot_write_special_tokens():
-    ids = encode(PROMPT, f"q {WORDS.eos_token} w", WORDS)
+    ids = encode_prompt(PROMPT, f"q {WORDS.eos_token} w", WORDS)
     assert WORDS.eos_token_id not in ids
     assert WORDS.decode(ids) == f"q {WORDS.eos_token} w"
 
@@ -156,11 +158,11 @@ def test_a_chat_prompt_is_one_user_message():
         "{% if add_generation_prompt %}<|bos|>assistant {% endif %}"
     )
     chat = Prompt("", PATTERN, "", "none", True)
-    ids = encode(chat, "q <|eos|> w", words)
+    ids = encode_prompt(chat, "q <|eos|> w", words)
     assert words.decode(ids) == "<|bos|>user q <|eos|> w<|eos|><|bos|>assistant "
     assert ids.count(words.eos_token_id) == 1 and PLACE not in words.decode(ids)
     with pytest.raises(InputError, match="chat"):
-        encode(chat, "q", WORDS)
+        encode_prompt(chat, "q", WORDS)
 
 
 def test_reading_may_only_fail_as_malformed():
@@ -202,7 +204,7 @@ def test_a_thought_that_the_template_opens_is_cut(marks, reply, grades):
         def generate(self, prompts, **_):
             return [words.encode(reply, add_special_tokens=False) for _ in prompts]
 
-    (found,) = relevance.grade(judge(Thinker(), retries=0), chat, [query("q")], window=2)
+    (found,) = relevance.grade_passages(judge(Thinker(), retries=0), chat, [query("q")], window=2)
     assert found.scores == (grades and dict(zip(("p0", "p1"), grades)))
     assert found.failure == (None if grades else "only_reasoning")
 

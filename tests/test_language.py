@@ -14,10 +14,15 @@ from stages import params
 from stages.engines.generator import TransformersGenerator
 from stages.judge.prompts import Prompt
 from stages.language.architecture import Architecture, make_model
-from stages.language.batches import batches, encode, pad
+from stages.language.batches import batches, encode_segments, pad
 from stages.language.curriculum import agent_curriculum, judge_curriculum
 from stages.language.examination import ExaminedReply, agent_metrics, relevance_metrics
-from stages.language.supervised import SupervisedRecipe, learning_rate, own_loss, train
+from stages.language.supervised import (
+    SupervisedRecipe,
+    learning_rate,
+    own_loss,
+    train_language_model,
+)
 from stages.language.tokenizer import EOS, TAGS, make_tokenizer, world_texts
 from stages.params import Protocol as ProtocolBlock
 from stages.plumbing.errors import InputError
@@ -124,7 +129,7 @@ def test_an_untrained_model_looks_at_what_followed_the_same_phrase():
 
 def test_encoding_counts_actions_and_ends_the_text():
     segments = [Segment("a", False), Segment("b", True), Segment("c", False), Segment("d", True)]
-    ids, actions = encode(segments, TOKENIZER)
+    ids, actions = encode_segments(segments, TOKENIZER)
     assert ids == [*TOKENIZER.encode("abcd"), TOKENIZER.eos_token_id]
     assert actions == [0, 1, 0, 2, 2]
 
@@ -139,7 +144,7 @@ def test_batches_do_not_depend_on_where_a_run_starts():
 
 def test_padding_changes_no_loss():
     model = make_model(TINY, TOKENIZER, seed=1).eval()
-    rows = [encode(demonstration(seed), TOKENIZER) for seed in range(4)]
+    rows = [encode_segments(demonstration(seed), TOKENIZER) for seed in range(4)]
     together = own_loss(model, pad(rows, TOKENIZER.pad_token_id)).item()
     tokens = [sum(action > 0 for action in actions) for _, actions in rows]
     alone = [own_loss(model, pad([row], TOKENIZER.pad_token_id)).item() for row in rows]
@@ -149,7 +154,9 @@ def test_padding_changes_no_loss():
 
 def test_the_loss_reads_own_tokens_only():
     model = make_model(TINY, TOKENIZER, seed=1).eval()
-    ids, actions = encode([Segment("Question: a\n", False), Segment(" b", True)], TOKENIZER)
+    ids, actions = encode_segments(
+        [Segment("Question: a\n", False), Segment(" b", True)], TOKENIZER
+    )
     logits = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
     picked = [-logits[t - 1, ids[t]].item() for t in range(len(ids)) if actions[t]]
     batch = pad([(ids, actions)], TOKENIZER.pad_token_id)
@@ -177,7 +184,7 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
             return lesson(step, seed)
 
         try:
-            losses = train(model, TOKENIZER, killed, recipe, path, "test")
+            losses = train_language_model(model, TOKENIZER, killed, recipe, path, "test")
         except KeyboardInterrupt:
             return model, None
         return model, losses
@@ -193,10 +200,12 @@ def test_a_killed_training_goes_on_to_the_same_result(tmp_path):
 def test_training_teaches_and_the_examination_sees_it(tmp_path):
     model = make_model(TINY, TOKENIZER, seed=1)
     told = [lesson(0, str(n)) for n in range(8)]
-    held_out = [pad([encode(segments, TOKENIZER) for segments in told], TOKENIZER.pad_token_id)]
+    held_out = [
+        pad([encode_segments(segments, TOKENIZER) for segments in told], TOKENIZER.pad_token_id)
+    ]
     assert not any(all(row) for row in whole_actions(model, held_out))
     recipe = SupervisedRecipe(steps=60, batch_size=8, learning_rate=1e-2, warmup=5)
-    losses = train(model, TOKENIZER, lesson, recipe, tmp_path / "state.pt", "test")
+    losses = train_language_model(model, TOKENIZER, lesson, recipe, tmp_path / "state.pt", "test")
     assert losses[-1] < 0.05 < losses[0]
     assert all(all(row) for row in whole_actions(model, held_out))
 
@@ -204,7 +213,9 @@ def test_training_teaches_and_the_examination_sees_it(tmp_path):
 def diverge(folder, model, **recipe):
     values = {"steps": 4, "batch_size": 2, "learning_rate": 1e-3} | recipe
     state, rate = folder / "state.pt", "base.agent.learning_rate"
-    train(model, TOKENIZER, lesson, SupervisedRecipe(**values), state, "base, agent", rate)
+    train_language_model(
+        model, TOKENIZER, lesson, SupervisedRecipe(**values), state, "base, agent", rate
+    )
 
 
 def test_a_loss_that_is_no_number_stops_the_training(tmp_path):

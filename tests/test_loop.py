@@ -20,7 +20,7 @@ from stages.engines.generator import TransformersGenerator
 from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import Limits, prefix, record, run, start
 from stages.rollout.protocol import AgentProtocol, encode_text, read_protocol
-from stages.trajectories import trajectory_metrics
+from stages.trajectories import TrajectoryCounts
 
 CONF = Path(__file__).parents[1] / "conf" / "protocol"
 TINY = AgentProtocol(params.Protocol())
@@ -121,6 +121,14 @@ def test_a_context_without_room_for_a_turn_stops():
     assert told(limits=Limits(2, 30, 40, 20)).stop == "length"
 
 
+def counted(rows) -> dict:
+    """The figures of the stage trajectories, of as many questions."""
+    counts = TrajectoryCounts()
+    for row in rows:
+        counts.add(row)
+    return counts.metrics(len(rows))
+
+
 def test_what_limits_cut_is_counted():
     retried = told("hm", SEARCH, ANSWER, protocol=RETRY, limits=replace(LIMITS, max_searches=3))
     cut = told(SEARCH, ANSWER, limits=replace(LIMITS, max_information_tokens=8))
@@ -129,9 +137,9 @@ def test_what_limits_cut_is_counted():
     counts = [tuple(limited(row.turns, row.stop).values()) for row in rows]
     assert counts == [(0, 0, 0), (1, 0, 0), (0, 0, 1)]
     assert limited(retried.turns, retried.stop) == {"cut": 0, "refused": 1, "lost": 0}
-    assert "limits" not in trajectory_metrics(rows[:1], 1), "nothing to tell"
-    assert trajectory_metrics(rows, 3)["limits"] == {"cut": 1, "refused": 0, "lost": 1}
-    assert limits_told(trajectory_metrics(rows, 3)) == [
+    assert "limits" not in counted(rows[:1]), "nothing to tell"
+    assert counted(rows)["limits"] == {"cut": 1, "refused": 0, "lost": 1}
+    assert limits_told(counted(rows)) == [
         "1 observations were cut, of 3 searches",
         "1 questions were lost to a full context, of 3",
     ]

@@ -51,6 +51,21 @@ def test_gpu_packages_do_not_go_on_top_of_the_laptops(make):
     assert make("install-gpu", "requirements/gpu.txt\n")[0] == 0
 
 
+def test_without_a_python_make_says_what_to_install(make, tmp_path, monkeypatch):
+    monkeypatch.delenv("PYTHON", raising=False)
+    for name in ("make", "sh", "test", "cat"):
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).symlink_to(shutil.which(name))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    code, said = make("install")
+    assert code == 2 and "Python 3.11 or 3.12 is needed, and neither runs here: install one" in said
+    assert "python3.12 -m venv" in make("install", None, "-n", "PYTHON=python3.12")[1]
+    only = tmp_path / "bin/python3.12"
+    only.write_text("#!/bin/sh\necho python3.12\n")
+    only.chmod(0o755)
+    assert "python3.12 -m venv" in make("install", None, "-n")[1]
+
+
 def test_runs_are_compared_by_name_or_all(make):
     installed = "requirements/laptop.txt\n"
     assert "-m stages.tools.compare" in make("compare", installed, "-n")[1]

@@ -14,15 +14,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from stages.metrics import table
-from stages.metrics.reading import checked, kind_of, read, read_usage
+from stages.metrics.reading import checked, read, read_usage, schema_of
 from stages.metrics.schema import SCHEMAS
 from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.reporting.drift import drift_table, read_drift
 from stages.reporting.overview import needed, sentences, verdict
-from stages.reporting.page import Content, render
+from stages.reporting.page import Content, render_page
 from stages.reporting.results import read_results
-from stages.reporting.tables import curve_rows, pair_rows, plot_rows
+from stages.reporting.tables import curve_rows, plot_rows, result_rows
 from stages.tools import collect, plan, summary
 
 ROOT = Path(__file__).parents[1]
@@ -77,7 +77,7 @@ def broken(draw):
 
 
 def test_every_file_of_this_repo_keeps_its_schema():
-    assert {kind_of(path) for path in FILES} >= set(SCHEMAS) - {
+    assert {schema_of(path) for path in FILES} >= set(SCHEMAS) - {
         *("baseline", "guest", "replug", "first_query", "usage")  # which this run has not
     }
     for path in FILES:
@@ -119,7 +119,7 @@ def put(checkout, file, text):
 
 def overview():
     results = read_results(Path("metrics"), load_params())
-    rows = [*pair_rows(results), *plot_rows(results), *curve_rows(results)]
+    rows = [*result_rows(results), *plot_rows(results), *curve_rows(results)]
     return [verdict(results), *sentences(results, []), needed(results, []), rows]
 
 
@@ -133,7 +133,7 @@ QUICK = settings(
 @given(broken())
 def test_a_broken_file_is_read_by_its_schema_or_is_one_line(case):
     file, text = case
-    kind = kind_of(file)
+    kind = schema_of(file)
     try:
         value = checked(text, str(file), kind)
     except InputError as error:
@@ -166,7 +166,7 @@ def test_a_page_of_a_broken_file_is_whole_or_is_not_made(checkout, case):
     with put(checkout, file, text):
         drift = Path("metrics/drift.json")
         told(
-            lambda: render(
+            lambda: render_page(
                 Content(
                     read_results(Path("metrics"), load_params()), steps=[], drift=read_drift(drift)
                 )

@@ -41,7 +41,7 @@ def test_every_scale_loads(tmp_path, monkeypatch, scale):
     monkeypatch.chdir(ROOT)
     compose(tmp_path / "params.yaml", [f"scale={scale}"])
     params = load_params(tmp_path / "params.yaml")
-    assert [turn.previous for turn in params.iterations.values()] == ["0", "1"][
+    assert [iteration.previous for iteration in params.iterations.values()] == ["0", "1"][
         : len(params.iterations)
     ]
     assert params.compare
@@ -82,8 +82,8 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"retriever__dtype": "half"}, "'retriever.dtype' must be float32, bfloat16 or float16"),
         ({"iterations": {"1": {"previous": "0"}, "3": {"previous": "2"}}}, "without a gap"),
         ({"iterations": {"1": {"previous": "0"}, "2": {"previous": "0"}}}, "without a gap"),
-        ({"compare__base__agent": "7"}, "no turn '7'"),
-        ({"compare__base__retriever": "replug"}, "no turn 'replug'"),
+        ({"compare__base__agent": "7"}, "no iteration '7'"),
+        ({"compare__base__retriever": "replug"}, "no iteration 'replug'"),
         ({"replug__retrievers": {"1": {}}}, "'replug.retrievers': '1' is the name of another"),
         ({"baseline": {"bm25": {"model": "a"}}}, "'baseline': 'bm25' is the name of another"),
         ({"baseline": {"e5": {"prompt": "a"}}}, "baseline.e5.prompt"),
@@ -95,6 +95,9 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"correctness__max_dropped": 2.0}, "'correctness.max_dropped' is a share"),
         ({"relevance__mode": "off", "correctness__mode": "off"}, "cannot both be off"),
         ({"evaluate__bootstrap_samples": 1}, "'evaluate.bootstrap_samples' must be at least 2"),
+        ({"evaluate__rollout": {"max_turns": 0}}, "evaluate.rollout.max_turns' must be"),
+        ({"evaluate__rollout": {"max_turn": 5}}, "evaluate.rollout.max_turn"),
+        ({"evaluate__protocol": {"prompts": "a"}}, "evaluate.protocol.prompts"),
         ({"evaluate__recall_at": []}, "'evaluate.recall_at' needs numbers of passages"),
         ({"evaluate__recall_at": [3, 0]}, "'evaluate.recall_at' needs numbers of passages"),
         ({"rollout__max_turn_tokens": 0}, "'rollout.max_turn_tokens' must be at least 1"),
@@ -106,6 +109,9 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"corpus__world__title_words": -40}, "'corpus.world.title_words' must be at least 1"),
         ({"compute__judge_url": "http://host:port"}, "'compute.judge_url' must be an address"),
         ({"compute__retriever_url": "host:8000"}, "'compute.retriever_url' must be an address"),
+        ({"compute__retriever_url": ["http://a", "b"]}, "'compute.retriever_url' must be an addr"),
+        ({"compute__retriever_url": ["http://a", "http://a"]}, "'compute.retriever_url' must be"),
+        ({"compute__retriever_url": []}, "'compute.retriever_url' must be an address"),
         ({"relevance__window": 11}, "'relevance.window' is more than the judge is taught"),
         ({"relevance__retries": -1}, "'relevance.retries' must be at least 0"),
         ({"relevance__max_reply_tokens": 0}, "'relevance.max_reply_tokens' must be at least 1"),
@@ -123,6 +129,9 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"base__judge__model": "a", "base__judge__steps": -1}, "'base.judge.steps' .* least 0"),
         ({"pairs__threshold": 101}, "'pairs.threshold' is a grade, from 0 to 100"),
         ({"pairs__threshold": -1}, "'pairs.threshold' is a grade, from 0 to 100"),
+        ({"generation__batch_invariant": True}, "'generation.batch_invariant' is vLLM's"),
+        ({"generation__tensor_parallel": 0}, "'generation.tensor_parallel' must be at least 1"),
+        ({"relevance__judge_tensor_parallel": 0}, "'relevance.judge_tensor_parallel' must be"),
         ({"compute__gpu_memory": 0.0}, "'compute.gpu_memory' is a share"),
         ({"compute__gpu_memory": 1.1}, "'compute.gpu_memory' is a share"),
         (
@@ -130,7 +139,7 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
             "'replug.retrievers': 'bm25' is the name of another",
         ),
         ({"replug__retrievers": {"../a": {}}}, "'replug.retrievers': '../a' is not of letters"),
-        ({"compare__1": {}}, "'compare.1': that is how a turn's own pair is called"),
+        ({"compare__1": {}}, "'compare.1': that is how an iteration's own pair is called"),
         ({"compare": {"a/b": {}}}, "'compare': 'a/b' is not of letters"),
         ({"compare": {"a b": {}}}, "'compare': 'a b' is not of letters"),
         ({"guest": {"2": {}}}, "'guest.2': that is the name of another agent"),

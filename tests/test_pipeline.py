@@ -1,4 +1,4 @@
-"""The whole DAG, both turns, at the smallest size, from a clean clone; what a change reruns."""
+"""The whole DAG, both iterations, smallest size, from a clean clone; what a change reruns."""
 
 import csv
 import json
@@ -10,7 +10,10 @@ from checkout import ROOT, command, compose_in, copy_of_checkout, stages_run
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
 from kill_stages import Flywheel
+from portable_stages import KEPT, differing, smoke
 from random_params import SEED, draw
+
+from stages.common import portable
 
 WHOLE = (1, 8, 13)  # windows of three; an agent of few passages and no GAC; hnsw and steps of one
 # What a combination does to the tiny models is not the matter: their losses end no run.
@@ -29,11 +32,17 @@ def first_run(clone):
     return command(clone, "dvc", "repro")
 
 
-def test_both_turns_run_and_the_kept_models_do_not(clone, first_run):
+def test_both_iterations_run_and_the_kept_models_do_not(clone, first_run):
     ran = set(stages_run(first_run))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == listed - {"base"}
     assert {"agent@2", "retriever@2", "evaluate@2", "index@2", "compare@agent2_r1"} <= ran
+
+
+@pytest.mark.skipif(not portable.possible(), reason="no x86-64 processor with AVX2")
+def test_every_output_is_the_kept_bytes(clone, first_run):
+    """Where bytes are meant to change: PYTHONPATH=.:tests python -m portable_stages --write"""
+    assert differing({"smoke": smoke(clone)}, json.loads(KEPT.read_text())) == []
 
 
 def test_counts_balance(clone, first_run):
@@ -85,6 +94,20 @@ def test_a_changed_parameter_reruns_only_what_depends_on_it(clone, first_run):
     assert yaml.safe_load((clone / "dvc.lock").read_text()) == lock
 
 
+def test_another_harness_asks_the_agents_again_and_trains_none(clone, first_run):
+    lock = yaml.safe_load((clone / "dvc.lock").read_text())["stages"]
+    compose_in(clone, "scale=smoke", "+evaluate.rollout={max_searches: 1, max_turns: 1}")
+    ran = set(stages_run(command(clone, "dvc", "repro", "evaluate", "compare", "drift")))
+    asked = {name for name in lock if name.startswith(("evaluate@", "compare@"))}
+    assert asked <= ran <= asked | {"drift", "health@1", "health@2"}
+    made = yaml.safe_load((clone / "dvc.lock").read_text())["stages"]
+    for name in asked:
+        (out,) = (o["md5"] for o in made[name]["outs"] if o["path"].startswith("data/predictions"))
+        assert out not in [o["md5"] for o in lock[name]["outs"]], "asked otherwise"
+    compose_in(clone, "scale=smoke")
+    assert stages_run(command(clone, "dvc", "repro")) == [], "the cache has the run as it was"
+
+
 def test_the_retrievers_go_into_another_world(clone, first_run):
     words = ("python", "-m", "stages.tools.elsewhere", "--seeds", "5", "--output", "tmp/else.csv")
     assert "less R_0: " in command(clone, *words)
@@ -98,7 +121,7 @@ def test_the_retrievers_go_into_another_world(clone, first_run):
     assert "error: --seeds: 0 is the seed of the run's own world" in said
 
 
-def test_a_third_turn_runs_itself_alone(clone, first_run):
+def test_a_third_iteration_runs_itself_alone(clone, first_run):
     compose_in(clone, "scale=smoke", '+iterations.3={previous: "2"}')
     ran = set(stages_run(command(clone, "dvc", "repro")))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
@@ -130,8 +153,8 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
                 if isinstance(dependency, ParamsDependency):
                     dependency.get_hash()  # raises where a parameter is missing
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
-    turns = len(params["iterations"])
-    assert len(listed) == 9 + 10 * turns + len(params["compare"])
+    iterations = len(params["iterations"])
+    assert len(listed) == 9 + 10 * iterations + len(params["compare"])
     would_run = set(stages_run(command(clone, "dvc", "repro", "--dry")))
     assert would_run <= listed
     if scale not in ("smoke", "laptop"):  # a dry run changes nothing: later stages may look done

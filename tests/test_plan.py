@@ -5,16 +5,21 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
-from stages.params import CorrectnessMode, Questions, load_params
+from stages import candidates, correctness, evaluate, relevance, trajectories
+from stages.params import CorrectnessMode, Index, IndexKind, Ivfpq, Questions, load_params
+from stages.planning import nodes
+from stages.planning.approximate import file_bytes
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.measured import FIGURES, with_measured
 from stages.planning.sizes import Sizes, language_model, sizes
 from stages.plumbing.errors import InputError, run
 from stages.provenance.hashes import hash_of
+from stages.retrieval import approximate
 from stages.tools import plan
 from stages.tools.compose import compose
 from stages.world.questions import TEST_SETS
@@ -52,6 +57,41 @@ def test_sizes_of_the_paper_are_read_from_its_parameters(at_root, tmp_path):
     assert (known.agent, known.judge) == (7e9, 72e9)
     assert (known.passages, known.training, known.test) == (21_015_324, 169_232, 51_713)
     assert known.measured == ()
+
+
+def test_more_nodes_help_as_far_as_a_stage_can_use_them(at_root, tmp_path, capsys):
+    """One device does all the work of an hour; the parts are those that the stages make."""
+    params = params_of("paper", tmp_path)
+    planner = Planner(params, sizes(params), ACCELERATORS["h100"])
+    speed = {
+        c.stage: round(c.hours / planner.elapsed(c, 512), 6) for c in planner.costs() if c.hours
+    }
+    assert speed["agent@1"] == params.agent.mini_batch == 256
+    assert speed["retriever@1"] == params.retriever.processes == 8
+    assert speed["index@1"] == speed["index-0"] == params.compute.devices
+    assert speed["trajectories@1"] == speed["relevance@1"] == speed["correctness@1"] == 512
+    assert speed["evaluate@1"] == -(-51_713 // evaluate.SHARD)
+    assert all(planner.elapsed(c, 8) == c.hours / 8 for c in planner.costs()), "of one node, all"
+    parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED, nodes.QUERIES
+    shards = [stage.SHARD for stage in (trajectories, relevance, correctness, evaluate, candidates)]
+    assert list(parts) == shards
+    compose(
+        tmp_path / "params.yaml",
+        ["scale=paper", "compute.nodes=32", "compute.ray=auto", "compute.retriever_url=http://r"],
+    )
+    plan.main(["--params", str(tmp_path / "params.yaml")])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "retriever@1, retriever@2: 8 of 256 devices work (the batch is" in printed
+
+
+def test_an_inverted_file_takes_what_the_plan_says(tmp_path):
+    """The file's size to a thousandth, which is its header."""
+    vectors = np.random.default_rng(0).standard_normal((40_000, 16), np.float32)
+    block = Ivfpq(lists=64, bytes=8)
+    index = Index(kind=IndexKind.ivfpq, sample=4000, ivfpq=block)
+    approximate.build(vectors, index, 1, tmp_path)
+    size = (tmp_path / approximate.FILE).stat().st_size
+    assert size == pytest.approx(file_bytes(40_000, 16, block), rel=1e-3)
 
 
 def test_costs_follow_the_method(at_root, tmp_path):
@@ -203,11 +243,11 @@ def test_limits_that_cut_too_often_are_warned_of(measured, capsys):
         plan.main([*args, f"--metrics-folder={measured}"])
         return capsys.readouterr().out
 
-    assert "Turn 1:" not in warned(cut=20, refused=10, lost=10)
+    assert "Iteration 1:" not in warned(cut=20, refused=10, lost=10)
     said = warned(cut=21, refused=10, lost=11)
-    assert "Turn 1: 21 observations were cut, of 2000 searches; 11 questions were lost" in said
+    assert "Iteration 1: 21 observations were cut, of 2000 searches; 11 questions were lost" in said
     (measured / "dvc.lock").unlink()
-    assert "Turn 1:" not in warned(cut=999, refused=0, lost=0), "of another run"
+    assert "Iteration 1:" not in warned(cut=999, refused=0, lost=0), "of another run"
 
 
 def test_a_limit_below_what_passages_take_is_warned_of(at_root, tmp_path, capsys):
@@ -289,6 +329,6 @@ def test_the_plan_of_the_paper_has_both_prices(tmp_path, monkeypatch, capsys):
         said[name] = capsys.readouterr().out
     hours = {n: float(re.search(r"\(([\d.]+) accelerator hours", t)[1]) for n, t in said.items()}
     assert 550 < hours["all"] < 650 and 70 < hours["some"] < 90
-    assert "It labels all 169,232 training questions each turn." in said["all"]
+    assert "It labels all 169,232 training questions each iteration." in said["all"]
     fewer = f"With trajectories.questions=10000 it takes {hours['some']:g} accelerator hours."
     assert fewer in said["all"] and fewer not in said["some"]

@@ -1,4 +1,4 @@
-"""What `dvc plots show` draws: of any run's turns and sets, and without a network."""
+"""What `dvc plots show` draws: of any run's iterations and sets, and without a network."""
 
 import csv
 import json
@@ -21,13 +21,13 @@ def write(path, columns: str, rows) -> None:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page of a run of three turns over question sets that nobody here has heard of."""
+    """The page of a run of three iterations over question sets that nobody here has heard of."""
     copy = copy_of_checkout(tmp_path_factory.mktemp("plots"))
     pairs = [(t, f"Agent_{t} + R_{t}") for t in "0123"] + [("", "Agent_3 + BM25")]
-    rows = [(turn, name, pair, 0.5, 0.5, 2) for turn, pair in pairs for name in SETS]
-    write(copy / "metrics/report.csv", "turn,set,pair,em,f1,searches", rows)
-    steps = [(turn, step, 0.5, 0.5, 2, 0.1, "", 30) for turn in "123" for step in (1, 2)]
-    columns = "turn,step,reward,em,searches,kl,entropy,response_length"
+    rows = [(iteration, name, pair, 0.5, 0.5, 2) for iteration, pair in pairs for name in SETS]
+    write(copy / "metrics/report.csv", "iteration,set,pair,em,f1,searches", rows)
+    steps = [(iteration, step, 0.5, 0.5, 2, 0.1, "", 30) for iteration in "123" for step in (1, 2)]
+    columns = "iteration,step,reward,em,searches,kl,entropy,response_length"
     write(copy / "metrics/curves.csv", columns, steps)
     command(copy, "dvc", "plots", "show", "-o", "drawn", limit=600)
     return copy / "drawn/index.html"
@@ -48,12 +48,12 @@ def test_every_plot_has_a_title_and_names_its_axes(page):
             assert encoding["title"] not in ("", "y", "x") and "DVC_METRIC" not in str(encoding)
 
 
-def test_turns_and_sets_appear_by_themselves(page):
+def test_iterations_and_sets_appear_by_themselves(page):
     plots = {plot["title"].partition(":")[0]: plot for plot in specs(page)}
-    by_turn = plots["Exact match by turn"]
-    assert {row["set"] for row in by_turn["data"]["values"]} == set(SETS)
-    assert {"0", "1", "2", "3"} <= {row["turn"] for row in by_turn["data"]["values"]}
-    assert by_turn["encoding"]["color"]["field"] == "set"
+    by_iteration = plots["Exact match by iteration"]
+    assert {row["set"] for row in by_iteration["data"]["values"]} == set(SETS)
+    assert {"0", "1", "2", "3"} <= {row["iteration"] for row in by_iteration["data"]["values"]}
+    assert by_iteration["encoding"]["color"]["field"] == "set"
     listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
     assert not re.search(r"indomain|relations|singlehop|/\d", json.dumps(listed))
 
@@ -71,7 +71,9 @@ def test_a_browser_draws_every_line(page):
     done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
     bodies = dict(re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|</body>)", done.stdout, re.DOTALL))
     lines = {title.partition(":")[0]: text.count("<polyline") for title, text in bodies.items()}
-    assert lines["Exact match by turn"] == len(SETS) and lines["Searches by turn"] == len(SETS)
+    assert lines["Exact match by iteration"] == len(SETS) and lines["Searches by iteration"] == len(
+        SETS
+    )
     curves = {title: text.count("<polyline") for title, text in bodies.items() if "PPO:" in title}
     assert curves["PPO: searches"] == 3
     assert curves["PPO: entropy"] == 0 and "nothing to draw yet" in bodies["PPO: entropy"]

@@ -14,7 +14,7 @@ from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.policy import token_log_probs
-from stages.loop_ppo.steps import sample, to_batch, train
+from stages.loop_ppo.steps import sample_rollouts, to_batch, train_steps
 from stages.params import Agent, Kl
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
@@ -60,13 +60,13 @@ def setup(base, params: Agent) -> SimpleNamespace:
 
 
 def rollouts_of(run, step=0):
-    return sample(
+    return sample_rollouts(
         QUESTIONS[:3], run.generator, search, PROTOCOL, LIMITS, run.params, seed=7, step=step
     )
 
 
 def trained(run, folder, log=lambda step, row: None, seed=7) -> list[dict]:
-    return train(
+    return train_steps(
         run.learner,
         run.generator,
         search,
@@ -237,11 +237,66 @@ def test_the_entropy_bonus_and_a_kl_in_the_reward_reach_the_weights(base, tmp_pa
 def test_values_start_at_zero_and_do_not_see_the_future(base):
     critic = Critic.from_base(str(base))
     ids = torch.tensor([[3, 4, 5, 6, 7, 8]])
-    assert (critic(ids) == 0).all()
+    everywhere = torch.ones(1, 5, dtype=torch.bool)
+    assert (critic(ids, everywhere) == 0).all()
     torch.nn.init.ones_(critic.head.weight)
     other = torch.tensor([[3, 4, 5, 6, 9, 9]])
-    assert torch.allclose(critic(ids)[:, :4], critic(other)[:, :4])
-    assert not torch.allclose(critic(ids)[:, 4], critic(other)[:, 4])
+    one, two = (critic(tokens, everywhere) for tokens in (ids, other))
+    assert torch.allclose(one[:, :4], two[:, :4])
+    assert not torch.allclose(one[:, 4], two[:, 4])
+
+
+def family(name: str):
+    """A tiny language model of random weights."""
+    from transformers import LlamaConfig, LlamaForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+    kinds = {"qwen2": (Qwen2Config, Qwen2ForCausalLM), "llama": (LlamaConfig, LlamaForCausalLM)}
+    config, model = kinds[name]
+    sizes = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "vocab_size": 40}
+    torch.manual_seed(0)
+    return model(config(**sizes, num_attention_heads=4, num_key_value_heads=4)).eval()
+
+
+@pytest.mark.parametrize("kind", ["laptop", "qwen2", "llama"])
+def test_the_last_layer_at_the_masks_positions_gives_the_numbers_of_all(base, kind):
+    """Log-probabilities and gradients against the library's own logits of every position."""
+    model = TransformersGenerator(base).model if kind == "laptop" else family(kind)
+    draw = torch.Generator().manual_seed(0)
+    ids = torch.randint(3, 20, (3, 12), generator=draw)
+    mask = torch.rand(3, 11, generator=draw) < 0.4
+    seen = []
+    inner = getattr(model.base_model.layers[-1], "feed_forward", None)
+    inner = inner or model.base_model.layers[-1].mlp
+    hook = inner.register_forward_hook(lambda _, inputs, output: seen.append(inputs[0].shape[1]))
+    found, _ = token_log_probs(model, ids, mask, 1.3)
+    hook.remove()
+    assert seen == [int(mask.sum())], "the others are left out"
+    found.sum().backward()
+    gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    every = torch.log_softmax(model(input_ids=ids[:, :-1]).logits / 1.3, dim=-1)
+    plain = every.gather(2, ids[:, 1:, None]).squeeze(2) * mask
+    plain.sum().backward()
+    assert torch.allclose(found, plain, atol=1e-5)
+    for name, p in model.named_parameters():
+        assert torch.allclose(gradients[name], p.grad, atol=1e-4), name
+
+
+@pytest.mark.parametrize("changes", [{}, {"mini_batch": 12}, {"epochs": 2}, {"kl": Kl.k1_reward}])
+def test_an_update_is_that_of_log_probabilities_that_were_all_made_first(base, changes):
+    """The first mini-batch's own forward pass against one more before it, written out."""
+    params = settings(entropy_coefficient=0.01, **changes)
+    one, other = setup(base, params), setup(base, params)
+    estimate, learn = other.learner._estimate, other.learner._learn
+    other.learner._estimate = lambda batch, _, step: estimate(batch, torch.arange(0), step)
+    other.learner._learn = lambda *given: learn(*given[:-1], False)
+    batch = to_batch(rollouts_of(one), [1, 0] * 6, "cpu")
+    figures, plain = one.learner.update(batch, 0), other.learner.update(batch, 0)
+    assert figures.keys() == plain.keys()
+    for name, number in figures.items():
+        assert number == pytest.approx(plain[name], abs=2e-5), name
+    for name, tensor in weights(one).items():
+        assert torch.allclose(tensor, weights(other)[name], atol=2e-5), name
 
 
 def test_every_question_is_asked_once_a_pass():

@@ -59,6 +59,20 @@ def test_ppo_has_a_frame_and_limits_of_its_own(tmp_path, capsys):
     assert laptop.training_protocol == laptop.protocol
 
 
+def test_evaluation_may_have_a_frame_and_limits_of_its_own(tmp_path, capsys):
+    plain = params_of(tmp_path, "scale=released", "+guest=published")
+    assert plain.evaluation_protocol is plain.protocol and plain.evaluation_of("0") == plain.rollout
+    frame, limits = "+protocol@evaluate.protocol=search_r1", "+evaluate.rollout={max_turns: 4}"
+    params = params_of(tmp_path, "scale=released", "+guest=published", frame, limits)
+    assert params.evaluation_protocol.name == "search_r1" and params.protocol == plain.protocol
+    assert params.rollout == plain.rollout and params.evaluation_of("0").max_turns == 4
+    assert params.evaluation_of("simple_deep_searcher").max_turns == 10, "a guest's own"
+    plan.main(["--params", str(tmp_path / "params.yaml")])
+    assert "talk search_r1_evaluation, in evaluation search_r1." in capsys.readouterr().out
+    with pytest.raises(InputError, match=r"'evaluate\.protocol\.stop' holds an empty text"):
+        params_of(tmp_path, "scale=released", frame, "evaluate.protocol.stop=['']")
+
+
 def test_the_papers_other_agents_have_their_own_limits(tmp_path):
     guests = params_of(tmp_path, "scale=released", "+guest=published").guest
     assert guests["r1_searcher"].rollout == OwnRollout()

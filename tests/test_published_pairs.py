@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from checkout import command, copy_of_checkout
+from checkout import command, compose_in, copy_of_checkout
 
 from stages import encoder, published, retriever
 from stages.common.records import read_json, read_jsonl
-from stages.contrastive.rows import read_rows
+from stages.contrastive.rows import read_training_rows
 from stages.encoders.query_format import QueryFormat
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -86,7 +86,7 @@ def test_rows_become_instances(project):
     assert (first["siblings"], second["siblings"], third["siblings"]) == (["5"], ["4"], [])
     assert (third["query"], third["history"]) == ("query 2", ["query 1"])
     assert (last["positive"]["lr"], last["positive"]["gac"]) == (None, None)
-    read = read_rows("out.jsonl", QueryFormat("question_query", "query: ", "passage: "))
+    read = read_training_rows("out.jsonl", QueryFormat("question_query", "query: ", "passage: "))
     assert read[0].anchor == "query: who met person train_1 [SEP] query 1"
     assert {*read[0].positive_ids} == {*read[1].positive_ids} == {"4", "5"}
 
@@ -94,7 +94,7 @@ def test_rows_become_instances(project):
 def test_a_retriever_is_trained_on_them(project):
     project(ROWS)
     encoder.main(["--passages", "passages.jsonl", "--output", "R0", "--metrics", "r0.json"])
-    words = "--turn theirs --pairs out.jsonl --encoder R0 --output R1 --metrics r1.json"
+    words = "--iteration theirs --pairs out.jsonl --encoder R0 --output R1 --metrics r1.json"
     retriever.main([*words.split(), "--curves", "r1.csv"])
     assert read_json("r1.json")["in"] == 4 and Path("R1/model.safetensors").exists()
 
@@ -129,7 +129,12 @@ def test_pairs_of_another_corpus_are_refused(project):
 
 def test_the_papers_pairs_need_neither_agent_nor_judge(tmp_path):
     """In the pipeline at the paper's scale, up to the index."""
-    clone = copy_of_checkout(tmp_path / "repo", "scale=paper", "+pairs=published")
+    clone = copy_of_checkout(tmp_path / "repo")
+    with pytest.raises(AssertionError, match="'revision' must be a commit of 40 hexadecimal"):
+        compose_in(clone, "scale=paper", "+pairs=published")  # until somebody pins the data set
+    described = clone / "conf/data/published_pairs.yaml"
+    described.write_text(described.read_text().replace("revision: main", f"revision: {'a' * 40}"))
+    compose_in(clone, "scale=paper", "+pairs=published")
     params = load_params(clone / "params.yaml")
     assert params.compare["agent_published"].agent == "2"
     graph = command(clone, "dvc", "dag", "index-published@published", "--dot")

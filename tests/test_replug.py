@@ -14,7 +14,7 @@ from stages.common import records
 from stages.common.records import read_json, read_questions
 from stages.distillation.labels import Labeller, replug_metrics
 from stages.distillation.likelihood import load_reader
-from stages.distillation.loss import LikelihoodLoss, columns
+from stages.distillation.loss import LikelihoodLoss, likelihood_columns
 from stages.encoders.encoding import load_model
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
@@ -113,7 +113,7 @@ def divergence(folder: str, labelled: list[dict], temperature: float, likelihood
 def test_the_loss_is_the_divergence_as_written(place, rows):
     labelled = [row for row in rows[1] if row["dropped"] is None][:4]
     model = load_model("R0")
-    table = columns(labelled, QueryFormat())
+    table = likelihood_columns(labelled, QueryFormat())
     names = [name for name in table if name != "label"]
     vectors = [model.encode(table[name], convert_to_tensor=True) for name in names]
     labels = vectors[0].new_tensor(table["label"])

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import flywheel_files
@@ -19,10 +20,11 @@ from stages.common.records import read_json, read_jsonl, write_json, write_jsonl
 from stages.params import Pair
 from stages.plumbing.errors import InputError
 from stages.reporting.cases import choose_cases
-from stages.reporting.comparisons import difference, half_turns
+from stages.reporting.comparisons import difference, half_iterations
 from stages.reporting.health import warnings
 from stages.reporting.overview import needed, sentences, verdict
-from stages.reporting.predictions import read_predictions
+from stages.reporting.page import f1_is_em
+from stages.reporting.predictions import read_all_predictions
 from stages.reporting.results import read_results
 from stages.tools import summary
 
@@ -176,22 +178,22 @@ def test_csv_and_json_repeat_the_evaluation(flywheel):
     assert float(row["em"]) == stored["em"] and float(row["recall_20"]) == stored["recall"]["20"]
     with open(flywheel / "metrics/report.csv", newline="") as file:
         plotted = list(csv.DictReader(file))
-    turns = [row for row in plotted if row["turn"]]
-    assert [row["turn"] for row in turns] == ["0", "0", "1", "1", "2", "2"]
-    assert (turns[-1]["set"], turns[-1]["pair"]) == ("relations", "Agent_2 + R_2")
-    assert float(turns[-1]["em"]) == stored["em"]
-    assert {row["pair"] for row in plotted if not row["turn"]} == {
+    iterations = [row for row in plotted if row["iteration"]]
+    assert [row["iteration"] for row in iterations] == ["0", "0", "1", "1", "2", "2"]
+    assert (iterations[-1]["set"], iterations[-1]["pair"]) == ("relations", "Agent_2 + R_2")
+    assert float(iterations[-1]["em"]) == stored["em"]
+    assert {row["pair"] for row in plotted if not row["iteration"]} == {
         *("Agent_1 + BM25", "Agent_1 + R_0", "Agent_2 + R_1")
     }
     headline = json.loads((flywheel / "metrics/report.json").read_text())
     assert headline["verdict"] == "turned"
-    mean = sum(float(row["em"]) for row in turns if row["turn"] == "2") / 2
+    mean = sum(float(row["em"]) for row in iterations if row["iteration"] == "2") / 2
     assert headline["em"]["2"] == pytest.approx(mean)
     with open(flywheel / "metrics/curves.csv", newline="") as file:
         curves = list(csv.DictReader(file))
     with open(flywheel / "metrics/agent/2.csv", newline="") as file:
         second = list(csv.DictReader(file))
-    drawn = [(row["step"], row["reward"]) for row in curves if row["turn"] == "2"]
+    drawn = [(row["step"], row["reward"]) for row in curves if row["iteration"] == "2"]
     assert [(float(s), float(r)) for s, r in drawn] == [
         (float(row["step"]), float(row["reward"])) for row in second
     ]
@@ -224,19 +226,34 @@ def test_hop_recall_is_left_out_where_gold_passages_have_no_order(flywheel):
     )
 
 
-def test_a_paired_difference_matches_questions_by_set_and_id():
+def test_a_table_of_f1_is_shown_where_it_differs_from_em(flywheel):
+    report.main(ARGUMENTS.split())
+    assert "F1 is EM in every cell" in text_of(flywheel)
+    for path in flywheel.glob("metrics/evaluate/*.json"):
+        row = read_json(path)
+        for metrics in row["sets"].values():
+            metrics |= {"f1": 1.0, "f1_high": 1.0}
+        write_json(path, row)
+    run = results(flywheel)
+    assert not f1_is_em(run)
+
+
+def test_a_paired_difference_matches_questions_by_set_and_words():
     before = [prediction("1", set=s, em=v) for s, v in (("a", 0), ("b", 1))]
     after = [prediction("1", set=s, em=v) for s, v in (("b", 1), ("a", 1))]
-    found = difference(before, after, "em", 0, 500)
-    assert found.mean == 0.5 and found.low == 0 and found.high == 1 and not found.clear
+    found = difference(before, after, "em")
+    assert found.mean == 0.5 and found.low < 0 < found.high and not found.clear
+    other = [prediction("1", set="a", em=1, question="Where?")]
+    with pytest.raises(InputError, match=r"before and after were asked different .* set 'a': 2"):
+        difference(before, other, "em")
 
 
 def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     sides = run.pair("1", "0"), run.pair("2", "2")
-    lost = predictions["2"][0]
-    predictions["agent1_r0"][0].em, lost.em = 1, 0
+    for name, em in (("agent1_r0", 1), ("2", 0)):
+        predictions[name][0] = replace(predictions[name][0], em=em)
     chosen = choose_cases(sides, predictions, 1)
     assert [case.kind for case in chosen] == ["won", "lost", "unchanged"]
     predictions["agent1_r0"].reverse()
@@ -247,14 +264,16 @@ def test_cases_are_one_of_each_kind_and_do_not_depend_on_order(flywheel):
 def test_a_question_that_is_named_is_followed_whatever_comes_of_it(flywheel):
     """A case of three hops over two films and a club, among the others."""
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     sides = run.pair("1", "0"), run.pair("2", "2")
     asked = "Which club of Mickey Gilley's is in the film with the star of Get Shorty?"
     plain = choose_cases(sides, predictions, 1)
     chosen = {case.before.key for case in plain}
-    rows = {row.key: row for row in predictions["agent1_r0"]}
-    place = next(key for key in rows if key not in chosen)
-    rows[place].question = asked
+    file = flywheel / "data/predictions/agent1_r0.jsonl"
+    rows = read_jsonl(file)
+    next(r for r in rows if (r["set"], r["id"]) not in chosen)["question"] = asked
+    write_jsonl(file, rows)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     found = choose_cases(sides, predictions, 1, ["mickey gilley"])
     assert asked in [case.question for case in found] and len(found) == len(plain) + 1
     assert [case for case in found if case.question != asked] == plain
@@ -264,13 +283,13 @@ def test_a_question_that_is_named_is_followed_whatever_comes_of_it(flywheel):
 
 def test_sets_and_hops_take_turns_in_the_cases(flywheel):
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
     chosen = choose_cases((run.pair("1", "0"), run.pair("2", "2")), predictions, 6)
     won = [(case.hops, case.set) for case in chosen if case.kind == "won"]
     assert won == [(hops, name) for hops in (3, 2, 1) for name in flywheel_files.SETS]
 
 
-def test_a_turn_that_got_worse_did_not_turn(flywheel):
+def test_an_iteration_that_got_worse_did_not_turn(flywheel):
     assert warnings(results(flywheel)) == []
     last = read_json(flywheel / "metrics/evaluate/2.json")
     for figures in last["sets"].values():
@@ -280,17 +299,17 @@ def test_a_turn_that_got_worse_did_not_turn(flywheel):
     assert verdict(results(flywheel)) == "did not turn"
 
 
-@pytest.mark.parametrize("turns", [1, 2])
-def test_a_run_that_nobody_compared_with_turn_0_says_so(flywheel, turns):
+@pytest.mark.parametrize("iterations", [1, 2])
+def test_a_run_that_nobody_compared_with_iteration_0_says_so(flywheel, iterations):
     params = flywheel_files.params()
     del params.compare["base"]
-    if turns == 1:
+    if iterations == 1:
         del params.iterations["2"], params.compare["agent2_r1"]
     OmegaConf.save(OmegaConf.structured(params), "params.yaml")
     report.main(ARGUMENTS.split())
-    assert read_json("metrics/report.json")["verdict"] == "was not compared with turn 0"
+    assert read_json("metrics/report.json")["verdict"] == "was not compared with iteration 0"
     page = (flywheel / "data/report/index.html").read_text()
-    assert "<title>Agentic-R: the flywheel was not compared with turn 0</title>" in page
+    assert "<title>Agentic-R: the flywheel was not compared with iteration 0</title>" in page
 
 
 def text_of(folder):
@@ -301,20 +320,20 @@ def text_of(folder):
 
 def test_the_overview_says_in_three_sentences_what_came_of_it(flywheel):
     run = results(flywheel)
-    predictions = read_predictions(flywheel / "data/predictions", run)
-    steps = half_turns(run, predictions, 0, 200)
+    predictions = read_all_predictions(flywheel / "data/predictions", run)
+    steps = half_iterations(run, predictions)
     whole, halves, rest = sentences(run, steps)
     assert whole.startswith("The flywheel turned: from base agent + R_0 to Agent_2 + R_2")
     clear = [step for step in steps[:-1] if step.em.clear]
-    assert f"Of 4 half turns, {len(clear) or 'none'} changed EM clearly" in halves
+    assert f"Of 4 half iterations, {len(clear) or 'none'} changed EM clearly" in halves
     told, _, other = halves.partition("not clear: ")
     assert all((step.what in told) == step.em.clear for step in steps[:-1])
     assert all((step.what in other) != step.em.clear for step in steps[:-1])
-    assert "no failure signature showed" in rest and "57 % in turn 2" in rest
+    assert "no failure signature showed" in rest and "57 % in iteration 2" in rest
     assert "this run need" in needed(run, steps) and "asks 80." in needed(run, steps)
 
 
-def test_a_half_turn_that_changed_nothing_does_not_say_how_many_questions_it_needs(flywheel):
+def test_a_half_iteration_that_changed_nothing_does_not_say_how_many_questions_it_needs(flywheel):
     for folder, kind in (("data/predictions", "jsonl"), ("metrics/evaluate", "json")):
         same = flywheel / folder
         shutil.copy(same / f"1.{kind}", same / f"agent1_r0.{kind}")
@@ -345,20 +364,20 @@ def test_the_json_holds_questions_needed_and_the_breakdown(flywheel):
 def drift_of(folder):
     """What the drift stage counts of the flywheel's queries; the means are made up."""
     found = {}
-    for turn, name in (("0", "base"), ("1", "1"), ("2", "2")):
+    for iteration, name in (("0", "base"), ("1", "1"), ("2", "2")):
         rows = read_jsonl(folder / f"data/predictions/{name}.jsonl")
         queries = sum(row["searches"] for row in rows)
         own = {"queries": queries, "questions": len(rows), "words_per_query": 4.25}
         own |= {"overlap_with_question": 0.5, "distance_to_question": 0.5}
-        before = {"queries_of_both_turns": 0, "equal_to_previous_turn": None}
-        before |= {"overlap_with_previous_turn": None, "distance_to_previous_turn": None}
-        found[turn] = own | before
+        before = {"queries_of_both_iterations": 0, "equal_to_previous_iteration": None}
+        before |= {"overlap_with_previous_iteration": None, "distance_to_previous_iteration": None}
+        found[iteration] = own | before
     return found
 
 
 def test_sections_are_there_only_with_their_files(flywheel):
     report.main(ARGUMENTS.split())
-    assert "Studies" not in text_of(flywheel) and "Queries over turns" not in text_of(flywheel)
+    assert "Studies" not in text_of(flywheel) and "Queries over iterations" not in text_of(flywheel)
     write_json(flywheel / "metrics/drift.json", drift_of(flywheel))
     studies = flywheel / "metrics/studies"
     write_text(
@@ -380,8 +399,8 @@ def test_sections_are_there_only_with_their_files(flywheel):
     write_text(
         studies / "laptop_groups.csv",
         "contrast,measure,group,of,count,seeds,mean,median,low,high,clear\n"
-        "both turns,em,2 hops,questions,1125,5,0.288,0.28,0.232,0.34,True\n"
-        "both turns,em,1 hop,questions,1200,5,0.018,0.02,-0.003,0.04,False\n",
+        "both iterations,em,2 hops,questions,1125,5,0.288,0.28,0.232,0.34,True\n"
+        "both iterations,em,1 hop,questions,1200,5,0.018,0.02,-0.003,0.04,False\n",
     )
     write_text(
         studies / "laptop_transfer.csv",
@@ -389,9 +408,9 @@ def test_sections_are_there_only_with_their_files(flywheel):
         "scripted,bm25,all,3,0.625,0.6,0.65,2.0,\n",
     )
     write_text(
-        studies / "turns_drift.csv",
-        "seed,variant,turn,queries,queries_of_both_turns,words_per_query,equal_to_previous_turn,"
-        "distance_to_question,distance_to_previous_turn,em\n"
+        studies / "iterations_drift.csv",
+        "seed,variant,iteration,queries,queries_of_both_iterations,words_per_query,"
+        "equal_to_previous_iteration,distance_to_question,distance_to_previous_iteration,em\n"
         "0,full,0,9,0,4.5,,0.48,,0.59\n0,full,1,10,5,4.2,0.6,0.5,0.2,0.8\n"
         "1,full,1,10,5,4.4,0.8,0.6,0.3,0.9\n",
     )
@@ -403,8 +422,8 @@ def test_sections_are_there_only_with_their_files(flywheel):
     assert "Pareto front" in text and "90,000" in text
     assert "scripted agent 62.5 60.0–65.0 2.00 searches" in text
     assert "noise 20 3 77.4 89.9 382 77.1 75.0–79.0" in text
-    assert "both turns 2 hops 1,125 questions 5 +28.8 clear +23.2 to +34.0" in text
-    assert "both turns 1 hop 1,200 questions 5 +1.8 not clear -0.3 to +4.0" in text
+    assert "both iterations 2 hops 1,125 questions 5 +28.8 clear +23.2 to +34.0" in text
+    assert "both iterations 1 hop 1,200 questions 5 +1.8 not clear -0.3 to +4.0" in text
     assert "Words per query 4.25" in text
 
 
@@ -418,11 +437,11 @@ def test_labels_are_followed_on_the_page(flywheel):
 
 def test_every_signature_is_shown_with_value_and_limit(flywheel):
     row = {"name": "em_gain", "value": 0.0467, "least": 0.0, "most": None, "shows": False}
-    row["meaning"] = "the turn answers fewer questions"
+    row["meaning"] = "the iteration answers fewer questions"
     health = {"values": {}, "signatures": [row], "shown": []}
     write_json(flywheel / "metrics/health/2.json", health)
     report.main(ARGUMENTS.split())
-    assert "em gain 0.0467 at least 0 no the turn answers" in text_of(flywheel)
+    assert "em gain 0.0467 at least 0 no the iteration answers" in text_of(flywheel)
 
 
 def test_the_page_is_light_and_says_how_to_make_it_again(flywheel):
@@ -439,7 +458,7 @@ def test_signatures_that_showed_are_on_the_page(flywheel):
     shown = {"values": {}, "signatures": [row], "shown": ["GAC collapse: the ratio is 0.2"]}
     write_json(flywheel / "metrics/health/2.json", shown)
     report.main(ARGUMENTS.split())
-    assert "Turn 2: GAC collapse" in (flywheel / "data/report/index.html").read_text()
+    assert "Iteration 2: GAC collapse" in (flywheel / "data/report/index.html").read_text()
 
 
 def test_limits_that_told_are_on_the_page(flywheel):
@@ -450,7 +469,7 @@ def test_limits_that_told_are_on_the_page(flywheel):
     file.write_text(json.dumps(figures))
     report.main(ARGUMENTS.split())
     page = text_of(flywheel)
-    assert "Turn 1: 3 observations were cut, of 7 searches; 2 turns were refused, in" in page
+    assert "Iteration 1: 3 observations were cut, of 7 searches; 2 turns were refused, in" in page
     assert "lost to a full" not in page
 
 
@@ -480,10 +499,10 @@ def test_a_run_without_a_flywheel_is_reported(flywheel):
     OmegaConf.save(OmegaConf.structured(params), "params.yaml")
     report.main(ARGUMENTS.split())
     with open(flywheel / "metrics/report.csv", newline="") as file:
-        assert {(row["turn"], row["pair"]) for row in csv.DictReader(file)} == {
+        assert {(row["iteration"], row["pair"]) for row in csv.DictReader(file)} == {
             ("", "base agent + BM25")
         }
-    assert (flywheel / "metrics/curves.csv").read_text().startswith("turn,step,reward,em")
+    assert (flywheel / "metrics/curves.csv").read_text().startswith("iteration,step,reward,em")
 
 
 @pytest.mark.parametrize("name", ["all", "mean"])
@@ -514,7 +533,7 @@ def test_a_prediction_without_its_set_is_named(flywheel):
         report.main(ARGUMENTS.split())
 
 
-def test_the_summary_prints_every_turn_and_where_to_look(flywheel, capsys):
+def test_the_summary_prints_every_iteration_and_where_to_look(flywheel, capsys):
     summary.main([])
     said = capsys.readouterr().out
     for pair in results(flywheel).flywheel:

@@ -20,7 +20,7 @@ PHONE = 375
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page of a run of two turns, with all studies that are kept in git."""
+    """The page of a run of two iterations, with all studies that are kept in git."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -54,7 +54,7 @@ def test_studies_of_other_runs_are_folded(page):
     text = page.read_text()
     section = text[text.index('<h2 id="studies">') : text.index('<section aria-labelledby="train')]
     names = re.findall(r'<details class="table"><summary><h3>([^<]+)</h3>', section)
-    assert names == ["judge", "laptop", "price", "transfer", "turns"]
+    assert names == ["iterations", "judge", "laptop", "price", "transfer"]
     depth = 0
     for tag in re.findall(r"<(/?details\b|table|svg|h4)", section):
         depth += {"details": 1, "/details": -1}.get(tag, 0)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote
 import flywheel_files
 import pytest
 from rows import prediction
+from scipy.stats import ttest_1samp
 
 from stages.common.records import write_json, write_jsonl, write_text
 from stages.metrics.fields import hidden
@@ -22,7 +23,7 @@ from stages.reporting.comparisons import Difference, difference
 from stages.reporting.drift import drift_means, drift_table, read_drift
 from stages.reporting.labelled import AMONG, DEEPER, FIRST, LOWER, POSITIVE, read_labelled
 from stages.reporting.links import ask_command, shown_command, trace_link
-from stages.reporting.predictions import unordered_sets
+from stages.reporting.predictions import Predictions, outcome, unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
 from stages.reporting.unread import read_unread
@@ -45,8 +46,22 @@ def test_the_questions_needed_are_those_of_a_paired_test():
     assert Difference(0, -1, 1, 0.0).questions_needed is None  # nobody knows
     old = [prediction(str(n), em=n % 2) for n in range(10)]
     new = [prediction(str(n), em=int(n > 4)) for n in range(10)]
-    found = difference(old, new, "em", 0, 50)
-    assert found.deviation == stdev(b.em - a.em for a, b in zip(old, new, strict=True))
+    found = difference(old, new, "em")
+    values = [b.em - a.em for a, b in zip(old, new, strict=True)]
+    assert found.deviation == pytest.approx(stdev(values))
+    assert [found.low, found.high] == pytest.approx([*ttest_1samp(values, 0).confidence_interval()])
+
+
+def test_questions_of_one_chain_count_together():
+    def rows(sign):
+        return [
+            row(str(n), int(n % 4 // 2 == sign), ("q", ["x"], [f"p{n // 2}"])) for n in range(40)
+        ]
+
+    found, values = difference(rows(0), rows(1), "em"), [-1, 1] * 10  # of the chains
+    assert [found.low, found.high] == pytest.approx([*ttest_1samp(values, 0).confidence_interval()])
+    alone = difference(rows(0)[:2], rows(0)[:2], "em")
+    assert (alone.low, alone.high, alone.clear) == (-1, 1, False), "one chain says nothing"
 
 
 def test_a_difference_of_two_points_is_seen_at_the_size_that_is_named():
@@ -62,6 +77,11 @@ def test_a_difference_of_two_points_is_seen_at_the_size_that_is_named():
     assert 0.76 < seen.mean() < 0.84
 
 
+def given(before, after):
+    """Predictions of the two pairs."""
+    return Predictions({"before": [*map(outcome, before)], "after": [*map(outcome, after)]})
+
+
 def test_a_query_is_ambiguous_if_no_passage_supports_all_who_asked_it():
     rows = [
         row("1", 1, ("Where was Kim born", ["x"], ["k1"])),
@@ -70,7 +90,7 @@ def test_a_query_is_ambiguous_if_no_passage_supports_all_who_asked_it():
         # asked twice: the second time it stands for another hop, and makes nothing ambiguous
         row("4", 1, ("who wrote it", ["x"], ["w"]), ("who wrote it", ["x"], ["k1"])),
     ]
-    wants = gold_by_text(rows)
+    wants = gold_by_text(map(outcome, rows))
     assert wants["where was kim born"] == {frozenset({"k1"}), frozenset({"k2"})}
     assert frozenset.intersection(*wants["who wrote it"]) == {"w"}
 
@@ -82,7 +102,7 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
     old.append(row("3", 1, ("capital of z", ["c"], ["c"])))
     new.append(row("3", 1, ("capital of z", ["c"], ["c"])))
     told = {("a", n): {"hops": 2 if n in cities else 1} for n in ("1", "2", "3")}
-    found = breakdown((BEFORE, AFTER), {"before": old, "after": new}, told, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(old, new), told, 0, 100)
     groups = {(g.by, g.group): (g.questions, g.before, g.after, g.em.mean) for g in found.groups}
     assert groups == {("hops", "1"): (1, 1, 1, 0), ("hops", "2"): (2, 0, 1, 1)}
     before, after = found.recalls["ambiguous"]
@@ -96,7 +116,7 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
 @pytest.mark.parametrize("label", [None, [2], {"a": 1}, "2", 2.5, True])
 def test_questions_that_tell_nothing_give_no_groups(label):
     rows = [prediction(name, em=1) for name in "1234"]
-    both = {"before": rows, "after": rows}
+    both = given(rows, rows)
     assert breakdown((BEFORE, AFTER), both, {}, 0, 100).groups == []
     told = {"1": label, "2": 10, "3": 9, "4": label}
     metadata = {("a", name): {"hops": value} for name, value in told.items()}
@@ -107,8 +127,8 @@ def test_questions_that_tell_nothing_give_no_groups(label):
 
 def test_a_hop_without_gold_passages_makes_nothing_ambiguous():
     rows = [row("1", 1, ("where was kim born", ["x"], []), ("who wrote it", ["w"], ["w"]))]
-    assert gold_by_text(rows) == {"who wrote it": {frozenset({"w"})}}
-    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 100)
+    assert gold_by_text(map(outcome, rows)) == {"who wrote it": {frozenset({"w"})}}
+    found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 100)
     assert (
         list(found.recalls) == ["not ambiguous"] and found.recalls["not ambiguous"][0].queries == 1
     )
@@ -116,7 +136,7 @@ def test_a_hop_without_gold_passages_makes_nothing_ambiguous():
 
 def test_the_interval_of_recall_draws_questions_with_all_of_their_queries():
     def recall(rows):
-        found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 500)
+        found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 500)
         return found.recalls["not ambiguous"][0]
 
     draw = random.Random(0)
@@ -133,7 +153,7 @@ def test_the_interval_of_recall_draws_questions_with_all_of_their_queries():
 
 def test_recall_is_named_by_the_depth_of_the_rankings():
     rows = [row("1", 1, ("capital of z", ["x", "c"], ["c"]))]
-    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, {}, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 100)
     assert found.k == 2 and {r["k"] for r in breakdown_rows([found])} == {2}
 
 
@@ -142,7 +162,7 @@ def test_sets_whose_gold_passages_have_no_order_are_left_out_of_recall():
     rows = [row("1", 1, (kim, ["k1"], ["k1"])), row("1", 1, (kim, ["x"], ["k2"]), set_name="b")]
     metadata = {("a", "1"): {}, ("b", "1"): {"supporting_titles": ["Kim"]}}
     assert unordered_sets(metadata) == ["b"]
-    found = breakdown((BEFORE, AFTER), {"before": rows, "after": rows}, metadata, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(rows, rows), metadata, 0, 100)
     assert list(found.recalls) == ["not ambiguous"]  # b's reading of the text does not count
     assert found.recalls["not ambiguous"][0].queries == 1
 
@@ -163,12 +183,12 @@ def test_each_kind_of_label_is_counted_and_shown(labelled):
         "answers": NO_CORRECT,
         "ties": FEW_NEGATIVES,
     }
-    assert {q.query.split()[0]: q.kind for q in labelled.queries if q.turn == "1"} == kinds
+    assert {q.query.split()[0]: q.kind for q in labelled.queries if q.iteration == "1"} == kinds
     assert labelled.counts["2"] == dict.fromkeys(kinds.values(), 1)
 
 
 def test_candidates_carry_their_labels_and_what_became_of_them(labelled):
-    (query,) = (q for q in labelled.queries if q.kind == LOWER and q.turn == "1")
+    (query,) = (q for q in labelled.queries if q.kind == LOWER and q.iteration == "1")
     best, chosen, other = (query.candidates[n] for n in (0, 4, 7))
     assert (best.rank, best.lr, best.gac) == (1, 100, 0) and best.role != POSITIVE
     assert (chosen.lr, chosen.gac, chosen.role) == (80, 1, POSITIVE)
@@ -199,14 +219,14 @@ def test_replies_not_read_are_shown_by_reason_with_one_example(tmp_path):
     rows.append({"id": "sub-answers/q", "reply": "", "reason": "missing_labels", "tries": 1})
     write_jsonl(tmp_path / "data/relevance/2.failed.jsonl", rows)
     found = read_unread(tmp_path / "data", ["1", "2"])
-    assert [(row.turn, row.step, row.reason, row.count) for row in found] == [
+    assert [(row.iteration, row.step, row.reason, row.count) for row in found] == [
         ("2", "relevance", "not_an_integer", 3),
         ("2", "relevance", "prompt_too_long", 1),
         ("2", "sub-answers", "missing_labels", 1),
     ]
     assert found[0].id == "relevance/q0#0/p" and len(found[0].reply) < 700
     assert found[1].reply is None
-    assert read_unread(tmp_path / "data", ["1"]) == []  # of a turn without the file
+    assert read_unread(tmp_path / "data", ["1"]) == []  # of an iteration without the file
 
 
 def table(path, rows):
@@ -277,30 +297,39 @@ def test_a_bad_cell_of_a_study_is_named(tmp_path):
 DRIFT = {
     "seed": 0,
     "variant": "slow_ppo",
-    "turn": 1,
+    "iteration": 1,
     "queries": 100,
-    "queries_of_both_turns": 80,
+    "queries_of_both_iterations": 80,
     "words_per_query": 4.0,
-    "equal_to_previous_turn": 0.5,
+    "equal_to_previous_iteration": 0.5,
     "distance_to_question": 0.25,
-    "distance_to_previous_turn": 0.125,
+    "distance_to_previous_iteration": 0.125,
     "em": 0.75,
 }
 
 
 def test_drift_of_a_study_is_a_mean_over_seeds(tmp_path):
-    first = DRIFT | {"turn": 0, "equal_to_previous_turn": "", "distance_to_previous_turn": ""}
-    other = DRIFT | {"seed": 1, "words_per_query": 5.0, "equal_to_previous_turn": "", "em": 0.25}
-    table(tmp_path / "turns_drift.csv", [first, DRIFT, other])
+    first = DRIFT | {
+        "iteration": 0,
+        "equal_to_previous_iteration": "",
+        "distance_to_previous_iteration": "",
+    }
+    other = DRIFT | {
+        "seed": 1,
+        "words_per_query": 5.0,
+        "equal_to_previous_iteration": "",
+        "em": 0.25,
+    }
+    table(tmp_path / "iterations_drift.csv", [first, DRIFT, other])
     (study,) = read_studies(tmp_path)
-    begin, turn = drift_means(study.drift)
-    assert (begin.variant, begin.turn, begin.seeds) == ("slow_ppo", "0", 1)
+    begin, iteration = drift_means(study.drift)
+    assert (begin.variant, begin.iteration, begin.seeds) == ("slow_ppo", "0", 1)
     assert begin.figures["same_query"] is None and begin.figures["em"] == 0.75
-    assert (turn.turn, turn.seeds) == ("1", 2)
-    assert (turn.figures["words_per_query"], turn.figures["em"]) == (4.5, 0.5)
-    assert turn.figures["same_query"] == 0.4  # of 100, in the seed that has it
-    table(tmp_path / "turns_drift.csv", [first, DRIFT | {"em": "?"}])
-    with pytest.raises(InputError, match=r"turns_drift\.csv:3: no float in column 'em'"):
+    assert (iteration.iteration, iteration.seeds) == ("1", 2)
+    assert (iteration.figures["words_per_query"], iteration.figures["em"]) == (4.5, 0.5)
+    assert iteration.figures["same_query"] == 0.4  # of 100, in the seed that has it
+    table(tmp_path / "iterations_drift.csv", [first, DRIFT | {"em": "?"}])
+    with pytest.raises(InputError, match=r"iterations_drift\.csv:3: no float in column 'em'"):
         read_studies(tmp_path)
 
 
@@ -322,18 +351,18 @@ def test_a_matrix_takes_all_sets_or_their_mean(tmp_path):
     assert retriever_name("1:no_gac") == "R_1 (no gac)" and retriever_name("bm25") == "BM25"
 
 
-def test_drift_is_a_table_of_the_turns(tmp_path):
+def test_drift_is_a_table_of_the_iterations(tmp_path):
     assert read_drift(tmp_path / "drift.json") == {}
     both = {"questions": 3, "queries": 4, "overlap_with_question": 0.5, "distance_to_question": 1.0}
-    none = {"queries_of_both_turns": 0, "distance_to_previous_turn": None}
-    none |= {"equal_to_previous_turn": None, "overlap_with_previous_turn": None}
-    some = {"queries_of_both_turns": 2, "distance_to_previous_turn": 0.125}
-    some |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
-    turns = {
+    none = {"queries_of_both_iterations": 0, "distance_to_previous_iteration": None}
+    none |= {"equal_to_previous_iteration": None, "overlap_with_previous_iteration": None}
+    some = {"queries_of_both_iterations": 2, "distance_to_previous_iteration": 0.125}
+    some |= {"equal_to_previous_iteration": 0.5, "overlap_with_previous_iteration": 0.5}
+    iterations = {
         "0": both | {"words_per_query": 4.25} | none,
         "1": both | {"words_per_query": 4.5} | some,
     }
-    write_json(tmp_path / "drift.json", turns)
+    write_json(tmp_path / "drift.json", iterations)
     cells = [cells for _, cells in drift_table(read_drift(tmp_path / "drift.json"))]
     assert cells[2] == ["4.25", "4.50"] and cells[-1] == ["–", "0.125"]
 

@@ -1,7 +1,10 @@
 """The environment is pinned: each package once, exactly, and here as it is pinned."""
 
 import ast
+import importlib.util
+import json
 import re
+import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
@@ -46,6 +49,56 @@ def test_what_is_asked_for_is_pinned(path):
         assert name_of(line) in pinned, line
         if "==" in line:
             assert pinned[name_of(line)] == line.partition("==")[2], line
+
+
+@pytest.mark.parametrize("path", PINNED, ids=lambda path: path.name)
+def test_a_list_brings_one_cuda(path):
+    """With two, a library of the one finds compilers and BLAS of the other, and does not load."""
+    named = pins(path)
+    assert cuda_majors(named) <= {"13"}
+
+
+def cuda_majors(named: dict[str, str]) -> set[str]:
+    """The CUDA releases that packages are of, by their names or, of NVIDIA's own, by a version."""
+    suffixes = {m[1] for name in named if (m := re.search(r"-cu(\d{2})(?:-|$)", name))}
+    toolkit = {
+        named[name].partition(".")[0] for name in ("cuda-toolkit", "cuda-bindings") if name in named
+    }
+    return suffixes | toolkit
+
+
+def test_two_cudas_are_seen():
+    assert cuda_majors({"nvidia-cublas-cu12": "12.9.3.13", "cuda-toolkit": "13.0.2"}) == {
+        "12",
+        "13",
+    }
+    assert cuda_majors({"faiss-gpu-cu12": "1.0", "numpy": "2.3.5"}) == {"12"}
+
+
+@pytest.mark.resolve
+@pytest.mark.timeout(1800)
+def test_pip_would_install_the_list_and_nothing_else(tmp_path, request):
+    """`pytest -n 0 -m resolve`: reads what packages ask for, and downloads none; minutes."""
+    if "resolve" not in request.config.getoption("-m"):
+        pytest.skip("asks the package index: `pytest -n 0 -m resolve`")
+    report = tmp_path / "report.json"
+    command = [sys.executable, "-m", "pip", "install", "--dry-run", "--quiet", "--ignore-installed"]
+    listed = ["--report", str(report), "--requirement", str(FOLDER / "gpu.txt")]
+    subprocess.run(command + listed, check=True)
+    rows = [row["metadata"] for row in json.loads(report.read_text())["install"]]
+    assert {name_of(row["name"]): row["version"] for row in rows} == pins(FOLDER / "gpu.txt")
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("vllm.cumem_allocator") is None
+    if importlib.util.find_spec("vllm")
+    else True,
+    reason="requirements/gpu.txt is not installed",
+)
+def test_vllms_allocator_loads_between_torch_and_faiss():
+    """In one process, in this order: verl puts vLLM to sleep by it, and faiss comes last."""
+    code = "import torch, vllm.cumem_allocator, faiss; faiss.StandardGpuResources"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_files_that_are_installed_together_agree():

@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 
 from stages import encoder, retriever
-from stages.common.instances import Instance, iter_instances
 from stages.common.records import read_json, write_jsonl
+from stages.common.search import SearchRequest
 from stages.contrastive import training
 from stages.contrastive.cloze import Noise, cloze_pairs
 from stages.contrastive.fresh import vocabulary
@@ -52,7 +52,7 @@ def make_encoder(path: Path, name: str = "R0") -> Path:
 
 
 def make_retriever(path: Path, name: str) -> Path:
-    arguments = {"turn": "1", "pairs": "pairs.jsonl", "encoder": "R0", "output": name}
+    arguments = {"iteration": "1", "pairs": "pairs.jsonl", "encoder": "R0", "output": name}
     arguments |= {"metrics": f"{name}.json", "curves": f"{name}.csv"}
     retriever.main([part for key, value in arguments.items() for part in (f"--{key}", value)])
     return path / name
@@ -102,27 +102,29 @@ def inside(place, monkeypatch):
     return place
 
 
-def ranks(folder: Path, instances: list[Instance]) -> np.ndarray:
-    """The rank of each instance's positive in the whole corpus, 0 = first."""
+def ranks(folder: Path, rows: list[dict]) -> np.ndarray:
+    """The rank of each row's positive in the whole corpus, 0 = first."""
     model = DenseRetriever.load(folder)
     passages = world.corpus()
     vectors = model.encode_passages([p.contents for p in passages])
-    texts = [model.query_format.text(instance.request) for instance in instances]
+    asked = [SearchRequest(row["question"], tuple(row["history"]), row["query"]) for row in rows]
+    texts = [model.query_format.text(request) for request in asked]
     scores = model.encode_queries(texts) @ vectors.T
-    places = [[p.id for p in passages].index(instance.positive.id) for instance in instances]
-    return (scores > scores[np.arange(len(instances)), places][:, None]).sum(axis=1)
+    places = [[p.id for p in passages].index(row["positive"]["id"]) for row in rows]
+    return (scores > scores[np.arange(len(rows)), places][:, None]).sum(axis=1)
 
 
 def test_the_encoder_finds_names_and_relations_but_not_who_is_meant(place):
-    found = ranks(place / "R0", [each for _, each in iter_instances(place / "pairs.jsonl")])
+    rows = [json.loads(line) for line in (place / "pairs.jsonl").read_text().splitlines()]
+    found = ranks(place / "R0", rows)
     assert (found < 8).mean() > 0.95  # all eight passages of the name come first
     assert (found == 0).mean() < 0.6  # which of the four namesakes: it cannot know
 
 
 def test_the_retriever_learns_what_the_question_says(inside):
     set_params(inside, retriever={"steps": 60, "batch_size": 12, "learning_rate": 3e-3})
-    instances = [each for _, each in iter_instances(inside / "pairs.jsonl")]
-    assert (ranks(make_retriever(inside, "learned"), instances) == 0).mean() > 0.9
+    rows = [json.loads(line) for line in (inside / "pairs.jsonl").read_text().splitlines()]
+    assert (ranks(make_retriever(inside, "learned"), rows) == 0).mean() > 0.9
     curve = (inside / "learned.csv").read_text().splitlines()
     assert curve[0] == "step,loss" and curve[-1].startswith("60,")
     figures = read_json(inside / "learned.json")
@@ -274,8 +276,9 @@ def test_a_ready_made_encoder_is_referred_to(inside, monkeypatch):
 def test_an_empty_pairs_file_is_one_line(inside):
     Path("empty.jsonl").touch()
     with pytest.raises(InputError, match=r"empty\.jsonl: holds no training instance"):
-        arguments = ["--turn", "1", "--pairs", "empty.jsonl", "--encoder", "R0", "--output", "x"]
-        retriever.main([*arguments, "--metrics", "x.json", "--curves", "x.csv"])
+        arguments = ["--iteration", "1", "--pairs", "empty.jsonl", "--encoder", "R0"]
+        arguments += ["--output", "x", "--metrics", "x.json", "--curves", "x.csv"]
+        retriever.main(arguments)
 
 
 def test_cloze_queries_are_thinned_passages_with_noise():

@@ -1,5 +1,6 @@
 """Scratch folders: kept after a failure, gone after success, one for each fingerprint."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -30,6 +31,18 @@ def test_a_finished_shard_is_kept_after_a_failure_and_gone_after_success(root):
     with Scratch("s", "f") as scratch:
         assert scratch.has("a") and scratch.rows("a") == [{"x": 1}]
     assert list(root.iterdir()) == []
+
+
+def test_a_shard_is_saved_without_a_look_at_those_saved_before(monkeypatch):
+    """Else 100,000 of them take hours."""
+    looked, look = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: looked.append(str(path)) or look(path))
+    with Scratch("s", "f") as scratch:
+        for name in "abc":
+            scratch.save(name, [{"name": name}])
+        assert looked and str(scratch.path) not in looked
+        assert [scratch.rows(name) for name in "abc"] == [[{"name": name}] for name in "abc"]
+        assert not list((scratch.path / "saving").iterdir())
 
 
 def test_another_fingerprint_sees_nothing():

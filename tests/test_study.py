@@ -8,20 +8,30 @@ import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from rows import prediction
+from scipy import stats
 
 from stages.common.candidates import Query, QueryCandidates
 from stages.common.search import SearchRequest
 from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.studies import experiments
-from stages.studies.contrasts import interval, measured
+from stages.studies.contrasts import (
+    Sample,
+    both_answered,
+    contrast_rows,
+    interval,
+    measured,
+    of_means,
+)
 from stages.studies.experiments import Finished, revision
-from stages.studies.groups import gap_interval, group_rows
+from stages.studies.groups import Group, gap_interval, group_rows
 from stages.studies.markdown import accuracy, fill, medians, pairs
 from stages.studies.plan import Contrast, Experiment, Side, read_study
+from stages.studies.power import power, seeds_needed, split
 from stages.studies.tables import _judge_accuracy, accuracy_rows, costs
 from stages.tools import study
 from stages.tools.compose import compose
@@ -44,7 +54,8 @@ for name in "ab":
         ranked = [f"p{number}"] if number > 4 or not cheap else ["other"]
         turn = {"text": "", "token_ids": [], "thought": "", "query": query, "passages": []}
         turn |= {"information": "", "ranked": ranked}
-        row = {"set": name, "id": f"q{number}", "question": "Who?", "golden_answers": ["a"]}
+        row = {"set": name, "id": f"q{number}", "golden_answers": ["a"]}
+        row |= {"question": f"Who was {number} in {params['seed']}?"}
         row |= {"turns": [turn], "answer": None, "em": right, "f1": 0.0, "searches": 2 + cheap}
         rows.append(row | {"stop": "answer", "supporting_ids": [[f"p{number}"]]})
         questions.append({"id": f"q{number}", "metadata": {"hops": 1 + number % 2}})
@@ -68,9 +79,10 @@ pairs |= {"positive_selection_rate": 0.5, "instances": 2}
 json.dump(pairs, open("metrics/pairs/1.json", "w"))
 json.dump(counts | {"uniform_share": 0.0}, open("metrics/relevance/1.json", "w"))
 moved = {"queries": 10, "questions": 9, "words_per_query": 4 + params["seed"]}
-moved |= {"overlap_with_question": 0.5, "distance_to_question": 0.25, "queries_of_both_turns": 8}
-moved |= {"equal_to_previous_turn": 0.5, "overlap_with_previous_turn": 0.5}
-json.dump({"1": moved | {"distance_to_previous_turn": 0.5}}, open("metrics/drift.json", "w"))
+moved |= {"overlap_with_question": 0.5, "distance_to_question": 0.25}
+moved |= {"queries_of_both_iterations": 8, "equal_to_previous_iteration": 0.5}
+moved |= {"overlap_with_previous_iteration": 0.5}
+json.dump({"1": moved | {"distance_to_previous_iteration": 0.5}}, open("metrics/drift.json", "w"))
 """
 METRICS = [f"metrics/{name}/1.json" for name in ("evaluate", "correctness", "pairs", "relevance")]
 METRICS.append("metrics/drift.json")
@@ -98,6 +110,7 @@ variants: {full: [], no_gac: [mode=cheap]}
 contrasts:
   - {name: without GAC, after: [no_gac, "1", "1"], before: [full, "1", "1"]}
   - {name: never run, after: [full, "2", "2"], before: [full, "1", "1"]}
+claims: [without GAC, never run]
 price: [full, no_gac]
 transfer: [full, no_gac]
 groups: [without GAC]
@@ -105,7 +118,7 @@ drift: [full]
 """
 README = """# Title
 <!-- results laptop -->
-old
+stale
 <!-- /results laptop -->
 <!-- results laptop contrasts -->
 <!-- /results laptop contrasts -->
@@ -184,8 +197,9 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project, capsys)
         ("no_gac", "1", "b"): 0.4,
     }
     readme = (project / "README.md").read_text()
-    assert "old" not in readme and readme.endswith("<!-- /results laptop accuracy -->\nend\n")
-    assert "stale" not in readme and "No experiment of this commit has such figures." in readme
+    assert "stale" not in readme and readme.endswith("<!-- /results laptop accuracy -->\nend\n")
+    assert "All seeds share one base agent and one judge" in readme
+    assert "No experiment of this commit has such figures." in readme
     assert "| no gac | Agent_1 + R_1 | 40.0 (40.0 to 40.0) | 3.00 | 1 |" in readme
     assert "| without GAC | -20.0 (" in readme and "never run" not in readme
     assert "| no gac | 40.0 (" in readme and "| 3 | 5 | 7 | 50 |" in readme, "price"
@@ -202,9 +216,12 @@ def test_contrasts_are_paired_by_seed_and_question(project):
     rows = {(r["question_set"], r["measure"]): r for r in table(project, "laptop_contrasts")}
     assert set(rows) == {(s, m) for s in ("all", "a", "b") for m in ("em", "searches")}
     em, searches = rows["all", "em"], rows["all", "searches"]
-    assert (float(em["mean"]), em["seeds"], em["clear"]) == (-0.2, "2", "True")
-    assert float(em["low"]) < -0.2 < float(em["high"]) < 0
-    assert [float(searches[key]) for key in ("low", "mean", "high")] == [1, 1, 1]
+    assert (float(em["mean"]), em["seeds"], em["claim"]) == (-0.2, "2", "True")
+    assert float(em["low"]) < -0.2 < float(em["high"]), "equal seeds: their questions tell"
+    assert float(em["p_adjusted"]) == pytest.approx(2 * float(em["p"]), abs=2e-6), "of two claims"
+    assert rows["a", "em"]["claim"] == "False" and not rows["a", "em"]["p_adjusted"]
+    assert [float(searches[key]) for key in ("low", "mean", "high", "p")] == [1, 1, 1, 0]
+    assert (searches["claim"], searches["clear"]) == ("False", "True"), "exploratory"
     assert (em["after"], em["before"]) == ("no gac: Agent_1 + R_1", "Agent_1 + R_1")
 
 
@@ -249,9 +266,15 @@ def test_groups_say_which_questions_and_queries_gain(project):
 def test_a_judges_accuracy_stands_beside_what_was_learned_from_it(project):
     finished = [Finished(e, revision(e)) for e in read_study(Path("laptop.yaml")).experiments]
     labels = [
-        {"variant": name, "turn": turn, "queries": 10, "judge_exact": exact, "judge_same_side": 0.9}
+        {
+            "variant": name,
+            "iteration": iteration,
+            "queries": 10,
+            "judge_exact": exact,
+            "judge_same_side": 0.9,
+        }
         for name, exact in (("full", 0.75), ("no_gac", None))
-        for turn in ("1", "2")
+        for iteration in ("1", "2")
     ]
     (row,) = accuracy_rows(finished, labels, ["full", "no_gac"])
     assert (row["variant"], row["seeds"], row["judge_exact"]) == ("full", 2, 0.75)
@@ -260,26 +283,131 @@ def test_a_judges_accuracy_stands_beside_what_was_learned_from_it(project):
     assert line.startswith("| full | 75.0 | 90.0 | 10 | 55.0 (") and line.endswith(") | 2 |")
 
 
-def test_an_interval_holds_both_kinds_of_chance():
-    same = interval([[0.0, 1.0] * 200] * 3)
-    assert same.mean == 0.5 and 0.44 < same.low < 0.5 < same.high < 0.56
-    apart = interval([[0.2] * 400, [0.5] * 400, [0.8] * 400])
+def sample(values, seed=0, chains=None):
+    """One seed's questions, each of a chain of its own unless told."""
+    questions = [(seed, number) for number in range(len(values))]
+    return Sample(list(values), chains or questions, questions)
+
+
+def test_an_interval_is_that_of_its_design():
+    halves = [0.0, 1.0] * 200
+    same = interval([sample(halves, seed) for seed in range(3)])
+    assert same.mean == 0.5 and same.question_error == pytest.approx(0.025, abs=1e-3)
+    assert 0.42 < same.low < 0.46 and 0.54 < same.high < 0.58, "equal by chance: questions tell"
+    apart = interval([sample([value] * 400, seed) for seed, value in enumerate((0.2, 0.5, 0.8))])
     assert (apart.mean, apart.median) == (pytest.approx(0.5), 0.5)
-    assert apart.low == pytest.approx(0.2, abs=0.11) and apart.high == pytest.approx(0.8, abs=0.11)
-    assert interval([[1.0, 1.0]]).clear and not interval([[1.0, -1.0] * 50]).clear
+    assert apart.spread == pytest.approx(0.3) and apart.question_error == 0
+    assert apart.low < -0.2 and apart.high > 1.2, "t of three seeds"
+    assert apart.low == pytest.approx(of_means([0.2, 0.5, 0.8]).low)
+    fixed = interval([sample(halves) for _ in range(3)])
+    alone = interval([sample(halves)])
+    assert fixed.high - fixed.low == pytest.approx(alone.high - alone.low, rel=1e-3), "one test set"
+    one = interval([sample([1.0, -1.0] * 50)])
+    assert not one.clear and interval([sample([1.0, 1.0])]).clear
+    chains = [number // 2 for number in range(400)]
+    pairs = interval([sample(halves[::2] + halves[1::2], chains=chains)])
+    assert pairs.high - pairs.low == pytest.approx(2**0.5 * 4 * one.question_error / 2, rel=0.9)
+    with pytest.raises(InputError, match="one seed needs two questions"):
+        interval([sample([1.0, 0.0], chains=[1, 1])])
 
 
-def test_drift_stands_beside_em_of_the_turn(project):
+def test_questions_that_two_worlds_share_by_chance_cross_nothing():
+    seeds = [sample([0.0, 1.0] * 50, seed) for seed in range(3)]
+    for seed in seeds:
+        seed.questions[0] = "Where was the author of the book Hopox Vihoq born?"
+    seeds[0].values[:] = [1.0] * 100
+    assert interval(seeds).low == pytest.approx(of_means([1.0, 0.5, 0.5]).low)
+
+
+def test_sides_that_were_asked_other_questions_are_refused():
+    new, old = (given(name, [("a", 1)], [("b", 1)]) for name in ("new", "old"))
+    old.predictions("1")[1].golden_answers = ["another"]
+    with pytest.raises(
+        InputError, match=r"1 of old-seed0 and 1 of new-seed0 were asked different .* set 's': 2"
+    ):
+        contrast_rows([GAIN], [new, old])
+    old.predictions("1").reverse()
+    old.predictions("1")[0].golden_answers = ["a"]
+    first, second = old.predictions("1")
+    first.id, second.id = "q0", "q1"
+    first.question = new.predictions("1")[1].question = "Where?"
+    second.em = 0
+    rows = contrast_rows([GAIN], [new, old])
+    assert rows[0]["mean"] == 0.5, "the order and the ids are another's, the questions are not"
+    (found,) = contrast_pairs(new, old, "Where?")
+    assert [row.question for row in found] == ["Where?"] * 2
+
+
+def contrast_pairs(new, old, question):
+    pairs = both_answered(GAIN, {"new": new, "old": old})
+    return [rows for rows in pairs if rows[0].question == question]
+
+
+def test_intervals_are_made_again_from_what_is_kept(project):
+    study.main(["--study", "laptop.yaml"])
+    folder = project / "metrics/studies"
+    names = ("laptop_contrasts", "laptop_price", "laptop_transfer", "laptop_groups", "laptop")
+    whole = {name: table(project, name) for name in names}
+    study.main(["--study", "laptop.yaml", "--kept"])
+    for name in ("laptop_groups", "laptop"):
+        assert table(project, name) == whole[name], "as it was"
+    for name in ("laptop_price", "laptop_transfer"):
+        for kept, found in zip(table(project, name), whole[name], strict=True):
+            assert kept == pytest.approx(found) or float(kept["em_low"]) == pytest.approx(
+                float(found["em_low"]), abs=1e-4
+            )
+    kept = {(r["question_set"], r["measure"]): r for r in table(project, "laptop_contrasts")}
+    assert {key: row["mean"] for key, row in kept.items()} == {
+        (row["question_set"], row["measure"]): row["mean"] for row in whole["laptop_contrasts"]
+    }
+    assert not kept["all", "em"]["question_error"], "no question is kept"
+    (folder / "laptop.csv").unlink()
+    with pytest.raises(InputError, match=r"laptop\.csv: not there; run the study"):
+        study.main(["--study", "laptop.yaml", "--kept"])
+
+
+def test_kept_sides_of_other_numbers_of_questions_are_refused(project):
+    study.main(["--study", "laptop.yaml"])
+    path = project / "metrics/studies/laptop.csv"
+    text = path.read_text()
+    path.write_text(text.replace("1,no_gac,1,1,a,10,", "1,no_gac,1,1,a,20,"))
+    with pytest.raises(InputError, match=r"seed 1: one side of a contrast was asked .* set 'a'"):
+        study.main(["--study", "laptop.yaml", "--kept"])
+    path.write_text(text)
+
+
+def test_power_tells_what_claims_need(project, capsys):
+    study.main(["--study", "laptop.yaml"])
+    capsys.readouterr()
+    study.main(["--study", "laptop.yaml", "--power"])
+    said = capsys.readouterr().out
+    assert "p < 0.0250 (0.05 over 2 claims)" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("without GAC")]
+    assert line.split()[2:5] == ["-20.0", "0.0", "all"], "equal seeds: questions explain it all"
+
+
+def test_seeds_are_counted_as_a_table_of_power_has_them():
+    """A paired t test sees an effect of one standard deviation at 5 % in four of five: 10."""
+    assert seeds_needed(1.0, 1.0, 0.05) == 10
+    assert seeds_needed(0.5, 1.0, 0.05) == 34
+    found, theirs = power(1.0, 1.0, 4, 0.05), stats.nct.sf(stats.t.ppf(0.975, 3), 3, 2.0)
+    assert found == pytest.approx(theirs, abs=2e-3), "the other side is next to nothing"
+    assert seeds_needed(0.01, 1.0, 0.05) is None and seeds_needed(0.0, 0.0, 0.05) is None
+    assert split(0.03, 0.02, 4) == pytest.approx(0.0005 + 0.0001)
+    assert split(0.02, 0.03, 2) == pytest.approx(0.0002), "questions explain all of it at most"
+
+
+def test_drift_stands_beside_em_of_the_iteration(project):
     study.main(["--study", "laptop.yaml", "--into", "README.md"])
     rows = table(project, "laptop_drift")
-    assert [(r["seed"], r["variant"], r["turn"], r["em"]) for r in rows] == [
+    assert [(r["seed"], r["variant"], r["iteration"], r["em"]) for r in rows] == [
         ("0", "full", "1", "0.5"),
         ("1", "full", "1", "0.6"),
     ]
     assert list(rows[0])[3:] == [
         *("queries", "questions", "words_per_query", "overlap_with_question"),
-        *("distance_to_question", "queries_of_both_turns", "equal_to_previous_turn"),
-        *("overlap_with_previous_turn", "distance_to_previous_turn", "em"),
+        *("distance_to_question", "queries_of_both_iterations", "equal_to_previous_iteration"),
+        *("overlap_with_previous_iteration", "distance_to_previous_iteration", "em"),
     ]
     readme = (project / "README.md").read_text()
     assert "| full | 1 | 4.50 | 40.0 | 0.250 | 0.500 | 55.0 | 2 |" in readme
@@ -300,7 +428,7 @@ def test_an_experiment_that_changes_nothing_is_found_again(project, tmp_path, mo
     for command in ("dvc repro -q", "git add -A", "git commit -qm run"):
         subprocess.run(command.split(), check=True)
     same = Experiment("same", 0, (), ("evaluate",))
-    experiments.run(same)
+    experiments.run_experiment(same)
     assert revision(same)
 
 
@@ -341,16 +469,16 @@ class Given(Finished):
     def predictions(self, name):
         return self.files[f"data/predictions/{name}.jsonl"]
 
-    def candidates(self, turn):
-        return self.files[f"data/candidates/{turn}.jsonl"]
+    def candidates(self, iteration):
+        return self.files[f"data/candidates/{iteration}.jsonl"]
 
 
 def given(variant, *predictions, **metadata):
     """Its questions q0, q1, ... ask what `predictions` say: (query, whether it found p)."""
     rows, questions = [], []
     for number, queries in enumerate(predictions):
-        turns = [{"query": q, "ranked": ["p" if found else "x"]} for q, found in queries]
-        support = [["p"]] * len(turns)
+        turns = [{"query": q, "ranked": [f"p{number}" if found else "x"]} for q, found in queries]
+        support = [[f"p{number}"]] * len(turns)
         said = {"set": "s", "em": 1, "searches": 1, "supporting_ids": support}
         rows.append(prediction(f"q{number}", *turns, **said))
         known = {key: values[number] for key, values in metadata.items()}
@@ -371,13 +499,14 @@ def test_each_side_counts_its_own_queries():
 
 
 def test_supports_without_an_order_say_nothing_of_queries():
-    sides = [given(n, [("a", 1)], hops=[2], supporting_titles=[["A"]]) for n in ("new", "old")]
+    asked, titles = [[("a", 1)], [("b", 1)]], [["A"], ["B"]]
+    sides = [given(n, *asked, hops=[2, 2], supporting_titles=titles) for n in ("new", "old")]
     assert [row["group"] for row in group_rows([GAIN], sides)] == ["2 hops"]
 
 
 def test_groups_are_ordered_by_their_number():
-    numbers = {"namesakes": [10, 9, 1], "hops": [2, 11, 3]}
-    sides = [given(name, [], [], [], **numbers) for name in ("new", "old")]
+    numbers = {"namesakes": [10, 9, 1] * 2, "hops": [2, 11, 3] * 2}
+    sides = [given(name, *[[]] * 6, **numbers) for name in ("new", "old")]
     assert [row["group"] for row in group_rows([GAIN], sides)] == [
         *("2 hops", "3 hops", "11 hops"),
         *("1 namesake", "9 namesakes", "10 namesakes"),
@@ -390,10 +519,25 @@ def test_groups_are_ordered_by_their_number():
 
 def test_the_queries_of_a_question_stand_or_fall_together():
     values = [float(number % 3 == 0) for number in range(90)]
-    queries = [[4 * v for v in values], [4] * 90, [0] * 90, [1] * 90]
-    assert gap_interval([queries]) == interval([values])
-    sparse = gap_interval([[[1, 0, 0], [1, 0, 1], [0, 0, 1], [0, 1, 1]]])
-    assert sparse.mean == 0 and -1 <= sparse.low < sparse.high <= 1
+    about = sample([0.0] * 90)
+    alike = Group([(4 * value, 4, 0, 1) for value in values], about)
+    assert gap_interval([alike]).row() == interval([sample(values)]).row()
+    sparse = gap_interval([Group([(1, 1, 0, 0), (0, 0, 0, 1), (0, 1, 1, 1)], sample([0.0] * 3))])
+    assert sparse.mean == pytest.approx(0) and sparse.low < sparse.mean < sparse.high
+
+
+def test_the_interval_of_a_ratio_is_that_of_drawing_questions_again():
+    draw = np.random.default_rng(0)
+    sums = [
+        (draw.binomial(n, 0.6), n, draw.binomial(m, 0.4), m)
+        for n, m in draw.integers(1, 5, (300, 2))
+    ]
+    found = gap_interval([Group(sums, sample([0.0] * 300))])
+    drawn = np.array(sums)[draw.integers(300, size=(2000, 300))].sum(axis=1).T
+    gaps = drawn[0] / drawn[1] - drawn[2] / drawn[3]
+    assert [found.low, found.high] == pytest.approx(
+        list(np.percentile(gaps, [2.5, 97.5])), abs=0.01
+    )
 
 
 def test_a_question_set_called_all_is_refused():
@@ -438,6 +582,9 @@ TWICE = f"{NEEDS}contrasts: [{ONE}, {ONE}]\n" % ("[a, 1, 1]", "[a, 1, 1]")
         (NEEDS + "accuracy: [b]\n", "has no variant 'b'"),
         (NEEDS + "drift: [b]\n", "has no variant 'b'"),
         (NEEDS + "groups: [b]\n", "'groups' names 'b', which is no contrast"),
+        (NEEDS + "claims: [b]\n", "'claims' names 'b', which is no contrast"),
+        (CONTRAST % "[a, 1, 1]" + "claims: [x, x]\n", "'claims' names 'x' twice"),
+        (NEEDS + "base_of_each_seed: 1\n", "'base_of_each_seed' must be true or false"),
         (CONTRAST % "[b, 1, 1]", "has no variant 'b'"),
         (CONTRAST % "[a, 1.5, 1]", "'contrasts' must be a list of"),
         (CONTRAST % "[a, 1]", "'contrasts' must be a list of"),
@@ -450,7 +597,7 @@ def test_a_bad_study_is_one_clear_line(tmp_path, text, message):
         read_study(tmp_path / "bad.yaml")
 
 
-def test_turns_may_be_written_as_numbers(tmp_path):
+def test_iterations_may_be_written_as_numbers(tmp_path):
     (tmp_path / "study.yaml").write_text(CONTRAST % "[a, 2, bm25]")
     (found,) = read_study(tmp_path / "study.yaml").contrasts
     assert (found.after, found.before) == (Side("a", "2", "bm25"), Side("a", "1", "1"))
@@ -461,6 +608,7 @@ def test_turns_may_be_written_as_numbers(tmp_path):
     [
         ("variants: {a: [x=1]}\n", r"study\.yaml: the variant 'a' is another one in .*other\.yaml"),
         ("variants: {a: []}\ntargets: [b]\n", r"in .*other\.yaml, or has other targets"),
+        ("variants: {a: []}\nbase_of_each_seed: true\n", "or another 'base_of_each_seed'"),
         ("variants: {a: }\n", r"other\.yaml: 'a' must be a list"),
         ("variants: [a]\n", r"other\.yaml: expected 'seeds'"),
     ],
@@ -470,6 +618,14 @@ def test_studies_of_one_folder_share_their_variants(tmp_path, text, message):
     (tmp_path / "other.yaml").write_text(text)
     with pytest.raises(InputError, match=message):
         read_study(tmp_path / "study.yaml")
+
+
+def test_a_seed_may_have_its_own_base(tmp_path):
+    (tmp_path / "own.yaml").write_text(
+        "seeds: [3]\nvariants: {a: [x=1]}\nbase_of_each_seed: true\n"
+    )
+    found = read_study(tmp_path / "own.yaml")
+    assert found.experiments[0].overrides == ("base.seed=3", "x=1")
 
 
 def test_what_the_command_line_names_must_be_there(project):
@@ -485,15 +641,29 @@ def test_every_study_of_the_repo_composes(path, tmp_path, monkeypatch):
     """Its overrides are ones that `dvc exp run` takes, and its contrasts name pairs they have."""
     monkeypatch.chdir(ROOT)
     found = read_study(path)
-    pairs = {}
+    pairs, composed = {}, []
     for experiment in found.experiments[:: len({e.seed for e in found.experiments})]:
         compose(tmp_path / "params.yaml", list(experiment.overrides))
-        params = load_params(tmp_path / "params.yaml")
+        composed.append(params := load_params(tmp_path / "params.yaml"))
         there = {(pair.agent, pair.retriever) for pair in params.compare.values()}
-        pairs[experiment.variant] = there | {(turn, turn) for turn in params.iterations}
+        pairs[experiment.variant] = there | {(k, k) for k in params.iterations}
     for contrast in found.contrasts:
         for side in (contrast.after, contrast.before):
             assert (side.agent, side.retriever) in pairs[side.variant], contrast.name
+    if path.stem.startswith("harness"):
+        check_harness(*composed)
+
+
+def check_harness(plain, *others):
+    """The harness is priced without training: variants differ from the first of them in
+    evaluation's own frame and limits, each from every other, and may leave out pairs."""
+    seen = [(plain.evaluation_rollout, plain.evaluation_protocol)]
+    for params in others:
+        seen.append((params.evaluation_rollout, params.evaluation_protocol))
+        assert seen[-1] not in seen[:-1] and params.compare.items() <= plain.compare.items()
+        assert params.evaluate.recall_at == plain.evaluate.recall_at
+        params.evaluate, params.compare = plain.evaluate, plain.compare
+        assert params == plain
 
 
 def row(seed, variant, agent, retriever, em, question_set="a"):

@@ -113,9 +113,9 @@ def test_parameters_are_the_same_in_either_version_of_yaml(recorded):
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
     def as_dvc(stages):
-        for turn in "12":
-            stages[f"relevance@{turn}"]["params"]["params.yaml"]["relevance"]["mode"] = "OFF@"
-            ran = stages[f"retriever@{turn}"]["params"]["params.yaml"]["retriever"]
+        for iteration in "12":
+            stages[f"relevance@{iteration}"]["params"]["params.yaml"]["relevance"]["mode"] = "OFF@"
+            ran = stages[f"retriever@{iteration}"]["params"]["params.yaml"]["retriever"]
             ran["learning_rate"] = "RATE@"
 
     change_lock(as_dvc)
@@ -208,25 +208,29 @@ def test_an_outcome_that_is_none_is_refused(flywheel, key, value):
     refused(f":4: '{key}' must be", "data/predictions/2.jsonl")
 
 
-def test_labels_of_another_turn_are_refused(flywheel):
+def test_labels_of_another_iteration_are_refused(flywheel):
     for stage in flywheel_files.LABEL_FILES:
         rows = read_jsonl(f"data/{stage}/1.jsonl")
         write_jsonl(f"data/{stage}/1.jsonl", rows[1:])
-    refused("'in' is 7, and 6 by the labels of turn 1", "metrics/pairs/1.json")
+    refused("'in' is 7, and 6 by the labels of iteration 1", "metrics/pairs/1.json")
 
 
 def test_drift_of_other_predictions_is_refused(flywheel):
     none = dict.fromkeys(("words_per_query", "overlap_with_question", "distance_to_question"))
-    none |= dict.fromkeys(f"{k}_previous_turn" for k in ("equal_to", "overlap_with", "distance_to"))
-    empty = {"queries": 0, "questions": 0, "queries_of_both_turns": 0} | none
+    none |= dict.fromkeys(
+        f"{k}_previous_iteration" for k in ("equal_to", "overlap_with", "distance_to")
+    )
+    empty = {"queries": 0, "questions": 0, "queries_of_both_iterations": 0} | none
     write_json("metrics/drift.json", {"0": empty, "1": empty})
-    refused("it has the turns 0, 1, and the run 0, 1, 2", "metrics/drift.json")
+    refused("it has the iterations 0, 1, and the run 0, 1, 2", "metrics/drift.json")
     write_json("metrics/drift.json", {"0": empty, "1": empty, "2": empty})
-    refused("'queries' of turn 0 is 0, and .* by the predictions of base", "metrics/drift.json")
+    refused(
+        "'queries' of iteration 0 is 0, and .* by the predictions of base", "metrics/drift.json"
+    )
 
 
-def own_questions(name: str, turn: str | None = None) -> None:
-    """As after a run on sets of one's own: of all pairs, or of one turn's alone."""
+def own_questions(name: str, iteration: str | None = None) -> None:
+    """As after a run on sets of one's own: of all pairs, or of one iteration's alone."""
     for file in Path("data/questions/test").glob("*.jsonl"):
         file.unlink()
     count = 5
@@ -234,12 +238,13 @@ def own_questions(name: str, turn: str | None = None) -> None:
     flywheel_files.write_questions(f"data/questions/test/{name}.jsonl", questions)
     rows = [flywheel_files._prediction(name, number, 0.5) for number in range(count)]
     rows = [row | {"set": name} for row in rows]
-    write_jsonl(f"data/predictions/{turn}.jsonl", rows)
+    write_jsonl(f"data/predictions/{iteration}.jsonl", rows)
     options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 50}
     told = [trajectory_of(row, "a test") for row in rows]
     figures = flywheel_files.summarise(told, **options)
     write_json(
-        f"metrics/evaluate/{turn}.json", {"agent": turn, "retriever": turn, "sets": {name: figures}}
+        f"metrics/evaluate/{iteration}.json",
+        {"agent": iteration, "retriever": iteration, "sets": {name: figures}},
     )
 
 
@@ -268,7 +273,7 @@ def test_a_summary_of_nothing_is_refused(flywheel):
         summary.main([])
 
 
-def test_a_turn_that_was_not_evaluated_is_said(flywheel, capsys):
+def test_an_iteration_that_was_not_evaluated_is_said(flywheel, capsys):
     Path("metrics/evaluate/2.json").unlink()
     summary.main([])
     said = capsys.readouterr().out

@@ -14,17 +14,18 @@ import mlflow
 import pytest
 from omegaconf import OmegaConf
 
+from stages.common.trajectories import iter_predictions
 from stages.params import load_params
-from stages.reporting.comparisons import half_turns
-from stages.reporting.predictions import read_predictions
+from stages.reporting.comparisons import half_iterations
+from stages.reporting.predictions import Predictions, read_all_predictions
 from stages.reporting.results import read_results
 from stages.tracking import __main__ as command
 from stages.tracking.curves import live
 from stages.tracking.rebuilding import rebuild
 from stages.tracking.runs import Runs
-from stages.tracking.store import connect, root, uri
+from stages.tracking.store import connect_store, root, uri
 
-TRACES = 3  # a turn
+TRACES = 3  # an iteration
 HEADLINE = [f"1 EM and searches by iteration/{name}" for name in ("EM", "searches per question")]
 ROOT = Path(__file__).parents[1]
 
@@ -35,7 +36,7 @@ def store(tmp_path_factory):
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{file}")
-        connect()
+        connect_store()
     return file
 
 
@@ -56,19 +57,19 @@ def flywheel(tmp_path, store, monkeypatch):
 def rebuild_from(folder, traces=True):
     params = load_params()
     results = read_results(folder / "metrics", params)
-    predictions = read_predictions(folder / "data/predictions", results)
-    steps = half_turns(results, predictions, 0, 50)
-    given = predictions if traces else {}
+    predictions = read_all_predictions(folder / "data/predictions", results)
+    steps = half_iterations(results, predictions)
+    given = predictions if traces else Predictions()
     rebuild(results, params, steps, given, folder / "data/corpus/passages.jsonl")
 
 
 def tracked():
-    """(parent run, {turn: child run}) of the one flywheel that is tracked."""
+    """(parent run, {iteration: child run}) of the one flywheel that is tracked."""
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("agentic-r").experiment_id
     runs = client.search_runs([experiment])
     (parent,) = (run for run in runs if "mlflow.parentRunId" not in run.data.tags)
-    children = {run.data.tags["turn"]: run for run in runs if run is not parent}
+    children = {run.data.tags["iteration"]: run for run in runs if run is not parent}
     assert len(runs) == 1 + len(children)
     assert all(c.data.tags["mlflow.parentRunId"] == parent.info.run_id for c in children.values())
     return parent, children
@@ -84,8 +85,8 @@ def traces(run):
     return client.search_traces(locations=[run.info.experiment_id], run_id=run.info.run_id)
 
 
-def log_curve(turn, steps, scale=1.0):
-    with live("agent", turn) as log:
+def log_curve(iteration, steps, scale=1.0):
+    with live("agent", iteration) as log:
         for step in steps:
             log.log(step, {"step": step, "reward": scale * step / 10, "kl": float(f"0.0{step}")})
 
@@ -159,7 +160,7 @@ def killed_stage():
         [sys.executable, "-c", KILLED], env=os.environ | {"PYTHONPATH": str(ROOT)}
     )
     assert done.returncode == -signal.SIGKILL
-    connect()  # for `tracked`
+    connect_store()  # for `tracked`
 
 
 @pytest.mark.parametrize("closed", ["by the command", "by another flywheel", "by the next stage"])
@@ -187,7 +188,9 @@ def test_the_runs_of_a_stage_that_was_killed_do_not_stay_running(flywheel, close
 
 def test_runs_of_a_process_that_lives_are_left_alone(flywheel, monkeypatch):
     log_curve("1", range(1, 6))
-    monkeypatch.setattr("stages.tracking.store.connect", lambda: 1 / 0)  # needs no MLflow to see
+    monkeypatch.setattr(
+        "stages.tracking.store.connect_store", lambda: 1 / 0
+    )  # needs no MLflow to see
     command.main(["--close"])
     assert tracked()[0].info.status == "RUNNING"
 
@@ -264,7 +267,7 @@ def test_other_figures_or_parameters_are_another_flywheel(flywheel):
     rebuild_from(flywheel)
     client = mlflow.MlflowClient()
     experiment = client.get_experiment_by_name("agentic-r").experiment_id
-    parents = [r for r in client.search_runs([experiment]) if "turn" not in r.data.tags]
+    parents = [r for r in client.search_runs([experiment]) if "iteration" not in r.data.tags]
     assert {run.data.params["seed"] for run in parents} == {"0", "7"}
 
 
@@ -274,9 +277,7 @@ def test_a_trace_has_a_retriever_span_for_each_search(flywheel):
     trace = traces(children["2"])[0]
     row = next(
         row
-        for row in read_predictions(
-            flywheel / "data/predictions", read_results(flywheel / "metrics", load_params())
-        )["2"]
+        for row in iter_predictions(flywheel / "data/predictions/2.jsonl")
         if row.key == (trace.info.tags["question_set"], trace.info.tags["question_id"])
     )
     assessed = {a.name: a.value for a in trace.info.assessments}
@@ -327,7 +328,7 @@ def test_a_run_of_an_older_layout_is_made_anew(flywheel):
 def test_the_command_knows_what_is_tracked_without_mlflow(flywheel, monkeypatch):
     command.main([])
     parent, _ = tracked()
-    monkeypatch.setattr("stages.tracking.store.connect", lambda: 1 / 0)
+    monkeypatch.setattr("stages.tracking.store.connect_store", lambda: 1 / 0)
     command.main([])
     assert tracked()[0].info.run_id == parent.info.run_id
 
@@ -364,6 +365,6 @@ def test_an_experiment_in_a_temporary_copy_tracks_into_the_checkout(tmp_path, mo
 def test_deleting_a_run_deletes_its_traces(flywheel):
     rebuild_from(flywheel)
     parent, children = tracked()
-    runs = Runs(*connect())
+    runs = Runs(*connect_store())
     runs.delete(parent.info.run_id)
     assert traces(children["1"]) == [] and traces(children["2"]) == []

@@ -60,7 +60,7 @@ def world(tmp_path_factory):
 
 def arguments(output):
     return (
-        "--turn 1 --agent agent --retriever agent --index index --passages passages.jsonl "
+        "--iteration 1 --agent agent --retriever agent --index index --passages passages.jsonl "
         f"--questions train.jsonl --output {output}/1.jsonl --metrics {output}/metrics.json"
     ).split()
 
@@ -138,7 +138,7 @@ def test_an_agent_that_does_nothing_fails_with_its_turns_kept(world, monkeypatch
     assert "nothing/1.jsonl" in said and "\n" not in said
 
 
-def test_turns_share_their_questions_where_told_to(world, monkeypatch, tmp_path):
+def test_iterations_share_their_questions_where_told_to(world, monkeypatch, tmp_path):
     monkeypatch.chdir(world)
     text = Path("params.yaml").read_text().replace("questions: 3", "questions: 2, fresh: FRESH")
     asked = {}
@@ -146,13 +146,13 @@ def test_turns_share_their_questions_where_told_to(world, monkeypatch, tmp_path)
         (tmp_path / fresh).write_text(text.replace("FRESH", fresh))
         path = tmp_path / fresh
         monkeypatch.setattr(trajectories, "load_params", lambda p=path: params.load_params(p))
-        for turn in ("1", "2", "3"):
-            words = arguments(f"{fresh}{turn}")
-            trajectories.main(["--turn", turn, *words[2:]])
-            lines = Path(f"{fresh}{turn}/1.jsonl").read_text().splitlines()
-            asked[fresh, turn] = {json.loads(line)["id"] for line in lines}
+        for iteration in ("1", "2", "3"):
+            words = arguments(f"{fresh}{iteration}")
+            trajectories.main(["--iteration", iteration, *words[2:]])
+            lines = Path(f"{fresh}{iteration}/1.jsonl").read_text().splitlines()
+            asked[fresh, iteration] = {json.loads(line)["id"] for line in lines}
     assert asked["false", "1"] == asked["false", "2"] == asked["false", "3"] == asked["true", "1"]
-    assert len({frozenset(asked["true", turn]) for turn in "123"}) > 1
+    assert len({frozenset(asked["true", iteration]) for iteration in "123"}) > 1
 
 
 def test_the_draw_is_named_and_keeps_its_luck():

@@ -17,7 +17,7 @@ import pytest
 from stages import corpus, index, questions
 from stages.common.records import read_questions
 from stages.engines.generator import TransformersGenerator
-from stages.params import Agent, Params, Rollout, Trainer
+from stages.params import Agent, Generation, Params, Rollout, Trainer
 from stages.params import Protocol as ProtocolParams
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import Task
@@ -78,13 +78,14 @@ class Engine:
     """What verl's agent loops call a server manager: the model, answering as vLLM does."""
 
     def __init__(self, generator):
-        self.generator, self.asked = generator, []
+        self.generator, self.asked, self.seeds = generator, [], []
 
     async def generate(self, request_id, *, prompt_ids, sampling_params):
         from verl.workers.rollout.replica import TokenOutput
 
         await asyncio.sleep(0)
         self.asked.append(request_id)
+        self.seeds.append(sampling_params.get("seed"))
         [ids] = self.generator.generate(
             [prompt_ids],
             stop=sampling_params["stop"],
@@ -100,7 +101,7 @@ class Engine:
         return TokenOutput(token_ids=ids, log_probs=log_probs, extra_fields=versions)
 
 
-def of_verl(case: Params, world, generator, folder: Path):
+def of_verl(case: Params, world, generator, folder: Path, engine: Engine | None = None):
     """verl's batch of the first step's greedy rollouts, and the files of it."""
     import verl_workers
     from verl.experimental.agent_loop.agent_loop import AgentLoopWorker
@@ -111,10 +112,10 @@ def of_verl(case: Params, world, generator, folder: Path):
     agent = replace(case.agent, trainer=Trainer.verl, steps=STEPS, questions=COUNT)
     case, files = replace(case, agent=agent), Files(folder)
     task = Task(AGENT, None, None, None, world.questions, case, 5, folder, print)
-    whole = verl_workers.composed(training.prepare(task, files, world.address))
+    whole = verl_workers.composed(training.prepare(task, files, [world.address]))
     rewards = RewardLoopWorker(whole)
     handle = SimpleNamespace(compute_score=SimpleNamespace(remote=rewards.compute_score))
-    worker = AgentLoopWorker(whole, Engine(generator), None, [handle])
+    worker = AgentLoopWorker(whole, engine or Engine(generator), None, [handle])
     dataset = RLHFDataset([str(files.questions)], worker.tokenizer, whole.data)
     batch = DataProto.from_single_dict(collate_fn([dataset[row] for row in range(COUNT)]))
     batch.meta_info["validate"] = True  # greedy
@@ -160,3 +161,17 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
         assert line["response_length"] == sum(rollout.mask)
         assert line["invalid"] == (rollout.stop in ("invalid", "length"))
     assert end in {rollout.stop for rollout in rollouts}
+
+
+def test_batch_invariant_rollouts_are_drawn_by_seeds_of_their_own(world, generator, tmp_path):
+    """One for each step, question, rollout and turn, the same in another run; verl has one for all
+    requests of a server. The request's name, by which verl chooses the server, is repeated too."""
+    engines = [Engine(generator) for _ in range(3)]
+    invariant = Generation(engine="vllm", batch_invariant=True)
+    for number, engine in enumerate(engines[:2]):
+        of_verl(Params(generation=invariant), world, generator, tmp_path / str(number), engine)
+    one, other = engines[0], engines[1]
+    assert len(set(one.seeds)) == len(one.seeds) > COUNT and None not in one.seeds
+    assert sorted(zip(one.asked, one.seeds)) == sorted(zip(other.asked, other.seeds))
+    of_verl(Params(), world, generator, tmp_path / "usual", engines[2])
+    assert set(engines[2].seeds) == {None} and not set(engines[2].asked) & set(one.asked)

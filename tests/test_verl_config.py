@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from rollout_models import make_model, make_tokenizer, save
 
-from stages.params import Agent, Compute, Generation, Params, Rollout, Trainer, load_params
+from stages.params import Agent, Compute, Engine, Generation, Params, Rollout, Trainer, load_params
 from stages.plumbing.errors import InputError
 from stages.tools.compose import compose
 from stages.verl_ppo import config, training
 from stages.verl_ppo.files import Files
 
 PAPER = Params(
-    generation=Generation(dtype="bfloat16"),
+    generation=Generation(dtype="bfloat16", tensor_parallel=2),
     rollout=Rollout(max_turn_tokens=800, max_information_tokens=800, max_context_tokens=4096),
     agent=Agent(
         trainer=Trainer.verl,
@@ -30,9 +31,7 @@ PAPER = Params(
         value_warmup_steps=6,
         kl_coefficient=0.001,
     ),
-    compute=Compute(
-        device="cuda", devices=8, nodes=2, tensor_parallel=2, ray="auto", retriever_url="http://r"
-    ),
+    compute=Compute(device="cuda", devices=8, nodes=2, ray="auto", retriever_url="http://r"),
 )
 
 
@@ -98,6 +97,25 @@ def test_the_papers_figures_reach_verl(base, tmp_path):
     assert whole.ray_kwargs.ray_init.address == "auto"
 
 
+def test_what_is_written_does_not_depend_on_chance(base, tmp_path):
+    """verl's deterministic rollouts where the parameters ask for them; and everywhere the kernels
+    of vLLM off that vary from run to run, and engines that end with a worker that crashed."""
+    from verl_workers import composed
+
+    for wanted in (False, True):
+        own = replace(PAPER.generation, engine=Engine.vllm, batch_invariant=wanted)
+        whole = composed(
+            config.overrides(replace(PAPER, generation=own), base, 4096, 0, files(tmp_path))
+        )
+        rollout = whole.actor_rollout_ref.rollout
+        assert rollout.full_determinism is wanted
+        told = json.loads(rollout.engine_kwargs.vllm.compilation_config)
+        assert told == {"pass_config": {"fuse_allreduce_rms": False}}
+        variables = whole.ray_kwargs.ray_init.runtime_env.env_vars
+        assert variables.VLLM_USE_FLASHINFER_SAMPLER == "0"
+        assert variables.RAY_process_group_cleanup_enabled == "1"
+
+
 def test_the_public_codes_figures_reach_verl(tmp_path, base, monkeypatch):
     """Of conf/scale/paper.yaml: its KL is in the reward, by k1; the text's is in the loss."""
     from verl_workers import composed
@@ -125,9 +143,11 @@ def test_a_short_window_limits_the_context(base, tmp_path):
 
 
 def test_one_machine_keeps_its_ports_to_itself(base, tmp_path):
-    variables = config.environment(replace(PAPER, compute=Compute()), files(tmp_path))
+    variables = config.environment_variables(replace(PAPER, compute=Compute()), files(tmp_path))
     assert variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] == "0"
-    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in config.environment(PAPER, files(tmp_path))
+    assert "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER" not in config.environment_variables(
+        PAPER, files(tmp_path)
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,15 +157,15 @@ def test_one_machine_keeps_its_ports_to_itself(base, tmp_path):
         ("agent", {"rollouts": 3}, r"multiple of 'agent\.rollouts' \(3\)"),
         ("agent", {"mini_batch": 8}, r"'agent\.mini_batch' \(8\) must .*nodes' \(16\)"),
         ("agent", {"micro_batch": 48}, r"multiple of 'agent\.micro_batch over all .* \(48\)"),
-        ("compute", {"tensor_parallel": 3}, r"multiple of 'compute\.tensor_parallel' \(3\)"),
+        ("generation", {"tensor_parallel": 3}, r"multiple of 'generation\.tensor_parallel' \(3\)"),
         ("compute", {"ray": None}, r"'compute\.ray' must be an address that all 2 nodes"),
         ("compute", {"retriever_url": None}, r"'compute\.retriever_url' must be an address"),
     ],
 )
 def test_what_cannot_be_shared_out_is_refused(block, changes, said):
-    config.check(PAPER)
+    config.check_sharing(PAPER)
     with pytest.raises(InputError, match=said):
-        config.check(replace(PAPER, **{block: replace(getattr(PAPER, block), **changes)}))
+        config.check_sharing(replace(PAPER, **{block: replace(getattr(PAPER, block), **changes)}))
 
 
 @pytest.mark.parametrize(
@@ -158,7 +178,7 @@ def test_the_scales_that_use_verl_can_be_shared_out(words, tmp_path, monkeypatch
     compose(tmp_path / "params.yaml", words + addresses)
     params = load_params(tmp_path / "params.yaml")
     assert params.agent.trainer is Trainer.verl
-    config.check(params)
+    config.check_sharing(params)
     assert config.micro_batch(params) == 1
 
 

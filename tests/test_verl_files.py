@@ -38,11 +38,11 @@ def test_verl_asks_the_questions_that_the_loop_would(tmp_path):
     from verl.utils.dataset.rl_dataset import RLHFDataset
 
     file = tmp_path / "questions.parquet"
-    data.write_questions(file, QUESTIONS, steps=5, count=3, seed=9)
+    data.write_draws(file, QUESTIONS, steps=5, count=3, seed=9)
     settings = OmegaConf.create({"shuffle": False, "filter_overlong_prompts": False})
     settings.cache_dir = str(tmp_path / "cache")
     dataset = RLHFDataset([str(file)], make_tokenizer(), settings)
-    asked = [data.question_of(dataset[row]) for row in create_rl_sampler(settings, dataset)]
+    asked = [data.question_of_row(dataset[row]) for row in create_rl_sampler(settings, dataset)]
     expected = [q for step in range(5) for q in questions_of_step(QUESTIONS, step, 3, 9)]
     assert asked == expected
     assert {dataset[0]["agent_name"], dataset[14]["agent_name"]} == {data.AGENT}
@@ -51,7 +51,7 @@ def test_verl_asks_the_questions_that_the_loop_would(tmp_path):
 
 def test_the_file_of_questions_is_the_same_twice(tmp_path):
     for name in ("a", "b"):
-        data.write_questions(tmp_path / name, QUESTIONS, steps=2, count=3, seed=9)
+        data.write_draws(tmp_path / name, QUESTIONS, steps=2, count=3, seed=9)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
@@ -74,7 +74,7 @@ def test_settings_travel_as_a_file(tmp_path):
         limits=Limits(1, 2, 3, 4),
         top_k=3,
         mask_retrieved=True,
-        retriever="http://127.0.0.1:1",
+        retriever=["http://127.0.0.1:1"],
         counts="c",
     )
     settings.write(tmp_path / "settings.json")
@@ -147,14 +147,14 @@ def test_a_resumed_training_has_the_rows_of_its_checkpoint_and_makes_the_others_
     write_checkpoint(files, 2)
     write_checkpoint(files, 3, without="critic/*")
     (files.checkpoints / LATEST).write_text("2")
-    training.forget_after(files, files.done())
+    training.forget_steps(files, files.done())
     assert files.steps() == [2]
     curves = Curves(files, files.done(), rollouts=2, kl=TEXT)
     assert [row["step"] for row in curves.rows] == [1, 2]
     write_step(files, 2, 3, [1, 1])
     curves.new()
     assert [(row["step"], row["em"]) for row in curves.rows] == [(1, 0), (2, 0), (3, 1)]
-    training.forget_after(files, 3)
+    training.forget_steps(files, 3)
     assert Curves(files, 3, rollouts=2, kl=TEXT).rows == curves.rows
 
 
@@ -184,7 +184,7 @@ def test_a_training_goes_on_from_a_complete_checkpoint(tmp_path, note, torn, don
         assert files.steps() == list(torn)
         return
     assert files.done() == done
-    training.forget_after(files, files.done())
+    training.forget_steps(files, files.done())
     assert files.steps() == ([done] if done else [])
     assert files.tracked() == done == files.done()
 

@@ -90,7 +90,7 @@ def ours(models, agent):
     learner = Learner(policy, critic, reference, agent, seed=0)
     made = rollouts()
     batch = collate([r.ids for r in made], [r.mask for r in made], [r.reward for r in made])
-    estimates, _ = learner._estimate(batch, 0)
+    estimates, _ = learner._estimate(batch, torch.arange(0), 0)
     return SimpleNamespace(
         batch=batch, estimates=estimates, figures=learner.update(batch, 0), learner=learner
     )

@@ -12,7 +12,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from stages.params import Params
 from stages.plumbing.errors import InputError
+from stages.verl_ppo import config
+from stages.verl_ppo.files import Files
 from stages.verl_ppo.process import held, running
 
 STAGE = """
@@ -43,6 +46,23 @@ time.sleep(600)
 """
 
 
+CRASHES = """
+import os, signal, subprocess, time
+import ray
+ray.init(address="local", include_dashboard=False, num_cpus=1)
+@ray.remote(max_restarts=0)
+class Worker:
+    def pids(self):
+        self.engine = subprocess.Popen(["sleep", "600"])
+        return os.getpid(), self.engine.pid
+worker = Worker.remote()
+actor, engine = ray.get(worker.pids.remote())
+os.kill(actor, signal.SIGKILL)
+print("engine", engine, flush=True)
+time.sleep(600)
+"""
+
+
 def killed_stage(lock: Path, program: str) -> list[psutil.Process]:
     """What a stage had started, `program` and all below, when it was ended by SIGKILL."""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
@@ -69,6 +89,22 @@ def test_a_killed_stage_takes_verl_and_rays_processes_with_it(tmp_path):
     assert not alive
     with held(tmp_path / "lock"):
         pass
+
+
+@pytest.mark.timeout(300)
+def test_a_worker_of_verl_that_crashes_takes_its_engine_with_it(tmp_path):
+    """While verl's program lives on: a vLLM engine that stays would keep its card's memory."""
+    pytest.importorskip("ray")
+    environment = os.environ | config.environment_variables(Params(), Files(tmp_path))
+    command = [sys.executable, "-c", CRASHES]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as program:
+        try:
+            line = next(line for line in program.stdout if line.startswith("engine"))
+            engine = psutil.Process(int(line.split()[1]))
+            _, alive = psutil.wait_procs([engine], timeout=60)
+            assert not alive and program.poll() is None
+        finally:
+            program.terminate()
 
 
 def test_a_program_that_does_not_end_keeps_the_next_one_out(tmp_path):

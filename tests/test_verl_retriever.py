@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +20,7 @@ from stages.common.search import SearchRequest
 from stages.encoders.query_format import QueryFormat
 from stages.params import Compute, Params
 from stages.plumbing.errors import InputError
+from stages.serving import client
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
 from stages.verl_ppo.retriever import retriever_of
@@ -70,7 +72,7 @@ def task(place: Path, name: str, address: str):
 def test_the_right_index_is_taken(place, suffix):
     path, address = place
     with retriever_of(task(path, "0", address + suffix)) as taken:
-        assert taken == address + suffix
+        assert taken == [address + suffix]
 
 
 @pytest.mark.parametrize(
@@ -118,7 +120,7 @@ def test_the_stage_asks_the_server_of_the_documented_recipe(place, monkeypatch):
         address = f"http://{OTHER}:{port}"
         with retriever_of(task(path, "0", address)) as taken:
             requests = [SearchRequest("Who?", (), "where was N3man born")]
-            assert HttpSearcher(taken).search(requests, 3)[0]
+            assert HttpSearcher(*taken).search(requests, 3)[0]
         with pytest.raises(InputError, match="serves an index of retriever"):
             retriever_of(task(path, "1", address))
     finally:
@@ -133,3 +135,53 @@ def test_another_server_is_named(place):
         retriever_of(task(path, "0", f"{address}/elsewhere"))
     with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9: no retriever server answers"):
         retriever_of(task(path, "0", "http://me:secret@127.0.0.1:9"))
+
+
+def test_several_servers_are_each_checked(place):
+    path, address = place
+    given = [address, f"{address}/retrieve"]
+    with retriever_of(task(path, "0", given)) as taken:
+        assert taken == given
+    with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9: no retriever server answers"):
+        retriever_of(task(path, "0", [address, "http://127.0.0.1:9"]))
+    with pytest.raises(InputError, match=f"^{address}: serves an index of retriever"):
+        retriever_of(task(path, "1", given))
+
+
+def test_one_of_two_servers_dies_under_load_and_nothing_is_lost(place, monkeypatch):
+    """Killed while eight clients ask: each search has the answer of the server alone."""
+    path, address = place
+    monkeypatch.chdir(path)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    words = ["--index", "0", "--passages", "passages.jsonl", "--retriever", "r0", "--port", "0"]
+    doomed = subprocess.Popen(
+        [sys.executable, "-m", "stages.tools.serve", *words], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        port = doomed.stdout.readline().strip().rpartition(":")[2]
+        other = f"http://127.0.0.1:{port}"
+        requests = [SearchRequest("Who?", (), f"where was N{n}man born") for n in range(200)]
+        expected = HttpSearcher(address).search(requests, 3)
+        clients = [HttpSearcher(address, other) for _ in range(8)]
+        for number, each in enumerate(clients):
+            each._asked = number % 2
+        asked = []
+
+        def ask(number: int):
+            if number == len(requests) // 4:
+                doomed.kill()
+            asked.append(clients[number % 8]._asked)
+            return clients[number % 8].search([requests[number]], 3)[0]
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(ask, range(len(requests)))) == expected
+        assert 1 in asked[: len(requests) // 4], "the server that died had been asked"
+        assert {each._asked for each in clients} == {0}
+    finally:
+        doomed.kill()
+        doomed.wait()
+    nobody = HttpSearcher(other, "http://127.0.0.1:9")
+    monkeypatch.setattr(client, "WAITS", (0, 0))
+    away = r"^http://\S+, http://\S+: no retriever server answers \(.*; .*\): start one"
+    with pytest.raises(InputError, match=away):
+        nobody.search(requests[:1], 3)

@@ -107,7 +107,7 @@ def project(tmp_path_factory):
 
 def test_a_killed_training_goes_on_and_ends_in_a_plain_model_folder(project, monkeypatch):
     arguments = (
-        "--base base --retriever base --index index --passages passages.jsonl --turn 1 "
+        "--base base --retriever base --index index --passages passages.jsonl --iteration 1 "
         "--questions questions.jsonl --output agent --metrics agent.json --curves agent.csv"
     )
     train = training.train

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip("vllm")
+from vllm.platforms import current_platform
+
+if current_platform.is_unspecified():
+    pytest.skip("vLLM's build for CUDA, and no GPU", allow_module_level=True)
 
 import label_world
 import qwen_world
@@ -79,6 +83,18 @@ def test_it_reads_the_tokenizer_as_it_was_written(engines):
     inside = there._engine.get_tokenizer()
     tokens = [[token] for token in range(len(here.tokenizer))]
     assert inside.batch_decode(tokens) == here.tokenizer.batch_decode(tokens)
+
+
+def test_a_greedy_engine_keeps_room_for_its_context_alone(engines):
+    """Without the noise, it draws nothing."""
+    here, _ = engines
+    there = VllmGenerator(here.name, context=48, sampled=False)
+    assert there.window == 48 == there._engine.llm_engine.model_config.max_model_len
+    free = {"stop": [], "max_new_tokens": 12}
+    short = prompts(here)[:5]
+    assert there.generate(short, **free) == here.generate(short, **free)
+    with pytest.raises(ValueError, match="greedy text alone"):
+        there.generate(short, temperature=1.0, keys=range(5), **free)
 
 
 def test_a_model_that_it_cannot_run_is_one_clear_line():

@@ -1,6 +1,7 @@
 """Shards on Ray actors: the bytes of the local run, also where a worker dies on the way."""
 
 import os
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from stages import candidates, correctness, index, relevance, trajectories
 from stages.common.records import read_json, write_questions
 from stages.params import Compute
 from stages.plumbing.errors import InputError
+from stages.running.cluster import SOCKET, SOCKET_BYTES, check_sockets, connect_ray
 from stages.running.scratch import Scratch
-from stages.running.workers import SOCKET, SOCKET_BYTES, Workers, check_sockets, connect, shards
+from stages.running.workers import Workers, shards
 
 BM25 = "--passages passages.jsonl --bm25 --output bm25 --metrics bm25.json"
 RAY = {"ray": "local", "workers": 2, "threads": 1}
@@ -26,7 +28,7 @@ def ray():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ray, "init", partial(ray.init, num_gpus=2))  # as many as Ray would give out
-        connect(Compute(**RAY | {"workers": 4}))
+        connect_ray(Compute(**RAY | {"workers": 4}))
     yield ray
     ray.shutdown()
 
@@ -63,7 +65,7 @@ def doubling(marker: Path, deaths: int):
 def test_a_lost_part_is_computed_by_another_worker(ray, compute, scratch, tmp_path, deaths):
     counted = []
     build = doubling(tmp_path / "marker", deaths)
-    with Workers(build, compute, scratch, devices=1) as workers:
+    with Workers(build, compute, scratch, inputs=[], devices=1) as workers:
         parts = list(workers.map(shards([*range(12)], 2), counted.append))
         again = list(workers.map(shards([*range(12)], 2), counted.append))
     assert [row["twice"] for rows in parts for row in rows] == [2 * n for n in range(12)]
@@ -76,7 +78,7 @@ def test_a_lost_part_is_computed_by_another_worker(ray, compute, scratch, tmp_pa
 def test_a_part_that_kills_every_worker_ends_the_stage(ray, compute, scratch, tmp_path):
     build = doubling(tmp_path / "marker", 99)
     with (
-        Workers(build, compute, scratch, devices=1) as workers,
+        Workers(build, compute, scratch, inputs=[], devices=1) as workers,
         pytest.raises(InputError, match="worker of shard '00000002' died 4 times"),
     ):
         list(workers.map(shards([*range(12)], 2), lambda rows: None))
@@ -87,19 +89,37 @@ def test_an_input_error_of_a_worker_is_that_error(ray, compute, scratch):
         raise InputError("agent: no such model folder")
 
     with (
-        Workers(build, compute, scratch, devices=1) as workers,
+        Workers(build, compute, scratch, inputs=[], devices=1) as workers,
         pytest.raises(InputError, match=r"^agent: no such model folder$"),
     ):
-        list(workers.map({"a": [1]}, lambda rows: None))
+        list(workers.map([("a", [1])], lambda rows: None))
 
 
 def test_no_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
-    compute.device, compute.tensor_parallel = "cuda", 4
+    compute.device = "cuda"
     with (
-        Workers(list, compute, scratch, devices=4) as workers,
+        Workers(list, compute, scratch, inputs=[], devices=4) as workers,
         pytest.raises(InputError, match=r"compute\.ray: there is no room .* 4 GPUs"),
     ):
-        list(workers.map({"a": [1]}, lambda rows: None))
+        list(workers.map([("a", [1])], lambda rows: None))
+
+
+def test_no_node_with_room_for_a_worker_is_one_clear_line(ray, compute, scratch):
+    """Also where all nodes together would have it."""
+    compute.threads = 999
+    with (
+        Workers(list, compute, scratch, inputs=[], devices=1) as workers,
+        pytest.raises(InputError, match=r"no room for a worker of 999 CPUs .* on any node \(\d"),
+    ):
+        list(workers.map([("a", [1])], lambda rows: None))
+
+
+def test_a_worker_that_sees_something_else_gets_no_part(ray, compute, scratch):
+    with Workers(list, compute, scratch, inputs=["input"], devices=1) as workers:
+        workers.pool.sight = {"input": "what this process saw of it"}
+        told = r"^compute\.ray: the node \S+ sees no input: all nodes need"
+        with pytest.raises(InputError, match=told):
+            list(workers.map([("a", [1])], lambda rows: None))
 
 
 def test_a_worker_without_a_place_leaves_its_parts_to_others(ray, compute, scratch):
@@ -115,7 +135,7 @@ def test_a_worker_without_a_place_leaves_its_parts_to_others(ray, compute, scrat
     def build():
         return lambda part, advance: [{"pid": os.getpid()} for _ in part]
 
-    with Workers(build, compute, scratch, devices=1) as workers:
+    with Workers(build, compute, scratch, inputs=[], devices=1) as workers:
         parts = list(workers.map(shards([*range(12)], 2), lambda rows: None))
     assert len({row["pid"] for rows in parts for row in rows}) == 1
     ray.kill(other)
@@ -133,8 +153,33 @@ def test_a_worker_searches_on_the_devices_that_it_was_given(ray, scratch):
         torch.cuda.device_count = lambda: len(os.environ["CUDA_VISIBLE_DEVICES"].split(","))
         return lambda part, advance: [{"devices": devices(compute)} for _ in part]
 
-    with Workers(build, compute, scratch, devices=1) as workers:
-        assert list(workers.map({"a": [1]}, lambda rows: None)) == [[{"devices": ["cuda:0"]}]]
+    with Workers(build, compute, scratch, inputs=[], devices=1) as workers:
+        assert list(workers.map([("a", [1])], lambda rows: None)) == [[{"devices": ["cuda:0"]}]]
+
+
+def test_workers_share_one_server_that_is_there_before_them(ray, compute, scratch):
+    """Started when there is work, once; ended with the stage."""
+    seen = []
+
+    @contextmanager
+    def server():
+        seen.append("up")
+        yield "http://here"
+        seen.append("down")
+
+    def build(address=None):
+        return lambda part, advance: [{"address": address, "pid": os.getpid()} for _ in part]
+
+    with Workers(build, compute, scratch, inputs=[], devices=1, server=server) as workers:
+        assert seen == []
+        rows = [row for part in workers.map(shards([*range(8)], 1), int) for row in part]
+        list(workers.map(shards([*range(8)], 1), int))  # all saved
+        assert seen == ["up"]
+    assert seen == ["up", "down"]
+    assert {row["address"] for row in rows} == {"http://here"}
+    alone = Compute(**RAY | {"workers": 1})
+    with Workers(build, alone, scratch, inputs=[], devices=1, server=server) as workers:
+        assert next(workers.map([("z", [1])], int))[0]["address"] is None
 
 
 def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):
@@ -145,7 +190,7 @@ def test_a_cluster_that_says_nothing_is_one_clear_line(monkeypatch):
 
     monkeypatch.setattr(ray, "init", fails)
     with pytest.raises(InputError, match=r"no cluster at 'auto' \(ConnectionError\)$"):
-        connect(Compute(ray="auto"))
+        connect_ray(Compute(ray="auto"))
 
 
 @pytest.mark.parametrize("variable", ["RAY_TMPDIR", "TMPDIR"])
@@ -156,7 +201,7 @@ def test_a_temporary_folder_of_too_long_a_path_is_one_clear_line(monkeypatch, tm
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv(variable, "/tmp/" + "x" * 80)
     with pytest.raises(InputError, match=r"compute.ray: in the temporary folder /tmp/x+ .* 107 by"):
-        connect(Compute(ray="local"))
+        connect_ray(Compute(ray="local"))
     room = SOCKET_BYTES - len(SOCKET) - 1
     for length in (room, room + 1):
         folder = "/" + "y" * (length - 1)
@@ -222,8 +267,8 @@ def test_two_workers_give_the_local_bytes(ray, built, monkeypatch, stage, shard,
 def dying_once(build, marker: Path):
     """A `build` whose first worker dies when it has computed a part and before it can tell."""
 
-    def built(*arguments):
-        work = build(*arguments)
+    def built(*arguments, **options):
+        work = build(*arguments, **options)
 
         def once(part, advance):
             rows = work(part, advance)

@@ -22,7 +22,7 @@ from stages.scripted.facts import (
 )
 from stages.scripted.generator import next_action
 from stages.teaching.demonstrations import demonstration, drill, information_segment
-from stages.teaching.grades import grade
+from stages.teaching.grades import true_grade
 from stages.teaching.judgements import (
     NO_REFERENCE,
     relevance_demonstration,
@@ -30,7 +30,11 @@ from stages.teaching.judgements import (
     sub_answer,
     sub_answer_demonstration,
 )
-from stages.world.questions import questions_for_tests, questions_for_training
+from stages.world.questions import (
+    questions_for_development,
+    questions_for_tests,
+    questions_for_training,
+)
 from stages.world.vocabulary import KNOWN, SUFFIXES, word, words
 from stages.world.world import TEST, SyntheticWorld
 
@@ -39,6 +43,27 @@ WORLD = SyntheticWorld.make(3, SIZES)
 TRAINING = questions_for_training(WORLD, 60, seed=3)
 TESTS = questions_for_tests(WORLD, 16, seed=3)
 SETS = {"train": TRAINING, **TESTS}
+
+
+def about(questions) -> set:
+    """The names and the fact chains' first passages that questions need."""
+    facts = [WORLD.facts[int(q.metadata["supporting_ids"][0][0])] for q in questions]
+    return {fact.value for fact in facts} | {(fact.subject, fact.kind) for fact in facts}
+
+
+def test_development_sets_share_no_name_and_no_chain_with_training_or_test():
+    sets = questions_for_development(WORLD, 6, seed=3)
+    training = questions_for_training(WORLD, 60, seed=3, development=True)
+    assert set(sets) == set(TESTS) and {len(part) for part in sets.values()} == {6}
+    developed = about([q for part in sets.values() for q in part])
+    tested = about([q for part in TESTS.values() for q in part])
+    assert developed and not developed & tested and not developed & about(training)
+    assert developed & about(TRAINING), "without such sets their names are trained on"
+    assert [q.question for q in sets["wording"]] == [
+        f"{q.question.removesuffix('?')} in the end?" for q in sets["indomain"]
+    ]
+    assert questions_for_development(WORLD, 0, seed=3) == {}
+    assert questions_for_development(WORLD, 6, seed=3) == sets
 
 
 def test_words_differ_and_a_longer_list_goes_on_with_the_shorter():
@@ -217,11 +242,13 @@ def test_grades_follow_the_rules():
     work = Fact("film", "Barax Tikoq", MAKER, "Soman")
     other = Fact("filmmaker", "Rotaman", "born", "Kaliton")
     for query in (born.query, born.reformulation):
-        graded = [grade(query, f.contents, "Kaliton") for f in (born, namesake, lives, work, other)]
+        graded = [
+            true_grade(query, f.contents, "Kaliton") for f in (born, namesake, lives, work, other)
+        ]
         assert graded == [100, 80, 40, 0, 0]
-        assert grade(query, born.contents) == grade(query, namesake.contents) == 90
-    assert grade("what is love", born.contents) == 0
-    assert grade(born.query, "no fact at all") == 0
+        assert true_grade(query, born.contents) == true_grade(query, namesake.contents) == 90
+    assert true_grade("what is love", born.contents) == 0
+    assert true_grade(born.query, "no fact at all") == 0
 
 
 def test_sub_answers_come_from_the_thoughts_behind_a_query():

@@ -2,8 +2,8 @@
 
     PYTHONPATH=.:tests python -m write_reliability
 
-Reads metrics/reliability/*.json, which kill_stages, vary_compute, load_server and remote_round_trip
-write.
+Reads metrics/reliability/*.json, which kill_stages, vary_compute, load_server, cluster_faults and
+remote_round_trip write.
 """
 
 import json
@@ -55,6 +55,15 @@ def server(found: dict) -> str:
     return "\n".join(lines) + "\n"
 
 
+def cluster(found: list[dict]) -> str:
+    """What each fault ended in."""
+    lines = ["| fault | seconds | what it ends in |", "| --- | --- | --- |"]
+    for row in found:
+        ended = row["ended"].removeprefix("error: ").replace("|", "/")
+        lines.append(f"| {row['fault']} | {row['seconds']} | {ended} |")
+    return "\n".join(lines) + "\n"
+
+
 def remote(steps: list[dict]) -> str:
     """What each step ran and moved."""
     lines = ["| step | seconds | stages run | files | MB |", "| --- | --- | --- | --- | --- |"]
@@ -69,7 +78,7 @@ def remote(steps: list[dict]) -> str:
 def main() -> None:
     parts = {
         table.__name__: table(json.loads((FIGURES / f"{table.__name__}.json").read_text()))
-        for table in (kills, determinism, server, remote)
+        for table in (kills, determinism, server, cluster, remote)
         if (FIGURES / f"{table.__name__}.json").exists()
     }
     write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), parts))

@@ -15,9 +15,10 @@ from stages.encoders.folder import read_format
 from stages.metrics.lock import QUESTIONS
 from stages.metrics.reading import read
 from stages.plumbing.errors import InputError
-from stages.provenance.hashes import check
+from stages.provenance.hashes import check_hash
 from stages.provenance.lineage import LockedStage, lineage, read_lock
-from stages.provenance.origin import commit, packages
+from stages.provenance.origin import packages
+from stages.provenance.since import commit, since
 from stages.reporting.results import PairResult
 
 TEMPLATE = "card.md.j2"
@@ -28,9 +29,9 @@ COUNTED = ("trajectories", "candidates", "relevance", "correctness", "pairs", "r
 
 @dataclass(frozen=True)
 class Sources:
-    """What a card is written from: turn k, the stages that made R_k, all stages of the lock."""
+    """What a card is written from: iteration k, the stages that made R_k, all of the lock."""
 
-    turn: str
+    iteration: str
     path: str
     made_by: dict[str, LockedStage]
     lock: list[LockedStage]
@@ -41,41 +42,41 @@ class Sources:
         path = PurePath(path).as_posix()
         steps = {step.stage: step for step in lineage(path)}
         *_, last = steps.values()
-        turn = last.stage.removeprefix("retriever@")
-        if last.stage == turn or path not in last.outputs or not path.startswith(RETRIEVERS):
+        iteration = last.stage.removeprefix("retriever@")
+        if last.stage == iteration or path not in last.outputs or not path.startswith(RETRIEVERS):
             raise InputError(f"{path}: is no trained retriever, as {RETRIEVERS}/1 is")
-        check(path, last.outputs[path])
+        check_hash(path, last.outputs[path])
         _check_chain(path, steps)
-        return cls(turn, path, steps, read_lock("dvc.lock"))
+        return cls(iteration, path, steps, read_lock("dvc.lock"))
 
     def params(self, stage: str) -> dict:
         """A stage's locked parameters."""
-        step = self.made_by.get(f"{stage}@{self.turn}") or self.made_by[stage]
+        step = self.made_by.get(f"{stage}@{self.iteration}") or self.made_by[stage]
         return step.params
 
     def figures(self, stage: str) -> dict:
-        """Of this turn."""
-        return self._metrics(self.made_by[f"{stage}@{self.turn}"])
+        """Of this iteration."""
+        return self._metrics(self.made_by[f"{stage}@{self.iteration}"])
 
     def pairs(self) -> list[PairResult]:
         """The evaluated pairs that use R_k, then others to compare: their agents with another
-        retriever, and any agent with R_0. All were asked the questions that R_k's own turn was:
-        a lock keeps stages of former runs too."""
+        retriever, and any agent with R_0. All were asked the questions that R_k's own iteration
+        was: a lock keeps stages of former runs too."""
         found = []
-        own = next((s for s in self.lock if s.stage == f"evaluate@{self.turn}"), None)
+        own = next((s for s in self.lock if s.stage == f"evaluate@{self.iteration}"), None)
         for step in self.lock if own else ():
             asked = step.inputs.get(QUESTIONS) == own.inputs.get(QUESTIONS)
             if asked and any(path.startswith("metrics/evaluate/") for path in step.outputs):
                 row = self._metrics(step)
                 found.append(PairResult(step.stage, row["agent"], row["retriever"], row["sets"]))
-        agents = {pair.agent for pair in found if pair.retriever == self.turn}
-        shown = [p for p in found if p.agent in agents or p.retriever in ("0", self.turn)]
-        return sorted(shown, key=lambda p: (p.retriever != self.turn, p.agent, p.retriever))
+        agents = {pair.agent for pair in found if pair.retriever == self.iteration}
+        shown = [p for p in found if p.agent in agents or p.retriever in ("0", self.iteration)]
+        return sorted(shown, key=lambda p: (p.retriever != self.iteration, p.agent, p.retriever))
 
     def _metrics(self, step: LockedStage) -> dict:
         """A stage's figures, which must be those that dvc.lock speaks of."""
         path = next(p for p in step.outputs if p.startswith("metrics/") and p.endswith(".json"))
-        check(path, step.outputs[path])
+        check_hash(path, step.outputs[path])
         return read(path)
 
 
@@ -92,7 +93,7 @@ def _check_chain(path: str, steps: dict[str, LockedStage]) -> None:
                     )
 
 
-def render(sources: Sources) -> str:
+def render_card(sources: Sources) -> str:
     """The card: Markdown below the hub's YAML front matter."""
     import yaml
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -104,14 +105,15 @@ def render(sources: Sources) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"name": shown_name, "cell": cell}
+    environment.filters |= {"name": shown_name, "cell": with_interval}
     query_format = read_format(sources.path)
+    about = commit(sources.made_by.values())
     front = yaml.safe_dump(front_matter(sources), sort_keys=False, allow_unicode=True)
     stages = (*COUNTED, "encoder", "base", "corpus", "questions")
     return environment.get_template(TEMPLATE).render(
         front=front.rstrip(),
-        turn=sources.turn,
-        previous=str(int(sources.turn) - 1),
+        iteration=sources.iteration,
+        previous=str(int(sources.iteration) - 1),
         query_format=query_format,
         reads=query_format.text(
             SearchRequest("{question}", ("{earlier queries}",), "{query}", "{thought}")
@@ -125,10 +127,11 @@ def render(sources: Sources) -> str:
         set={name: sources.params(name) for name in stages},
         seen={name: sources.figures(name) for name in COUNTED},
         pairs=sources.pairs(),
-        commit=commit(),
+        commit=about,
+        since=since(about),
         packages=packages(),
         steps=sources.made_by.values(),
-        digest=sources.made_by[f"retriever@{sources.turn}"].outputs[sources.path],
+        digest=sources.made_by[f"retriever@{sources.iteration}"].outputs[sources.path],
         world=WORLD,
     )
 
@@ -153,7 +156,7 @@ def shown_name(model: str | None) -> str:
     return f"`{PurePath(model).name if Path(model).is_absolute() else model}`"
 
 
-def cell(metrics: dict, key: str, scale: float, digits: int) -> str:
+def with_interval(metrics: dict, key: str, scale: float, digits: int) -> str:
     """`92.5 (88.5 to 95.5)`: a figure and its interval."""
     keys = (key, f"{key}_low", f"{key}_high")
     value, low, high = (f"{scale * metrics[name]:.{digits}f}" for name in keys)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
+from typing import TypeVar
 
 from stages.common.fields import Fields
-from stages.common.records import Passage, check_new, iter_jsonl, passage_of
+from stages.common.records import check_new, iter_jsonl
 from stages.common.search import SearchRequest
-from stages.common.trajectories import Shown, Trajectory, shown_of
+from stages.common.trajectories import Shown, Trajectory, iter_trajectories, shown_of
 from stages.plumbing.errors import InputError
 
+T = TypeVar("T")
 PassageScores = dict[str, int] | None  # by passage id; None where the signal was off
 
 
@@ -77,12 +81,28 @@ def queries_of(trajectory: Trajectory) -> Iterator[Query]:
 
 
 def read_candidates(path: str | Path) -> list[QueryCandidates]:
-    """A candidates file. InputError names the line and the key of what is malformed."""
-    found, seen = [], set()
+    """A candidates file, whole; see iter_candidates."""
+    return list(iter_candidates(path))
+
+
+def iter_candidates(path: str | Path) -> Iterator[QueryCandidates]:
+    """A candidates file, one query at a time. InputError names the line and the key of what is
+    malformed.
+    """
+    seen: set[str] = set()
     for where, row in iter_jsonl(path):
-        found.append(_candidates(row, where))
-        check_new(found[-1].id, seen, where)
-    return found
+        found = _candidates(row, where)
+        check_new(found.id, seen, where)
+        yield found
+
+
+def wanted_by(path: str | Path) -> tuple[int, set[str]]:
+    """How many queries a candidates file has, and the ids of the passages that they have."""
+    count, wanted = 0, set()
+    for each in iter_candidates(path):
+        count += 1
+        wanted.update(each.ids)
+    return count, wanted
 
 
 def _candidates(row: dict, where: str) -> QueryCandidates:
@@ -106,45 +126,61 @@ def request_of(read: Fields) -> SearchRequest:
     )
 
 
-def read_labels(path: str | Path, least: int, most: int) -> list[Labels]:
-    """A file of LR (0 to 100) or GAC (0 or 1). InputError for a malformed line."""
-    found, seen = [], set()
+def iter_labels(path: str | Path, least: int, most: int) -> Iterator[Labels]:
+    """A file of LR (0 to 100) or GAC (0 or 1), one query at a time. InputError for a malformed
+    line.
+    """
+    seen: set[str] = set()
     for where, row in iter_jsonl(path, ("id", "scores")):
         read = Fields(row, where)
         sub_answer = read.text("sub_answer", none=True, absent=True)
         scores = read.grades("scores", least, most)
-        found.append(Labels(str(read.identifier("id")), scores, sub_answer))
-        check_new(found[-1].id, seen, where)
-    return found
+        found = Labels(str(read.identifier("id")), scores, sub_answer)
+        check_new(found.id, seen, where)
+        yield found
 
 
-def by_question(candidates: Iterable[QueryCandidates]) -> dict[str, list[QueryCandidates]]:
-    """Candidates by the question that their trajectory answers."""
-    grouped: dict[str, list[QueryCandidates]] = {}
-    for each in candidates:
-        grouped.setdefault(each.query.question_id, []).append(each)
-    return grouped
+def iter_graded(
+    candidates: str | Path, relevance: str | Path
+) -> Iterator[tuple[QueryCandidates, Labels]]:
+    """(query, LR) of every graded query of two files that are read side by side; see `upto`."""
+    queries = iter_candidates(candidates)
+    for grades in iter_labels(relevance, 0, 100):
+        yield upto(grades.id, queries, relevance), grades
+    deque(queries, maxlen=0)  # what is wrong in the rest is an error too
 
 
-def find_passages(path: str | Path, candidates: Iterable[QueryCandidates]) -> dict[str, Passage]:
-    """The passages that are candidates, by id; the rest of the corpus is not kept.
+def iter_labelled(
+    candidates: str | Path, relevance: str | Path, correctness: str | Path
+) -> Iterator[tuple[QueryCandidates, Labels, Labels]]:
+    """(query, LR, GAC) of every query with a GAC, likewise."""
+    queries, graded = iter_candidates(candidates), iter_labels(relevance, 0, 100)
+    for labels in iter_labels(correctness, 0, 1):
+        query, grades = (upto(labels.id, rows, correctness) for rows in (queries, graded))
+        yield query, grades, labels
+    for rest in (queries, graded):
+        deque(rest, maxlen=0)
 
-    InputError if the corpus lacks one of them.
+
+def by_trajectory(
+    trajectories: str | Path, rows: Iterable[T], query_of: Callable[[T], Query], path: str | Path
+) -> Iterator[tuple[Trajectory, list[T]]]:
+    """Each trajectory that has rows (of queries, read from `path`) with its rows; see `upto`."""
+    told = iter_trajectories(trajectories)
+    for question, found in groupby(rows, key=lambda row: query_of(row).question_id):
+        yield upto(question, told, path), list(found)
+    deque(told, maxlen=0)
+
+
+def upto(identifier: str, rows: Iterator, path: str | Path):
+    """The next of `rows` of this id, which stands in the file `path`.
+
+    Files of one turn have one order, so that each is read once, row by row, and none is held.
+    InputError if there is no such row, or the order is another.
     """
-    wanted = {identifier for each in candidates for identifier in each.ids}
-    found = {}
-    for where, row in iter_jsonl(path, ("id", "contents")):
-        if str(row["id"]) in wanted:
-            found[str(row["id"])] = passage_of(row, where)
-    for identifier in sorted(wanted - found.keys()):
-        raise InputError(f"{path}: has no passage '{identifier}' that a query has as candidate")
-    return found
-
-
-def match(rows: list, others: list, path: str | Path) -> list[tuple]:
-    """(row, other) for each of `others` (read from `path`) and the row of the same id."""
-    by_id = {row.id: row for row in rows}
-    for other in others:
-        if other.id not in by_id:
-            raise InputError(f"{path}: '{other.id}' is not in the file that it was made from")
-    return [(by_id[other.id], other) for other in others]
+    for row in rows:
+        if row.id == identifier:
+            return row
+    raise InputError(
+        f"{path}: '{identifier}' is not in the file that it was made from, or in another order"
+    )

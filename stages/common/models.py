@@ -39,7 +39,7 @@ def write_reference(folder: str | Path, model: str, revision: str | None) -> Non
     check_safe(place, model)
     if not any(any(place.rglob(name)) for name in WEIGHTS):
         raise InputError(f"{model}: holds no .safetensors weights ({WEIGHTS[0]}, or its parts)")
-    known = {"revision": None, "digest": digest(place)} if local else {"revision": place.name}
+    known = {"revision": None, "digest": model_digest(place)} if local else {"revision": place.name}
     write_json(Path(folder) / REFERENCE, {"model": model, **known})
 
 
@@ -58,7 +58,7 @@ def model_path(folder: str | Path) -> str:
         path = name
         if not Path(name).is_dir():
             path = download(name, revision)
-        elif digest(Path(name)) != known:
+        elif model_digest(Path(name)) != known:
             raise InputError(
                 f"{name}: its files have changed since {folder} was made to stand for it: run the "
                 "stage that makes that folder again, with `dvc repro -f STAGE`"
@@ -147,7 +147,7 @@ def save_model(model, tokenizer, folder: str | Path) -> None:
     as_umask(folder)
 
 
-def digest(folder: Path) -> str:
+def model_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a local model's files."""
     files = sorted({file for pattern in FILES for file in folder.rglob(pattern)})
     states = ((file, file.stat()) for file in files)

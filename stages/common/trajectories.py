@@ -119,8 +119,13 @@ def read_trajectories(path: str | Path) -> list[Trajectory]:
 
 
 def read_predictions(path: str | Path) -> list[Trajectory]:
-    """A file of predictions: trajectories that name their question set."""
-    return list(iter_trajectories(path, predictions=True))
+    """A file of predictions, whole: trajectories that name their question set."""
+    return list(iter_predictions(path))
+
+
+def iter_predictions(path: str | Path) -> Iterator[Trajectory]:
+    """A file of predictions, one at a time."""
+    return iter_trajectories(path, predictions=True)
 
 
 def iter_trajectories(path: str | Path, *, predictions: bool = False) -> Iterator[Trajectory]:

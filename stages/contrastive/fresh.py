@@ -38,6 +38,8 @@ def fresh_encoder(
     from transformers import BertConfig, BertModel, BertTokenizer
     from transformers.utils.logging import disable_progress_bar
 
+    from stages.common.linear import make_portable
+
     disable_progress_bar()
     torch.manual_seed(seed)
     config = BertConfig(
@@ -59,4 +61,6 @@ def fresh_encoder(
         tokenizer.save_pretrained(folder)
         transformer = Transformer(folder, max_seq_length=max_length)
     pooling = Pooling(width, pooling_mode="mean")
-    return SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu")
+    return make_portable(
+        SentenceTransformer(modules=[transformer, pooling, Normalize()], device="cpu")
+    )

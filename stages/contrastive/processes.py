@@ -1,4 +1,6 @@
-"""Training by several processes of this machine, started by the one that the user started."""
+"""Training by several processes: of this machine, started by the one that the user started, or of
+several machines, each of which runs torchrun.
+"""
 
 from __future__ import annotations
 
@@ -47,6 +49,25 @@ def run_processes(count: int, device: str, work: Callable[..., None], *arguments
         ) from None
 
 
+def launched() -> bool:
+    """Whether torchrun started this process, as one of several."""
+    return "TORCHELASTIC_RUN_ID" in os.environ
+
+
+def run_launched(count: int, work: Callable[..., None], *arguments) -> None:
+    """Call `work(*arguments)` in this process, which torchrun started as one of `count`.
+
+    InputError if torchrun started another number.
+    """
+    started = int(os.environ["WORLD_SIZE"])
+    if started != count:
+        raise InputError(
+            f"torchrun starts {started} processes on all nodes together, and 'retriever.processes' "
+            f"is {count}: the batch, and with it the result, is that of so many"
+        )
+    _work(work, arguments)
+
+
 def _process(
     rank: int, parent: int, count: int, port: int, device: str, work: Callable, arguments: tuple
 ):
@@ -57,6 +78,10 @@ def _process(
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # or accelerate would choose in `work`'s place
     if device == "cpu" and sys.platform == "linux":
         os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")  # a host's name may lead nowhere
+    _work(work, arguments)
+
+
+def _work(work: Callable, arguments: tuple) -> None:
     import torch
 
     try:

@@ -25,7 +25,7 @@ class TrainingRow:
     positive_ids: list[str]  # the query's positives, this instance's among them
 
 
-def read_rows(path: str | Path, query_format: QueryFormat) -> list[TrainingRow]:
+def read_training_rows(path: str | Path, query_format: QueryFormat) -> list[TrainingRow]:
     """Training instances as the stage `pairs` writes them. InputError for a malformed line.
 
     An agent may ask the same twice for a question: the positives of equal queries are put together,
@@ -50,7 +50,7 @@ def read_rows(path: str | Path, query_format: QueryFormat) -> list[TrainingRow]:
     return rows
 
 
-def columns(rows: Iterable[TrainingRow]) -> dict[str, list]:
+def contrastive_columns(rows: Iterable[TrainingRow]) -> dict[str, list]:
     """The rows as columns: anchor, positive, negative_1, ..., label (see InstanceLoss)."""
     rows = list(rows)
     numbers: dict[str, int] = {}

@@ -43,7 +43,7 @@ class ContrastiveRecipe:
     weight_decay: float = 0.01
 
 
-def train(
+def train_encoder(
     model: SentenceTransformer,
     rows: Dataset,
     loss: Callable[[SentenceTransformer], nn.Module],
@@ -119,6 +119,7 @@ def _arguments(
         num_train_epochs=1,
         learning_rate=recipe.learning_rate,
         weight_decay=recipe.weight_decay,
+        optim="adamw_torch_fused",  # the plain one's square roots are those of this processor
         lr_scheduler_type="linear",
         dataloader_drop_last=True,
         dataloader_pin_memory=device != "cpu",

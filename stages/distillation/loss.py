@@ -31,7 +31,7 @@ class LikelihoodLoss(DistillKLDivLoss):
         return loss / self.student_temperature**2
 
 
-def columns(rows: list[dict], query_format: QueryFormat) -> dict[str, list]:
+def likelihood_columns(rows: list[dict], query_format: QueryFormat) -> dict[str, list]:
     """Labelled rows as columns: anchor, passage_1, ..., label (the likelihoods)."""
     texts = zip(*(row["passages"] for row in rows), strict=True)
     return {

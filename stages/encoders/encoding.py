@@ -4,6 +4,8 @@ Matrix products of different shapes round differently, and so a query searched a
 batch could rank near-ties differently: two runs that search in other waves would part. Every
 batch here therefore has one of few shapes: exactly `rows` texts (the last batch of a length is
 filled up with copies), padded to the next of a few lengths by each text's own number of tokens.
+Where linear layers give a row the same bytes in any company (stages/common/linear.py), two texts
+are enough: a text alone costs two, not eight.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.common import portable
 from stages.common.models import (
     REFERENCE,
     check_tokenizer,
@@ -26,7 +29,7 @@ from stages.common.models import (
 )
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
-from stages.params import Compute
+from stages.params import GIVEN, Compute
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 
@@ -67,6 +70,12 @@ class DenseRetriever:
         return self._encode([self.query_format.passage_prompt + text for text in contents], advance)
 
     @property
+    def _least(self) -> int:
+        """Texts that a batch is filled up to."""
+        alike = portable.is_on() and self.model.device.type == "cpu" and not self.half
+        return min(2, self.rows) if alike else self.rows
+
+    @property
     def dimension(self) -> int:
         """Length of a vector."""
         return self.model.get_embedding_dimension()
@@ -85,7 +94,7 @@ class DenseRetriever:
         precision = torch.autocast(device.type, torch.float16, enabled=self.half)
         with torch.inference_mode(), precision:
             for places, length in self._batches(ids):
-                filled = places + places[:1] * (self.rows - len(places))
+                filled = places + places[:1] * (self._least - len(places))
                 features = self.model.tokenizer.pad(
                     {"input_ids": [ids[place] for place in filled]},
                     padding="max_length",
@@ -141,6 +150,8 @@ def load_model(folder: str | Path, device: str = "cpu"):
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
+    from stages.common.linear import make_portable
+
     disable_progress_bar()
     path = model_path(folder)
     check_tokenizer(path)
@@ -161,7 +172,7 @@ def load_model(folder: str | Path, device: str = "cpu"):
     if limit is not None and (model.max_seq_length or sys.maxsize) > limit:
         model.max_seq_length = limit
     _pads(model, folder)
-    return model
+    return make_portable(model)
 
 
 def _not_in(names: set[tuple[str, ...]], weights: Iterable[str]) -> list[str]:
@@ -206,18 +217,20 @@ def check_length(model, asked: int | None) -> None:
 
 
 def devices(compute: Compute) -> list[str]:
-    """The devices that `compute` names, as far as CUDA_VISIBLE_DEVICES leaves them in sight: Ray
-    sets it for each of its workers. InputError if this machine has fewer.
+    """The devices that `compute` names; in a worker, those that it was given (GIVEN). InputError
+    if fewer are in sight.
     """
     import torch
 
     if compute.device != "cuda":
         return [compute.device] * compute.devices
-    present = torch.cuda.device_count()
-    narrowed = present > 0 and "CUDA_VISIBLE_DEVICES" in os.environ
-    if present < compute.devices and not narrowed:
-        raise InputError(f"'compute.devices' is {compute.devices}: this machine has {present}")
-    return [f"cuda:{number}" for number in range(min(compute.devices, present))]
+    present, given = torch.cuda.device_count(), os.environ.get(GIVEN)
+    wanted = compute.devices if given is None else int(given)
+    if present < wanted:
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        why = "this machine has" if seen is None else f"CUDA_VISIBLE_DEVICES ({seen}) shows"
+        raise InputError(f"'compute.devices' is {wanted}: {why} {present}")
+    return [f"cuda:{number}" for number in range(wanted)]
 
 
 def _padded(length: int) -> int:

@@ -45,7 +45,7 @@ def write_format(folder: str | Path, query_format: QueryFormat) -> None:
     write_json(Path(folder) / DESCRIPTION, row)
 
 
-def save(model, folder: str | Path, query_format: QueryFormat) -> None:
+def save_retriever(model, folder: str | Path, query_format: QueryFormat) -> None:
     """Save a SentenceTransformer whole: weights, prompts, how to ask it, and a model card.
 
     Two equal models give equal bytes: the card holds no date, path or training log.

@@ -20,7 +20,9 @@ def format_of(block: Encoder | Baseline) -> QueryFormat:
     )
 
 
-def refer(block: Encoder | Baseline, output: Path, max_length: int | None = None) -> dict:
+def refer_to_encoder(
+    block: Encoder | Baseline, output: Path, max_length: int | None = None
+) -> dict:
     """Make the folder `output` stand for the model that `block` names; returns metrics of it.
 
     InputError if the model cannot be had or loaded, or cannot read the `max_length` tokens that its

@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
-from transformers import AutoConfig
 
-from stages.common.models import REFERENCE, loading, model_path
+from stages.common.models import REFERENCE
 from stages.common.records import read_json
-from stages.engines.replies import Item, before_end, distinct, end_ids, through_stop, window_of
-from stages.engines.tokenizer import encode_text, load_tokenizer
+from stages.engines.description import describe_model
+from stages.engines.replies import Item, before_end, distinct, through_stop
+from stages.engines.tokenizer import encode_text
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
 
@@ -38,11 +38,8 @@ class EndpointGenerator:
     """
 
     def __init__(self, folder: str | Path, url: str, *, concurrency: int = 64):
-        path = model_path(folder)
-        with loading(path):
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        self.tokenizer = load_tokenizer(folder)
-        self._ends = end_ids(path, config, self.tokenizer)
+        about = describe_model(folder)
+        self.tokenizer, self._ends = about.tokenizer, about.ends
         self._url = url.rstrip("/").removesuffix("/v1") + "/v1"
         self._shown = shown(self._url)
         self._concurrency = concurrency
@@ -54,7 +51,7 @@ class EndpointGenerator:
         )
         served = self._served(_names(Path(folder)))
         self._model = served["id"]
-        self.window = min(window_of(config), served.get("max_model_len") or window_of(config))
+        self.window = min(about.window, served.get("max_model_len") or about.window)
 
     def generate(
         self,

@@ -1,8 +1,8 @@
 """What writes an agent's turns and a judge's replies: one small interface, and transformers.
 
-Greedy output depends on the prompt alone, sampled output on the prompt and its key: never on the
-batch, so rollouts may be batched, deduplicated and resumed freely. In float32 it does not depend
-on the engine either (vllm_generator.py).
+In float32, greedy output depends on the prompt alone, sampled output on the prompt and its key:
+neither on the batch, so rollouts may be batched, deduplicated and resumed freely, nor on the engine
+(vllm_generator.py). In 16 bits near ties may fall out otherwise in another batch (docs/scale.md).
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from stages.common.models import check_whole, loading, model_path
+from stages.common.linear import make_portable
+from stages.common.models import check_whole, loading
+from stages.engines.description import describe_model
 from stages.engines.gumbel import GumbelNoise
-from stages.engines.replies import before_end, distinct, end_ids, window_of
+from stages.engines.replies import before_end, distinct
 from stages.engines.stopping import StopText, closing_tokens
-from stages.engines.tokenizer import load_tokenizer
 from stages.plumbing.finite import NotFinite
 
 
@@ -89,22 +90,20 @@ class TransformersGenerator:
         top_p: float = 1.0,
     ):
         """`top_p`: samples are drawn from the most likely tokens of so much probability."""
-        path = model_path(folder)
+        about = describe_model(folder)
         self.name = str(folder)
-        self.tokenizer = load_tokenizer(folder)
-        with loading(path):
+        self.tokenizer, self.window, self._ends = about.tokenizer, about.window, about.ends
+        with loading(about.path):
             model, found = AutoModelForCausalLM.from_pretrained(
-                path,
+                about.path,
                 dtype=getattr(torch, dtype),
                 use_safetensors=True,
                 trust_remote_code=False,
                 output_loading_info=True,
             )
-        check_whole(path, found)
-        self.model = model.to(device).eval()
+        check_whole(about.path, found)
+        self.model = make_portable(model.to(device).eval())
         self.batch_size, self.top_p = batch_size, top_p
-        self.window = window_of(self.model.config)
-        self._ends = end_ids(path, self.model.config, self.tokenizer)
         pad = self.tokenizer.pad_token_id
         self._pad = pad if pad is not None else min(self._ends, default=0)
         self.model.generation_config = GenerationConfig(

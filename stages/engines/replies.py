@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from transformers import PretrainedConfig, PreTrainedTokenizerBase
+    from transformers import PreTrainedTokenizerBase
 
 Item = tuple[tuple[int, ...], int]  # a prompt and its key (0 where nothing is drawn)
 
@@ -25,25 +24,6 @@ def distinct(
     items = [(tuple(prompt), key) for prompt, key in zip(prompts, drawn, strict=True)]
     todo = {item for item in items if len(item[0]) < window}
     return items, sorted(todo, key=lambda item: (len(item[0]), item))
-
-
-def end_ids(path: str, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """The tokens that end a text: those of the model folder `path`, and the tokenizer's own."""
-    from transformers import GenerationConfig
-
-    try:
-        of_model = GenerationConfig.from_pretrained(path).eos_token_id
-    except OSError:  # the folder has no generation_config.json
-        of_model = GenerationConfig.from_model_config(config).eos_token_id
-    ends: set[int] = set()
-    for value in (of_model, tokenizer.eos_token_id):
-        ends |= {value} if isinstance(value, int) else set(value or ())
-    return ends
-
-
-def window_of(config: PretrainedConfig) -> int:
-    """How many tokens a model of this configuration can read."""
-    return getattr(config.get_text_config(), "max_position_embeddings", None) or sys.maxsize
 
 
 def before_end(ids: list[int], ends: Collection[int]) -> list[int]:

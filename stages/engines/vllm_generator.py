@@ -1,26 +1,27 @@
 """vLLM behind the Generator interface: the engine of GPUs, and of CPUs in its CPU build.
 
 In float32 its greedy text and its samples are those of transformers (tests/test_vllm.py holds them
-to each other). In half precision near ties fall out differently between engines and batches, so
-there `generation.engine` says which one wrote.
+to each other). In half precision near ties fall out differently between engines and batches, and
+between one device a copy and several, so there `generation` says who wrote. With
+`generation.batch_invariant` vLLM takes kernels whose rounding does not depend on the batch.
 """
 
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import AutoConfig
-
-from stages.common.models import loading, model_path
 from stages.common.records import write_json
-from stages.engines.replies import before_end, distinct, end_ids, through_stop, window_of
-from stages.engines.tokenizer import load_tokenizer
+from stages.engines.description import describe_model
+from stages.engines.replies import before_end, distinct, through_stop
+from stages.engines.vllm_settings import COMPILATION, DECIDED, INVARIANT
 from stages.plumbing.errors import InputError
 from stages.plumbing.reasons import reason
 
+NOISE = "stages.engines.vllm_noise:KeyedNoise"
 CPU_CACHE = 2 * 2**30  # bytes of keys and values on a CPU, where vLLM would take most memory
 # vLLM chooses a tokenizer class by the type of the model beside it; this type has the plain one,
 # which reads tokenizer.json as it is (see load_tokenizer).
@@ -38,7 +39,8 @@ class VllmGenerator:
 
     Weights come from safetensors, as `dtype`; on GPUs the engine takes `gpu_memory` of each, for
     weights and cache. Prompts that begin alike are computed once. Several copies are several
-    workers (stages/running/workers.py). InputError if vLLM is missing or cannot run the model.
+    workers (stages/running/workers.py). `context` and `sampled`: see load_agent.
+    InputError if vLLM is missing or cannot run the model.
     """
 
     def __init__(
@@ -48,16 +50,19 @@ class VllmGenerator:
         device: str = "cpu",
         dtype: str = "float32",
         tensor_parallel: int = 1,
+        batch_invariant: bool = False,
         gpu_memory: float = 0.85,
+        context: int | None = None,
+        sampled: bool = True,
     ):
-        path = model_path(folder)
-        with loading(path):
-            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
-        self.tokenizer = load_tokenizer(folder)
-        self.window = window_of(config)
-        self._ends = end_ids(path, config, self.tokenizer)
+        if batch_invariant and device == "cpu":
+            raise InputError("'generation.batch_invariant': vLLM has it on GPUs alone")
+        about = describe_model(folder)
+        self.tokenizer, self._ends, self._sampled = about.tokenizer, about.ends, sampled
+        self.window = min(about.window, context or sys.maxsize)
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
+        os.environ.update(DECIDED | {INVARIANT: str(int(batch_invariant))})
         try:
             from vllm import LLM, SamplingParams
         except ImportError as error:
@@ -71,7 +76,7 @@ class VllmGenerator:
         write_json(Path(self._words.name) / "config.json", PLAIN)
         try:
             self._engine = LLM(
-                path,
+                about.path,
                 tokenizer=self._words.name,
                 dtype=dtype,
                 max_model_len=self.window,
@@ -84,7 +89,8 @@ class VllmGenerator:
                 load_format="safetensors",
                 trust_remote_code=False,
                 generation_config="vllm",  # not the sampling settings in the folder
-                logits_processors=["stages.engines.vllm_noise:KeyedNoise"],
+                compilation_config=COMPILATION,
+                logits_processors=[NOISE] if sampled else None,
             )
         except (RuntimeError, ValueError) as error:
             why = f"{folder}: vLLM cannot run this model here ({reason(error)})"
@@ -100,7 +106,9 @@ class VllmGenerator:
         keys: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """See Generator. Equal prompts (with equal keys) are generated once; a prompt that fills
-        the window gives no token."""
+        the window gives no token. ValueError for samples of an engine loaded without them."""
+        if temperature > 0 and not self._sampled:
+            raise ValueError("this engine was loaded for greedy text alone")
         items, todo = distinct(prompts, keys, temperature, self.window)
         settings = [
             self._settings(len(prompt), key, stop, max_new_tokens, temperature)

@@ -8,48 +8,75 @@ and None where no question of the set names its supporting passages.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 Rankings = Sequence[Sequence[str]]  # of one question: one ranking a query, in the order asked
 Support = Sequence[Sequence[str]]  # of one question: one list of passage ids a hop
 
 
-def hop_recall(support: Sequence[Support], rankings: Sequence[Rankings], k: int) -> float | None:
-    """Share of hops whose passage is in the top `k` of the query asked at that turn.
+@dataclass
+class Hits:
+    """How many hops there were, and how many had their passage found."""
+
+    hops: int = 0
+    met: int = 0
+
+    def add(self, hits: Sequence[bool]) -> None:
+        """The hops of one more question."""
+        self.hops += len(hits)
+        self.met += sum(hits)
+
+    @property
+    def share(self) -> float | None:
+        """The share that was found."""
+        return self.met / self.hops if self.hops else None
+
+
+def hop_hits(hops: Support, asked: Rankings, k: int) -> list[bool]:
+    """Whether each hop's passage is in the top `k` of the query asked at that turn.
 
     Hop h belongs to query h. A hop at whose turn nothing was asked counts as a miss, as a topic
     without results does at TREC: the figure is that of the pair of agent and retriever.
     """
-    hits = [
-        turn < len(asked) and _meets(hop, asked[turn][:k])
-        for hops, asked in zip(support, rankings, strict=True)
-        for turn, hop in enumerate(hops)
-    ]
-    return _mean(hits)
+    return [turn < len(asked) and _meets(hop, asked[turn][:k]) for turn, hop in enumerate(hops)]
 
 
-def found_share(support: Sequence[Support], rankings: Sequence[Rankings], k: int) -> float | None:
-    """Share of hops whose passage is in the top `k` of any query: with the k that the agent is
+def found_hits(hops: Support, asked: Rankings, k: int) -> list[bool]:
+    """Whether each hop's passage is in the top `k` of any query: with the k that the agent is
     shown, what it had the chance to read, second attempts included."""
-    hits = [
-        any(_meets(hop, ranking[:k]) for ranking in asked)
-        for hops, asked in zip(support, rankings, strict=True)
-        for hop in hops
-    ]
-    return _mean(hits)
+    return [any(_meets(hop, ranking[:k]) for ranking in asked) for hop in hops]
+
+
+def first_query_hits(hops: Support, asked: Rankings, k: int) -> list[bool]:
+    """Whether each hop's passage is in the top `k` of the first query: for data sets that name
+    supporting passages without their order."""
+    return found_hits(hops, asked[:1], k)
+
+
+def hop_recall(support: Iterable[Support], rankings: Iterable[Rankings], k: int) -> float | None:
+    """The share of all hops by `hop_hits`, over questions."""
+    return _share(hop_hits, support, rankings, k)
+
+
+def found_share(support: Iterable[Support], rankings: Iterable[Rankings], k: int) -> float | None:
+    """The share of all hops by `found_hits`, over questions."""
+    return _share(found_hits, support, rankings, k)
 
 
 def first_query_recall(
-    support: Sequence[Support], rankings: Sequence[Rankings], k: int
+    support: Iterable[Support], rankings: Iterable[Rankings], k: int
 ) -> float | None:
-    """Share of hops whose passage is in the top `k` of the first query: for data sets that name
-    supporting passages without their order."""
-    return found_share(support, [asked[:1] for asked in rankings], k)
+    """The share of all hops by `first_query_hits`, over questions."""
+    return _share(first_query_hits, support, rankings, k)
+
+
+def _share(hits, support: Iterable[Support], rankings: Iterable[Rankings], k: int) -> float | None:
+    total = Hits()
+    for hops, asked in zip(support, rankings, strict=True):
+        total.add(hits(hops, asked, k))
+    return total.share
 
 
 def _meets(hop: Sequence[str], ranking: Sequence[str]) -> bool:
     return not set(hop).isdisjoint(ranking)
-
-
-def _mean(hits: list[bool]) -> float | None:
-    return sum(hits) / len(hits) if hits else None

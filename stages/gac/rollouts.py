@@ -31,6 +31,7 @@ from stages.params import CorrectnessMode
 from stages.rollout import loop
 
 if TYPE_CHECKING:
+    from stages.common.corpus import WantedPassages
     from stages.engines.generator import Generator
     from stages.rollout.protocol import AgentProtocol
 
@@ -168,7 +169,7 @@ class Finisher:
 
     queries: dict[str, Query]  # by id
     trajectories: dict[str, Trajectory]  # by question id
-    passages: dict[str, Passage]
+    passages: WantedPassages
     finish: Callable[[list[Start], int], Iterable[dict]]
     advance: Callable[[int], object]
     price: GacCost = field(default_factory=GacCost)
@@ -195,34 +196,52 @@ class Finisher:
         return Start(trajectory, asked.turn, self.passages[passage])
 
 
-def correctness_metrics(
-    scores: dict[str, dict[str, int]],
-    plans: dict[str, list[list[str]]],
-    price: GacCost,
-    candidates: int,
-) -> dict:
-    """Counts, the saving against a rollout for each of `candidates`, the rate of GAC = 1, price."""
-    rollouts = price.rollouts
-    values = [score for query in scores.values() for score in query.values()]
-    evaluated = [sum(1 for level in plans[query] if level[0] in scores[query]) for query in scores]
-    return {
-        "in": len(scores),
-        "out": len(scores),
-        "dropped": {},
-        "rollouts": rollouts,
-        "rollouts_exhaustive": candidates,
-        "rollouts_saved": candidates - rollouts,
-        "saved_share": _share(candidates - rollouts, candidates),
-        "evaluated": len(values),
-        "correct": sum(values),
-        "correct_rate": _share(sum(values), len(values)),
-        "queries_with_correct": sum(1 in query.values() for query in scores.values()),
-        "levels": sum(evaluated),
-        "levels_per_query": _share(sum(evaluated), len(scores)),
-        "written_tokens": price.completion_tokens,
-        "read_tokens": price.prompt_tokens,
-        "lost": dict(sorted(price.lost.items())),
-    }
+@dataclass
+class CorrectnessCounts:
+    """What GAC gave and took so far."""
+
+    price: GacCost = field(default_factory=GacCost)
+    sums: Counter[str] = field(default_factory=Counter)
+
+    def add(
+        self, scores: dict[str, dict[str, int]], plans: dict[str, list[list[str]]], candidates: int
+    ) -> None:
+        """Count queries with their GAC and what was planned of their `candidates`."""
+        values = [score for query in scores.values() for score in query.values()]
+        levels = (level for query in scores for level in plans[query] if level[0] in scores[query])
+        self.sums.update(
+            {
+                "in": len(scores),
+                "candidates": candidates,
+                "evaluated": len(values),
+                "correct": sum(values),
+                "queries_with_correct": sum(1 in query.values() for query in scores.values()),
+                "levels": sum(1 for _ in levels),
+            }
+        )
+
+    def metrics(self) -> dict:
+        """Counts, the saving against a rollout for each candidate, the rate of GAC = 1, price."""
+        sums, rollouts = self.sums, self.price.rollouts
+        saved = sums["candidates"] - rollouts
+        return {
+            "in": sums["in"],
+            "out": sums["in"],
+            "dropped": {},
+            "rollouts": rollouts,
+            "rollouts_exhaustive": sums["candidates"],
+            "rollouts_saved": saved,
+            "saved_share": _share(saved, sums["candidates"]),
+            "evaluated": sums["evaluated"],
+            "correct": sums["correct"],
+            "correct_rate": _share(sums["correct"], sums["evaluated"]),
+            "queries_with_correct": sums["queries_with_correct"],
+            "levels": sums["levels"],
+            "levels_per_query": _share(sums["levels"], sums["in"]),
+            "written_tokens": self.price.completion_tokens,
+            "read_tokens": self.price.prompt_tokens,
+            "lost": dict(sorted(self.price.lost.items())),
+        }
 
 
 def _share(part: int, whole: int) -> float | None:

@@ -32,7 +32,7 @@ class EncodingJob:
     half: bool
 
 
-def encode(
+def encode_passages(
     passages: PassageFile,
     retriever: DenseRetriever,
     file: Path,
@@ -111,7 +111,7 @@ def work(job: EncodingJob, device: str, pipe: Connection) -> None:
         except EOFError:
             return
         try:
-            encode(passages, retriever, job.vectors, chunk)
+            encode_passages(passages, retriever, job.vectors, chunk)
         except InputError as error:
             pipe.send(error)
             return

@@ -16,7 +16,7 @@ import numpy as np
 
 from stages.common.records import read_json, write_json
 from stages.encoders.encoding import DenseRetriever, devices
-from stages.indexing.processes import Chunk, EncodingJob, encode, in_processes
+from stages.indexing.processes import Chunk, EncodingJob, encode_passages, in_processes
 from stages.params import Compute
 from stages.plumbing.progress import progress
 from stages.retrieval.corpus import STARTS, PassageFile
@@ -106,5 +106,5 @@ def build(
 
 def _here(passages, retriever, file, pending: list[Chunk], advance) -> Iterator[Chunk]:
     for chunk in pending:
-        encode(passages, retriever, file, chunk, advance)
+        encode_passages(passages, retriever, file, chunk, advance)
         yield chunk

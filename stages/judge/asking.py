@@ -59,10 +59,10 @@ class Judge:
 
     def ask(self, prompt: Prompt, asks: list[Ask]) -> list[JudgeReply]:
         """A reply to each of `asks`, in order. The retries of all of them share their batches."""
-        prompts = [encode(prompt, ask.text, self.generator.tokenizer) for ask in asks]
+        prompts = [encode_prompt(prompt, ask.text, self.generator.tokenizer) for ask in asks]
         room = self.generator.window - self.max_reply_tokens
         replies = [_failed(ask, None, TOO_LONG, 0) for ask in asks]
-        begun = opening(prompt, self.generator.tokenizer)
+        begun = reply_opening(prompt, self.generator.tokenizer)
         live = [i for i, ids in enumerate(prompts) if len(ids) <= room]
         for attempt in range(1 + self.retries):
             texts = self._write(prompt, [(asks[i], prompts[i]) for i in live], attempt)
@@ -93,7 +93,7 @@ def decode(ids: list[int], tokenizer) -> str:
     return tokenizer.decode([i for i in ids if i in marks or i not in special])
 
 
-def encode(prompt: Prompt, text: str, tokenizer) -> list[int]:
+def encode_prompt(prompt: Prompt, text: str, tokenizer) -> list[int]:
     """Token ids of a rendered prompt, through the chat template if its file says so.
 
     The text holds passages, so what looks like a special token in it is encoded as letters.
@@ -104,7 +104,7 @@ def encode(prompt: Prompt, text: str, tokenizer) -> list[int]:
     return before + encode_text(text.strip(), tokenizer) + after
 
 
-def opening(prompt: Prompt, tokenizer) -> str:
+def reply_opening(prompt: Prompt, tokenizer) -> str:
     """What every prompt of the file ends with, which may be the tag that opens a thought."""
     return _frame(tokenizer)[1] if prompt.chat else prompt.template.rpartition("}")[2]
 

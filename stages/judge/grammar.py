@@ -102,7 +102,7 @@ def _unwrapped(value: str) -> str:
     return value if value.strip("*_`\"'“”‘’«»") else ""
 
 
-def grade(value: str) -> str:
+def grade_of(value: str) -> str:
     """The digits of the grade that `value` is, by the grammar above. May be MalformedReply."""
     value = _BOXED.sub(r"\1", value).strip(_EDGES)
     found = _NUMBER.match(value)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from stages.common.candidates import QueryCandidates, by_question, find_passages
+from stages.common.candidates import QueryCandidates, by_trajectory, iter_candidates
+from stages.common.corpus import WantedPassages
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
-from stages.common.trajectories import Trajectory, read_trajectories
+from stages.common.trajectories import Trajectory
 from stages.judge import relevance, sub_answers
 from stages.judge.asking import Judge
 from stages.judge.grammar import HIGHEST, LOWEST
@@ -44,16 +46,13 @@ class JudgedTrajectory:
 
 
 def asked_of(
-    candidates: list[QueryCandidates], trajectories: str | Path, passages: str | Path
-) -> list[JudgedTrajectory]:
-    """What the judge is asked about candidates rows, in the order of the trajectory file."""
-    grouped = by_question(candidates)
-    found = find_passages(passages, candidates)
-    return [
-        JudgedTrajectory(trajectory, rows, [[found[i] for i in row.ids] for row in rows])
-        for trajectory in read_trajectories(trajectories)
-        if (rows := grouped.get(trajectory.id))
-    ]
+    candidates: str | Path, trajectories: str | Path, passages: WantedPassages
+) -> Iterator[JudgedTrajectory]:
+    """What the judge is asked about a candidates file, trajectory by trajectory."""
+    rows = iter_candidates(candidates)
+    for trajectory, found in by_trajectory(trajectories, rows, lambda row: row.query, candidates):
+        texts = [[passages[identifier] for identifier in row.ids] for row in found]
+        yield JudgedTrajectory(trajectory, found, texts)
 
 
 def judge_trajectories(
@@ -80,7 +79,7 @@ def judge_trajectories(
             for row, passages in zip(each.rows, each.passages, strict=True)
         ]
         firsts += [answer, *[None] * (len(each.rows) - 1)]
-    graded = relevance.grade(judge, prompts.relevance, queries, block.window)
+    graded = relevance.grade_passages(judge, prompts.relevance, queries, block.window)
     return [
         {
             "id": query.id,
@@ -113,27 +112,46 @@ def with_noise(row: dict, share: float, seed: int) -> dict:
     return {**row, "scores": scores, "noised": changed}
 
 
-def judging_metrics(rows: list[dict]) -> dict:
-    """Counts in and out, drops by reason, and how the judge's replies went."""
-    kept = [row["scores"] for row in rows if row["scores"] is not None]
-    return {
-        "in": len(rows),
-        "out": len(kept),
-        "dropped": _reasons(rows, "failure"),
-        "retries": sum(row["retries"] for row in rows),
-        "noised": sum(row["noised"] for row in rows),
-        "with_sub_answer": sum(row["sub_answer"] is not None for row in rows),
-        "sub_answers_failed": _reasons(rows, "sub_answer_failure"),
-        "sub_answer_retries": sum(row["sub_answer_retries"] for row in rows),
-        "mean_score": _mean([score for scores in kept for score in scores.values()]),
-        "mean_top_score": _mean([max(scores.values()) for scores in kept]),
-        "uniform_share": _mean([int(len(set(scores.values())) == 1) for scores in kept]),
-    }
+@dataclass
+class JudgingCounts:
+    """Counts in and out, drops by reason, and how the judge's replies went, so far."""
 
+    sums: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    sub_answers_failed: Counter[str] = field(default_factory=Counter)
 
-def _reasons(rows: list[dict], key: str) -> dict[str, int]:
-    return dict(sorted(Counter(row[key] for row in rows if row[key]).items()))
+    def add(self, row: dict) -> None:
+        """Count one more row of `judge_trajectories`."""
+        self.sums["in"] += 1
+        for key in ("retries", "noised", "sub_answer_retries"):
+            self.sums[key] += row[key]
+        self.sums["with_sub_answer"] += row["sub_answer"] is not None
+        for counter, key in (
+            (self.dropped, "failure"),
+            (self.sub_answers_failed, "sub_answer_failure"),
+        ):
+            counter.update([row[key]] if row[key] else [])
+        if row["scores"] is None:
+            return
+        scores = row["scores"].values()
+        self.sums.update({"out": 1, "scores": len(scores), "score": sum(scores)})
+        self.sums.update({"top": max(scores), "uniform": int(len(set(scores)) == 1)})
 
+    def metrics(self) -> dict:
+        """As the metrics file has them."""
+        return {
+            "in": self.sums["in"],
+            "out": self.sums["out"],
+            "dropped": dict(sorted(self.dropped.items())),
+            "retries": self.sums["retries"],
+            "noised": self.sums["noised"],
+            "with_sub_answer": self.sums["with_sub_answer"],
+            "sub_answers_failed": dict(sorted(self.sub_answers_failed.items())),
+            "sub_answer_retries": self.sums["sub_answer_retries"],
+            "mean_score": self._mean("score", "scores"),
+            "mean_top_score": self._mean("top", "out"),
+            "uniform_share": self._mean("uniform", "out"),
+        }
 
-def _mean(values: list[int]) -> float | None:
-    return round(sum(values) / len(values), 4) if values else None
+    def _mean(self, total: str, count: str) -> float | None:
+        return round(self.sums[total] / self.sums[count], 4) if self.sums[count] else None

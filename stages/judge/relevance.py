@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from stages.common.records import Passage
 from stages.judge.asking import Ask, Judge
-from stages.judge.grammar import grade as grade_of
+from stages.judge.grammar import grade_of
 from stages.judge.prompts import Prompt
 
 FIELDS = ("query", "reference", "passages")
@@ -52,7 +52,9 @@ def parse(prompt: Prompt, reply: str, count: int) -> list[int]:
     return [int(digits) for digits in prompt.parse(reply, count, grade_of, numbers=True)]
 
 
-def grade(judge: Judge, prompt: Prompt, queries: list[JudgedQuery], window: int) -> list[Grades]:
+def grade_passages(
+    judge: Judge, prompt: Prompt, queries: list[JudgedQuery], window: int
+) -> list[Grades]:
     """LR of all candidates of each query, by windows of `window` candidates."""
     windows = [
         (number, query.passages[start : start + window])

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from transformers import Lfm2Config, Lfm2ForCausalLM, PreTrainedTokenizerFast
 
+from stages.common.linear import make_portable
 from stages.params import HEADS
 
 EMBEDDING = 0.15  # standard deviation
@@ -61,7 +62,7 @@ def make_model(
         )
     )
     start_near_recall(model)
-    return model
+    return make_portable(model)
 
 
 @torch.no_grad()

@@ -23,7 +23,7 @@ class SupervisedBatch:
     actions: torch.Tensor
 
 
-def encode(
+def encode_segments(
     segments: Sequence[Segment], tokenizer: PreTrainedTokenizerFast
 ) -> tuple[list[int], list[int]]:
     """Token ids and action numbers of one demonstration, end of text included."""
@@ -59,7 +59,7 @@ def batches(
     together = 4
     for block in range(start // together, -(-stop // together)):
         rows = [
-            encode(make(block * together, f"{block}/{row}"), tokenizer)
+            encode_segments(make(block * together, f"{block}/{row}"), tokenizer)
             for row in range(size * together)
         ]
         rows.sort(key=lambda row: len(row[0]))

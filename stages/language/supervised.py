@@ -40,7 +40,7 @@ def own_loss(model: PreTrainedModel, batch: SupervisedBatch) -> torch.Tensor:
     return torch.nn.functional.cross_entropy(model.lm_head(hidden[own]), batch.ids[:, 1:][own])
 
 
-def train(
+def train_language_model(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,
     make: Make,
@@ -55,7 +55,11 @@ def train(
     had. `rate` is the parameter that holds the learning rate.
     """
     optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=0.01
+        model.parameters(),
+        lr=recipe.learning_rate,
+        betas=(0.9, 0.98),
+        weight_decay=0.01,
+        fused=True,
     )
     losses: list[float] = _resume(model, optimizer, file)
     start, watch = len(losses), Watch(desc)

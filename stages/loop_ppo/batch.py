@@ -69,4 +69,4 @@ def unmasked(length: int, prompt_length: int) -> list[int]:
 def micro_batches(rows: Tensor, lengths: Tensor, size: int) -> list[Tensor]:
     """Split `rows` into groups of at most `size` rollouts of similar length: little padding."""
     ordered = rows[torch.argsort(lengths[rows], stable=True)]
-    return list(ordered.split(size))
+    return list(ordered.split(size)) if len(rows) else []

@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from stages.common.linear import make_portable
+from stages.loop_ppo.policy import spread
+from stages.loop_ppo.positions import last_layer_at
+
 
 class Critic(nn.Module):
     """Expected reward after each token; the head starts at zero, so every value does."""
@@ -22,9 +26,13 @@ class Critic(nn.Module):
         from transformers import AutoModel
 
         backbone = AutoModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        return cls(backbone).eval()
+        return make_portable(cls(backbone).eval())
 
-    def forward(self, token_ids: Tensor) -> Tensor:
-        """(rollouts, length) -> (rollouts, length - 1): the value before token t + 1 is written."""
-        hidden = self.backbone(input_ids=token_ids[:, :-1], use_cache=False).last_hidden_state
-        return self.head(hidden).squeeze(-1)
+    def forward(self, token_ids: Tensor, mask: Tensor) -> Tensor:
+        """The value before token t + 1 is written, where `mask` says so; 0 elsewhere.
+
+        token_ids (rollouts, length), mask (rollouts, length - 1) -> (rollouts, length - 1).
+        """
+        with last_layer_at(self.backbone, mask):
+            hidden = self.backbone(input_ids=token_ids[:, :-1], use_cache=False).last_hidden_state
+        return spread(self.head(hidden[mask]).squeeze(-1), mask)

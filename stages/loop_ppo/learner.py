@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +23,14 @@ POLICY_RATE, VALUE_RATE = "agent.policy_learning_rate", "agent.value_learning_ra
 
 @dataclass(frozen=True)
 class Estimates:
-    """What one step holds fixed; all (rollouts, length - 1)."""
+    """What one step holds fixed; all (rollouts, length - 1).
+
+    `old_log_probs` and `entropy` of the first mini-batch's rollouts are those of its own forward
+    pass, where the policy is still the old one: they are filled in there (see `_learn`).
+    """
 
     old_log_probs: Tensor
+    entropy: Tensor
     reference_log_probs: Tensor
     values: Tensor
     advantages: Tensor
@@ -43,8 +48,10 @@ class Learner:
         self.reference = reference.eval().requires_grad_(False)
         self.params = params
         self.seed = seed
-        self.policy_optimizer = torch.optim.AdamW(policy.parameters(), eps=params.adam_epsilon)
-        self.value_optimizer = torch.optim.AdamW(critic.parameters())
+        self.policy_optimizer = torch.optim.AdamW(
+            policy.parameters(), eps=params.adam_epsilon, fused=True
+        )
+        self.value_optimizer = torch.optim.AdamW(critic.parameters(), fused=True)
         self.watch = Watch("agent")
 
     def update(self, batch: RolloutBatch, step: int) -> dict[str, float]:
@@ -58,17 +65,15 @@ class Learner:
                 "and the protocol do not fit each other"
             )
         self._set_learning_rates(step)
-        estimates, metrics = self._estimate(batch, step)
+        every = self._mini_batches(len(batch.lengths), step)
+        updates = [rows for rows in every if bool(batch.mask[rows].any())]
+        estimates, metrics = self._estimate(batch, updates[0], step)
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
-        updates = 0
-        for rows in self._mini_batches(len(batch.lengths), step):
-            if not bool(batch.mask[rows].any()):
-                continue
-            for name, number in self._learn(batch, estimates, rows, step).items():
-                totals[name] += number
-            updates += 1
-        metrics |= {name: total / updates for name, total in totals.items()}
-        return metrics
+        for number, rows in enumerate(updates):
+            for name, figure in self._learn(batch, estimates, rows, step, number == 0).items():
+                totals[name] += figure
+        totals = {name: total / len(updates) for name, total in totals.items()}
+        return self._divergence(batch.mask, estimates, step) | metrics | totals
 
     def check_policy(self, step: int) -> None:
         """NotFinite if a weight of the policy is not finite after `step` steps."""
@@ -84,49 +89,68 @@ class Learner:
                 group["lr"] = rate * warmup(step, steps)
 
     @torch.no_grad()
-    def _estimate(self, batch: RolloutBatch, step: int) -> tuple[Estimates, dict[str, float]]:
+    def _estimate(
+        self, batch: RolloutBatch, first: Tensor, step: int
+    ) -> tuple[Estimates, dict[str, float]]:
+        """What the step holds fixed. Of the mini-batch `first` the policy is asked when it learns,
+        unless its KL is in the reward."""
         shape = batch.mask.shape
         old, entropy, reference, values = (
             torch.zeros(shape, device=batch.mask.device) for _ in range(4)
         )
         everything = torch.arange(len(batch.lengths), device=batch.mask.device)
-        for rows in micro_batches(everything, batch.lengths, self.params.micro_batch):
-            part, temperature = batch.rows(rows), self.params.temperature
+        mask, in_reward = batch.mask, self.params.kl is Kl.k1_reward
+        later = torch.ones_like(everything, dtype=torch.bool)
+        later[first] = in_reward
+        size, temperature = self.params.micro_batch, self.params.temperature
+        for rows in micro_batches(everything[later], batch.lengths, size):
+            part = batch.rows(rows)
             width = part.mask.shape[1]
             old[rows, :width], entropy[rows, :width] = token_log_probs(
                 self.policy, part.token_ids, part.mask, temperature
             )
+        for rows in micro_batches(everything, batch.lengths, size):
+            part = batch.rows(rows)
+            width = part.mask.shape[1]
             reference[rows, :width], _ = token_log_probs(
                 self.reference, part.token_ids, part.mask, temperature
             )
-            values[rows, :width] = self.critic(part.token_ids)
-        mask, in_reward = batch.mask, self.params.kl is Kl.k1_reward
+            values[rows, :width] = self.critic(part.token_ids, part.mask)
         self._see_estimates(step, *(part[mask] for part in (values, old, reference)))
-        kl = losses.kl_estimate(old, reference, K1 if in_reward else LOW_VARIANCE)
-        scores = batch.scores - self.params.kl_coefficient * kl if in_reward else batch.scores
+        scores = batch.scores
+        if in_reward:
+            kl = losses.kl_estimate(old, reference, K1)
+            scores = scores - self.params.kl_coefficient * kl
         advantages, returns = losses.estimate_advantages(
             scores, values, mask, self.params.gamma, self.params.lam
         )
-        metrics = {
-            "kl": losses.masked_mean(kl, mask),
-            "entropy": losses.masked_mean(entropy, mask),
-            "explained_variance": losses.explained_variance(values, returns, mask),
-        }
-        for rate, names in ((VALUE_RATE, ["explained_variance"]), (POLICY_RATE, ["kl", "entropy"])):
-            self.watch.see(step + 1, rate, {name: metrics[name] for name in names})
-        return Estimates(old, reference, values, advantages, returns), metrics
+        metrics = {"explained_variance": losses.explained_variance(values, returns, mask)}
+        self.watch.see(step + 1, VALUE_RATE, metrics)
+        return Estimates(old, entropy, reference, values, advantages, returns), metrics
+
+    def _divergence(self, mask: Tensor, estimates: Estimates, step: int) -> dict[str, float]:
+        """How far the old policy was from the reference, and its entropy: means over tokens."""
+        estimate = K1 if self.params.kl is Kl.k1_reward else LOW_VARIANCE
+        kl = losses.kl_estimate(estimates.old_log_probs, estimates.reference_log_probs, estimate)
+        found = {"kl": kl, "entropy": estimates.entropy}
+        metrics = {name: losses.masked_mean(part, mask) for name, part in found.items()}
+        self.watch.see(step + 1, POLICY_RATE, metrics)
+        return metrics
 
     def _see_estimates(self, step: int, values: Tensor, old: Tensor, reference: Tensor) -> None:
         """NotFinite says which of the three models gives what is not finite."""
         if not bool(torch.isfinite(values).all()):
             raise self.watch.diverged(step + 1, "a value is not finite", VALUE_RATE)
-        if not bool(torch.isfinite(old).all()):
-            raise self.watch.diverged(step + 1, "a log-probability is not finite", POLICY_RATE)
+        self._see_policy(step, old)
         if not bool(torch.isfinite(reference).all()):
             raise NotFinite(
                 f"agent, step {step + 1}: the base agent gives a token that was written no finite "
                 "log-probability: its weights, in models/agent/0, are broken"
             )
+
+    def _see_policy(self, step: int, log_probs: Tensor) -> None:
+        if not bool(torch.isfinite(log_probs).all()):
+            raise self.watch.diverged(step + 1, "a log-probability is not finite", POLICY_RATE)
 
     def _mini_batches(self, rollouts: int, step: int) -> Iterable[Tensor]:
         for epoch in range(self.params.epochs):
@@ -134,9 +158,13 @@ class Learner:
             yield from torch.randperm(rollouts, generator=shuffle).split(self.params.mini_batch)
 
     def _learn(
-        self, batch: RolloutBatch, estimates: Estimates, rows: Tensor, step: int
+        self, batch: RolloutBatch, estimates: Estimates, rows: Tensor, step: int, first: bool
     ) -> dict[str, float]:
-        """One update of policy and critic from one mini-batch."""
+        """One update of policy and critic from one mini-batch.
+
+        In the `first` one of a step the policy is still the old one: what it gives here is filled
+        into `estimates`, and every ratio is exactly 1.
+        """
         params, tokens = self.params, int(batch.mask[rows].sum())
         in_loss = params.kl is Kl.low_var_loss
         totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
@@ -153,6 +181,11 @@ class Learner:
                 params.temperature,
                 learn_entropy=params.entropy_coefficient > 0,
             )
+            if first and params.kl is not Kl.k1_reward:
+                estimates.old_log_probs[micro, :width] = log_probs.detach()
+                estimates.entropy[micro, :width] = entropy.detach()
+                fixed = replace(fixed, old_log_probs=log_probs.detach())
+                self._see_policy(step, log_probs.detach()[part.mask])
             policy_loss, clipped = losses.policy_loss(
                 log_probs,
                 fixed.old_log_probs,
@@ -167,7 +200,7 @@ class Learner:
                 bonus = losses.token_mean(entropy, part.mask, tokens)
                 policy_loss = policy_loss - params.entropy_coefficient * bonus
             value_loss = losses.value_loss(
-                self.critic(part.token_ids),
+                self.critic(part.token_ids, part.mask),
                 fixed.values,
                 fixed.returns,
                 part.mask,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stages.loop_ppo.positions import last_layer_at
+
 
 def token_log_probs(
     model: torch.nn.Module,
@@ -23,7 +25,7 @@ def token_log_probs(
     chosen = every.gather(1, token_ids[:, 1:][mask][:, None]).squeeze(1)  # (actions,)
     with torch.set_grad_enabled(learn_entropy and torch.is_grad_enabled()):
         entropy = -(every.exp() * every).sum(-1)
-    return _spread(chosen, mask), _spread(entropy, mask)
+    return spread(chosen, mask), spread(entropy, mask)
 
 
 def _logits(model: torch.nn.Module, token_ids: Tensor, mask: Tensor) -> Tensor:
@@ -36,12 +38,13 @@ def _logits(model: torch.nn.Module, token_ids: Tensor, mask: Tensor) -> Tensor:
     head = model.get_output_embeddings()
     handle = head.register_forward_pre_hook(lambda _, inputs: (inputs[0][mask][None],))
     try:
-        return model(input_ids=token_ids, use_cache=False).logits[0].float()
+        with last_layer_at(model.base_model, mask):
+            return model(input_ids=token_ids, use_cache=False).logits[0].float()
     finally:
         handle.remove()
 
 
-def _spread(numbers: Tensor, mask: Tensor) -> Tensor:
+def spread(numbers: Tensor, mask: Tensor) -> Tensor:
     """(actions,) -> (rollouts, length - 1), zeros outside the mask."""
     return torch.zeros(mask.shape, dtype=numbers.dtype, device=mask.device).masked_scatter(
         mask, numbers

@@ -30,7 +30,7 @@ CHECKPOINT = "checkpoint.pt"
 RUNNING = 5  # steps in the running EM that the progress bar shows
 
 
-def train(
+def train_steps(
     learner: Learner,
     generator,
     search: Callable,
@@ -56,7 +56,9 @@ def train(
         for step in range(len(curves), params.steps):
             asked = questions_of_step(questions, step, params.questions, seed)
             try:
-                rollouts = sample(asked, generator, search, protocol, limits, params, seed, step)
+                rollouts = sample_rollouts(
+                    asked, generator, search, protocol, limits, params, seed, step
+                )
             except BrokenLogits as error:
                 raise learner.watch.diverged(step + 1, str(error), POLICY_RATE) from None
             rewards = [exact_match(r.answer, r.question.golden_answers) for r in rollouts]
@@ -75,7 +77,7 @@ def train(
     return curves
 
 
-def sample(
+def sample_rollouts(
     questions: list[Question],
     generator,
     search: Callable,

@@ -11,11 +11,13 @@ from functools import partial
 import torch
 from transformers import AutoModelForCausalLM
 
+from stages.common import portable
+from stages.common.linear import make_portable
 from stages.common.models import model_path, save_model
 from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
-from stages.loop_ppo.steps import train as run_steps
+from stages.loop_ppo.steps import train_steps
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.loop import Limits
@@ -27,7 +29,7 @@ def train(task: Task) -> list[StepMetrics]:
     params = task.params
     searcher = load_searcher(task.index, task.passages, task.retriever, params.compute)
     generator, learner = load_models(task)
-    curves = run_steps(
+    curves = train_steps(
         learner,
         generator,
         partial(searcher.search, top_k=params.agent.top_k),
@@ -48,15 +50,17 @@ def train(task: Task) -> list[StepMetrics]:
 def load_models(task: Task):
     """The live policy inside its generator, and the learner: policy, critic, frozen reference."""
     compute = task.params.compute
-    torch.set_num_threads(compute.threads)
+    portable.start_computing(compute)
     generator = TransformersGenerator(
         task.base,
         device=compute.device,
         batch_size=compute.generation_batch,
         top_p=task.params.agent.top_p,
     )
-    reference = AutoModelForCausalLM.from_pretrained(
-        model_path(task.base), dtype=torch.float32, use_safetensors=True
+    reference = make_portable(
+        AutoModelForCausalLM.from_pretrained(
+            model_path(task.base), dtype=torch.float32, use_safetensors=True
+        )
     )
     critic, device = Critic.from_base(model_path(task.base)), compute.device
     learner = Learner(

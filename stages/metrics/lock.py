@@ -87,7 +87,7 @@ class Lock:
     def changed_params(self, step: LockedStage) -> str | None:
         """The first parameter that the stage ran with and that has another value now."""
         for key, value in step.params.items():
-            if _plain(_value(self.params, key)) != _plain(value):
+            if plain(_value(self.params, key)) != plain(value):
                 return key
         return None
 
@@ -106,13 +106,13 @@ def _value(values: object, key: str) -> object:
     return values
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """A value as it compares whichever version of YAML wrote it: `off` is a text in one and false
     in the other, 2e-05 a number or a text."""
     if isinstance(value, dict):
-        return {str(name): _plain(part) for name, part in value.items()}
+        return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
+        return [plain(part) for part in value]
     if isinstance(value, datetime.date):
         return value.isoformat()
     if isinstance(value, bool):

@@ -25,10 +25,10 @@ def read(path: str | Path, kind: str | None = None, *, partial: bool = False) ->
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
-    return checked(text, str(path), kind or kind_of(path), partial)
+    return checked(text, str(path), kind or schema_of(path), partial)
 
 
-def kind_of(path: str | Path) -> str:
+def schema_of(path: str | Path) -> str:
     """Which schema a metrics file has: `metrics/pairs/1.json` that of pairs."""
     path = PurePath(path)
     for name in (path.parent.name, path.stem):

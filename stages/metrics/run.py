@@ -8,7 +8,9 @@ Metrics of another run raise one InputError: which file, how it shows, what to d
 from __future__ import annotations
 
 import math
+from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean
 
@@ -19,7 +21,7 @@ from stages.plumbing.errors import InputError
 
 QuestionKey = tuple[str, str]  # question set, id
 
-CHAIN = (  # what one stage of a turn gives, the next one takes
+CHAIN = (  # what one stage of an iteration gives, the next one takes
     (("trajectories", "out"), ("candidates", "trajectories")),
     (("trajectories", "queries"), ("candidates", "in")),
     (("candidates", "out"), ("relevance", "in")),
@@ -51,55 +53,65 @@ def check_same_sets(sets: Mapping[Path, Mapping[str, dict]]) -> None:
     same sizes, at the same depths of recall."""
     first, known = next(iter(sets.items()))
     for path, found in sets.items():
-        if sizes(found) != sizes(known):
-            raise foreign(
-                path, f"it has {told(sizes(found))}, and {first} has {told(sizes(known))}"
-            )
+        here, there = questions_by_set(found), questions_by_set(known)
+        if here != there:
+            raise foreign(path, f"it has {told(here)}, and {first} has {told(there)}")
         if depths(found) != depths(known):
             raise foreign(path, f"it has recall at other depths than {first}")
 
 
-def check_chain(folder: Path, turn: str, stages: Mapping[str, dict]) -> None:
-    """InputError unless each stage of a turn took what the one before it gave."""
+def check_chain(folder: Path, iteration: str, stages: Mapping[str, dict]) -> None:
+    """InputError unless each stage of an iteration took what the one before it gave."""
     for (giver, given), (taker, taken) in CHAIN:
         gave, took = stages[giver][given], stages[taker][taken]
         if gave != took:
             raise foreign(
-                folder / taker / f"{turn}.json",
+                folder / taker / f"{iteration}.json",
                 f"'{taken}' is {took}, and '{given}' of {giver} is {gave}",
             )
 
 
 def check_health(path: Path, values: dict, wanted: Mapping[str, float]) -> None:
-    """InputError where the health of a turn speaks of other figures than those that are there."""
+    """InputError where the health of an iteration speaks of figures other than those there."""
     for name, figure in wanted.items():
         value = values.get(name)
         if value is not None and not math.isclose(value, figure, **ROUNDED):
-            raise foreign(path, f"'{name}' is {value:g} there, and {figure:g} by the turn's files")
+            raise foreign(
+                path, f"'{name}' is {value:g} there, and {figure:g} by the iteration's files"
+            )
 
 
 def prediction_reason(
     sets: Mapping[str, dict],
-    predictions: list[Trajectory],
+    predictions: Iterable[Trajectory],
     path: Path,
     questions: Collection[QuestionKey] | None = None,
-    again: Callable[[list[Trajectory]], dict] | None = None,
+    again: Callable[[], SetMeans] | None = None,
 ) -> str | None:
     """How figures (`sets`) differ from those of their `predictions`, read from `path`, or None.
 
-    `questions`: those of the question sets, all of which must be predicted. `again` makes all
-    figures of a set anew; without it the means are compared alone.
+    `questions`: those of the question sets, all of which must be predicted. `again` begins all
+    figures of a set anew; without it the means are compared alone. Predictions are read once, and
+    none is kept.
     """
-    asked: dict[str, list[Trajectory]] = {}
+    asked: dict[str, SetMeans] = {}
+    counts: dict[str, int] = {}
+    left = set(questions or ())
+    others = 0
     for prediction in predictions:
-        asked.setdefault(prediction.set, []).append(prediction)
-    counts = {name: len(part) for name, part in asked.items()}
-    if counts != sizes(sets):
-        return f"it has {told(sizes(sets))}, and {path} {told(counts)}"
-    if questions is not None and {each.key for each in predictions} != set(questions):
+        name = prediction.set
+        if name not in asked:
+            asked[name], counts[name] = (again or SetMeans)(), 0
+        asked[name].add(prediction)
+        counts[name] += 1
+        others += prediction.key not in left
+        left.discard(prediction.key)
+    if counts != questions_by_set(sets):
+        return f"it has {told(questions_by_set(sets))}, and {path} {told(counts)}"
+    if questions is not None and (left or others):
         return f"{path} has other questions than the question sets"
     for name, part in asked.items():
-        made = dict(numbers((again or means)(part)))
+        made = dict(numbers(part.metrics()))
         here = dict(numbers(sets[name]))
         for key in made | (here if again else {}):
             if key in made and key in here and math.isclose(here[key], made[key], **CLOSE):
@@ -111,13 +123,26 @@ def prediction_reason(
     return None
 
 
-def means(predictions: list[Trajectory]) -> dict[str, float]:
-    """The means that need nothing but outcomes."""
-    found = {key: fmean(getattr(each, key) for each in predictions) for key in MEANS}
-    return found | {"unanswered": fmean(each.answer is None for each in predictions)}
+@dataclass
+class SetMeans:
+    """The means of a set that need nothing but outcomes, of predictions added one by one."""
+
+    values: dict[str, array] = field(default_factory=lambda: {key: array("d") for key in MEANS})
+    unanswered: int = 0
+
+    def add(self, prediction: Trajectory) -> None:
+        """One more question."""
+        for key, values in self.values.items():
+            values.append(getattr(prediction, key))
+        self.unanswered += prediction.answer is None
+
+    def metrics(self) -> dict[str, float]:
+        """As an evaluation has them."""
+        found = {key: fmean(values) for key, values in self.values.items()}
+        return found | {"unanswered": self.unanswered / len(self.values["em"])}
 
 
-def sizes(sets: Mapping[str, dict]) -> dict[str, int]:
+def questions_by_set(sets: Mapping[str, dict]) -> dict[str, int]:
     """Question set -> number of questions."""
     return {name: metrics["questions"] for name, metrics in sets.items()}
 

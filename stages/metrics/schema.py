@@ -116,13 +116,13 @@ def _candidates_balance(row: dict) -> str | None:
 def _drift_balance(row: dict) -> str | None:
     if row["questions"] > row["queries"]:
         return "'questions' are more than 'queries'"
-    if row["queries_of_both_turns"] > row["queries"]:
-        return "'queries_of_both_turns' are more than 'queries'"
+    if row["queries_of_both_iterations"] > row["queries"]:
+        return "'queries_of_both_iterations' are more than 'queries'"
     means = {"queries": ("words_per_query", "overlap_with_question", "distance_to_question")}
-    means["queries_of_both_turns"] = (
-        "equal_to_previous_turn",
-        "overlap_with_previous_turn",
-        "distance_to_previous_turn",
+    means["queries_of_both_iterations"] = (
+        "equal_to_previous_iteration",
+        "overlap_with_previous_iteration",
+        "distance_to_previous_iteration",
     )
     for count, names in means.items():
         for name in names:
@@ -171,10 +171,10 @@ DRIFT = Object(
         "words_per_query": Number(0, MOST, null=True),
         "overlap_with_question": SHARE_OR_NONE,
         "distance_to_question": DISTANCE,
-        "queries_of_both_turns": COUNT,
-        "equal_to_previous_turn": SHARE_OR_NONE,
-        "overlap_with_previous_turn": SHARE_OR_NONE,
-        "distance_to_previous_turn": DISTANCE,
+        "queries_of_both_iterations": COUNT,
+        "equal_to_previous_iteration": SHARE_OR_NONE,
+        "overlap_with_previous_iteration": SHARE_OR_NONE,
+        "distance_to_previous_iteration": DISTANCE,
     },
     balance=_drift_balance,
 )
@@ -261,6 +261,7 @@ SCHEMAS = {
     "replug": _counted(required={"loss": ANY}, optional={"read_tokens": COUNT}),
     "evaluate": Object(
         {"agent": Text(), "retriever": Text(), "sets": Each(QUESTION_SET, least=1)},
+        {"development": Each(QUESTION_SET, least=1)},
         balance=_evaluation_balance,
     ),
     "first_query": Object(

@@ -1,6 +1,6 @@
 """Figures as a tidy table, one number a row: stage, name, set, measure, value.
 
-`name` is the turn, the pair or the retriever that a file is called by; `set` the question set,
+`name` is the iteration, the pair or the retriever that a file is called by; `set` the question set,
 empty where figures are of none. The measure of a nested figure is its path, as `dropped.not_drawn`.
 Values are as they were written, whole numbers whole.
 """

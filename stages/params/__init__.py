@@ -20,7 +20,7 @@ from stages.params.choices import (
     Trainer,
     Wording,
 )
-from stages.params.compute import Compute
+from stages.params.compute import GIVEN, Compute
 from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout, with_own
 from stages.params.data import WORLD, Corpus, Published, Questions, World
 from stages.params.index import CODES, Hnsw, Index, Ivfpq
@@ -36,6 +36,7 @@ from stages.params.training_rules import HIGHEST_SEED
 __all__ = [
     "CODES",
     "DTYPES",
+    "GIVEN",
     "HEADS",
     "HIGHEST_SEED",
     "INPUT_FIELDS",

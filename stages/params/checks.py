@@ -8,10 +8,10 @@ from dataclasses import asdict
 from stages.params.across import rules_across_blocks
 from stages.params.names import (
     check_guests,
+    check_iterations,
     check_names,
     check_pairs,
     check_retrievers,
-    check_turns,
 )
 from stages.params.numbers import FASTEST, floats, integers
 from stages.params.rules import rules
@@ -20,9 +20,9 @@ from stages.params.training_rules import training_rules
 from stages.plumbing.errors import InputError
 
 
-def check(params: Params, path: str) -> None:
+def check_params(params: Params, path: str) -> None:
     """Rules that types cannot say."""
-    check_turns(params, path)
+    check_iterations(params, path)
     check_names(params, path)
     check_pairs(params, path)
     check_guests(params.guest, path)

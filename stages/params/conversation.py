@@ -36,10 +36,15 @@ class Protocol:
 
 @dataclass
 class Generation:
-    """Engines give the same text in float32 only, so what engine it was matters in the others."""
+    """Engines give the same text in float32 only, so in 16 bits it matters what engine it was, on
+    how many devices one copy of the agent lay, and whether vLLM was told to write the same text
+    whatever shares the batch.
+    """
 
     engine: Engine = Engine.transformers
     dtype: str = "float32"
+    tensor_parallel: int = 1
+    batch_invariant: bool = False
 
 
 @dataclass

@@ -9,10 +9,10 @@ from stages.params.choices import CorrectnessMode, RelevanceMode
 
 @dataclass
 class Trajectories:
-    """`questions`: how many training questions are labelled a turn; null: all."""
+    """`questions`: how many training questions are labelled an iteration; null: all."""
 
     questions: int | None = 150
-    fresh: bool = True  # questions of its own each turn
+    fresh: bool = True  # questions of its own each iteration
     max_dropped: float = 0.05  # share of trajectories
 
 
@@ -33,6 +33,7 @@ class Relevance:
     sub_answers: bool = True
     gold_in_sub_answers: bool = False  # tell the judge the gold answers when it is asked for them
     noise: float = 0.0  # share of grades
+    judge_tensor_parallel: int = 1  # devices of one copy of a judge that runs here
     max_dropped: float = 0.05  # share of queries
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from stages.common.records import invalid_yaml
-from stages.params.checks import check
+from stages.params.checks import check_params
 from stages.params.run import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.reasons import reason
@@ -17,7 +17,7 @@ Block = TypeVar("Block")
 def load_params(path: str | Path = "params.yaml") -> Params:
     """The checked parameters in `path`. InputError names the file and the key that is wrong."""
     params = read_block(path, Params)
-    check(params, str(path))
+    check_params(params, str(path))
     return params
 
 

@@ -1,4 +1,4 @@
-"""Names in the parameters: turns without a gap, one model a name, pairs of models that exist."""
+"""Names in the parameters: no gap in iterations, one model a name, pairs of models that exist."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from stages.plumbing.errors import InputError
 PLAIN = re.compile(r"\w[\w-]*")  # names that files and DVC's stages can bear
 
 
-def check_turns(params: Params, path: str) -> None:
-    for number, (name, turn) in enumerate(params.iterations.items(), 1):
-        if name != str(number) or turn.previous != str(number - 1):
+def check_iterations(params: Params, path: str) -> None:
+    for number, (name, iteration) in enumerate(params.iterations.items(), 1):
+        if name != str(number) or iteration.previous != str(number - 1):
             raise InputError(
-                f"{path}: 'iterations' must run without a gap: turn {number} must be "
+                f"{path}: 'iterations' must run without a gap: iteration {number} must be "
                 f'"{number}": {{previous: "{number - 1}"}}, '
-                f'found "{name}": {{previous: "{turn.previous}"}}'
+                f'found "{name}": {{previous: "{iteration.previous}"}}'
             )
     last = list(params.iterations)[-1] if params.iterations else "0"
-    if params.last_turn not in (None, last):
+    if params.last_iteration not in (None, last):
         raise InputError(
-            f"{path}: 'last_turn' must be {last!r}, the last of 'iterations', found "
-            f"{params.last_turn!r}; `make params` composes it"
+            f"{path}: 'last_iteration' must be {last!r}, the last of 'iterations', found "
+            f"{params.last_iteration!r}; `make params` composes it"
         )
 
 
@@ -40,11 +40,13 @@ def check_pairs(params: Params, path: str) -> None:
     known = ["0", *params.iterations]
     for name, pair in params.compare.items():
         if name.isdigit():
-            raise InputError(f"{path}: 'compare.{name}': that is how a turn's own pair is called")
+            raise InputError(
+                f"{path}: 'compare.{name}': that is how an iteration's own pair is called"
+            )
         if pair.agent not in [*known, "scripted", *params.guest]:
-            raise InputError(f"{path}: 'compare.{name}.agent': no turn '{pair.agent}'")
+            raise InputError(f"{path}: 'compare.{name}.agent': no iteration '{pair.agent}'")
         if pair.retriever not in params.all_retrievers:
-            raise InputError(f"{path}: 'compare.{name}.retriever': no turn '{pair.retriever}'")
+            raise InputError(f"{path}: 'compare.{name}.retriever': no iteration '{pair.retriever}'")
 
 
 def check_retrievers(params: Params, path: str) -> None:

@@ -8,14 +8,25 @@ from operator import attrgetter
 from stages.params.run import Params
 
 COUNTS = (  # blocks whose integers are all at least 1
-    *("agent", "candidates", "compute", "corpus.world", "correctness", "encoder", "index.hnsw"),
-    *("index.ivfpq", "questions", "replug", "retriever", "rollout", "trajectories"),
+    *("agent", "candidates", "compute", "corpus.world", "correctness", "encoder"),
+    *(
+        "generation",
+        "index.hnsw",
+        "index.ivfpq",
+        "questions",
+        "replug",
+        "retriever",
+        "rollout",
+        "trajectories",
+    ),
 )
-LEAST = {  # of other integers
+LEAST = {  # of other integers, and of those among them that may be less
+    "questions.development": 0,
     "index.sample": 1,
     "index.candidates": 1,
     "index.recall_queries": 1,
     "relevance.window": 1,
+    "relevance.judge_tensor_parallel": 1,
     "relevance.retries": 0,
     "relevance.max_reply_tokens": 1,
     "pairs.max_positives": 1,
@@ -31,7 +42,7 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
     """(key, value, the least it may be); what is null or no integer has other rules."""
     for block in COUNTS:
         for name, value in vars(attrgetter(block)(params)).items():
-            if type(value) is int:
+            if type(value) is int and f"{block}.{name}" not in LEAST:
                 yield f"{block}.{name}", value, 1
     for role in ("agent", "judge"):
         block = getattr(params.base, role)
@@ -39,10 +50,11 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
         for name, value in vars(block).items():
             if type(value) is int:
                 yield f"base.{role}.{name}", value, least.get(name, 1)
-    for name, guest in params.guest.items():
-        for key, value in vars(guest.rollout).items():
+    own = {f"guest.{name}": guest.rollout for name, guest in params.guest.items()}
+    for name, rollout in {**own, "evaluate": params.evaluate.rollout}.items():
+        for key, value in vars(rollout).items():
             if value is not None:
-                yield f"guest.{name}.rollout.{key}", value, 1
+                yield f"{name}.rollout.{key}", value, 1
     for name, baseline in params.baseline.items():
         if baseline.max_query_tokens is not None:
             yield f"baseline.{name}.max_query_tokens", baseline.max_query_tokens, 1

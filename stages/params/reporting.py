@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from stages.params.conversation import OwnRollout, Protocol
+
 POOLED = ("all", "mean")  # what tables call all question sets together
 
 
 @dataclass
 class Evaluate:
+    """`rollout` and `protocol` are evaluation's own in place of the run's, to price the harness: an
+    agent is asked in another frame or within other limits, and nothing is trained anew.
+    """
+
     bootstrap_samples: int = 1000
     recall_at: list[int] = field(default_factory=lambda: [3, 20])
+    rollout: OwnRollout = field(default_factory=OwnRollout)
+    protocol: Protocol | None = None  # null: the run's
 
 
 @dataclass
@@ -30,7 +38,7 @@ class Health:
 @dataclass
 class Report:
     """`cases_per_kind`: questions won, lost and unchanged; `follow`: texts of questions that are
-    followed in any case; `traces`: for MLflow, each turn.
+    followed in any case; `traces`: for MLflow, each iteration.
     """
 
     cases_per_kind: int = 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from stages.params.choices import DTYPES, CorrectnessMode, RelevanceMode
+from stages.params.choices import DTYPES, CorrectnessMode, Engine, RelevanceMode
+from stages.params.compute import Compute
 from stages.params.data import WORLD
 from stages.params.inputs import input_fault
 from stages.params.models import HEADS
@@ -29,9 +30,9 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     for name, block in read.items():
         fault = input_fault(block.input)
         yield f"{name}.input", fault or "", fault is None
-    for name in ("judge_url", "retriever_url"):
-        form = "must be an address as http://host:8000"
-        yield f"compute.{name}", form, _address(getattr(params.compute, name))
+    form = "must be an address as http://host:8000"
+    yield "compute.judge_url", form, _address(params.compute.judge_url)
+    yield "compute.retriever_url", f"{form}, or a list of such", _addresses(params.compute)
     for name in ("generation", "retriever"):
         dtype = getattr(params, name).dtype
         yield f"{name}.dtype", "must be float32, bfloat16 or float16", dtype in DTYPES
@@ -45,6 +46,8 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     stands_in = "may stand in for 'generation.engine' in float32 only, where engines give the same"
     exact = not params.compute.engine or params.generation.dtype == "float32"
     yield "compute.engine", f"{stands_in} text; set 'generation.engine'", exact
+    invariant = not params.generation.batch_invariant or params.generation.engine is Engine.vllm
+    yield "generation.batch_invariant", "is vLLM's: set 'generation.engine' to it", invariant
     yield "compute.gpu_memory", "is a share, above 0, to 1", 0 < params.compute.gpu_memory <= 1
     again = "is on, and PPO needs the tokens that were sampled: set 'agent.protocol' to another"
     trains = bool(params.iterations)
@@ -75,6 +78,15 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "questions.sets", "needs names, each of them once; null: all that there are", named
     free = not set(POOLED) & set(asked.sets or ())
     yield "questions.sets", "cannot call a set 'all' or 'mean': tables call all of them so", free
+
+
+def _addresses(compute: Compute) -> bool:
+    given = compute.retriever_url
+    if given is None:
+        return True
+    urls = given if isinstance(given, list) else [given]
+    once = len(set(map(str, urls))) == len(urls) > 0
+    return once and all(isinstance(url, str) and _address(url) for url in urls)
 
 
 def _address(url: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""All parameters of a run, and which models its turns pair."""
+"""All parameters of a run, and which models its iterations pair."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Pair:
 class Params:
     seed: int = 0
     iterations: dict[str, Iteration] = field(default_factory=dict)
-    last_turn: str | None = None  # follows from `iterations`: dvc.yaml names artifacts by it
+    last_iteration: str | None = None  # follows from `iterations`: dvc.yaml names artifacts by it
     compare: dict[str, Pair] = field(default_factory=dict)
     protocol: Protocol = field(default_factory=Protocol)
     generation: Generation = field(default_factory=Generation)
@@ -73,6 +73,21 @@ class Params:
             max_context_tokens=agent.max_context_tokens,
         )
         return with_own(replace(self.rollout, max_turns=None), own)
+
+    @property
+    def evaluation_protocol(self) -> Protocol:
+        """How agents are asked when they are evaluated."""
+        return self.evaluate.protocol or self.protocol
+
+    @property
+    def evaluation_rollout(self) -> Rollout:
+        """The limits of rollouts in evaluation."""
+        return with_own(self.rollout, self.evaluate.rollout)
+
+    def evaluation_of(self, agent: str) -> Rollout:
+        """The limits in evaluation of one agent, by name: a guest may have its own."""
+        own = self.guest[agent].rollout if agent in self.guest else OwnRollout()
+        return with_own(self.evaluation_rollout, own)
 
     @property
     def all_retrievers(self) -> list[str]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stages.params import CorrectnessMode, Params, RelevanceMode, Rollout, Trainer
+from stages.params import CorrectnessMode, IndexKind, Params, RelevanceMode, Rollout, Trainer
+from stages.planning.approximate import file_bytes
 from stages.planning.hardware import SHARES, Accelerator
+from stages.planning.nodes import Bound, device_bound, devices_used
 from stages.planning.sizes import Sizes
 from stages.verl_ppo.config import longest, micro_batch
 
@@ -26,7 +28,8 @@ TEXT_BYTES = 4.5  # a token
 @dataclass(frozen=True)
 class Cost:
     """Of one stage: `read` and `written` in tokens, `hours` of one accelerator, GB of its memory
-    (all copies of the model together) and GB on disk.
+    (all copies of the model together), GB on disk, and GB of the hosts' memory that it fills with
+    what is not on the accelerators.
     """
 
     stage: str
@@ -36,6 +39,7 @@ class Cost:
     hours: float = 0
     memory: float = 0
     disk: float = 0
+    host: float = 0
 
 
 @dataclass(frozen=True)
@@ -50,15 +54,16 @@ class Planner:
     def costs(self) -> list[Cost]:
         """Every stage that takes an accelerator or much disk."""
         stages = [self._corpus(), self._index("index-bm25", encode=False), self._index("index-0")]
-        for turn in self.params.iterations:
+        for iteration in self.params.iterations:
             stages += [
-                self._agent(f"agent@{turn}"),
-                self._trajectories(f"trajectories@{turn}"),
-                self._relevance(f"relevance@{turn}"),
-                self._correctness(f"correctness@{turn}"),
-                self._retriever(f"retriever@{turn}"),
-                self._index(f"index@{turn}"),
-                self._evaluate(f"evaluate@{turn}"),
+                self._agent(f"agent@{iteration}"),
+                self._trajectories(f"trajectories@{iteration}"),
+                self._candidates(f"candidates@{iteration}"),
+                self._relevance(f"relevance@{iteration}"),
+                self._correctness(f"correctness@{iteration}"),
+                self._retriever(f"retriever@{iteration}"),
+                self._index(f"index@{iteration}"),
+                self._evaluate(f"evaluate@{iteration}"),
             ]
         stages += [self._index(f"index-baseline@{name}") for name in self.params.baseline]
         for name in self.params.published:
@@ -74,8 +79,16 @@ class Planner:
         """Of one accelerator, for the whole run."""
         return sum(cost.hours for cost in self.costs())
 
+    def elapsed(self, cost: Cost, devices: int) -> float:
+        """Hours on so many accelerators, of which the stage may be unable to use all."""
+        return cost.hours / devices_used(self.bound(cost), devices)
+
+    def bound(self, cost: Cost) -> Bound:
+        """How many accelerators a stage can use."""
+        return device_bound(cost.stage, self.params, self.sizes, cost.rollouts)
+
     def labelling(self, questions: int) -> Planner:
-        """The same run, if it labels so many training questions a turn."""
+        """The same run, if it labels so many training questions an iteration."""
         trajectories = replace(self.params.trajectories, questions=questions)
         return replace(self, params=replace(self.params, trajectories=trajectories))
 
@@ -106,9 +119,12 @@ class Planner:
             "written": count * (searches + 1) * self.sizes.turn_tokens,
         }
 
-    def _answering(self, stage: str, count: float, searches: float) -> Cost:
-        tokens = self._rollouts(count, searches)
+    def _answering(
+        self, stage: str, count: float, searches: float, block: Rollout | None = None
+    ) -> Cost:
+        tokens = self._rollouts(count, searches, block)
         hours = self._generation(self.sizes.agent, tokens["read"], tokens["written"])
+        hours += self._search(count * searches)
         disk = (tokens["read"] + tokens["written"]) * TEXT_BYTES / 1e9
         disk *= self.copies
         return Cost(stage, hours=hours, memory=_weights(self.sizes.agent), disk=disk, **tokens)
@@ -121,13 +137,17 @@ class Planner:
         tokens = self.sizes.passages * self.sizes.passage_tokens
         if not encode:
             return Cost(stage, disk=self.copies * tokens * TEXT_BYTES / 2 / 1e9)
-        width = 2 if self.params.index.dtype == "float16" else 4
+        block, size = self.params.index, self.sizes
+        width = 2 if block.dtype == "float16" else 4
+        stored = size.passages * size.dimension * width
+        if block.kind is IndexKind.ivfpq:
+            stored += file_bytes(size.passages, size.dimension, block.ivfpq)
         return Cost(
             stage,
             read=tokens,
             hours=self._hours("encoding", FORWARD * self.sizes.encoder * tokens),
             memory=_weights(self.sizes.encoder) + 2,
-            disk=self.copies * self.sizes.passages * self.sizes.dimension * width / 1e9,
+            disk=self.copies * stored / 1e9,
         )
 
     def _agent(self, stage: str) -> Cost:
@@ -140,10 +160,12 @@ class Planner:
         return Cost(
             stage,
             hours=self._generation(model, tokens["read"], tokens["written"])
+            + self._search(count * searches)
             + self._hours("training", passes * model * every),
             memory=self._training_memory(),
             # checkpoints of two models, two while one is written; and the agent
             disk=2 * 2 * CHECKPOINT_BYTES * model / 1e9 + self.copies * _weights(model),
+            host=self._offloaded(),
             **tokens,
         )
 
@@ -156,6 +178,27 @@ class Planner:
             return 2 * TRAINED_BYTES * model / 1e9 + _weights(model)
         logits = micro_batch(self.params) * longest(self.params) * VOCABULARY
         return (TRAINED_BYTES * model + LOGIT_BYTES * compute.all_devices * logits) / 1e9
+
+    def _offloaded(self) -> float:
+        """Of the policy, the critic and the reference, as verl keeps them while another works."""
+        if self.params.agent.trainer is not Trainer.verl:
+            return 0
+        return 2 * CHECKPOINT_BYTES * self.sizes.agent / 1e9 + _weights(self.sizes.agent)
+
+    def _search(self, queries: float) -> float:
+        """Hours of comparing so many queries with the vectors, or with the lists that are looked
+        at. A graph takes none to speak of.
+        """
+        index = self.params.index
+        if index.kind is IndexKind.hnsw:
+            return 0
+        share = min(1, index.ivfpq.probes / index.ivfpq.lists)
+        seen = self.sizes.passages * (share if index.kind is IndexKind.ivfpq else 1)
+        return self._hours("searching", FORWARD * self.sizes.dimension * seen * queries)
+
+    def _candidates(self, stage: str) -> Cost:
+        vectors = 2 * self.sizes.passages * self.sizes.dimension / 1e9  # in 16 bits
+        return Cost(stage, hours=self._search(self._queries), memory=vectors)
 
     def _trajectories(self, stage: str) -> Cost:
         return self._answering(stage, self._labelled, self.sizes.searches)
@@ -228,7 +271,10 @@ class Planner:
         )
 
     def _evaluate(self, stage: str) -> Cost:
-        return self._answering(stage, self.sizes.test, self.sizes.searches)
+        block, asked = self.params.evaluation_rollout, self.sizes.test
+        if stage.startswith("evaluate"):  # pairs of `compare` are asked no development set
+            asked += self.sizes.development
+        return self._answering(stage, asked, self.sizes.searches, block)
 
 
 def _weights(parameters: float) -> float:

@@ -1,4 +1,4 @@
-"""Measured values of turn 1, which replace the plan's assumptions.
+"""Measured values of iteration 1, which replace the plan's assumptions.
 
 Git brings the figures of the committed run, whose parameters need not be those that are planned. So
 a figure counts only where dvc.lock says that the stages behind it ran with the same ones.
@@ -48,18 +48,20 @@ def _of_this_run(lock: Lock, behind: tuple[str, ...], name: str, file: Path) -> 
     return maker is None or hash_of(file) == maker.outputs[f"metrics/{name}"]
 
 
-def limits_warned(turns: Iterable[str], params: Path, metrics: Path, lock: Path) -> list[str]:
-    """A sentence for each turn whose trajectories, with these parameters, limits cut too often."""
+def limits_warned(iterations: Iterable[str], params: Path, metrics: Path, lock: Path) -> list[str]:
+    """A sentence for each iteration whose trajectories these parameters' limits cut too often."""
     locked = Lock.read(lock, params)
     said = []
-    for turn in turns if locked is not None else ():
-        name = f"trajectories/{turn}.json"
-        behind = ("base", f"trajectories@{turn}")
+    for iteration in iterations if locked is not None else ():
+        name = f"trajectories/{iteration}.json"
+        behind = ("base", f"trajectories@{iteration}")
         if not (metrics / name).exists():
             continue
         if _of_this_run(locked, behind, name, metrics / name):
             told = limits_told(read(metrics / name, partial=True), MOST_CUT)
             said += (
-                [f"Turn {turn}: {'; '.join(told)}: see the limits in 'rollout'."] if told else []
+                [f"Iteration {iteration}: {'; '.join(told)}: see the limits in 'rollout'."]
+                if told
+                else []
             )
     return said

@@ -35,6 +35,7 @@ class Sizes:
     passage_tokens: float = 150.0
     lazy_share: float = 0.15  # of the exhaustive GAC rollouts
     selected: float = 0.8  # of the queries
+    development: int = 0  # questions of all development sets
     measured: tuple[str, ...] = ()  # which of these come from this run's metrics
 
 
@@ -50,6 +51,7 @@ def sizes(params: Params) -> Sizes:
         passages=_passages(params),
         training=training,
         test=test,
+        development=_development(params),
         turn_tokens=min(20.0 if small else 120.0, params.rollout.max_turn_tokens),
         passage_tokens=15.0 if small else 150.0,
     )
@@ -95,6 +97,14 @@ def _questions(params: Params) -> tuple[int, int]:
     asked = [count for name, count in sets.items() if name in (block.sets or sets)]
     test = sum(min(count, block.test or count) for count in asked)
     return min(training, block.training or training), test
+
+
+def _development(params: Params) -> int:
+    """Questions of all development sets."""
+    block = params.questions
+    if block.source == WORLD:
+        return block.development * len(block.sets or TEST_SETS)
+    return block.development if is_description(block.source) else 0
 
 
 def _lines(path: Path) -> int:

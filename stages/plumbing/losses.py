@@ -21,7 +21,7 @@ def check_lost(
 ) -> None:
     """InputError where more than the share `most` of `total` was lost.
 
-    `stage` is NAME@TURN, `what` the things that are counted, `reasons` how many were lost for
+    `stage` is NAME@ITERATION, `what` the things that are counted, `reasons` how many were lost for
     which, `where` says where to read more. A stage calls it when all it has to say is written.
     """
     lost = sum(reasons.values())

@@ -32,7 +32,7 @@ class Usage:
             "hours": round((time.monotonic() - self.start) / 3600, 6),
             "memory_gib": round(_peak_kib() / 2**20, 3),
             "gpu_memory_gib": _peak_gpu_gib(),
-            "params": fingerprint(),
+            "params": params_fingerprint(),
         }
         try:
             FILE.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class Usage:
             print(f"{FILE}: not written ({error.strerror})", file=sys.stderr)
 
 
-def fingerprint(params: Path = Path("params.yaml")) -> str | None:
+def params_fingerprint(params: Path = Path("params.yaml")) -> str | None:
     """Which run a measurement is of: a hash of all parameters, those of `compute` too, which is
     the same however the file is laid out. None where it cannot be read."""
     import yaml

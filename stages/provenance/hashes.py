@@ -10,7 +10,7 @@ from pathlib import Path
 from stages.plumbing.errors import InputError
 
 
-def check(path: str | Path, expected: str) -> None:
+def check_hash(path: str | Path, expected: str) -> None:
     """InputError unless `path` is there and has the hash that dvc.lock gives it."""
     path = Path(path)
     if not path.exists():

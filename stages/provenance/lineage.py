@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from stages.common.records import read_yaml
+from stages.common.records import invalid_yaml, read_yaml
 from stages.plumbing.errors import InputError
 
 
@@ -54,22 +54,29 @@ def _output_of(path: str, makers: dict[str, LockedStage]) -> str | None:
 
 def read_lock(path: str | Path) -> list[LockedStage]:
     """All stages of a dvc.lock. InputError where it is missing or of another form."""
-    lock = _read(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return _steps(read_yaml(path), path)  # which says what is wrong
+    return parse_lock(text, path)
+
+
+def parse_lock(text: str, path: str | Path) -> list[LockedStage]:
+    """All stages of a lock's text, as `read_lock` does; `path` opens the message."""
+    import yaml
+
+    try:  # by the parser in C: a lock is long, and every reader of figures asks
+        lock = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise invalid_yaml(path, error) from None
+    return _steps(lock, path)
+
+
+def _steps(lock: object, path: str | Path) -> list[LockedStage]:
     try:
         return [_step(name, entry) for name, entry in lock["stages"].items()]
     except (KeyError, TypeError, AttributeError, ValueError):
         raise InputError(f"{path}: is not a lock file of DVC") from None
-
-
-def _read(path: str | Path) -> object:
-    """As `read_yaml` does, by the parser in C: a lock is long, and every reader of figures asks."""
-    import yaml
-
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError):
-        return read_yaml(path)  # which says what is wrong
 
 
 def _step(name: str, entry: dict) -> LockedStage:

@@ -1,4 +1,4 @@
-"""Commit and package versions of this checkout."""
+"""Package versions of this checkout, and what git says of it."""
 
 from __future__ import annotations
 
@@ -8,16 +8,6 @@ from importlib import metadata
 from pathlib import Path
 
 REQUIREMENTS = Path("requirements")
-
-
-def commit(path: str = "dvc.lock") -> dict:
-    """The last commit that changed `path`, and whether it differs from what is checked out.
-
-    Without git, or where `path` was never committed, `commit` is None.
-    """
-    found = git("log", "-1", "--format=%H", "--", path)
-    changed = git("status", "--porcelain", "--", path)
-    return {"commit": found or None, "changed_since": bool(changed)}
 
 
 def packages(requirements: Path = REQUIREMENTS) -> dict[str, str]:

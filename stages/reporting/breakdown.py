@@ -14,13 +14,17 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
-from stages.common.trajectories import Trajectory
 from stages.reporting.comparisons import Difference, difference
-from stages.reporting.predictions import Predictions, QuestionKey, unordered_sets
+from stages.reporting.predictions import (
+    BY,
+    SHOWN,
+    Outcome,
+    Predictions,
+    QuestionKey,
+    unordered_sets,
+)
 from stages.reporting.results import PairResult
 
-SHOWN = 3  # the most that k of this recall@k is
-BY = {"hops": "Hops", "namesakes": "People of the same name"}  # keys of a question's metadata
 QUERIES = ("ambiguous", "not ambiguous")
 
 Sides = tuple[PairResult, PairResult]
@@ -77,14 +81,15 @@ def breakdown(
 ) -> Breakdown:
     """Compare two pairs by group; what is ambiguous is said by the queries of all pairs."""
     rows = [predictions[pair.name] for pair in sides]
-    groups = [group for by in BY for group in _groups(by, *rows, metadata, seed, samples)]
+    names = tuple(pair.label for pair in sides)
+    groups = [group for by in BY for group in _groups(by, *rows, metadata, names)]
     unordered = unordered_sets(metadata)
-    ordered = {
-        name: [row for row in part if row.set not in unordered]
-        for name, part in predictions.items()
-    }
-    ambiguous = ambiguous_texts(row for part in ordered.values() for row in part)
-    each = [_recalls(ordered[pair.name], ambiguous, seed, samples) for pair in sides]
+
+    def ordered(part: Iterable[Outcome]) -> Iterator[Outcome]:
+        return (row for row in part if row.set not in unordered)
+
+    ambiguous = ambiguous_texts(row for part in predictions.rows.values() for row in ordered(part))
+    each = [_recalls(ordered(part), ambiguous, seed, samples) for part in rows]
     pairs = {kind: (each[0].get(kind), each[1].get(kind)) for kind in QUERIES}
     recalls = {kind: pair for kind, pair in pairs.items() if pair != (None, None)}
     return Breakdown(sides, groups, recalls, min(SHOWN, _depth(rows)))
@@ -92,70 +97,55 @@ def breakdown(
 
 def _groups(
     by: str,
-    before: list[Trajectory],
-    after: list[Trajectory],
+    before: list[Outcome],
+    after: list[Outcome],
     metadata: dict,
-    seed: int,
-    samples: int,
+    names: tuple[str, str],
 ) -> Iterator[QuestionGroup]:
-    def label(row: Trajectory) -> int | None:
+    def label(row: Outcome) -> int | None:
         value = metadata.get(row.key, {}).get(by)
         return value if type(value) is int else None  # a data set may hold anything here
 
     for name in sorted({label(row) for row in before} - {None}):
         old, new = ([row for row in rows if label(row) == name] for rows in (before, after))
         means = (fmean(row.em for row in rows) for rows in (old, new))
-        found = difference(old, new, "em", seed, samples)
+        found = difference(old, new, "em", names)
         yield QuestionGroup(by, str(name), len(old), *means, found)
 
 
-def ambiguous_texts(rows: Iterable[Trajectory]) -> set[str]:
+def ambiguous_texts(rows: Iterable[Outcome]) -> set[str]:
     """The query texts by which `rows` ask for different gold passages."""
     wants = gold_by_text(rows)
     return {text for text, wanted in wants.items() if not frozenset.intersection(*wanted)}
 
 
-def gold_by_text(rows: Iterable[Trajectory]) -> dict[str, set[frozenset[str]]]:
+def gold_by_text(rows: Iterable[Outcome]) -> dict[str, set[frozenset[str]]]:
     """Query text -> the sets of gold passages that questions wanted when they first asked it."""
     first: dict[tuple[str, QuestionKey], frozenset[str]] = {}
     for row in rows:
-        for text, _, gold in asked(row):
-            first.setdefault((text, row.key), frozenset(gold))
+        for query in row.asked:
+            first.setdefault((query.text, row.key), frozenset(query.gold))
     wants: dict[str, set[frozenset[str]]] = {}
     for (text, _), gold in first.items():
         wants.setdefault(text, set()).add(gold)
     return wants
 
 
-def asked(row: Trajectory) -> Iterator[tuple[str, list[str], list[str]]]:
-    """(query, ids of its ranking, ids of gold passages) of every hop that has gold passages and for
-    which a query was asked."""
-    asked = [turn for turn in row.turns if turn.ranked is not None]
-    for turn, gold in zip(asked, row.supporting_ids or [], strict=False):
-        if gold:
-            yield " ".join(turn.query.casefold().split()), turn.ranked, gold
-
-
-def hit(ranked: list[str], gold: list[str]) -> float:
-    """1 where a gold passage is among the first 3 of a ranking, else 0."""
-    return float(not set(gold).isdisjoint(ranked[:SHOWN]))
-
-
-def _depth(rows: Iterable[list[Trajectory]]) -> int:
+def _depth(rows: Iterable[list[Outcome]]) -> int:
     """Passages of the deepest ranking."""
-    return max((len(r) for part in rows for row in part for _, r, _ in asked(row)), default=0)
+    return max((query.depth for part in rows for row in part for query in row.asked), default=0)
 
 
 def _recalls(
-    rows: list[Trajectory], ambiguous: set[str], seed: int, samples: int
+    rows: Iterable[Outcome], ambiguous: set[str], seed: int, samples: int
 ) -> dict[str, Recall]:
     hits: dict[
         str, dict[QuestionKey, list[float]]
     ] = {}  # kind -> question -> 1 or 0 for each query
     for row in rows:
-        for text, ranked, gold in asked(row):
-            kind = hits.setdefault(QUERIES[text not in ambiguous], {})
-            kind.setdefault(row.key, []).append(hit(ranked, gold))
+        for query in row.asked:
+            kind = hits.setdefault(QUERIES[query.text not in ambiguous], {})
+            kind.setdefault(row.key, []).append(float(query.hit))
     return {kind: _recall(list(found.values()), seed, samples) for kind, found in hits.items()}
 
 

@@ -14,7 +14,7 @@ from itertools import zip_longest
 
 from stages.common.seeds import seed_of
 from stages.common.trajectories import Trajectory
-from stages.reporting.predictions import Predictions
+from stages.reporting.predictions import Outcome, Predictions
 from stages.reporting.results import PairResult, Results
 
 KINDS = ("won", "lost", "unchanged")
@@ -34,9 +34,11 @@ class Case:
 
 
 def case_pairs(results: Results) -> tuple[PairResult, PairResult] | None:
-    """The pair with R_0 (of the latest agent that was evaluated with it) and the last turn."""
-    with_r0 = [p for p in results.pairs if p.retriever == "0" and p.agent in ["0", *results.turns]]
-    if not with_r0 or not results.turns or results.flywheel[-1].retriever == "0":
+    """The pair with R_0 (of the latest agent that was evaluated with it) and the last iteration."""
+    with_r0 = [
+        p for p in results.pairs if p.retriever == "0" and p.agent in ["0", *results.iterations]
+    ]
+    if not with_r0 or not results.iterations or results.flywheel[-1].retriever == "0":
         return None
     return max(with_r0, key=lambda pair: int(pair.agent)), results.flywheel[-1]
 
@@ -53,31 +55,34 @@ def choose_cases(
     wanted = [text.casefold() for text in follow or ()]
     before, after = (predictions[pair.name] for pair in pairs)
     later = {row.key: row for row in after}
-    cases: dict[str, list[Case]] = {kind: [] for kind in KINDS}
+    rows: dict[str, list[Outcome]] = {kind: [] for kind in KINDS}
     for row in before:
         other = later.get(row.key)
         if other is not None:
-            cases[_kind(row.em, other.em)].append(_case(row, other))
+            rows[_kind(row.em, other.em)].append(row)
     chosen = []
     for kind in KINDS:
-        turns = _in_turns(cases[kind])
-        named = [c for c in turns if any(text in c.question.casefold() for text in wanted)]
-        chosen += named + [case for case in turns if case not in named][:per_kind]
+        turns = _in_turns(rows[kind])
+        named = [r for r in turns if any(text in r.question.casefold() for text in wanted)]
+        shown = {row.key for row in named}
+        named += [row for row in turns if row.key not in shown][:per_kind]
+        for row in named:
+            both = zip(pairs, (row, later[row.key]), strict=True)
+            chosen.append(_case(kind, *(predictions.trajectory(p.name, r) for p, r in both)))
     return chosen
 
 
-def _case(row: Trajectory, other: Trajectory) -> Case:
-    shared = row.question, row.set, row.hops, row.golden_answers
-    return Case(_kind(row.em, other.em), *shared, row, other)
+def _case(kind: str, row: Trajectory, other: Trajectory) -> Case:
+    return Case(kind, row.question, row.set, row.hops, row.golden_answers, row, other)
 
 
-def _in_turns(cases: list[Case]) -> list[Case]:
+def _in_turns(rows: list[Outcome]) -> list[Outcome]:
     """The first of every (hops, set), more hops first, then the second of every one, and so on."""
-    groups: dict[tuple[int, str], list[Case]] = {}
-    for case in sorted(cases, key=lambda case: seed_of(0, "case", case.set, case.before.id)):
-        groups.setdefault((-(case.hops or 0), case.set), []).append(case)
+    groups: dict[tuple[int, str], list[Outcome]] = {}
+    for row in sorted(rows, key=lambda row: seed_of(0, "case", row.set, row.id)):
+        groups.setdefault((-(row.hops or 0), row.set), []).append(row)
     rounds = zip_longest(*(groups[key] for key in sorted(groups)))
-    return [case for row in rounds for case in row if case is not None]
+    return [row for several in rounds for row in several if row is not None]
 
 
 def _kind(before: int, after: int) -> str:

@@ -1,21 +1,21 @@
-"""What each half turn of the flywheel gave: paired differences with bootstrap intervals.
+"""What each half iteration of the flywheel gave: paired differences with their intervals.
 
-Two pairs are compared question by question, so the interval is that of the mean difference, which
-is narrower than two intervals side by side suggest. A difference is called one only when its
-interval leaves out zero. A difference also says how many questions it would take to see a given
-one: questions whose outcome changes often need more of them.
+Two pairs are compared question by question (stages/reporting/pairing.py), so the interval is that
+of the mean difference, which is narrower than two intervals side by side suggest. Questions that
+share a fact chain count together (`clustered` in stages/reporting/intervals.py). A difference is
+called one only when its interval leaves out zero. It also says how many questions it would take to
+see a given one: questions whose outcome changes often need more of them.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from statistics import fmean, stdev
 
-from stages.common.trajectories import Trajectory
-from stages.reporting.predictions import Predictions
+from stages.reporting.intervals import by_cluster, clustered
+from stages.reporting.pairing import chain, identified, paired
+from stages.reporting.predictions import Outcome, Predictions
 from stages.reporting.results import PairResult, Results, agent_label, retriever_label
-from stages.scoring import bootstrap_interval
 
 LEVEL, POWER = 1.96, 0.84  # of the normal distribution: 5 % on two sides, 80 % of runs
 SEEN = 0.02  # EM: the difference that the run is asked whether it could see
@@ -24,7 +24,7 @@ SEEN = 0.02  # EM: the difference that the run is asked whether it could see
 @dataclass(frozen=True)
 class Difference:
     """Mean of `after` less `before` over all questions, with its 95 % interval; `deviation` is
-    the standard deviation of the questions' own differences, 0 where there is one question."""
+    the standard deviation of the questions' own differences, as wide as their chains make it."""
 
     mean: float
     low: float
@@ -59,43 +59,53 @@ class PairChange:
     searches: Difference
 
 
-def half_turns(
-    results: Results, predictions: Predictions, seed: int, samples: int
-) -> list[PairChange]:
-    """The half turns whose two pairs were both evaluated, and the whole way from 0 to K."""
+def half_iterations(results: Results, predictions: Predictions) -> list[PairChange]:
+    """The half iterations whose two pairs were both evaluated, and the whole way from 0 to K."""
     found = []
-    for what, before, after in _changes(results.turns):
+    for what, before, after in _changes(results.iterations):
         pairs = results.pair(*before), results.pair(*after)
         if None not in pairs and before != after:
             rows = [predictions[pair.name] for pair in pairs]
-            em, searches = (difference(*rows, key, seed, samples) for key in ("em", "searches"))
+            names = tuple(pair.label for pair in pairs)
+            em, searches = (difference(*rows, key, names) for key in ("em", "searches"))
             found.append(PairChange(what, *pairs, em, searches))
     return found
 
 
-def _changes(turns: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
+def _changes(iterations: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
     """(name, (agent, retriever) before, after), in the order in which the flywheel makes them."""
     rows = []
-    for previous, turn in zip(["0", *turns], turns, strict=False):
-        new, old = agent_label(turn), agent_label(previous)
-        ranker, former = retriever_label(turn), retriever_label(previous)
-        rows.append(
-            (f"{new} for {old}, both with {former}", (previous, previous), (turn, previous))
-        )
-        rows.append((f"{ranker} for {former}, both with {new}", (turn, previous), (turn, turn)))
-    if turns:
-        last = turns[-1]
+    for previous, k in zip(["0", *iterations], iterations, strict=False):
+        new, old = agent_label(k), agent_label(previous)
+        ranker, former = retriever_label(k), retriever_label(previous)
+        rows.append((f"{new} for {old}, both with {former}", (previous, previous), (k, previous)))
+        rows.append((f"{ranker} for {former}, both with {new}", (k, previous), (k, k)))
+    if iterations:
+        last = iterations[-1]
         whole = f"{agent_label(last)} + {retriever_label(last)} for base agent + R_0"
         rows.append((whole, ("0", "0"), (last, last)))
     return rows
 
 
 def difference(
-    before: list[Trajectory], after: list[Trajectory], key: str, seed: int, samples: int
+    before: list[Outcome],
+    after: list[Outcome],
+    key: str,
+    names: tuple[str, str] = ("before", "after"),
 ) -> Difference:
-    """Paired over the questions that both hold, matched by set and id."""
-    old = {row.key: getattr(row, key) for row in before}
-    new = {row.key: getattr(row, key) for row in after}
-    values = [float(new[question] - old[question]) for question in old if question in new]
-    low, high = bootstrap_interval(values, seed, samples)
-    return Difference(fmean(values), low, high, stdev(values) if len(values) > 1 else 0.0)
+    """Of the questions of the sets that both were asked, by words and gold answers.
+
+    InputError where they were asked different questions in a set of one name. Of one chain alone
+    nothing says how others would do: its interval reaches as far as the mean and 1 more, beyond 0.
+    """
+    pairs = paired(before, after, names)
+    values = [float(getattr(new, key) - getattr(old, key)) for old, new in pairs]
+    questions = identified(old for old, _ in pairs)
+    chains = [chain(old) or question for question, (old, _) in zip(questions, pairs, strict=True)]
+    sums, counts = by_cluster(values, chains)
+    if len(sums) < 2:
+        mean = float(sums.sum() / counts.sum())
+        return Difference(mean, min(mean, 0.0) - 1, max(mean, 0.0) + 1, 0.0)
+    found = clustered(sums, counts)
+    low, high = (float(end) for end in found.bounds())
+    return Difference(float(found.mean), low, high, float(found.error) * len(values) ** 0.5)

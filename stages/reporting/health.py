@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.reporting.results import TURN_STAGES, Results
+from stages.reporting.results import ITERATION_STAGES, Results
 from stages.rollout.limits import limits_told
 
 
 @dataclass(frozen=True)
 class Account:
-    """What one stage of one turn took in, put out and dropped, by reason."""
+    """What one stage of one iteration took in, put out and dropped, by reason."""
 
     stage: str
-    turn: str
+    iteration: str
     taken: int
     kept: int
     dropped: dict[str, int]
@@ -25,44 +25,44 @@ class Account:
 
 
 def accounts(results: Results) -> list[Account]:
-    """One account for each stage that counts, turn by turn in the order of the method."""
+    """One account for each stage that counts, iteration by iteration in the order of the method."""
     found = []
-    for turn in results.turns:
-        for stage in TURN_STAGES:
-            row = results.stages[stage][turn]
+    for iteration in results.iterations:
+        for stage in ITERATION_STAGES:
+            row = results.stages[stage][iteration]
             if "in" in row and "out" in row:
                 dropped = row.get("dropped", {})
-                found.append(Account(stage, turn, row["in"], row["out"], dropped))
+                found.append(Account(stage, iteration, row["in"], row["out"], dropped))
     return found
 
 
 def limits(results: Results) -> list[str]:
-    """A sentence for each turn in whose trajectories limits told: see stages/trajectories.py."""
+    """A sentence for each iteration in whose trajectories limits told (stages/trajectories.py)."""
     return [
-        f"Turn {turn}: " + "; ".join(limits_told(results.stages["trajectories"][turn])) + "."
-        for turn in results.turns
-        if "limits" in results.stages["trajectories"][turn]
+        f"Iteration {k}: " + "; ".join(limits_told(results.stages["trajectories"][k])) + "."
+        for k in results.iterations
+        if "limits" in results.stages["trajectories"][k]
     ]
 
 
 def warnings(results: Results) -> list[str]:
     """One sentence for each failure signature (stages/health.py) that showed."""
     return [
-        f"Turn {turn}: {sentence}."
-        for turn in results.turns
-        for sentence in results.stages["health"][turn]["shown"]
+        f"Iteration {iteration}: {sentence}."
+        for iteration in results.iterations
+        for sentence in results.stages["health"][iteration]["shown"]
     ]
 
 
-def selection_rate(results: Results, turn: str) -> float | None:
+def selection_rate(results: Results, iteration: str) -> float | None:
     """Share of queries that gave a positive, as stages/pairs.py counted it."""
-    return results.stages["pairs"][turn].get("positive_selection_rate")
+    return results.stages["pairs"][iteration].get("positive_selection_rate")
 
 
-def signatures(results: Results) -> list[dict]:
-    """Every signature of every turn as stages/health.py wrote it, with its `turn`."""
+def signature_rows(results: Results) -> list[dict]:
+    """Every signature of every iteration as stages/health.py wrote it, with its `iteration`."""
     return [
-        {"turn": turn, **signature}
-        for turn in results.turns
-        for signature in results.stages["health"][turn]["signatures"]
+        {"iteration": iteration, **signature}
+        for iteration in results.iterations
+        for signature in results.stages["health"][iteration]["signatures"]
     ]

@@ -1,8 +1,9 @@
 """Example queries for the report, with the labels of their candidates. A rule chooses them.
 
 A query is of one kind: where it was kept, whether GAC or the ranking's order had the last word;
-else why it was dropped. Of each kind and turn a hash of the query's id says which one is shown.
-Selection is that of stages/selection/rule.py, so positives and negatives are those in data/pairs.
+else why it was dropped. Of each kind and iteration a hash of the query's id says which one is
+shown. Selection is that of stages/selection/rule.py, so positives and negatives are those in
+data/pairs.
 """
 
 from __future__ import annotations
@@ -15,16 +16,14 @@ from stages.common.candidates import (
     Labels,
     PassageScores,
     QueryCandidates,
-    match,
-    read_candidates,
-    read_labels,
+    iter_labelled,
 )
 from stages.common.seeds import seed_of
-from stages.common.trajectories import Trajectory, read_trajectories
+from stages.common.trajectories import Trajectory, iter_trajectories
 from stages.metrics import run
 from stages.params import Params
 from stages.reporting.results import Results
-from stages.selection.instances import select_all
+from stages.selection.instances import Selected, select_all
 from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, REASONS, Selection
 
 LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
@@ -56,7 +55,7 @@ class Candidate:
 class QueryCase:
     """One intermediate query and its candidates; `em`: whether the trajectory ended right."""
 
-    turn: str
+    iteration: str
     kind: str
     question: str
     golden_answers: list[str]
@@ -68,32 +67,31 @@ class QueryCase:
 
 @dataclass
 class LabelledQueries:
-    """`counts`: turn -> kind -> queries of the whole turn; `queries`: those that are shown."""
+    """`counts`: iteration -> kind -> all its queries; `queries`: those that are shown."""
 
     counts: dict[str, Counter] = field(default_factory=dict)
     queries: list[QueryCase] = field(default_factory=list)
 
 
 def read_labelled(
-    folder: Path, turns: list[str], params: Params, per_kind: int = 1
+    folder: Path, iterations: list[str], params: Params, per_kind: int = 1
 ) -> LabelledQueries:
-    """Count and choose the queries of every turn; `folder` holds candidates/K.jsonl and so on."""
+    """Count and choose the queries of every iteration; `folder` holds candidates/K.jsonl etc."""
     found = LabelledQueries()
-    for turn in turns:
-        kinds = _kinds(folder, turn, params)
-        found.counts[turn] = Counter({kind: len(kinds.get(kind, [])) for kind in KINDS})
-        answers = {each.id: each for each in read_trajectories(_file(folder, "trajectories", turn))}
-        for kind in KINDS:
-            rows = kinds.get(kind, [])
-            rows.sort(key=lambda row: seed_of(0, "label", turn, row[0].id))
-            found.queries += [_query(turn, kind, answers, *row) for row in rows[:per_kind]]
+    for iteration in iterations:
+        found.counts[iteration], chosen = _kinds(folder, iteration, params, per_kind)
+        rows = [(kind, row) for kind in KINDS for _, row in chosen.get(kind, [])]
+        wanted = {row[0].query.question_id for _, row in rows}
+        told = iter_trajectories(_file(folder, "trajectories", iteration))
+        answers = {each.id: each for each in told if each.id in wanted}
+        found.queries += [_query(iteration, kind, answers, *row) for kind, row in rows]
     return found
 
 
 def check_counts(labelled: LabelledQueries, results: Results, metrics: Path) -> None:
-    """InputError unless the labels give, turn by turn, the counts of pairs in `metrics`."""
-    for turn, kinds in labelled.counts.items():
-        pairs = results.stages["pairs"][turn]
+    """InputError unless the labels of every iteration give the counts of pairs in `metrics`."""
+    for iteration, kinds in labelled.counts.items():
+        pairs = results.stages["pairs"][iteration]
         dropped = {reason: kinds[reason] for reason in REASONS}
         kept = sum(kinds.values()) - sum(dropped.values())
         counted = {"in": pairs["in"], "out": pairs["out"]}
@@ -102,33 +100,35 @@ def check_counts(labelled: LabelledQueries, results: Results, metrics: Path) -> 
         for name, count in counted.items():
             if found[name] != count:
                 raise run.foreign(
-                    metrics / "pairs" / f"{turn}.json",
-                    f"'{name}' is {count}, and {found[name]} by the labels of turn {turn}",
+                    metrics / "pairs" / f"{iteration}.json",
+                    f"'{name}' is {count}, and {found[name]} by the labels of "
+                    f"iteration {iteration}",
                 )
 
 
-def _file(folder: Path, stage: str, turn: str) -> Path:
-    return folder / stage / f"{turn}.jsonl"
+def _file(folder: Path, stage: str, iteration: str) -> Path:
+    return folder / stage / f"{iteration}.jsonl"
 
 
-def _kinds(folder: Path, turn: str, params: Params) -> dict[str, list[tuple]]:
-    """Kind -> (candidates, LR, GAC, selection) of every labelled query."""
-    path = _file(folder, "correctness", turn)
-    correct = read_labels(path, 0, 1)
-    found = read_candidates(_file(folder, "candidates", turn))
-    queries = [candidates for candidates, _ in match(found, correct, path)]
-    graded = read_labels(_file(folder, "relevance", turn), 0, 100)
-    relevance = [labels for labels, _ in match(graded, correct, path)]
-    gac = [labels.scores for labels in correct]
-    chosen = select_all(queries, [labels.scores for labels in relevance], gac, params, turn)
-    kinds: dict[str, list[tuple]] = {}
-    for query, grades, scores, selection in zip(queries, relevance, gac, chosen, strict=True):
-        kind = kind_of(query.ids, grades.scores, scores, selection)
-        kinds.setdefault(kind, []).append((query, grades, scores, selection))
-    return kinds
+def _kinds(
+    folder: Path, iteration: str, params: Params, per_kind: int
+) -> tuple[Counter[str], dict[str, list[tuple[int, Selected]]]]:
+    """Kind -> number of labelled queries; and of each the first `per_kind`, by a hash."""
+    files = (_file(folder, name, iteration) for name in ("candidates", "relevance", "correctness"))
+    counts = Counter(dict.fromkeys(KINDS, 0))
+    chosen: dict[str, list[tuple[int, Selected]]] = {}
+    for row in select_all(iter_labelled(*files), params, iteration):
+        query, grades, gac, selection = row
+        kind = query_kind(query.ids, grades.scores, gac.scores, selection)
+        counts[kind] += 1
+        first = chosen.setdefault(kind, [])
+        first.append((seed_of(0, "label", iteration, query.id), row))
+        first.sort(key=lambda ranked: ranked[0])
+        del first[per_kind:]
+    return counts, chosen
 
 
-def kind_of(
+def query_kind(
     candidates: list[str], lr: PassageScores, gac: PassageScores, selection: Selection
 ) -> str:
     """Why the query was dropped, or what decided its positive; LR or GAC None where it was off."""
@@ -145,15 +145,15 @@ def kind_of(
 
 
 def _query(
-    turn: str,
+    iteration: str,
     kind: str,
     answers: dict[str, Trajectory],
     asked: QueryCandidates,
     grades: Labels,
-    gac: PassageScores,
+    labels: Labels,
     chosen: Selection,
 ) -> QueryCase:
-    lr = grades.scores or {}
+    lr, gac = grades.scores or {}, labels.scores or {}
     roles = dict.fromkeys(chosen.tied, TIED) | dict.fromkeys(chosen.negatives, NEGATIVE)
     roles |= dict.fromkeys(chosen.positives, POSITIVE)
     candidates = [
@@ -162,14 +162,14 @@ def _query(
             each.id,
             each.score,
             lr.get(each.id),
-            (gac or {}).get(each.id),
+            gac.get(each.id),
             roles.get(each.id, ""),
         )
         for rank, each in enumerate(asked.candidates, 1)
     ]
     trajectory = answers.get(asked.query.question_id)
     return QueryCase(
-        turn,
+        iteration,
         kind,
         asked.query.request.question,
         trajectory.golden_answers if trajectory else [],

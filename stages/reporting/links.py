@@ -19,7 +19,7 @@ RUNS = f"{SERVER}/#/experiments/{EXPERIMENT}/runs?workflowType=machine_learning"
 
 
 def trace_link(row: dict) -> str:
-    """The traces of one question of the evaluation, all turns, in MLflow's page."""
+    """The traces of one question of the evaluation, all iterations, in MLflow's page."""
     tags = {"question_set": row.set, "question_id": row.id}
     # MLflow decodes a tag twice: as a part of the address, then as KEY=VALUE.
     pairs = (f"{quote(name, '')}={quote(value, '')}" for name, value in tags.items())

@@ -9,17 +9,17 @@ from stages.reporting.health import selection_rate, warnings
 from stages.reporting.results import PairResult, Results
 
 TURNED, IN_PART, NOT_TURNED = "turned", "turned in part", "did not turn"
-NO_TURNS = "was not asked to turn"  # a run without training
-NOT_COMPARED = "was not compared with turn 0"  # the base agent with R_0 was not evaluated
+NO_ITERATIONS = "was not asked to turn"  # a run without training
+NOT_COMPARED = "was not compared with iteration 0"  # the base agent with R_0 was not evaluated
 
 
 def verdict(results: Results) -> str:
-    """`turned`: every turn has a higher mean EM and fewer searches a question than the one before;
-    `turned in part`: the last turn has a higher mean EM than turn 0; else `did not turn`. Without
-    turns, or without figures of turn 0, it says that."""
+    """`turned`: every iteration has a higher mean EM and fewer searches a question than the one
+    before; `turned in part`: the last one has a higher mean EM than iteration 0; else `did not
+    turn`. Without iterations, or without figures of iteration 0, it says that."""
     pairs = results.flywheel
-    if not results.turns:
-        return NO_TURNS
+    if not results.iterations:
+        return NO_ITERATIONS
     if pairs[0].agent != "0":
         return NOT_COMPARED
     if all(_better(a, b) for a, b in pairwise(pairs)):
@@ -34,7 +34,7 @@ def _better(before: PairResult, after: PairResult) -> bool:
 
 
 def sentences(results: Results, steps: list[PairChange]) -> list[str]:
-    """Three plain sentences with figures: the whole way, the half turns, searches and health."""
+    """Three sentences with figures: the whole way, the half iterations, searches and health."""
     pairs = results.flywheel
     said = []
     if len(pairs) > 1:
@@ -45,11 +45,11 @@ def sentences(results: Results, steps: list[PairChange]) -> list[str]:
             f"{''.join(map(_whole, whole))}."
         )
     if halves := _halves(results, steps):
-        said.append(_half_turns(halves))
+        said.append(_half_iterations(halves))
     last = [_searches(pairs)] if len(pairs) > 1 else []
-    last += [_health(results)] if results.turns else []
-    rates = [(turn, selection_rate(results, turn)) for turn in results.turns]
-    told = [f"{100 * rate:.0f} % in turn {turn}" for turn, rate in rates if rate is not None]
+    last += [_health(results)] if results.iterations else []
+    rates = [(k, selection_rate(results, k)) for k in results.iterations]
+    told = [f"{100 * rate:.0f} % in iteration {k}" for k, rate in rates if rate is not None]
     if told:
         last.append(f"the queries that gave the retriever a positive were {', '.join(told)}")
     if last:
@@ -59,7 +59,7 @@ def sentences(results: Results, steps: list[PairChange]) -> list[str]:
 
 
 def needed(results: Results, steps: list[PairChange]) -> str | None:
-    """How many questions a half turn needs to show 2 EM points, against those that it has."""
+    """How many questions a half iteration needs to show 2 EM points, against those that it has."""
     each = (step.em.questions_needed for step in _halves(results, steps))
     numbers = [number for number in each if number is not None]
     if not numbers:
@@ -68,7 +68,7 @@ def needed(results: Results, steps: list[PairChange]) -> str | None:
     span = f"{min(numbers):,} to {max(numbers):,}" if len(numbers) > 1 else f"{numbers[0]:,}"
     return (
         f"To see a difference of {100 * SEEN:g} EM points (at the 5 % level, in four of five "
-        f"runs), the half turns of this run need {span} questions; it asks {asked:,}."
+        f"runs), the half iterations of this run need {span} questions; it asks {asked:,}."
     )
 
 
@@ -83,9 +83,9 @@ def _whole(step: PairChange) -> str:
     return f", {_points(step)} points question by question, {clear}"
 
 
-def _half_turns(steps: list[PairChange]) -> str:
+def _half_iterations(steps: list[PairChange]) -> str:
     clear, other = ([s for s in steps if s.em.clear == wanted] for wanted in (True, False))
-    text = f"Of {len(steps)} half turns, {len(clear) or 'none'} changed EM clearly"
+    text = f"Of {len(steps)} half iterations, {len(clear) or 'none'} changed EM clearly"
     text += f": {_list(clear)}" if clear else ""
     return text + (f"; not clear: {_list(other)}." if other else ".")
 

@@ -18,13 +18,13 @@ from stages.reporting.breakdown import BY, Breakdown
 from stages.reporting.cases import KINDS, Case, gold_hops
 from stages.reporting.comparisons import PairChange
 from stages.reporting.drift import drift_means, drift_table
-from stages.reporting.health import accounts, limits, selection_rate, signatures, warnings
+from stages.reporting.health import accounts, limits, selection_rate, signature_rows, warnings
 from stages.reporting.labelled import KINDS as LABEL_KINDS
 from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
 from stages.reporting.studies import ALL, StudyTables, matrix, retriever_name
-from stages.reporting.tables import numbers
+from stages.reporting.tables import printed_numbers
 from stages.reporting.unread import Unread
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -73,7 +73,7 @@ MEASURES = (
 )
 
 
-def render(content: Content) -> str:
+def render_page(content: Content) -> str:
     """The page's HTML."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -88,7 +88,7 @@ def render(content: Content) -> str:
     environment.filters |= {"percent": percent, "signed": signed, "count": "{:,}".format}
     environment.filters |= {"fixed": fixed}
     environment.filters["zipped"] = lambda values: [(value, value) for value in values]
-    environment.globals |= {"cell": cell, "best": best, "matrix": matrix, "links": links}
+    environment.globals |= {"cell": cell, "best": best_cell, "matrix": matrix, "links": links}
     environment.globals |= {"agent_label": agent_label, "retriever_name": retriever_name}
     environment.globals |= {"gold_hops": gold_hops, "drift_means": drift_means}
     results = content.results
@@ -104,14 +104,15 @@ def render(content: Content) -> str:
         warnings=warnings(results),
         measures=MEASURES,
         recall=recall_columns(results),
+        f1_is_em=f1_is_em(results),
         accounts=accounts(results),
         limits=limits(results),
-        signatures=signatures(results),
+        signatures=signature_rows(results),
         selection_rate=selection_rate,
         gac=gac_cost(results),
         judge=judge_quality(results),
         charts=_charts(results),
-        prices={s.name: _safe(plots.price(s.price)) for s in content.studies if s.price},
+        prices={s.name: _safe(plots.price_chart(s.price)) for s in content.studies if s.price},
         drift_rows=drift_table(content.drift),
         breakdown_names=BY,
         case_kinds=KINDS,
@@ -149,9 +150,9 @@ def _safe(pictures: list[str]) -> list:
 
 def _charts(results: Results) -> dict[str, list]:
     pictures = {
-        "turns": [
-            plots.by_turn(results, "em", "Exact match by turn (%)", 100),
-            plots.by_turn(results, "searches", "Searches per question by turn", 1),
+        "iterations": [
+            plots.by_iteration(results, "em", "Exact match by iteration (%)", 100),
+            plots.by_iteration(results, "searches", "Searches per question by iteration", 1),
         ],
         "ppo": plots.ppo_curves(results),
         "loss": plots.retriever_loss(results),
@@ -168,7 +169,7 @@ def cell(pair: PairResult, question_set: str, measure: Measure) -> tuple[str, st
     return measure.show(metrics[measure.key]), f"{low}–{high}"
 
 
-def best(results: Results, question_set: str, measure: Measure) -> str:
+def best_cell(results: Results, question_set: str, measure: Measure) -> str:
     """The best figure of a column, as printed, so that equal figures are marked alike."""
     values = [
         pair.mean(measure.key) if question_set == "mean" else pair.sets[question_set][measure.key]
@@ -177,26 +178,37 @@ def best(results: Results, question_set: str, measure: Measure) -> str:
     return measure.show(max(values) if measure.more_is_better else min(values))
 
 
+def f1_is_em(results: Results) -> bool:
+    """Whether no figure of F1 differs from EM's, so that a table of it would say nothing new."""
+    return all(
+        abs(metrics["f1"] - metrics["em"]) < 1e-9
+        for pair in results.pairs
+        for metrics in pair.sets.values()
+    )
+
+
 def recall_columns(results: Results) -> list[str]:
     """The k of recall@k, as the evaluation measured them."""
     return list(next(iter(results.pairs[0].sets.values()))["recall"])
 
 
 def gac_cost(results: Results) -> list[dict]:
-    """What GAC cost in each turn: rollouts done, and saved against all candidates of queries."""
+    """What GAC cost in each iteration: rollouts done, and those saved against all candidates."""
     rows = []
-    for turn in results.turns:
-        metrics = results.stages["correctness"][turn]
+    for iteration in results.iterations:
+        metrics = results.stages["correctness"][iteration]
         done, saved = metrics.get("rollouts"), metrics.get("rollouts_saved")
         if done is not None and saved is not None:
             share = saved / (done + saved) if done + saved else 0.0
-            rows.append({"turn": turn, "done": done, "saved": saved, "share": share})
+            rows.append({"iteration": iteration, "done": done, "saved": saved, "share": share})
     return rows
 
 
 def judge_quality(results: Results) -> list[tuple[str, float]]:
     """Every figure about base models and judge: the base stage's, then the relevance stages'."""
-    found = [(name, value) for name, value in numbers(results.base)]
-    for turn in results.turns:
-        found += numbers(results.stages["relevance"][turn], f"relevance, turn {turn}")
+    found = [(name, value) for name, value in printed_numbers(results.base)]
+    for iteration in results.iterations:
+        found += printed_numbers(
+            results.stages["relevance"][iteration], f"relevance, iteration {iteration}"
+        )
     return found

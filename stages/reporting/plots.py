@@ -52,13 +52,13 @@ LIMIT_CURVES = {  # drawn where any of it happened
 }
 
 
-def by_turn(results: Results, key: str, title: str, scale: float) -> str:
-    """`key` of the flywheel's pairs (Agent K with R_K) over turns, one line a question set."""
+def by_iteration(results: Results, key: str, title: str, scale: float) -> str:
+    """`key` of the flywheel's pairs (Agent K with R_K) over iterations, one line a question set."""
 
     def draw(figure) -> None:
         axes = figure.subplots()
-        turns = [pair.agent for pair in results.flywheel]
-        places = list(range(len(turns)))
+        iterations = [pair.agent for pair in results.flywheel]
+        places = list(range(len(iterations)))
         for number, name in enumerate(results.sets):
             metrics = [pair.sets[name] for pair in results.flywheel]
             values = [scale * row[key] for row in metrics]
@@ -67,7 +67,7 @@ def by_turn(results: Results, key: str, title: str, scale: float) -> str:
                 [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in metrics],
             ]
             axes.errorbar(places, values, around, label=name, capsize=3, **_look(number))
-        axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in turns])
+        axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in iterations])
         axes.set_title(title, loc="left")
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=9)
@@ -76,22 +76,24 @@ def by_turn(results: Results, key: str, title: str, scale: float) -> str:
 
 
 def curves(results: Results, stage: str, columns: dict[str, str], label: Callable) -> list[str]:
-    """One small picture for each column that some turn has, one line a turn."""
-    turns = results.curves[stage]
-    there = {name for points in turns.values() for point in points for name in point}
+    """One small picture for each column that some iteration has, one line an iteration."""
+    iterations = results.curves[stage]
+    there = {name for points in iterations.values() for point in points for name in point}
     return [
-        _curve(turns, column, title, label) for column, title in columns.items() if column in there
+        _curve(iterations, column, title, label)
+        for column, title in columns.items()
+        if column in there
     ]
 
 
-def _curve(turns: dict, column: str, title: str, label: Callable) -> str:
+def _curve(iterations: dict, column: str, title: str, label: Callable) -> str:
     def draw(figure) -> None:
         axes = figure.subplots()
-        for number, (turn, points) in enumerate(turns.items()):
+        for number, (iteration, points) in enumerate(iterations.items()):
             kept = [p for p in points if column in p and "step" in p]
             colour = COLOURS[number % len(COLOURS)]
             values = [p[column] for p in kept]
-            axes.plot([p["step"] for p in kept], values, color=colour, label=label(turn))
+            axes.plot([p["step"] for p in kept], values, color=colour, label=label(iteration))
         axes.set_title(title, loc="left", fontsize=10)
         axes.legend(fontsize=9)
 
@@ -99,18 +101,18 @@ def _curve(turns: dict, column: str, title: str, label: Callable) -> str:
 
 
 def ppo_curves(results: Results) -> list[str]:
-    """Reward, EM, searches, KL, entropy and length of every turn's PPO."""
-    points = [point for turn in results.curves["agent"].values() for point in turn]
+    """Reward, EM, searches, KL, entropy and length of every iteration's PPO."""
+    points = [point for iteration in results.curves["agent"].values() for point in iteration]
     told = {k: title for k, title in LIMIT_CURVES.items() if any(p.get(k) for p in points)}
     return curves(results, "agent", PPO_CURVES | told, agent_label)
 
 
 def retriever_loss(results: Results) -> list[str]:
-    """The contrastive loss of every turn's retriever."""
+    """The contrastive loss of every iteration's retriever."""
     return curves(results, "retriever", {"loss": "Contrastive loss"}, retriever_label)
 
 
-def price(rows: list[LabelPrice]) -> list[str]:
+def price_chart(rows: list[LabelPrice]) -> list[str]:
     """EM of R_1 against what its labels cost, in tokens and in rollouts, with the Pareto front."""
     costs = {"tokens": "tokens read and written", "rollouts": "rollouts"}
     return [_price(rows, cost, title) for cost, title in costs.items()]

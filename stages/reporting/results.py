@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from stages.metrics import run
@@ -18,7 +18,7 @@ from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 
-TURN_STAGES = (
+ITERATION_STAGES = (
     "agent",
     "trajectories",
     "candidates",
@@ -33,12 +33,14 @@ CURVE_STAGES = ("agent", "retriever")
 
 @dataclass(frozen=True)
 class PairResult:
-    """The figures of one (agent, retriever) pair; `sets` as stages/evaluate.py writes them."""
+    """The figures of one (agent, retriever) pair; `sets` and `development` (empty where there are
+    no development sets) as stages/evaluate.py writes them."""
 
     name: str
     agent: str
     retriever: str
     sets: dict[str, dict]
+    development: dict[str, dict] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -49,15 +51,20 @@ class PairResult:
         """The figure `key` averaged over question sets, each set weighing the same."""
         return sum(metrics[key] for metrics in self.sets.values()) / len(self.sets)
 
+    def decided(self, key: str) -> float:
+        """The same over the sets that decisions look at: the development sets, if any."""
+        sets = self.development or self.sets
+        return sum(metrics[key] for metrics in sets.values()) / len(sets)
+
 
 @dataclass(frozen=True)
 class Results:
-    """All figures of a run: pairs in the order of the parameters, stages and curves by turn."""
+    """All figures of a run: pairs as the parameters order them, stages and curves by iteration."""
 
-    turns: list[str]
+    iterations: list[str]
     pairs: list[PairResult]
-    stages: dict[str, dict[str, dict]]  # stage -> turn -> figures
-    curves: dict[str, dict[str, list[dict[str, float]]]]  # stage -> turn -> points, in order
+    stages: dict[str, dict[str, dict]]  # stage -> iteration -> figures
+    curves: dict[str, dict[str, list[dict[str, float]]]]  # stage -> iteration -> points, in order
     base: dict
 
     def pair(self, agent: str, retriever: str) -> PairResult | None:
@@ -67,8 +74,8 @@ class Results:
 
     @property
     def flywheel(self) -> list[PairResult]:
-        """Agent K with R_K for K = 0, 1, ...; turn 0 is the base agent with R_0."""
-        found = (self.pair(turn, turn) for turn in ["0", *self.turns])
+        """Agent K with R_K for K = 0, 1, ...; iteration 0 is the base agent with R_0."""
+        found = (self.pair(iteration, iteration) for iteration in ["0", *self.iterations])
         return [pair for pair in found if pair is not None]
 
     @property
@@ -95,23 +102,23 @@ def read_results(folder: Path, params: Params) -> Results:
 
     InputError names the first file that is missing, or breaks its schema, or is not of this run.
     """
-    turns = list(params.iterations)
+    iterations = list(params.iterations)
     evaluations = pair_names(params)
     if not evaluations:
         raise InputError("params.yaml: 'iterations' and 'compare' are empty: nothing to report")
     base = folder / "base.json"
     results = Results(
-        turns=turns,
+        iterations=iterations,
         pairs=[
             read_pair(folder / "evaluate" / f"{name}.json", name, *pair)
             for name, pair in evaluations.items()
         ],
         stages={
-            stage: {turn: read(folder / stage / f"{turn}.json") for turn in turns}
-            for stage in TURN_STAGES
+            stage: {k: read(folder / stage / f"{k}.json") for k in iterations}
+            for stage in ITERATION_STAGES
         },
         curves={
-            stage: {turn: read_curve(folder / stage / f"{turn}.csv") for turn in turns}
+            stage: {k: read_curve(folder / stage / f"{k}.csv") for k in iterations}
             for stage in CURVE_STAGES
         },
         base=read(base) if base.exists() else {},
@@ -123,23 +130,25 @@ def read_results(folder: Path, params: Params) -> Results:
 def _check_run(folder: Path, results: Results) -> None:
     """InputError for the first file that does not fit the others, or dvc.lock."""
     evaluations = {folder / "evaluate" / f"{pair.name}.json": pair for pair in results.pairs}
-    stages = [folder / stage / f"{turn}.json" for stage in TURN_STAGES for turn in results.turns]
+    stages = [
+        folder / stage / f"{k}.json" for stage in ITERATION_STAGES for k in results.iterations
+    ]
     run.check_lock([*evaluations, *stages, *([folder / "base.json"] if results.base else [])])
     run.check_same_sets({path: pair.sets for path, pair in evaluations.items()})
-    for turn in results.turns:
-        made = {stage: turns[turn] for stage, turns in results.stages.items()}
-        run.check_chain(folder, turn, made)
-        pair = results.pair(turn, turn)
-        wanted = {"em": pair.mean("em"), "searches": pair.mean("searches")}
+    for iteration in results.iterations:
+        made = {stage: iterations[iteration] for stage, iterations in results.stages.items()}
+        run.check_chain(folder, iteration, made)
+        pair = results.pair(iteration, iteration)
+        wanted = {"em": pair.decided("em"), "searches": pair.decided("searches")}
         wanted["selection_rate"] = made["pairs"]["positive_selection_rate"]
-        run.check_health(folder / "health" / f"{turn}.json", made["health"]["values"], wanted)
+        run.check_health(folder / "health" / f"{iteration}.json", made["health"]["values"], wanted)
 
 
 def pair_names(params: Params) -> dict[str, tuple[str, str]]:
     """Name -> (agent, retriever) of the pairs of the flywheel and of `compare`, by agent, then
     baselines before R_0, R_1, ..."""
     pairs = {name: (pair.agent, pair.retriever) for name, pair in params.compare.items()}
-    pairs |= {turn: (turn, turn) for turn in params.iterations}
+    pairs |= {k: (k, k) for k in params.iterations}
     agents = ["0", *params.iterations]
     retrievers = params.all_retrievers
 
@@ -157,7 +166,7 @@ def read_pair(path: Path, name: str, agent: str, retriever: str) -> PairResult:
     for key, wanted in (("agent", agent), ("retriever", retriever)):
         if row[key] != wanted:
             raise run.foreign(path, f"its {key} is '{row[key]}', and '{wanted}' by params.yaml")
-    return PairResult(name, agent, retriever, row["sets"])
+    return PairResult(name, agent, retriever, row["sets"], row.get("development", {}))
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

@@ -3,7 +3,7 @@
 `NAME_contrasts.csv`: differences between variants over seeds; `NAME_price.csv`: what labels cost
 against what they gave; `NAME_accuracy.csv`: the judge's grades against those of a perfect one, and
 what they gave; `NAME_transfer.csv`: every agent with every retriever; `NAME_groups.csv`: what each
-group of questions gains; `NAME_drift.csv`: how the queries change over turns. EM from 0 to 1.
+group of questions gains; `NAME_drift.csv`: how the queries change over iterations. EM from 0 to 1.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ContrastResult:
 
 @dataclass(frozen=True)
 class LabelPrice:
-    """What the labels of turn 1 cost under a variant, and EM of Agent_1 with the R_1 they gave."""
+    """What iteration 1's labels cost under a variant, and EM of Agent_1 with the R_1 they gave."""
 
     variant: str
     seeds: int
@@ -103,26 +103,26 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Drift:
-    """Queries of one turn of a run (stages/drift.py) and EM of its agent and retriever; None where
-    there was nothing to average, as in turn 0, which has no turn before."""
+    """Queries of one iteration of a run (stages/drift.py) and EM of its agent and retriever; None
+    where there was nothing to average, as in iteration 0, which has none before."""
 
     seed: int
     variant: str
-    turn: str
+    iteration: str
     queries: int
-    queries_of_both_turns: int
+    queries_of_both_iterations: int
     words_per_query: float | None
-    equal_to_previous_turn: float | None
+    equal_to_previous_iteration: float | None
     distance_to_question: float | None
-    distance_to_previous_turn: float | None
+    distance_to_previous_iteration: float | None
     em: float | None
 
     @property
     def same_query(self) -> float | None:
-        """Share of all the turn's queries that are word for word those of the turn before."""
-        if self.equal_to_previous_turn is None:
+        """Share of all the iteration's queries that are word for word those of the one before."""
+        if self.equal_to_previous_iteration is None:
             return None
-        return self.equal_to_previous_turn * self.queries_of_both_turns / self.queries
+        return self.equal_to_previous_iteration * self.queries_of_both_iterations / self.queries
 
 
 TABLES = {

@@ -26,11 +26,20 @@ PAIR_COLUMNS = (
     "found",
 )
 
-PLOT_COLUMNS = ("turn", "set", "pair", "em", "f1", "searches")
-CURVE_COLUMNS = ("turn", "step", "reward", "em", "searches", "kl", "entropy", "response_length")
+PLOT_COLUMNS = ("iteration", "set", "pair", "em", "f1", "searches")
+CURVE_COLUMNS = (
+    "iteration",
+    "step",
+    "reward",
+    "em",
+    "searches",
+    "kl",
+    "entropy",
+    "response_length",
+)
 
 
-def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
+def result_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
     """Tidy: one row for each pair and question set; no recall by hop for `unordered` sets."""
     rows = []
     for pair in results.pairs:
@@ -46,11 +55,11 @@ def pair_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]:
 
 
 def plot_rows(results: Results) -> list[dict]:
-    """Tidy, for `dvc plots`: one row for each pair and question set. `turn` is K where Agent_K
+    """Tidy, for `dvc plots`: one row for each pair and question set. `iteration` is K where Agent_K
     searches with R_K, else None."""
     flywheel = {pair.name: pair.agent for pair in results.flywheel}
     return [
-        {"turn": flywheel.get(pair.name), "set": name, "pair": pair.label}
+        {"iteration": flywheel.get(pair.name), "set": name, "pair": pair.label}
         | {key: metrics[key] for key in PLOT_COLUMNS[3:]}
         for pair in results.pairs
         for name, metrics in pair.sets.items()
@@ -58,18 +67,18 @@ def plot_rows(results: Results) -> list[dict]:
 
 
 def curve_rows(results: Results) -> list[dict]:
-    """Tidy, for `dvc plots`: one row for each turn and step of PPO; None where a trainer has no
-    such figure."""
+    """Tidy, for `dvc plots`: one row for each iteration and step of PPO; None where a trainer has
+    no such figure."""
     return [
-        {"turn": turn, "step": int(point["step"])}
+        {"iteration": iteration, "step": int(point["step"])}
         | {key: point.get(key) for key in CURVE_COLUMNS[2:]}
-        for turn, points in results.curves["agent"].items()
+        for iteration, points in results.curves["agent"].items()
         for point in points
         if "step" in point
     ]
 
 
-def summary(
+def run_summary(
     results: Results,
     steps: list[PairChange],
     groups: list[Breakdown],
@@ -77,23 +86,23 @@ def summary(
 ) -> dict:
     """The few figures that tell runs apart, for `dvc metrics` and `dvc exp show`.
 
-    EM and F1 from 0 to 1, means over question sets, by turn; half turns with their intervals, and
-    the questions it takes to see 2 EM points of each (None where no question changed); `labels`:
-    turn -> kind of query (stages/reporting/labelled.py) -> their number; `breakdown`, a list, is
-    for other readers.
+    EM and F1 from 0 to 1, means over question sets, by iteration; half iterations with their
+    intervals, and the questions it takes to see 2 EM points of each (None where no question
+    changed); `labels`: iteration -> kind of query (stages/reporting/labelled.py) -> their number;
+    `breakdown`, a list, is for other readers.
     """
     pairs = {pair.agent: pair for pair in results.flywheel}
     return {
         "verdict": verdict(results),
-        "em": {turn: pair.mean("em") for turn, pair in pairs.items()},
-        "f1": {turn: pair.mean("f1") for turn, pair in pairs.items()},
-        "searches": {turn: pair.mean("searches") for turn, pair in pairs.items()},
-        "selection_rate": {turn: selection_rate(results, turn) for turn in results.turns},
+        "em": {k: pair.mean("em") for k, pair in pairs.items()},
+        "f1": {k: pair.mean("f1") for k, pair in pairs.items()},
+        "searches": {k: pair.mean("searches") for k, pair in pairs.items()},
+        "selection_rate": {k: selection_rate(results, k) for k in results.iterations},
         "steps": {
             _name(s): {"em": _interval(s.em), "searches": _interval(s.searches)} for s in steps
         },
         "questions_needed": {_name(s): s.em.questions_needed for s in steps},
-        "labels": {turn: dict(counts) for turn, counts in labels.items()},
+        "labels": {k: dict(counts) for k, counts in labels.items()},
         "breakdown": breakdown_rows(groups),
     }
 
@@ -107,7 +116,7 @@ def _interval(difference: Difference) -> dict:
     return {"mean": difference.mean, "low": difference.low, "high": difference.high}
 
 
-def numbers(tree: dict, prefix: str = "") -> list[tuple[str, float]]:
+def printed_numbers(tree: dict, prefix: str = "") -> list[tuple[str, float]]:
     """All numbers of nested figures with their path, in order: `agent / accuracy`, .93."""
     path = f"{prefix} / " if prefix else ""
     return [(name.replace("_", " "), value) for name, value in table.numbers(tree, path, " / ")]

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.common.records import read_jsonl
+from stages.common.records import iter_jsonl
 
 CUT = 600  # characters of a reply
 
 
 @dataclass(frozen=True)
 class Unread:
-    """The prompts of one turn and step ("relevance" or "sub-answers") that failed for one reason.
+    """The prompts of an iteration and step ("relevance", "sub-answers") that failed for one reason.
 
     `id`, `tries` and `reply` are those of the first; None for a prompt that was never sent.
     """
 
-    turn: str
+    iteration: str
     step: str
     reason: str
     count: int
@@ -26,25 +27,28 @@ class Unread:
     reply: str | None
 
 
-def read_unread(folder: Path, turns: list[str]) -> list[Unread]:
+def read_unread(folder: Path, iterations: list[str]) -> list[Unread]:
     """What `relevance/K.failed.jsonl` in `folder` hold, the most frequent reason of a step first.
 
-    A turn without the file has nothing to show: its labels are of an earlier version.
+    An iteration without the file has nothing to show: its labels are of an earlier version.
     """
     found = []
-    for turn in turns:
-        path = folder / "relevance" / f"{turn}.failed.jsonl"
-        groups: dict[tuple[str, str], list[dict]] = {}
-        for row in read_jsonl(path, ("id", "reply", "reason", "tries")) if path.exists() else []:
-            step = str(row["id"]).partition("/")[0]
-            groups.setdefault((step, row["reason"]), []).append(row)
-        ordered = sorted(groups.items(), key=lambda group: (group[0][0], -len(group[1]), group[0]))
-        found += [_unread(turn, step, reason, rows) for (step, reason), rows in ordered]
+    for iteration in iterations:
+        path = folder / "relevance" / f"{iteration}.failed.jsonl"
+        firsts: dict[tuple[str, str], dict] = {}
+        counts: Counter[tuple[str, str]] = Counter()
+        keys = ("id", "reply", "reason", "tries")
+        for _, row in iter_jsonl(path, keys) if path.exists() else []:
+            group = str(row["id"]).partition("/")[0], row["reason"]
+            firsts.setdefault(group, row)
+            counts[group] += 1
+        ordered = sorted(counts, key=lambda group: (group[0], -counts[group], group))
+        found += [_unread(iteration, *group, counts[group], firsts[group]) for group in ordered]
     return found
 
 
-def _unread(turn: str, step: str, reason: str, rows: list[dict]) -> Unread:
-    first, reply = rows[0], rows[0]["reply"]
+def _unread(iteration: str, step: str, reason: str, count: int, first: dict) -> Unread:
+    reply = first["reply"]
     if reply is not None and len(reply) > CUT:
         reply = f"{reply[:CUT]} …"
-    return Unread(turn, step, reason, len(rows), first["id"], first["tries"], reply)
+    return Unread(iteration, step, reason, count, first["id"], first["tries"], reply)

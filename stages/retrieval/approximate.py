@@ -1,8 +1,9 @@
 """Approximate search: faiss brings candidates, which are then ranked by their exact vectors.
 
 `ivfpq` (inverted lists of product-quantised vectors) needs little memory to build and is searched
-on disk; `hnsw` (a graph over 8-bit vectors) needs a byte a component and more, and is faster. A
-graph built by several threads differs a little from build to build; inverted lists do not.
+on disk, or on a GPU (faiss_cards.py); `hnsw` (a graph over 8-bit vectors) needs a byte a component
+and more, and is faster. A graph built by several threads differs a little from build to build;
+inverted lists do not.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from stages.params import Index, IndexKind
 from stages.params.enough import check_lists
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
+from stages.retrieval import faiss_cards
 from stages.retrieval.dense import BLOCK, DenseIndex
 from stages.retrieval.devices import DeviceIndex
+from stages.retrieval.faiss_cards import Card
 from stages.retrieval.ranking import rescored
 
 Exact = DenseIndex | DeviceIndex
@@ -27,18 +30,30 @@ Exact = DenseIndex | DeviceIndex
 FILE = "approximate.faiss"
 
 
-def build(vectors: np.ndarray, params: Index, threads: int, folder: Path) -> None:
-    """Train on a seeded sample of `vectors`, add all of them, and write `folder`/FILE."""
+def build(
+    vectors: np.ndarray, params: Index, threads: int, folder: Path, device: str = "cpu"
+) -> None:
+    """Train on a seeded sample of `vectors`, add all of them, and write `folder`/FILE.
+
+    `device`: where, if faiss has the kind for it (faiss_cards.KINDS).
+    """
     import faiss
 
     faiss.omp_set_num_threads(threads)
-    index = _empty(vectors.shape, params)
-    index.train(sample(vectors, params.sample, params.seed))
+    index, card = _empty(vectors.shape, params), _card(params.kind, device)
+    if card is not None:
+        ivfpq = params.ivfpq
+        faiss_cards.check_on_gpu(ivfpq.lists, ivfpq.probes, ivfpq.bytes, params.candidates)
+        index = card.put(index)
+        index.cp.seed = params.seed  # a setting that the copy does not have; its codes' it has
+    index.train(training_vectors(vectors, params.sample, params.seed))
     with progress(total=len(vectors), desc=params.kind.value, unit="passage") as bar:
         for first in range(0, len(vectors), BLOCK):
             block = np.asarray(vectors[first : first + BLOCK], dtype=np.float32)
             index.add(block)
             bar.update(len(block))
+    if card is not None:
+        index = card.take(index)
     if params.kind is IndexKind.ivfpq:
         index.nprobe = params.ivfpq.probes
     else:
@@ -46,7 +61,7 @@ def build(vectors: np.ndarray, params: Index, threads: int, folder: Path) -> Non
     faiss.write_index(index, str(folder / FILE))
 
 
-def sample(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
+def training_vectors(vectors: np.ndarray, count: int, seed: int) -> np.ndarray:
     """`count` of the vectors (all, if there are fewer), in their order. float32"""
     count = min(count, len(vectors))
     positions = np.random.default_rng(seed).choice(len(vectors), count, replace=False)
@@ -73,12 +88,19 @@ def _empty(shape: tuple[int, int], params: Index):
     return index
 
 
+def _card(kind: IndexKind, device: str) -> Card | None:
+    return Card.of(device) if kind in faiss_cards.KINDS else None
+
+
 class ApproximateIndex:
     """Search by a faiss index over the same vectors as an exact one."""
 
-    def __init__(self, index, exact: Exact, candidates: int):
-        """`candidates`: how many the faiss index brings at least."""
+    def __init__(self, index, exact: Exact, candidates: int, on_card=None):
+        """`candidates`: how many the faiss index brings at least. `on_card`: its copy on a GPU,
+        which answers as far as its kernels can.
+        """
         self.index, self.exact, self.candidates = index, exact, candidates
+        self.on_card = on_card
 
     def search(self, queries: np.ndarray, k: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """For each query, (positions, scores) of about the `k` nearest passages, best first.
@@ -89,8 +111,11 @@ class ApproximateIndex:
             return []
         k = min(k, len(self.exact.vectors))
         count = min(max(k, self.candidates), len(self.exact.vectors))
-        with _one_by_one():
-            _, candidates = self.index.search(np.ascontiguousarray(queries), count)
+        if self.on_card is not None and count <= faiss_cards.MOST:
+            candidates = faiss_cards.search_filled(self.on_card, queries, count)
+        else:
+            with _one_by_one():
+                _, candidates = self.index.search(np.ascontiguousarray(queries), count)
         found = []
         for query, positions in zip(queries, candidates):
             positions = np.sort(positions[positions >= 0])
@@ -102,14 +127,20 @@ class ApproximateIndex:
 
 
 def load(
-    folder: Path, kind: IndexKind, exact: Exact, candidates: int, threads: int
+    folder: Path,
+    kind: IndexKind,
+    exact: Exact,
+    candidates: int,
+    threads: int,
+    device: str = "cpu",
 ) -> ApproximateIndex:
-    """The index of `kind` in `folder`, read where it lies."""
+    """The index of `kind` in `folder`, read where it lies, or copied to a GPU where faiss can."""
     import faiss
 
     faiss.omp_set_num_threads(threads)
-    path = Path(folder) / FILE
+    path, card = Path(folder) / FILE, _card(kind, device)
     mapped = faiss.IO_FLAG_MMAP if kind is IndexKind.ivfpq else faiss.IO_FLAG_MMAP_IFC
+    mapped = mapped if card is None else 0  # lists on disk cannot be copied
     try:
         index = faiss.read_index(str(path), mapped)
     except RuntimeError as error:
@@ -122,10 +153,10 @@ def load(
             f"{path}: is of {index.ntotal} vectors of {index.d} components, not of "
             f"{exact.vectors.shape}: build the index again"
         )
-    return ApproximateIndex(index, exact, candidates)
+    return ApproximateIndex(index, exact, candidates, None if card is None else card.put(index))
 
 
-def digest(folder: Path) -> str:
+def faiss_digest(folder: Path) -> str:
     """SHA-256 of the faiss index in `folder`: threads make other graphs of the same settings."""
     with open(folder / FILE, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

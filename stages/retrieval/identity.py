@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 
-def digest(folder: str | Path) -> str:
+def retriever_digest(folder: str | Path) -> str:
     """SHA-256 over the names and bytes of a retriever folder's files, its card left out."""
     total = hashlib.sha256()
     for file in sorted(Path(folder).rglob("*")):

@@ -21,7 +21,7 @@ from stages.params import Compute, IndexKind
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 from stages.retrieval.corpus import STARTS, PassageFile, read_starts, sample_digest
-from stages.retrieval.identity import digest
+from stages.retrieval.identity import retriever_digest
 
 ABOUT = "index.json"
 FoundPositions = list[tuple[np.ndarray, np.ndarray]]  # (positions, scores) of each query
@@ -92,7 +92,7 @@ def load_searcher(
         return Searcher(passages, lambda request: request.query, find, about)
     if retriever_folder is None:
         raise InputError(f"{folder}: a dense index needs the retriever that built it")
-    if about["retriever"] != digest(retriever_folder):
+    if about["retriever"] != retriever_digest(retriever_folder):
         raise InputError(f"{folder}: was built by another retriever than {retriever_folder}")
     return _dense(folder, about, passages, Path(retriever_folder), compute)
 
@@ -125,20 +125,19 @@ def exact_index(vectors: np.ndarray, compute: Compute):
     from stages.retrieval.devices import DeviceIndex
 
     if compute.device == "cuda":
-        return DeviceIndex(vectors, devices(compute))
+        return DeviceIndex(vectors, devices(compute), engine=compute.gpu_memory)
     return DenseIndex(vectors)
 
 
 def _dense(
     folder: Path, about: dict, passages: PassageFile, retriever_folder: Path, compute: Compute
 ) -> Searcher:
-    import torch
-
-    from stages.encoders.encoding import DenseRetriever
+    from stages.common import portable
+    from stages.encoders.encoding import DenseRetriever, devices
     from stages.retrieval import approximate
     from stages.retrieval.dense import DenseIndex, open_vectors
 
-    torch.set_num_threads(compute.threads)
+    portable.start_computing(compute)
     retriever = DenseRetriever.load(
         retriever_folder, device=compute.device, rows=compute.encoding_batch
     )
@@ -149,7 +148,8 @@ def _dense(
     if "kind" in about:
         kind, candidates = IndexKind(about["kind"]), about["candidates"]
         exact = DenseIndex(vectors)
-        index = approximate.load(folder, kind, exact, candidates, compute.threads)
+        place = devices(compute)[0]
+        index = approximate.load(folder, kind, exact, candidates, compute.threads, place)
     else:
         with _naming(folder):
             index = exact_index(vectors, compute)

@@ -1,4 +1,4 @@
-"""Sample the training questions of one turn of the flywheel."""
+"""Sample the training questions of one iteration of the flywheel."""
 
 from __future__ import annotations
 

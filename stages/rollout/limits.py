@@ -21,7 +21,7 @@ def limited(turns: list[Turn], stop: str | None) -> dict[str, int]:
 
 
 def limits_told(metrics: dict, least: float = 0.0) -> list[str]:
-    """Which limits told on more than the share `least`, from a turn's metrics/trajectories."""
+    """Which limits told on more than the share `least`, from metrics/trajectories/K.json."""
     told = metrics.get("limits", {})
     queries, asked = metrics.get("queries", 0), metrics.get("out", 0)
     counts = {

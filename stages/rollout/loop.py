@@ -265,14 +265,14 @@ def _inform(
     """Search the last query of every waiting rollout and append what was found."""
     if not waiting:
         return
-    requests = [request_of(rollout) for rollout in waiting]
+    requests = [next_request(rollout) for rollout in waiting]
     for rollout, hits in zip(waiting, search(requests), strict=True):
         if shown is not None:
             rollout.turns[-1].ranked = [hit.passage.id for hit in hits]
         take_passages(rollout, hits[:shown], protocol, tokenizer, limits)
 
 
-def request_of(rollout: RolloutState) -> SearchRequest:
+def next_request(rollout: RolloutState) -> SearchRequest:
     """The last query, with what a retriever may read beside it."""
     question, turn = rollout.question.question, rollout.turns[-1]
     return SearchRequest(question, rollout.queries[:-1], turn.query, turn.thought)

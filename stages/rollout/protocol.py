@@ -42,15 +42,17 @@ class Action:
 
 
 class AgentProtocol:
-    """One way of talking, made from the block `protocol` of params.yaml, or from a file of its own.
+    """One way of talking, made from the block `key` of params.yaml, or from a file of its own.
 
     InputError names the key whose pattern or template cannot work.
     """
 
-    def __init__(self, block: params.Protocol, file: str | Path | None = None):
+    def __init__(
+        self, block: params.Protocol, file: str | Path | None = None, key: str = "protocol"
+    ):
         self.stop = list(block.stop)
         self.block = block
-        self._where = f"{file}: '{{}}'" if file else "params.yaml: 'protocol.{}'"
+        self._where = f"{file}: '{{}}'" if file else f"params.yaml: '{key}.{{}}'"
         self._stop = re.compile("|".join(map(re.escape, sorted(block.stop, key=len))) or r"(?!)")
         self._search = self._pattern("search_pattern")
         self._answer = self._pattern("answer_pattern")
@@ -99,7 +101,7 @@ class AgentProtocol:
         if not tokenizer.chat_template:
             raise self._wrong("chat", "is true, but the model has no chat template")
         if self.block.tool is not None:
-            text = tool_calls.opening(text, self.block.tool, tokenizer)
+            text = tool_calls.chat_opening(text, self.block.tool, tokenizer)
         else:
             message = [{"role": "user", "content": text}]
             text = tokenizer.apply_chat_template(
@@ -122,7 +124,7 @@ class AgentProtocol:
         thought = self._thought_of(text[: match.start])
         value = match.value.strip()
         if kind == "search" and self.block.tool is not None:
-            value = tool_calls.read_query(value)
+            value = tool_calls.query_of_call(value)
             value = "" if self._tag.search(value) else value  # JSON can spell a mark in escapes
         return Action(kind, thought, value) if value else Action("invalid", thought, "")
 

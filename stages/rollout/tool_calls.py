@@ -22,7 +22,7 @@ NAME, ARGUMENT = "search", "query"
 _WRITTEN = "what-the-model-writes"  # stands for it in a rendered conversation
 
 
-def read_query(call: str) -> str:
+def query_of_call(call: str) -> str:
     """The query of a call; empty where it is no call of the search with a query of text.
 
     Arguments beside the query are ignored.
@@ -36,7 +36,7 @@ def read_query(call: str) -> str:
     return query.strip() if isinstance(query, str) else ""
 
 
-def opening(prompt: str, tool: str, tokenizer: PreTrainedTokenizerBase) -> str:
+def chat_opening(prompt: str, tool: str, tokenizer: PreTrainedTokenizerBase) -> str:
     """The conversation up to the model's first turn; `tool` describes the search to it."""
     asked = [_message("user", prompt)]
     text = _render(asked, tool, tokenizer)
@@ -58,7 +58,7 @@ def after_call(
     calling = _message("assistant", "") | {"tool_calls": [call]}
     text = _render([_message("user", "?"), calling, _message("tool", content)], tool, tokenizer)
     for match in calls(text):
-        if read_query(match.value) == _WRITTEN:
+        if query_of_call(match.value) == _WRITTEN:
             return text[match.end :]
     raise InputError(
         "the model's chat template has no tools, or writes a call in another way than "

@@ -12,6 +12,7 @@ import dataclasses
 import fcntl
 import hashlib
 import json
+import os
 import shutil
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 ROOT = Path("tmp/scratch")
 LOCK = "running.lock"
+SAVING = "saving"  # holds the shard that is being written
 GUARDS = ("max_dropped",)  # end a stage, and change none of the rows that it made
 FORMAT = 2  # of what is kept in a folder: another one is not gone on with
 
@@ -59,8 +61,14 @@ class Scratch:
         return self._file(name).exists()
 
     def save(self, name: str, rows: list[dict]) -> None:
-        """Keep the rows of shard `name`."""
-        write_jsonl(self._file(name), rows)
+        """Keep the rows of shard `name`.
+
+        Written in a folder of its own: a writer looks through the folder that it writes into, which
+        holds as many files as there are shards.
+        """
+        written = self.path / SAVING / f"{name}.jsonl"
+        write_jsonl(written, rows)
+        os.replace(written, self._file(name))
 
     def rows(self, name: str) -> list[dict]:
         """The rows of a saved shard."""
@@ -110,10 +118,10 @@ def fingerprint(stage: str, params: Params, *inputs: str | Path) -> str:
     """
     known = declared.dependencies(stage, params)
     values = {key: declared.value(params, key) for key in known.params}
-    return digest([stage, values], *inputs, *(declared.ROOT / path for path in known.code))
+    return inputs_digest([stage, values], *inputs, *(declared.ROOT / path for path in known.code))
 
 
-def digest(values: object, *paths: str | Path) -> str:
+def inputs_digest(values: object, *paths: str | Path) -> str:
     """SHA-256 over plain values (dataclasses too), files or folders, and versions."""
     written = json.dumps([_versions(), _plain(values)], sort_keys=True, default=str)
     hashed = hashlib.sha256(written.encode())

@@ -2,78 +2,106 @@
 
 A stage gives `build`, which loads models and returns the function from a part to its rows. Every
 worker calls it once. The rows of a part depend on the part alone, so any number of workers gives
-the same bytes. This process saves what is finished, in scratch; a part whose worker was lost is
-computed by another.
+the same bytes (of language models in 16 bits: as far as docs/scale.md says). This process saves
+what is finished, in scratch; a part whose worker was lost is computed by another. A worker gets no
+part before it has been seen to have the same code, inputs and packages as this process; nodes that
+join while there is work get some.
+
+A stage that searches gives `server` too. Several workers of this machine then share one retriever
+server, which is started before the first of them, rather than open the index each.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
+import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
-from stages.params import Compute
-from stages.plumbing.errors import InputError
+from stages.common import portable
+from stages.params import GIVEN, Compute
+from stages.plumbing.errors import KEPT, InputError
 from stages.plumbing.progress import progress
 from stages.plumbing.reasons import reason
+from stages.running.cluster import answers, connect_ray
 from stages.running.scratch import Scratch
+from stages.running.sight import Sight, differences, sight
 
 RETRIES = 3  # of a part whose worker was lost, and of workers that never came up
-
-ENVIRONMENT = {  # of a Ray that we start
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_process_group_cleanup_enabled": "1",  # the engine of a worker that dies ends with it
-}
-
-SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest
-SOCKET_BYTES = 107  # of a path, by the operating system
+CHECKOUT = Path(__file__).parents[2]
+LOOK = 2.0  # seconds between two looks at which nodes there are
 
 Part = list
 Advance = Callable[[int], object]  # is told of rows as they are finished
 Work = Callable[[Part, Advance], list[dict]]
-Build = Callable[[], Work]
+Build = Callable[..., Work]
+Server = Callable[[], AbstractContextManager[str]]  # gives its address
 
 
-def shards(items: list, size: int, first: int = 0) -> dict[str, Part]:
+def shards(items: Iterable, size: int, first: int = 0) -> Iterator[tuple[str, Part]]:
     """`items` in parts of `size`, each named by the number of its first item from `first` on."""
-    starts = range(0, len(items), size)
-    return {f"{first + start:08d}": items[start : start + size] for start in starts}
+    left = iter(items)
+    while part := list(islice(left, size)):
+        yield f"{first:08d}", part
+        first += len(part)
 
 
 def rows_of(
-    items: list,
+    items: Iterable,
     size: int,
     build: Build,
     compute: Compute,
     scratch: Scratch,
     *,
+    inputs: Iterable[str | Path],
     devices: int,
     desc: str,
     unit: str,
-    total: int | None = None,
-) -> list[dict]:
-    """The rows of all `items`, in shards of `size`, with a progress bar over rows.
+    total: int,
+    server: Server | None = None,
+) -> Iterator[dict]:
+    """The rows of all `items`, in shards of `size`, with a progress bar over `total` rows.
 
-    `total`: the rows that are expected, where an item gives several. See Workers for the others.
+    A shard's items and rows are in memory at a time. See Workers for the others.
     """
     with (
-        progress(total=len(items) if total is None else total, desc=desc, unit=unit) as bar,
-        Workers(build, compute, scratch, devices=devices) as workers,
+        progress(total=total, desc=desc, unit=unit) as bar,
+        Workers(build, compute, scratch, inputs=inputs, devices=devices, server=server) as workers,
     ):
-        return [row for rows in workers.map(shards(items, size), bar.update) for row in rows]
+        for rows in workers.map(shards(items, size), bar.update):
+            yield from rows
 
 
 class Workers:
-    """`with Workers(build, compute, scratch, devices=1) as workers`, then `workers.map`.
+    """`with Workers(build, compute, scratch, inputs=files, devices=1) as workers`, then
+    `workers.map`.
 
-    `build` must be picklable; a worker takes `devices` accelerators, if `compute.device` is one.
-    What `build` returns calls `advance` for as many rows as it returns.
+    `build` must be picklable, and reads the files and folders `inputs`; a worker takes `devices`
+    accelerators, if `compute.device` is one. What `build` returns calls `advance` for as many rows
+    as it returns. Where workers share the `server`, `build` is given its `address`.
     """
 
-    def __init__(self, build: Build, compute: Compute, scratch: Scratch, *, devices: int):
+    def __init__(
+        self,
+        build: Build,
+        compute: Compute,
+        scratch: Scratch,
+        *,
+        inputs: Iterable[str | Path],
+        devices: int,
+        server: Server | None = None,
+    ):
         self.scratch = scratch
-        self.pool = _Actors(build, compute, devices) if compute.ray else _Here(build)
+        if compute.ray:
+            shared = server if compute.ray == "local" and compute.workers > 1 else None
+            self.pool = _Actors(build, compute, inputs, devices, shared)
+        else:
+            self.pool = _Here(build)
 
     def __enter__(self) -> Workers:
         return self
@@ -81,21 +109,33 @@ class Workers:
     def __exit__(self, *error: object) -> None:
         self.pool.close()
 
-    def map(self, parts: dict[str, Part], advance: Advance) -> Iterator[list[dict]]:
-        """The rows of each part, in order; those that an earlier attempt saved come from scratch.
+    def map(self, parts: Iterable[tuple[str, Part]], advance: Advance) -> Iterator[list[dict]]:
+        """The rows of each (name, part), in order; those that an earlier attempt saved come from
+        scratch. Parts are taken as there is room for them.
 
         InputError if one is lost again and again, or from `build` and its function.
         """
-        missing = {name: part for name, part in parts.items() if not self.scratch.has(name)}
-        computed = self.pool.run(missing, advance)
-        for name in parts:
-            while not self.scratch.has(name):
-                done, rows = next(computed)
-                self.scratch.save(done, rows)
-            rows = self.scratch.rows(name)
-            if name not in missing:
-                advance(len(rows))
-            yield rows
+        taken: deque[tuple[str, bool]] = deque()  # a name, and whether it was saved before
+
+        def missing() -> Iterator[tuple[str, Part]]:
+            for name, part in parts:
+                saved = self.scratch.has(name)
+                taken.append((name, saved))
+                if not saved:
+                    yield name, part
+
+        def whole() -> Iterator[list[dict]]:
+            while taken and self.scratch.has(taken[0][0]):
+                name, saved = taken.popleft()
+                rows = self.scratch.rows(name)
+                if saved:
+                    advance(len(rows))
+                yield rows
+
+        for name, rows in self.pool.run(missing(), advance):
+            self.scratch.save(name, rows)
+            yield from whole()
+        yield from whole()
 
 
 class _Here:
@@ -105,8 +145,10 @@ class _Here:
         self.build = build
         self.work: Work | None = None
 
-    def run(self, parts: dict[str, Part], advance: Advance) -> Iterator[tuple[str, list[dict]]]:
-        for name, part in parts.items():
+    def run(
+        self, parts: Iterable[tuple[str, Part]], advance: Advance
+    ) -> Iterator[tuple[str, list[dict]]]:
+        for name, part in parts:
             self.work = self.work or self.build()
             yield name, self.work(part, advance)
 
@@ -117,42 +159,76 @@ class _Here:
 class _Actors:
     """Ray actors, hired when there is work for them. All see the same files at the same paths."""
 
-    def __init__(self, build: Build, compute: Compute, devices: int):
+    def __init__(
+        self,
+        build: Build,
+        compute: Compute,
+        inputs: Iterable[str | Path],
+        devices: int,
+        server: Server | None,
+    ):
         self.build = build
+        self.server = server
+        self.beside = ExitStack()
         self.compute = compute
+        self.inputs = [str(path) for path in inputs]
         self.devices = 0 if compute.device == "cpu" else devices
+        self.sight: Sight = {}  # of this process
         self.connected = False  # by us
+        self.headless = False  # the head is gone
+        self.places, self.looked = 0, 0.0  # for workers; when nodes were looked at
         self.idle: list = []
         self.tasks: dict = {}  # reference to a result -> (actor, name of the part or None)
 
-    def run(self, parts: dict[str, Part], advance: Advance) -> Iterator[tuple[str, list[dict]]]:
+    def run(
+        self, parts: Iterator[tuple[str, Part]], advance: Advance
+    ) -> Iterator[tuple[str, list[dict]]]:
         """(name, rows) of every part, as they are finished."""
-        if not parts:
+        todo = deque(islice(parts, 1))
+        if not todo:
             return
+        self._join()
         import ray
 
-        places = self._places()
-        todo, lost = deque(parts), Counter()
-        while todo or any(name is not None for _, name in self.tasks.values()):
-            for _ in range(min(places, len(parts)) - len(self.idle) - len(self.tasks)):
+        lost, given = Counter(), {}
+        if self.server is not None:  # before the workers' engines: it takes what they leave
+            self.build = partial(self.build, address=self.beside.enter_context(self.server()))
+            self.server = None
+        while True:
+            self._look()
+            todo.extend(islice(parts, max(0, self.places - len(todo))))
+            if not todo and not given:
+                return
+            wanted = min(self.places, len(todo) + len(given))
+            for _ in range(wanted - len(self.idle) - len(self.tasks)):
                 self._hire()
             while todo and self.idle:
-                self._give(self.idle.pop(), todo.popleft(), parts)
-            [finished], _ = ray.wait(list(self.tasks))
-            actor, name = self.tasks.pop(finished)
+                name, part = todo.popleft()
+                given[name] = part
+                self._give(self.idle.pop(), name, part)
+            finished, _ = ray.wait(list(self.tasks), timeout=LOOK)
+            if not finished:
+                continue
+            actor, name = self.tasks.pop(finished[0])
             try:
-                rows = ray.get(finished)
+                rows = ray.get(finished[0])
             except ray.exceptions.RayTaskError as error:  # the function raised it
                 raise error.cause if isinstance(error.cause, InputError) else error from None
             except ray.exceptions.RayError as error:  # the worker is gone
+                if name is None:
+                    self._check_checkout(error)
                 lost[name] += 1
                 self._dismiss(actor)
                 if lost[name] > RETRIES:
                     raise InputError(_lost(name, lost[name], error)) from None
-                todo.extendleft([name] if name is not None else [])
+                if name is not None:
+                    todo.appendleft((name, given.pop(name)))
                 continue
+            if name is None:
+                self._check_sight(*rows)
             self.idle.append(actor)
             if name is not None:
+                del given[name]
                 advance(len(rows))
                 yield name, rows
 
@@ -160,37 +236,88 @@ class _Actors:
         """Let the actors go, and Ray itself where we started or joined it."""
         if not self.idle and not self.tasks and not self.connected:
             return
+        self.beside.close()
         import ray
 
+        if self.headless:  # there is nobody to tell
+            atexit.unregister(ray.shutdown)
+            return
         for actor in [*self.idle, *(actor for actor, _ in self.tasks.values())]:
             self._dismiss(actor)
         self.idle, self.tasks = [], {}
         if self.connected:
             ray.shutdown()
 
-    def _places(self) -> int:
-        """How many workers there is room for; joins Ray first."""
+    def _join(self) -> None:
+        """Join Ray, unless we have."""
+        if not self.sight:
+            self.sight = sight(self.inputs)
+        if not self.connected and not _initialized():
+            connect_ray(self.compute)
+            self.connected = True
+
+    def _look(self) -> None:
+        """Count how many workers there is room for, now and then: nodes come and go."""
         import ray
 
-        if not ray.is_initialized():
-            connect(self.compute)
-            self.connected = True
-        have = ray.cluster_resources()
+        if self.places and time.monotonic() < self.looked + LOOK:
+            return
+        self.looked = time.monotonic()
+        self._check_head()
         need = {"CPU": self.compute.threads, "GPU": self.devices}
-        room = min(int(have.get(kind, 0)) // count for kind, count in need.items() if count)
-        if not room:
+        nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        room = sum(
+            min(int(node.get(kind, 0)) // count for kind, count in need.items() if count)
+            for node in nodes
+        )
+        self.places = min(self.compute.workers, room)
+        if not self.places and not self.idle and not self.tasks:
             asked = f"{self.compute.threads} CPUs and {self.devices} GPUs"
-            raise InputError(f"compute.ray: there is no room for a worker of {asked}")
-        return min(self.compute.workers, room)
+            have = "; ".join(
+                f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes
+            )
+            raise InputError(
+                f"compute.ray: there is no room for a worker of {asked} on any node ({have})"
+            )
+
+    def _check_head(self) -> None:
+        """InputError if the head is gone: Ray would wait a minute, and end this process then."""
+        import ray
+
+        if not answers(ray.get_runtime_context().gcs_address):
+            self.headless = True
+            raise InputError(
+                f"compute.ray: the head of the cluster at '{self.compute.ray}' is gone: start the "
+                f"cluster again; {KEPT}"
+            )
+
+    def _check_sight(self, node: str, theirs: Sight) -> None:
+        """InputError if a worker would compute with something else than this process."""
+        if found := differences(self.sight, theirs):
+            raise InputError(
+                f"compute.ray: the node {node} sees {'; '.join(found)}: all nodes need the same "
+                "checkout and packages at the same paths (docs/scale.md)"
+            )
+
+    def _check_checkout(self, error: Exception) -> None:
+        """InputError if a worker did not start for want of our code."""
+        if "ModuleNotFoundError" in (said := str(error)):
+            missing = said.rpartition("ModuleNotFoundError: ")[2].splitlines()[0]
+            raise InputError(
+                f"compute.ray: a node does not see this checkout at {CHECKOUT}, or not its "
+                f"packages ({missing}): all nodes need both at the same paths (docs/scale.md)"
+            ) from None
 
     def _hire(self) -> None:
         """Start an actor; it gets work once it is there."""
         import ray
 
-        paths = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH")]
+        paths = [str(CHECKOUT), os.environ.get("PYTHONPATH")]
         environment = {
             "PYTHONPATH": os.pathsep.join(filter(None, paths)),
             "OMP_NUM_THREADS": str(self.compute.threads),
+            **{name: os.environ[name] for name in portable.VARIABLES if name in os.environ},
+            GIVEN: str(self.devices),
         }
         actor = (
             ray.remote(_Actor)
@@ -200,12 +327,12 @@ class _Actors:
                 scheduling_strategy="SPREAD",
                 runtime_env={"env_vars": environment},
             )
-            .remote(self.build, os.getcwd())
+            .remote(self.build)
         )
-        self.tasks[actor.ready.remote()] = (actor, None)
+        self.tasks[actor.ready.remote(os.getcwd(), self.inputs)] = (actor, None)
 
-    def _give(self, actor, name: str, parts: dict[str, Part]) -> None:
-        self.tasks[actor.run.remote(parts[name])] = (actor, name)
+    def _give(self, actor, name: str, part: Part) -> None:
+        self.tasks[actor.run.remote(part)] = (actor, name)
 
     def _dismiss(self, actor) -> None:
         import ray
@@ -216,61 +343,28 @@ class _Actors:
 class _Actor:
     """What runs in a Ray worker: models are loaded with the first part."""
 
-    def __init__(self, build: Build, folder: str):
-        os.chdir(folder)
+    def __init__(self, build: Build):
         self.here = _Here(build)
 
-    def ready(self) -> None:
-        """Returns once the actor has a place to run."""
+    def ready(self, folder: str, inputs: list[str]) -> tuple[str, Sight]:
+        """The node's address and what is seen there from `folder`, once there is a place to run."""
+        import ray
+
+        if not os.path.isdir(folder):
+            return ray.util.get_node_ip_address(), {folder: "none"}
+        os.chdir(folder)
+        return ray.util.get_node_ip_address(), sight(inputs)
 
     def run(self, part: Part) -> list[dict]:
-        [(_, rows)] = self.here.run({"": part}, lambda rows: None)
+        [(_, rows)] = self.here.run([("", part)], lambda rows: None)
         return rows
 
 
-def connect(compute: Compute) -> None:
-    """Join the cluster at `compute.ray`, or start Ray on this machine. InputError if none is there.
+def _initialized() -> bool:
+    """Whether this process has joined Ray already."""
+    import sys
 
-    Ray gives up on its own daemon after 30 seconds, which a busy machine needs now and then.
-    """
-    import ray
-
-    for name, value in ENVIRONMENT.items():
-        os.environ.setdefault(name, value)
-    options = {"logging_level": "ERROR", "log_to_driver": False}
-    if compute.ray == "local":
-        check_sockets()
-        cpus = max(os.cpu_count() or 1, compute.workers * compute.threads)
-        for last in (False, False, True):
-            try:
-                ray.init("local", num_cpus=cpus, include_dashboard=False, **options)
-                return
-            except (PermissionError, FileNotFoundError, NotADirectoryError) as error:
-                raise InputError(f"compute.ray: {reason(error)}: see RAY_TMPDIR, TMPDIR") from None
-            except Exception:  # of no class of its own
-                ray.shutdown()
-                if last:
-                    raise
-    try:
-        ray.init(compute.ray, **options)
-    except (ConnectionError, ValueError) as error:
-        why = f"compute.ray: no cluster at '{compute.ray}' ({reason(error)})"
-        raise InputError(why) from None
-
-
-def check_sockets() -> None:
-    """InputError if the paths of Ray's sockets would be longer than the system allows.
-
-    They lie below the temporary folder that RAY_TMPDIR or TMPDIR names, else below /tmp.
-    """
-    from ray._common.utils import get_default_system_temp_dir
-
-    folder = get_default_system_temp_dir()
-    if len(os.fsencode(os.path.join(folder, SOCKET))) > SOCKET_BYTES:
-        raise InputError(
-            f"compute.ray: in the temporary folder {folder} the paths of Ray's sockets would be "
-            f"longer than {SOCKET_BYTES} bytes: set RAY_TMPDIR to a shorter one, such as /tmp"
-        )
+    return "ray" in sys.modules and sys.modules["ray"].is_initialized()
 
 
 def _lost(name: str | None, times: int, error: Exception) -> str:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from stages.common.candidates import PassageScores, QueryCandidates
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from stages.common.candidates import Labels, QueryCandidates
+from stages.common.corpus import WantedPassages
 from stages.common.instances import Instance, LabelledPassage
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
@@ -26,28 +31,27 @@ ADVICE = {
 }
 
 
+Selected = tuple[QueryCandidates, Labels, Labels, Selection]  # a query, its LR and GAC
+
+
 def select_all(
-    queries: list[QueryCandidates],
-    relevance: list[PassageScores],
-    correctness: list[PassageScores],
-    params: Params,
-    turn: str,
-) -> list[Selection]:
-    """The selection of each query, its draw seeded by (seed, "pairs", turn, query id)."""
-    return [
-        select(each.ids, lr, gac, params.pairs, seed_of(params.seed, "pairs", turn, each.id))
-        for each, lr, gac in zip(queries, relevance, correctness, strict=True)
-    ]
+    labelled: Iterable[tuple[QueryCandidates, Labels, Labels]], params: Params, iteration: str
+) -> Iterator[Selected]:
+    """Each labelled query with its selection, drawn by ("pairs", iteration, query id)."""
+    for query, lr, gac in labelled:
+        seed = seed_of(params.seed, "pairs", iteration, query.id)
+        yield query, lr, gac, select(query.ids, lr.scores, gac.scores, params.pairs, seed)
 
 
-def instances(
+def instances_of(
     candidates: QueryCandidates,
-    relevance: PassageScores,
-    correctness: PassageScores,
+    lr: Labels,
+    gac: Labels,
     selection: Selection,
-    passages: dict[str, Passage],
+    passages: WantedPassages | Mapping[str, Passage],
 ) -> list[Instance]:
     """One training instance for each positive of a query; LR or GAC is None where it was off."""
+    relevance, correctness = lr.scores, gac.scores
     negatives = [LabelledPassage.of(passages[n]) for n in selection.negatives]
     return [
         Instance(
@@ -65,30 +69,48 @@ def instances(
     ]
 
 
-def selection_metrics(selections: list[Selection]) -> dict:
-    """Counts in and out, drops by reason, and the positive selection rate."""
-    kept = [s for s in selections if s.dropped is None]
-    return {
-        "in": len(selections),
-        "out": len(kept),
-        "dropped": {r: sum(s.dropped == r for s in selections) for r in REASONS},
-        "instances": sum(len(s.positives) for s in kept),
-        "positive_selection_rate": round(len(kept) / max(len(selections), 1), 4),
-        "ties_cut": sum(len(s.tied) - len(s.positives) for s in kept),
-    }
+@dataclass
+class SelectionCounts:
+    """What came of the selections so far."""
+
+    queries: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    instances: int = 0
+    ties_cut: int = 0
+
+    def add(self, selection: Selection) -> None:
+        """Count one more query."""
+        self.queries += 1
+        if selection.dropped is not None:
+            self.dropped[selection.dropped] += 1
+            return
+        self.instances += len(selection.positives)
+        self.ties_cut += len(selection.tied) - len(selection.positives)
+
+    def metrics(self) -> dict:
+        """Counts in and out, drops by reason, and the positive selection rate."""
+        kept = self.queries - self.dropped.total()
+        return {
+            "in": self.queries,
+            "out": kept,
+            "dropped": {reason: self.dropped[reason] for reason in REASONS},
+            "instances": self.instances,
+            "positive_selection_rate": round(kept / max(self.queries, 1), 4),
+            "ties_cut": self.ties_cut,
+        }
 
 
-def check_not_empty(counts: dict, turn: str) -> None:
+def check_not_empty(counts: dict, iteration: str) -> None:
     """InputError when selection left nothing to train on: the counts and where to look."""
     if counts["out"]:
         return
     if not counts["in"]:
         raise InputError(
-            f"pairs@{turn}: no training pair, since no query came in: see the counts in "
+            f"pairs@{iteration}: no training pair, since no query came in: see the counts in "
             "metrics/candidates and metrics/relevance"
         )
     drops = ", ".join(f"{reason}: {n}" for reason, n in counts["dropped"].items() if n)
     most = max(counts["dropped"], key=counts["dropped"].get)
     raise InputError(
-        f"pairs@{turn}: no training pair from {counts['in']} queries ({drops}); {ADVICE[most]}"
+        f"pairs@{iteration}: no training pair from {counts['in']} queries ({drops}); {ADVICE[most]}"
     )

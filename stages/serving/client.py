@@ -1,9 +1,10 @@
-"""A client of a retriever server, to be used in place of a Searcher."""
+"""A client of one retriever server or of several, to be used in place of a Searcher."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import os
 import time
 from collections.abc import Iterator
 
@@ -22,15 +23,19 @@ LATER = (429, 502, 503, 504)  # statuses after which another attempt makes sense
 
 
 class HttpSearcher:
-    """Searches through the server at `url`, as a Searcher does in this process.
+    """Searches through a server, as a Searcher does in this process.
 
-    InputError if the server is away for longer than WAITS take, or refuses a request.
+    Of several, each process begins with another one; where one is away or busy, the next is asked
+    at once, and from then on. InputError if all are away for longer than WAITS take, or one refuses
+    a request.
     """
 
-    def __init__(self, url: str, *, timeout: float = 300.0):
-        """`url`: as `http://127.0.0.1:8000`; `timeout`: seconds that one attempt may take."""
-        self.url = url.rstrip("/").removesuffix("/retrieve")
-        self._shown = shown(self.url)
+    def __init__(self, *urls: str, timeout: float = 300.0):
+        """`urls`: as `http://127.0.0.1:8000`, of servers of the same index; `timeout`: seconds that
+        one attempt may take.
+        """
+        self.urls = [url.rstrip("/").removesuffix("/retrieve") for url in urls]
+        self._asked = os.getpid() % len(urls)  # the position of the server that is asked first
         self.options = {"timeout": timeout, "trust_env": False}
         self._client = httpx.Client(**self.options)
         self._asynchronous: tuple[asyncio.AbstractEventLoop, httpx.AsyncClient] | None = None
@@ -49,31 +54,41 @@ class HttpSearcher:
         return [hits for part in found for hits in part]
 
     def _ask(self, body: dict) -> list[list[Hit]]:
+        said: dict[str, str] = {}  # why each server did not answer
         for wait in WAITS:
             time.sleep(wait)
-            try:
-                response = self._client.post(f"{self.url}/retrieve", json=body)
-            except httpx.TransportError as error:
-                reason = str(error) or type(error).__name__
-                continue
-            if response.status_code not in LATER:
-                return self._hits(response, len(body["queries"]))
-            reason = f"status {response.status_code}"
-        raise self._away(reason)
+            for number, url in self._in_turn():
+                try:
+                    response = self._client.post(f"{url}/retrieve", json=body)
+                except httpx.TransportError as error:
+                    said[url] = str(error) or type(error).__name__
+                    continue
+                if response.status_code not in LATER:
+                    self._asked = number
+                    return _hits(response, len(body["queries"]), url)
+                said[url] = f"status {response.status_code}"
+        raise _away(said)
 
     async def _ask_asynchronously(self, body: dict) -> list[list[Hit]]:
-        client = self._client_of_this_loop()
+        client, said = self._client_of_this_loop(), {}
         for wait in WAITS:
             await asyncio.sleep(wait)
-            try:
-                response = await client.post(f"{self.url}/retrieve", json=body)
-            except httpx.TransportError as error:
-                reason = str(error) or type(error).__name__
-                continue
-            if response.status_code not in LATER:
-                return self._hits(response, len(body["queries"]))
-            reason = f"status {response.status_code}"
-        raise self._away(reason)
+            for number, url in self._in_turn():
+                try:
+                    response = await client.post(f"{url}/retrieve", json=body)
+                except httpx.TransportError as error:
+                    said[url] = str(error) or type(error).__name__
+                    continue
+                if response.status_code not in LATER:
+                    self._asked = number
+                    return _hits(response, len(body["queries"]), url)
+                said[url] = f"status {response.status_code}"
+        raise _away(said)
+
+    def _in_turn(self) -> list[tuple[int, str]]:
+        """(position, address) of all servers, the one that answered last first."""
+        numbered = list(enumerate(self.urls))
+        return numbered[self._asked :] + numbered[: self._asked]
 
     def _client_of_this_loop(self) -> httpx.AsyncClient:
         """Connections belong to the event loop that opened them."""
@@ -82,31 +97,36 @@ class HttpSearcher:
             self._asynchronous = loop, httpx.AsyncClient(**self.options)
         return self._asynchronous[1]
 
-    def _hits(self, response: httpx.Response, count: int) -> list[list[Hit]]:
-        if response.status_code != 200:
-            raise InputError(f"{self._shown}: refused a search ({_reason(response)})")
-        try:
-            result = response.json()["result"]
-            rows = [[self._hit(hit) for hit in row] for row in result]
-        except (ValueError, KeyError, TypeError):
-            raise InputError(
-                f"{self._shown}: its answer is not that of a retriever server"
-            ) from None
-        if len(rows) != count:
-            raise InputError(f"{self._shown}: answered {len(rows)} of {count} queries")
-        return rows
 
-    def _hit(self, row: dict) -> Hit:
-        score = float(row["score"])
-        if not math.isfinite(score):
-            raise NotFinite(f"{self._shown}: answered with a score that is not finite")
-        return Hit(passage_of(row["document"], self._shown), score)
+def _hits(response: httpx.Response, count: int, url: str) -> list[list[Hit]]:
+    server = shown(url)
+    if response.status_code != 200:
+        raise InputError(f"{server}: refused a search ({_reason(response)})")
+    try:
+        result = response.json()["result"]
+        rows = [[_hit(hit, server) for hit in row] for row in result]
+    except (ValueError, KeyError, TypeError):
+        raise InputError(f"{server}: its answer is not that of a retriever server") from None
+    if len(rows) != count:
+        raise InputError(f"{server}: answered {len(rows)} of {count} queries")
+    return rows
 
-    def _away(self, reason: str) -> InputError:
-        return InputError(
-            f"{self._shown}: no retriever server answers ({shown(reason)}): start one with "
-            "`python -m stages.tools.serve`"
-        )
+
+def _hit(row: dict, server: str) -> Hit:
+    score = float(row["score"])
+    if not math.isfinite(score):
+        raise NotFinite(f"{server}: answered with a score that is not finite")
+    return Hit(passage_of(row["document"], server), score)
+
+
+def _away(said: dict[str, str]) -> InputError:
+    """`said`: why each server did not answer."""
+    servers = ", ".join(map(shown, said))
+    reasons = "; ".join(map(shown, said.values()))
+    return InputError(
+        f"{servers}: no retriever server answers ({reasons}): start one with "
+        "`python -m stages.tools.serve`"
+    )
 
 
 def _parts(requests: list[SearchRequest], top_k: int) -> Iterator[list[SearchRequest]]:

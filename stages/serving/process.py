@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from stages.plumbing.errors import InputError
 
+ROOT = Path(__file__).parents[2]  # of the checkout: a stage may run elsewhere
 ANNOUNCED = " on http://"  # in the line that a server prints when it is ready
 
 
@@ -26,7 +28,9 @@ def running_server(
     command += ["--passages", str(passages), "--port", "0", "--until-closed"]
     command += [] if retriever is None else ["--retriever", str(retriever)]
     pipe = subprocess.PIPE
-    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True)
+    places = filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
+    process = subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment)
     try:
         line = process.stdout.readline()
         if ANNOUNCED not in line:

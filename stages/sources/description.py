@@ -12,15 +12,17 @@
       - {hub: owner/name, revision: 0a1b..., file: pairs.jsonl}
 
 An entry is a file of the hub or a local `path`; `.gz` files are read as they are. DVC hashes the
-description alone, and with it the pinned revisions and the SHA-256 of local files, so that another
-file is another description; a file is downloaded once. `count` may say how many
-passages or questions a file gives, for `python -m stages.tools.plan` before the download;
+description alone, and with it the pinned revisions and the SHA-256 of files, so that another
+file is another description; a file is downloaded once. A file of the hub is pinned by the commit
+in `revision`, or by its `sha256` beside any revision; a branch alone is refused. `count` may say
+how many passages or questions a file gives, for `python -m stages.tools.plan` before the download;
 `question_mark: true` ends its training questions in one, as the paper's public code does.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +33,13 @@ from stages.plumbing.errors import InputError
 BLOCKS = ("passages", "contexts", "train", "test", "pairs")
 KINDS = {"count": (int, "a number"), "question_mark": (bool, "true or false")}  # others: texts
 HUB = ("hub", "revision", "file")  # keys of a file of the hub
+COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 @dataclass(frozen=True)
 class DataFile:
-    """One file: local (`path` and its `sha256`), or `file` of the data set `hub` at `revision`.
+    """One file: local (`path` and its `sha256`), or `file` of the data set `hub` at `revision`,
+    which may have a `sha256` too.
 
     `count`: how many passages or questions it gives, for the plan of a run. `question_mark`: its
     training questions end in one, also those that the data set leaves without.
@@ -104,41 +108,46 @@ def _entry(entry: object, where: str) -> DataFile:
         kind, name = KINDS.get(key, (str, "a text"))
         if type(value) is not kind:
             raise InputError(f"{where}: '{key}' must be {name}")
-    keys = set(entry) - set(KINDS)
-    if keys - {"sha256"} != {"path"} and keys != set(HUB):
+    keys = set(entry) - set(KINDS) - {"sha256"}
+    if keys not in ({"path"}, set(HUB)):
         raise InputError(
             f"{where}: a file has 'path' and 'sha256', or 'hub', 'revision' and 'file'"
         )
-    return DataFile(**entry)
+    file = DataFile(**entry)
+    if file.hub and not file.sha256 and not COMMIT.fullmatch(file.revision):
+        raise InputError(
+            f"{where}: 'revision' must be a commit of 40 hexadecimal digits, found "
+            f"'{file.revision}', which is another file tomorrow: take a commit from the page "
+            f"'Files and versions' of the data set {file.hub}, or add the file's 'sha256'"
+        )
+    return file
 
 
 def local_path(entry: DataFile) -> Path:
     """Where the file lies on this machine, after its download if it needs one.
 
-    InputError if it is not there and the hub cannot be reached or does not have it, and for a local
-    file that is not the one described.
+    InputError if it is not there and the hub cannot be reached or does not have it, and for a file
+    that is not the one described.
     """
     if entry.path is not None:
-        return _checked(entry)
+        return _checked(Path(entry.path), entry.sha256)
     name = f"{entry.hub}@{entry.revision}/{entry.file}"
     with reaching_hub(name, f"'{entry.hub}' is no hub id"):
         from huggingface_hub import hf_hub_download
 
-        return Path(
-            hf_hub_download(entry.hub, entry.file, repo_type="dataset", revision=entry.revision)
-        )
+        path = hf_hub_download(entry.hub, entry.file, repo_type="dataset", revision=entry.revision)
+    return _checked(Path(path), entry.sha256, name) if entry.sha256 else Path(path)
 
 
-def _checked(entry: DataFile) -> Path:
-    """The local file of an entry, if it holds what the description says."""
+def _checked(path: Path, digest: str | None, name: str | None = None) -> Path:
+    """The file, called `name` in messages, if it holds what the description says."""
+    name = name or str(path)
     try:
-        with open(entry.path, "rb") as file:
+        with path.open("rb") as file:
             found = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"{entry.path}: cannot be read ({error.strerror})") from None
-    if entry.sha256 != found:
-        said = (
-            f"its description says {entry.sha256}" if entry.sha256 else "the description lacks it"
-        )
-        raise InputError(f"{entry.path}: 'sha256' of this file is {found}: {said}")
-    return Path(entry.path)
+        raise InputError(f"{name}: cannot be read ({error.strerror})") from None
+    if digest != found:
+        said = f"its description says {digest}" if digest else "the description lacks it"
+        raise InputError(f"{name}: 'sha256' of this file is {found}: {said}")
+    return path

@@ -94,7 +94,7 @@ def find_texts(path: str | Path, rows: Iterable[dict]) -> dict[str, Passage]:
     return found
 
 
-def instances(rows: Iterable[dict], passages: dict[str, Passage]) -> Iterator[dict]:
+def published_instances(rows: Iterable[dict], passages: dict[str, Passage]) -> Iterator[dict]:
     """The rows as the stage pairs writes instances; rows with a passage that is missing go."""
     for row in rows:
         if all(one in passages for one in row["passage_ids"]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages import params
@@ -19,18 +19,20 @@ BULKY = ("context", "supporting_facts", "question_decomposition", "evidences", "
 
 @dataclass(frozen=True)
 class Sets:
-    """Training questions, and test sets by name."""
+    """Training questions, and test sets and development sets by name."""
 
     train: list[Question]
     test: dict[str, list[Question]]
+    development: dict[str, list[Question]] = field(default_factory=dict)
 
 
 def read_sets(block: params.Questions, seed: int) -> Sets:
     """The question sets of `block.source`, a folder train.jsonl, test/NAME.jsonl or a description.
 
     Of more than `block.training` (or `block.test`, a set) questions that many are drawn by the
-    seed; file order is kept. None: all. InputError where a file is missing, a line is no question
-    or one of `block.sets` is not there.
+    seed; file order is kept. None: all. Of a description `block.development` training questions
+    are held out as the development set `held_out`, none that is a test question too. InputError
+    where a file is missing, a line is no question or one of `block.sets` is not there.
     """
     source = block.source
     sets = _described(source) if is_description(source) else _of_folder(Path(source))
@@ -40,13 +42,41 @@ def read_sets(block: params.Questions, seed: int) -> Sets:
     for name in params.POOLED:
         if name in (block.sets or sets.test):
             raise InputError(f"{source}: a test set cannot be called '{name}': tables call all so")
+    count = block.development if is_description(source) else 0
+    train, held_out = _held_out(sets, count, source, seed)
     return Sets(
-        draw(sets.train, block.training, seed_of(seed, "questions", "train")),
+        draw(train, block.training, seed_of(seed, "questions", "train")),
         {
             name: draw(sets.test[name], block.test, seed_of(seed, "questions", name))
             for name in block.sets or sets.test
         },
+        {"held_out": held_out} if held_out else {},
     )
+
+
+def _held_out(
+    sets: Sets, count: int, source: str, seed: int
+) -> tuple[list[Question], list[Question]]:
+    """(training questions, `count` others), which differ in words or gold answers from each other,
+    the others also from every test question. InputError where there are too few."""
+    if not count:
+        return sets.train, []
+    tested = {_identity(question) for questions in sets.test.values() for question in questions}
+    free = {_identity(question): question for question in sets.train}
+    free = [question for identity, question in free.items() if identity not in tested]
+    if count >= len(free):
+        raise InputError(
+            f"{source}: 'questions.development' ({count}) takes all of the {len(free)} training "
+            "questions that are not test questions too: ask for fewer"
+        )
+    chosen = draw(free, count, seed_of(seed, "questions", "development"))
+    kept_out = {_identity(question) for question in chosen}
+    return [q for q in sets.train if _identity(q) not in kept_out], chosen
+
+
+def _identity(question: Question) -> tuple[str, tuple[str, ...]]:
+    """The question's words, with a question mark (`asking`) or without, and its gold answers."""
+    return question.question.strip().rstrip("?").casefold(), tuple(sorted(question.golden_answers))
 
 
 def draw(questions: list[Question], count: int | None, seed: int) -> list[Question]:
@@ -171,7 +201,8 @@ def with_supporting_ids(sets: Sets, passages: Iterable[Passage]) -> Sets:
     """The questions with `metadata.supporting_ids`: for each of their `supporting_titles` that the
     corpus has, the ids of the passages that bear it. One pass over the corpus.
     """
-    everything = [*sets.train, *(q for questions in sets.test.values() for q in questions)]
+    asked = [*sets.test.values(), *sets.development.values()]
+    everything = [*sets.train, *(q for questions in asked for q in questions)]
     wanted = {title for q in everything for title in q.metadata.get("supporting_titles", ())}
     ids: dict[str, list[str]] = defaultdict(list)
     if wanted:
@@ -188,5 +219,8 @@ def with_supporting_ids(sets: Sets, passages: Iterable[Passage]) -> Sets:
 
     return Sets(
         [supported(question) for question in sets.train],
-        {name: [supported(q) for q in questions] for name, questions in sets.test.items()},
+        *(
+            {name: [supported(q) for q in questions] for name, questions in some.items()}
+            for some in (sets.test, sets.development)
+        ),
     )

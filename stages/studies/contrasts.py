@@ -1,41 +1,62 @@
-"""Differences between pairs over seeds and questions, with intervals.
+"""Differences between pairs over seeds and questions, with the interval of their design.
 
-Each seed is a world, a training run and a set of questions of its own. Both kinds of chance are
-resampled: seeds, and within each seed its questions, the two pairs of a contrast always on the
-same question. A difference is called one only when its 95 % interval leaves out zero. With few
-seeds such an interval is too narrow rather than too wide: see the number of seeds beside it.
+The two pairs of a contrast answer the same questions (stages/reporting/pairing.py). Seeds with
+questions of their own are nested, seeds with the same questions crossed, one seed alone is a run
+(stages/reporting/intervals.py). The claims of a study are corrected for each other by Holm's rule;
+everything else is exploratory, and called clear where its interval leaves out zero.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, field
 from statistics import fmean, median
-from typing import TYPE_CHECKING
 
+from stages.common.trajectories import Trajectory
 from stages.plumbing.errors import InputError
+from stages.reporting.intervals import Estimate, by_cluster, clustered, crossed, holm, nested
+from stages.reporting.pairing import Identity, chain, identified, paired
 from stages.reporting.studies import ALL
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
 
-if TYPE_CHECKING:
-    import numpy as np
-
-SAMPLES = 2000
 MEASURES = ("em", "searches")
-Values = dict[str, list[float]]  # question set -> a value for each question
+SIGNIFICANT = 0.05
+SHARED = 0.1  # the share of a seed's questions that another must have for the two to be crossed
+
+
+@dataclass
+class Sample:
+    """What one seed measured: a value for each question, its chain, and what the question is."""
+
+    values: list[float] = field(default_factory=list)
+    chains: list[Hashable] = field(default_factory=list)
+    questions: list[Hashable] = field(default_factory=list)
+
+    def add(self, value: float, row: Trajectory, question: Identity) -> None:
+        """One question more."""
+        self.values.append(value)
+        self.chains.append(chain(row) or question)
+        self.questions.append(question)
+
+
+Values = dict[str, Sample]  # by question set
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Mean over seeds, the central 95 % of its two-level bootstrap, and the median over seeds."""
+    """Mean over seeds with its 95 % interval and p; the median and the standard deviation of the
+    seeds, and of the latter what their questions explain (None where no question is at hand)."""
 
     mean: float
     low: float
     high: float
+    p: float
     median: float
     seeds: int
+    spread: float | None = None
+    question_error: float | None = None
 
     @property
     def clear(self) -> bool:
@@ -44,65 +65,116 @@ class Interval:
 
     def row(self) -> dict:
         """Its columns in a table."""
-        metrics = {
-            name: round(getattr(self, name), 6) for name in ("mean", "median", "low", "high")
-        }
-        return {"seeds": self.seeds, **metrics, "clear": self.clear}
+        names = ("mean", "median", "low", "high", "p", "spread", "question_error")
+        values = {name: getattr(self, name) for name in names}
+        rounded = {n: None if v is None else round(v, 6) for n, v in values.items()}
+        return {"seeds": self.seeds, **rounded, "clear": self.clear}
 
 
-def interval(seeds: list[list[float]]) -> Interval:
-    """The interval of the mean over seeds of the mean over questions; one list a seed."""
-    each = [fmean(values) for values in seeds]
-    low, high = bounds([[values] for values in seeds], lambda values: values.mean(axis=-1))
-    return Interval(fmean(each), low, high, median(each), len(seeds))
+def interval(seeds: list[Sample]) -> Interval:
+    """The interval of the mean over seeds of the mean over questions, by the design of `seeds`.
 
-
-def bounds(
-    seeds: list[list[list[float]]], figure: Callable[..., np.ndarray]
-) -> tuple[float, float]:
-    """The central 95 % of the mean over seeds of a figure of their questions.
-
-    A seed is a list of columns with a number for each question; `figure` takes the columns as
-    arrays (resample, question) and gives one number a resample, NaN where it has none: such a
-    seed is left out of that resample.
+    InputError where there is one seed and all of its questions need the same passage.
     """
+    alone = [by_cluster(seed.values, seed.chains) for seed in seeds]
+    if len(seeds) == 1 and len(alone[0][0]) < 2:
+        raise InputError(
+            "a study of one seed needs two questions that do not need the same first passage: "
+            "there is no interval without"
+        )
+    each = [fmean(seed.values) for seed in seeds]
+    errors = [float(clustered(*seed).error) for seed in alone if len(seed[0]) > 1]
+    of_questions = fmean(error**2 for error in errors) ** 0.5 if errors else None
+    if len(seeds) == 1:
+        estimate = clustered(*alone[0])
+    elif _are_crossed(seeds):
+        estimate = crossed(*_by_seed_and_cluster(seeds))
+    else:
+        estimate = nested(each)
+        if estimate.error == 0 and of_questions:  # equal by chance: only questions tell
+            estimate = Estimate(estimate.mean, of_questions / len(seeds) ** 0.5, estimate.freedom)
+    return _interval(estimate, each, of_questions)
+
+
+def of_means(seeds: list[float]) -> Interval:
+    """The interval from the means of two seeds or more that had questions of their own."""
+    return _interval(nested(seeds), seeds, None)
+
+
+def _interval(estimate: Estimate, each: list[float], of_questions: float | None) -> Interval:
+    low, high = estimate.bounds()
+    spread = float(nested(each).error) * len(each) ** 0.5 if len(each) > 1 else None
+    means = float(estimate.mean), float(low), float(high), float(estimate.p())
+    return Interval(*means, median(each), len(each), spread, of_questions)
+
+
+def _are_crossed(seeds: list[Sample]) -> bool:
+    """Whether two of the seeds were asked the same questions, or many of them. A made-up world has
+    few words, so that some questions of two worlds are equal by chance."""
+    asked = [{*seed.questions} for seed in seeds]
+    return any(
+        len(one & other) > SHARED * min(len(one), len(other))
+        for place, one in enumerate(asked)
+        for other in asked[:place]
+    )
+
+
+def _by_seed_and_cluster(seeds: list[Sample]):
+    """Sums and numbers of the values (seed, cluster), the clusters of all seeds together."""
     import numpy as np
 
-    draw = np.random.default_rng(0)
-    count = len(seeds)
-    metrics = np.empty((count, count, SAMPLES))  # seed, place in the resample, resample
-    for number, columns in enumerate(seeds):
-        data = [np.asarray(column, dtype=np.float64) for column in columns]
-        for place in range(count):
-            chosen = draw.integers(len(data[0]), size=(SAMPLES, len(data[0])))
-            metrics[number, place] = figure(*(column[chosen] for column in data))
-    picked = draw.integers(count, size=(count, SAMPLES))
-    places, resamples = np.arange(count)[:, None], np.arange(SAMPLES)
-    found = np.ma.masked_invalid(metrics[picked, places, resamples]).mean(axis=0)
-    low, high = np.percentile(found.compressed(), [2.5, 97.5])
-    return float(low), float(high)
+    places = {c: n for n, c in enumerate(dict.fromkeys(c for seed in seeds for c in seed.chains))}
+    sums, counts = np.zeros((2, len(seeds), len(places)))
+    for number, seed in enumerate(seeds):
+        index = [places[one] for one in seed.chains]
+        np.add.at(sums[number], index, seed.values)
+        np.add.at(counts[number], index, 1)
+    return sums, counts
 
 
-def contrast_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
+def contrast_rows(
+    contrasts: list[Contrast], finished: list[Finished], claims: tuple[str, ...] = ()
+) -> list[dict]:
     """A row for each contrast, measure and question set ("all": all questions of the sets that
     both sides were asked); a contrast that no seed has both sides of is left out."""
     rows, seeds = [], experiments_by_seed(finished)
     for contrast in contrasts:
         for measure in MEASURES:
             each = [found for seed in seeds if (found := _paired(contrast, seed, measure))]
-            for name, values in _by_set(each).items():
-                found = interval(values)
-                rows.append(
-                    {
-                        "contrast": contrast.name,
-                        "after": _side(contrast.after),
-                        "before": _side(contrast.before),
-                        "question_set": name,
-                        "measure": measure,
-                        **found.row(),
-                    }
-                )
-    return rows
+            rows += [
+                contrast_row(contrast, name, measure, interval(samples))
+                for name, samples in _by_set(each).items()
+            ]
+    return with_claims(rows, claims)
+
+
+def contrast_row(contrast: Contrast, name: str, measure: str, found: Interval) -> dict:
+    """A contrast's line of the table, of one question set and measure."""
+    return {
+        "contrast": contrast.name,
+        "after": side_label(contrast.after),
+        "before": side_label(contrast.before),
+        "question_set": name,
+        "measure": measure,
+        **found.row(),
+    }
+
+
+def with_claims(rows: list[dict], claims: tuple[str, ...]) -> list[dict]:
+    """The rows of contrasts, each told whether it is a primary claim: EM over all questions of one
+    of `claims`. A claim is clear by its p as Holm's rule adjusts it for all of them, those without
+    a row included."""
+    of_claims = [
+        row
+        for row in rows
+        if row["contrast"] in claims and (row["question_set"], row["measure"]) == (ALL, "em")
+    ]
+    adjusted = holm([row["p"] for row in of_claims], len(claims))
+    found = [{**row, "claim": False, "p_adjusted": None} for row in rows]
+    for row, p in zip(of_claims, adjusted, strict=True):
+        place = rows.index(row)
+        found[place] |= {"claim": True, "p_adjusted": round(p, 6), "clear": p < SIGNIFICANT}
+    return found
 
 
 def experiments_by_seed(finished: list[Finished]) -> list[dict[str, Finished]]:
@@ -121,37 +193,48 @@ def both_ran(contrast: Contrast, seed: dict[str, Finished]) -> bool:
     )
 
 
+def both_answered(
+    contrast: Contrast, seed: dict[str, Finished]
+) -> list[tuple[Trajectory, Trajectory]]:
+    """(`before`'s, `after`'s) prediction of every question that one seed asked both sides.
+    InputError where a set of one name holds different questions."""
+    sides = [(seed[side.variant], side) for side in (contrast.before, contrast.after)]
+    names = [
+        f"{one.pair(side.agent, side.retriever)} of {one.experiment.name}" for one, side in sides
+    ]
+    return paired(*(answers(one, side) for one, side in sides), names=tuple(names))
+
+
 def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values | None:
     """Question by question, what one seed's `after` has more of than its `before`."""
     if not both_ran(contrast, seed):
         return None
-    after, before = (
-        measured(seed[side.variant], side, measure) for side in (contrast.after, contrast.before)
-    )
     values: Values = {}
-    for (name, question), value in after.items():
-        if (name, question) in before:
-            values.setdefault(name, []).append(value - before[name, question])
+    pairs = both_answered(contrast, seed)
+    for question, (old, new) in zip(identified(old for old, _ in pairs), pairs, strict=True):
+        difference = float(getattr(new, measure) - getattr(old, measure))
+        values.setdefault(question[0], Sample()).add(difference, old, question)
     return values or None
 
 
-def measured(one: Finished, side: Side, measure: str) -> dict[tuple[str, str], float]:
-    """(question set, id) -> `measure` of a pair's prediction."""
-    metrics = _predicted(one, one.pair(side.agent, side.retriever))
-    return {question: values[measure] for question, values in metrics.items()}
+def measured(one: Finished, side: Side, measure: str) -> Values:
+    """`measure` of a pair's predictions, by question set."""
+    values: Values = {}
+    for question, row in identified(answers(one, side)).items():
+        values.setdefault(question[0], Sample()).add(float(getattr(row, measure)), row, question)
+    return values
+
+
+def answers(one: Finished, side: Side) -> list[Trajectory]:
+    """The predictions of a pair. InputError for a question set whose name stands for all sets."""
+    return _predicted(one, one.pair(side.agent, side.retriever))
 
 
 @functools.cache
-def _predicted(one: Finished, name: str) -> dict[tuple[str, str], dict[str, float]]:
-    """(question set, id) -> the measures of a pair's prediction; a file serves many contrasts.
-
-    InputError for a question set whose name stands for all sets in the tables.
-    """
-    found = {
-        row.key: {measure: float(getattr(row, measure)) for measure in MEASURES}
-        for row in one.predictions(name)
-    }
-    if any(question_set == ALL for question_set, _ in found):
+def _predicted(one: Finished, name: str) -> list[Trajectory]:
+    """A file serves many contrasts."""
+    found = list(one.predictions(name))
+    if any(row.set == ALL for row in found):
         raise InputError(
             f"data/predictions/{name}.jsonl of {one.experiment.name}: a question set is called "
             f"'{ALL}', which stands for all sets in the tables; give it another name"
@@ -159,15 +242,26 @@ def _predicted(one: Finished, name: str) -> dict[tuple[str, str], dict[str, floa
     return found
 
 
-def _by_set(seeds: list[Values]) -> dict[str, list[list[float]]]:
-    """Question set, or "all" -> the values of each seed."""
+def joined(parts: Iterable[Sample]) -> Sample:
+    """The questions of all parts."""
+    whole = Sample()
+    for part in parts:
+        whole.values += part.values
+        whole.chains += part.chains
+        whole.questions += part.questions
+    return whole
+
+
+def _by_set(seeds: list[Values]) -> dict[str, list[Sample]]:
+    """Question set, or "all" -> the sample of each seed."""
     sets: Iterable[str] = dict.fromkeys(name for values in seeds for name in values)
-    found = {ALL: [[v for part in values.values() for v in part] for values in seeds]}
+    found = {ALL: [joined(values.values()) for values in seeds]}
     found |= {name: [values[name] for values in seeds if name in values] for name in sets}
     return found if seeds else {}
 
 
-def _side(side: Side) -> str:
+def side_label(side: Side) -> str:
+    """How tables call a side: `no gac: Agent_1 + R_1`."""
     from stages.reporting.results import agent_label, retriever_label
 
     variant = "" if side.variant == "full" else f"{side.variant.replace('_', ' ')}: "

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import subprocess
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,15 +17,15 @@ import yaml
 
 from stages.common.candidates import QueryCandidates, read_candidates
 from stages.common.records import read_json, read_jsonl
-from stages.common.trajectories import Trajectory, read_predictions
-from stages.metrics.reading import checked, kind_of
+from stages.common.trajectories import Trajectory, iter_predictions
+from stages.metrics.reading import checked, schema_of
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 
 NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads
 
 
-def git(*arguments: str) -> str | None:
+def printed_by_git(*arguments: str) -> str | None:
     """What git prints, or None if it fails."""
     done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
@@ -32,7 +33,7 @@ def git(*arguments: str) -> str | None:
 
 def head() -> str:
     """The commit checked out. InputError outside a repository with a commit."""
-    commit = git("rev-parse", "HEAD")
+    commit = printed_by_git("rev-parse", "HEAD")
     if commit is None:
         raise InputError("a study needs a git repository with a commit")
     return commit
@@ -42,15 +43,15 @@ def revision(experiment: Experiment) -> str | None:
     """The git commit of the experiment, if it was run from the commit that is checked out."""
     commit = head()
     reference = f"refs/exps/{commit[:2]}/{commit[2:]}/{experiment.name}"
-    return git("rev-parse", "--verify", "--quiet", reference)
+    return printed_by_git("rev-parse", "--verify", "--quiet", reference)
 
 
-def run(experiment: Experiment) -> None:
+def run_experiment(experiment: Experiment) -> None:
     """Run the experiment unless it is there. InputError if it fails, or if tracked files other than
     documents and studies differ from the commit."""
     if revision(experiment) is not None:
         return
-    changed = git("diff", "--name-only", "HEAD", "--", ".", *NO_CODE)
+    changed = printed_by_git("diff", "--name-only", "HEAD", "--", ".", *NO_CODE)
     if changed:
         raise InputError(
             f"{', '.join(changed.splitlines())}: not as in the commit that {experiment.name} would "
@@ -86,7 +87,7 @@ class Finished:
             (pair["agent"], pair["retriever"]): name
             for name, pair in self.params["compare"].items()
         }
-        return compared | {(turn, turn): turn for turn in self.params["iterations"]}
+        return compared | {(k, k): k for k in self.params["iterations"]}
 
     def pair(self, agent: str, retriever: str) -> str:
         """The name of an evaluated pair. InputError if it has none."""
@@ -98,15 +99,15 @@ class Finished:
 
     def metrics(self, path: str) -> dict:
         """A file of figures, by its schema."""
-        return checked(self._text(path), f"{path} of {self.experiment.name}", kind_of(path))
+        return checked(self._text(path), f"{path} of {self.experiment.name}", schema_of(path))
 
-    def predictions(self, pair: str) -> list[Trajectory]:
+    def predictions(self, pair: str) -> Iterator[Trajectory]:
         """What the pair of that name answered."""
-        return read_predictions(self._cached(f"data/predictions/{pair}.jsonl"))
+        return iter_predictions(self._cached(f"data/predictions/{pair}.jsonl"))
 
-    def candidates(self, turn: str) -> list[QueryCandidates]:
-        """The candidates of a turn's queries."""
-        return read_candidates(self._cached(f"data/candidates/{turn}.jsonl"))
+    def candidates(self, iteration: str) -> list[QueryCandidates]:
+        """The candidates of an iteration's queries."""
+        return read_candidates(self._cached(f"data/candidates/{iteration}.jsonl"))
 
     def rows(self, path: str) -> list[dict]:
         """The rows of a JSON Lines file that a stage put out, from DVC's cache."""
@@ -116,7 +117,7 @@ class Finished:
         return yaml.load(self._text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
     def _text(self, path: str) -> str:
-        text = git("show", f"{self.commit}:{path}")
+        text = printed_by_git("show", f"{self.commit}:{path}")
         if text is None:
             raise InputError(f"{path}: not in the commit {self.commit[:8]}")
         return text

@@ -4,21 +4,28 @@ stages/reporting/breakdown.py says which queries are ambiguous.
 
 The two pairs of a contrast ask different queries, so each side's queries count by their own kind.
 What is ambiguous is said by the queries of both pairs together. The queries of a question are not
-independent: intervals resample questions, each with all that both sides asked for it.
+independent: intervals take questions, each with all that both sides asked for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from statistics import fmean, median
+from dataclasses import dataclass, field
 
-from stages.common.trajectories import Trajectory
 from stages.plumbing.errors import InputError
-from stages.reporting.breakdown import SHOWN, ambiguous_texts, asked, hit
-from stages.reporting.predictions import unordered_sets
-from stages.studies.contrasts import Interval, both_ran, bounds, experiments_by_seed
+from stages.reporting.breakdown import ambiguous_texts
+from stages.reporting.pairing import Identity, identified
+from stages.reporting.predictions import SHOWN, Outcome, outcome, unordered_sets
+from stages.studies.contrasts import (
+    Interval,
+    Sample,
+    both_answered,
+    both_ran,
+    experiments_by_seed,
+    interval,
+)
 from stages.studies.experiments import Finished
-from stages.studies.plan import Contrast, Side
+from stages.studies.plan import Contrast
 
 RECALL = f"recall_{SHOWN}"
 OF = {"em": "questions", RECALL: "queries"}
@@ -28,11 +35,30 @@ KINDS = ("ambiguous", "unambiguous")  # queries
 GroupKey = tuple[
     str, str, int
 ]  # measure, key of the metadata or kind of query, number of hops, ...
-QuestionSums = tuple[float, int, float, int]  # sum and number of `after`'s values, of `before`'s
+Sums = tuple[float, int, float, int]  # sum and number of `after`'s values, of `before`'s
+
+
+@dataclass
+class Group:
+    """What both sides of one seed had of a group, question by question."""
+
+    sums: list[Sums] = field(default_factory=list)
+    about: Sample = field(default_factory=Sample)  # the questions; the values say nothing
+
+    def add(self, sums: Sums, row: Outcome, question: Identity) -> None:
+        """One question more."""
+        self.sums.append(sums)
+        self.about.add(0.0, row, question)
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        """How many values `after` has, and `before`."""
+        return sum(one[1] for one in self.sums), sum(one[3] for one in self.sums)
 
 
 def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
-    """A row for each contrast and group that its questions tell; differences from -1 to 1.
+    """A row for each contrast and group that its questions tell; differences from -1 to 1. A group
+    of one fact chain of one seed has no interval, and no row.
 
     `count` is how many questions or queries `after` has, `count_before` how many `before`.
     """
@@ -42,75 +68,70 @@ def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict
 
 def _rows(contrast: Contrast, seeds: list[dict[str, Finished]]) -> Iterable[dict]:
     each = [_groups(contrast, seed) for seed in seeds if both_ran(contrast, seed)]
-    for group in sorted({group for groups in each for group in groups}):
-        columns = [list(zip(*groups[group], strict=True)) for groups in each if group in groups]
-        columns = [seed for seed in columns if sum(seed[1]) and sum(seed[3])]
-        if columns:
-            measure, by, value = group
+    for key in sorted({key for groups in each for key in groups}):
+        groups = [found[key] for found in each if key in found and all(found[key].counts)]
+        if len(groups) > 1 or any(len({*group.about.chains}) > 1 for group in groups):
+            measure, by, value = key
+            after, before = zip(*(group.counts for group in groups), strict=True)
             yield {
                 "contrast": contrast.name,
                 "measure": measure,
                 "group": NAMES[by][value != 1].format(value) if by in NAMES else f"{by} query",
                 "of": OF[measure],
-                "count": sum(sum(seed[1]) for seed in columns),
-                "count_before": sum(sum(seed[3]) for seed in columns),
-                **gap_interval(columns).row(),
+                "count": sum(after),
+                "count_before": sum(before),
+                **gap_interval(groups).row(),
             }
 
 
-def gap_interval(seeds: list[list[list[float]]]) -> Interval:
-    """The interval of the mean over seeds of `after`'s mean less `before`'s.
+def gap_interval(groups: list[Group]) -> Interval:
+    """The interval of the mean over seeds of `after`'s mean less `before`'s; one group a seed.
 
-    A seed is four columns, one number a question: sum and number of `after`'s values, and of
-    `before`'s. Neither number may be 0 for all questions of a seed.
+    Each side is a ratio of sums over questions. A question stands for the gap and its own pull on
+    it, to first order: so the mean of the questions is the gap, and their spread that of the gap.
     """
-    import numpy as np
+    samples = []
+    for group in groups:
+        news, olds = group.counts
+        new, old = (sum(one[place] for one in group.sums) for place in (0, 2))
+        new, old, count = new / news, old / olds, len(group.sums)
+        values = [
+            new - old + count * ((a - new * n) / news - (b - old * m) / olds)
+            for a, n, b, m in group.sums
+        ]
+        samples.append(Sample(values, group.about.chains, group.about.questions))
+    return interval(samples)
 
-    def gap(*columns):
-        new, news, old, olds = (column.sum(axis=-1) for column in columns)
-        return new / news - old / olds
 
-    each = [float(gap(*map(np.asarray, columns))) for columns in seeds]
-    with np.errstate(invalid="ignore"):  # a resample may hold no value of one side
-        return Interval(fmean(each), *bounds(seeds, gap), median(each), len(seeds))
-
-
-def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[GroupKey, list[QuestionSums]]:
+def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[GroupKey, Group]:
     """The questions that one seed's `after` and `before` were both asked, by group."""
-    after, before = (_predictions(side, seed) for side in (contrast.after, contrast.before))
-    both = [(after[key], before[key]) for key in after if key in before]
-    metadata = _metadata(seed[contrast.after.variant], {name for name, _ in after})
+    both = [(outcome(old), outcome(new)) for old, new in both_answered(contrast, seed)]
+    metadata = _metadata(seed[contrast.after.variant], {new.set for _, new in both})
     unordered = unordered_sets(metadata)
     ambiguous = ambiguous_texts(row for rows in both for row in rows if row.set not in unordered)
-    found: dict[GroupKey, list[QuestionSums]] = {}
-    for new, old in both:
+    found: dict[GroupKey, Group] = {}
+    for question, (old, new) in zip(identified(old for old, _ in both), both, strict=True):
         known = metadata[new.key]
         for by in NAMES:
             if by in known:
-                question = float(new.em), 1, float(old.em), 1
-                found.setdefault(("em", by, known[by]), []).append(question)
+                em = float(new.em), 1, float(old.em), 1
+                found.setdefault(("em", by, known[by]), Group()).add(em, old, question)
         if new.set in unordered:
             continue
         hits = [_hits(row, ambiguous) for row in (new, old)]
         for kind in KINDS:
-            question = tuple(figure(side[kind]) for side in hits for figure in (sum, len))
-            if question[1] or question[3]:
-                found.setdefault((RECALL, kind, 0), []).append(question)
+            recall = tuple(figure(side[kind]) for side in hits for figure in (sum, len))
+            if recall[1] or recall[3]:
+                found.setdefault((RECALL, kind, 0), Group()).add(recall, old, question)
     return found
 
 
-def _hits(row: Trajectory, ambiguous: set[str]) -> dict[str, list[float]]:
+def _hits(row: Outcome, ambiguous: set[str]) -> dict[str, list[float]]:
     """Kind of query -> whether each hop's query of that kind found its passage."""
     hits: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    for text, ranked, gold in asked(row):
-        hits[KINDS[text not in ambiguous]].append(hit(ranked, gold))
+    for query in row.asked:
+        hits[KINDS[query.text not in ambiguous]].append(float(query.hit))
     return hits
-
-
-def _predictions(side: Side, seed: dict[str, Finished]) -> dict[tuple[str, str], Trajectory]:
-    one = seed[side.variant]
-    name = one.pair(side.agent, side.retriever)
-    return {row.key: row for row in one.predictions(name)}
 
 
 def _metadata(one: Finished, sets: set[str]) -> dict[tuple[str, str], dict]:

@@ -49,7 +49,14 @@ def medians(rows: list[dict]) -> list[PairMedians]:
     return entries
 
 
-def fragments(name: str, tables: dict[str, list[dict]]) -> dict[str, str]:
+def fixed(own_base: bool) -> str:
+    """What all seeds have in common, as the line above a table."""
+    if own_base:
+        return "Each seed has its own base agent and judge."
+    return "All seeds share one base agent and one judge."
+
+
+def fragments(name: str, tables: dict[str, list[dict]], own_base: bool = False) -> dict[str, str]:
     """Markdown of a study's tables, by what documents call it: NAME, NAME contrasts, ..."""
     made = {
         "contrasts": contrasts,
@@ -59,10 +66,12 @@ def fragments(name: str, tables: dict[str, list[dict]]) -> dict[str, str]:
         "groups": groups,
         "drift": drift,
     }
-    found = {name: pairs(tables[""])}
+    above = f"{fixed(own_base)}\n\n"
+    found = {name: above + pairs(tables[""])}
     for table, make in made.items():
         rows = tables[f"_{table}"]
-        found[f"{name} {table}"] = make(rows) if rows else NOTHING
+        line = above if table == "contrasts" else ""
+        found[f"{name} {table}"] = line + make(rows) if rows else NOTHING
     return found
 
 
@@ -107,22 +116,66 @@ def pairs(rows: list[dict]) -> str:
 
 
 def contrasts(rows: list[dict]) -> str:
-    """Means over seeds with 95 % intervals; a difference that is not clear is called none."""
-    lines = [
-        "Differences over all questions: means over seeds with 95 % intervals (seeds and questions "
-        "resampled). Clear: the interval leaves out zero.",
-        "",
-        "| change | EM points | | searches | seeds |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    """The primary claims with adjusted p, then what is exploratory; means over seeds."""
     whole = {(r["contrast"], r["measure"]): r for r in rows if r["question_set"] == ALL}
-    for name in dict.fromkeys(row["contrast"] for row in rows):
-        em, searches = whole[name, "em"], whole[name, "searches"]
-        verdict = "clear" if em["clear"] else "no difference shown"
-        lines.append(
-            f"| {name} | {_interval(em, 100, 1)} | {verdict} | {_interval(searches, 1, 2)} "
-            f"| {em['seeds']} |"
-        )
+    names = list(dict.fromkeys(row["contrast"] for row in rows))
+    claims = [name for name in names if whole[name, "em"]["claim"]]
+    lines = []
+    if claims:
+        lines += [
+            "Primary claims, over all questions: means over seeds with 95 % intervals; p by t, "
+            "corrected by Holm's rule for the study's claims. A claim stands where it is below "
+            ".05.",
+            "",
+            "| claim | EM points | p, adjusted | | searches | seeds |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+        lines += [_claim(name, whole[name, "em"], whole[name, "searches"]) for name in claims]
+    if others := [name for name in names if name not in claims]:
+        lines += ["", "Exploratory, not corrected: clear where the interval leaves out zero.", ""]
+        lines += ["| change | EM points | p | | searches | seeds |"]
+        lines += ["| --- | --- | --- | --- | --- | --- |"]
+        lines += [_claim(name, whole[name, "em"], whole[name, "searches"]) for name in others]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _claim(name: str, em: dict, searches: dict) -> str:
+    return (
+        f"| {name} | {_interval(em, 100, 1)} | {_p(em)} | {verdict(em)} "
+        f"| {_interval(searches, 1, 2)} | {em['seeds']} |"
+    )
+
+
+def verdict(row: dict) -> str:
+    """What a contrast says in a word or three."""
+    if row["claim"]:
+        return "stands" if row["clear"] else "not shown"
+    return "clear" if row["clear"] else "no difference shown"
+
+
+def _p(row: dict) -> str:
+    """The p value by which the row is judged."""
+    value = row["p_adjusted"] if row["claim"] else row["p"]
+    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
+def claims(studies: dict[str, list[dict]]) -> str:
+    """The primary claims of all studies, by study the rows of its contrasts."""
+    lines = [
+        "| study | claim | EM points | p, adjusted | | seeds |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for study, rows in studies.items():
+        lines += [
+            f"| {study} | {row['contrast']} | {_interval(row, 100, 1)} | {_p(row)} "
+            f"| {verdict(row)} | {row['seeds']} |"
+            for row in rows
+            if row["claim"]
+        ]
+    lines += [
+        "",
+        "The command of a study: `python -m stages.tools.study --study conf/study/STUDY.yaml`.",
+    ]
     return "\n".join(lines) + "\n"
 
 
@@ -132,7 +185,7 @@ def _interval(row: dict, scale: float, digits: int) -> str:
 
 
 def price(rows: list[dict]) -> str:
-    """GAC's price: EM of Agent_1 + R_1 against rollouts and tokens of the labels of turn 1."""
+    """GAC's price: EM of Agent_1 + R_1 against rollouts and tokens of the labels of iteration 1."""
     lines = [
         "| GAC | EM (%) | rollouts | tokens written | tokens read | selection rate (%) |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -145,7 +198,7 @@ def price(rows: list[dict]) -> str:
 
 
 def accuracy(rows: list[dict]) -> str:
-    """How right the judge's grades of turn 1 are, and EM with the R_1 that learned from them."""
+    """How right the judge's grades of iteration 1 are, and EM with the R_1 that learned by them."""
     lines = [
         "| judge | grades right (%) | right side of the threshold (%) | queries labelled "
         "| EM (%), Agent_1 + R_1 | seeds |",
@@ -193,12 +246,12 @@ def groups(rows: list[dict]) -> str:
 
 
 def drift(rows: list[dict]) -> str:
-    """How the queries change by turn, means over seeds, beside EM of the turn's own pair."""
+    """How the queries change by iteration, means over seeds, beside EM of its own pair."""
     lines = [
-        "Means over seeds. Equal: share of the turn's queries that are word for word those of the "
-        "turn before; distances from 0 to 2, in R_0's space.",
+        "Means over seeds. Equal: share of the iteration's queries that are word for word those of "
+        "the iteration before; distances from 0 to 2, in R_0's space.",
         "",
-        "| variant | turn | words per query | equal (%) | distance to the question "
+        "| variant | iteration | words per query | equal (%) | distance to the question "
         "| distance to the earlier query | EM (%), Agent_K + R_K | seeds |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
@@ -206,7 +259,7 @@ def drift(rows: list[dict]) -> str:
         "words_per_query": (1, 2),
         "same_query": (100, 1),
         "distance_to_question": (1, 3),
-        "distance_to_previous_turn": (1, 3),
+        "distance_to_previous_iteration": (1, 3),
         "em": (100, 1),
     }
     read = [Drift(**{name: row[name] for name in Drift.__annotations__}) for row in rows]
@@ -216,7 +269,9 @@ def drift(rows: list[dict]) -> str:
             "–" if value is None else f"{shown[name][0] * value:.{shown[name][1]}f}"
             for name, value in values.items()
         )
-        lines.append(f"| {mean.variant.replace('_', ' ')} | {mean.turn} | {cells} | {mean.seeds} |")
+        lines.append(
+            f"| {mean.variant.replace('_', ' ')} | {mean.iteration} | {cells} | {mean.seeds} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -227,7 +282,7 @@ def _difference(row: dict | None) -> str:
 
 
 def _place(retriever: str) -> tuple[bool, bool, str]:
-    """BM25 first, then what else the flywheel did not make, then its retrievers by turn."""
+    """BM25 first, then what else the flywheel did not make, then its retrievers by iteration."""
     return retriever != "bm25", retriever[0].isdigit(), retriever
 
 
@@ -237,7 +292,7 @@ def _level(row: dict) -> str:
 
 
 def _own(entry: PairMedians) -> bool:
-    """Whether it is a turn's own pair, Agent_K with R_K."""
+    """Whether it is an iteration's own pair, Agent_K with R_K."""
     return entry.agent == entry.retriever != "0"
 
 

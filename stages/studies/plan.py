@@ -46,7 +46,9 @@ class Contrast:
 @dataclass(frozen=True)
 class Study:
     """Experiments variant by variant; `price`, `transfer`, `accuracy` and `drift` name the variants
-    of those tables, `groups` the contrasts that are also shown by group of questions."""
+    of those tables, `groups` the contrasts that are also shown by group of questions, `claims` the
+    primary ones (docs/statistics.md). `base_of_each_seed`: whether seed s has a base agent and a
+    judge of its own, those of `base.seed=s`; else all seeds have those of the parameters."""
 
     name: str
     experiments: list[Experiment]
@@ -56,9 +58,12 @@ class Study:
     groups: tuple[str, ...] = ()
     accuracy: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    claims: tuple[str, ...] = ()
+    base_of_each_seed: bool = False
 
 
 TABLES = ("price", "transfer", "accuracy", "drift")  # keys that list variants
+OF_CONTRASTS = ("groups", "claims")  # keys that list contrasts
 
 
 def read_study(path: Path) -> Study:
@@ -70,7 +75,7 @@ def read_study(path: Path) -> Study:
     row = read_yaml(path)
     variants, targets = _variants(path, row), _texts(path, row, "targets")
     contrasts = [_contrast(path, one) for one in _list(path, row, "contrasts")]
-    shown = {key: _texts(path, row, key) for key in (*TABLES, "groups")}
+    shown = {key: _texts(path, row, key) for key in (*TABLES, *OF_CONTRASTS)}
     sides = [side.variant for c in contrasts for side in (c.after, c.before)]
     for variant in [*sides, *(name for key in TABLES for name in shown[key])]:
         if variant not in variants:
@@ -78,16 +83,31 @@ def read_study(path: Path) -> Study:
     names = [contrast.name for contrast in contrasts]
     if len({*names}) < len(names):
         raise InputError(f"{path}: two contrasts have the same name")
-    for name in shown["groups"]:
-        if name not in names:
-            raise InputError(f"{path}: 'groups' names '{name}', which is no contrast")
-    _check_shared(path, variants, targets)
+    for key in OF_CONTRASTS:
+        for place, name in enumerate(shown[key]):
+            if name not in names:
+                raise InputError(f"{path}: '{key}' names '{name}', which is no contrast")
+            if name in shown[key][:place]:
+                raise InputError(f"{path}: '{key}' names '{name}' twice")
+    own_base = _own_base(path, row)
+    _check_shared(path, variants, targets, own_base)
     experiments = [
-        Experiment(variant, seed, overrides, targets)
+        Experiment(variant, seed, (*_base(seed, own_base), *overrides), targets)
         for variant, overrides in variants.items()
         for seed in _seeds(path, row)
     ]
-    return Study(path.stem, experiments, contrasts, **shown)
+    return Study(path.stem, experiments, contrasts, **shown, base_of_each_seed=own_base)
+
+
+def _base(seed: int, own: bool) -> tuple[str, ...]:
+    return (f"base.seed={seed}",) if own else ()
+
+
+def _own_base(path: Path, row: dict) -> bool:
+    own = row.get("base_of_each_seed", False)
+    if not isinstance(own, bool):
+        raise InputError(f"{path}: 'base_of_each_seed' must be true or false, found {own!r}")
+    return own
 
 
 def _variants(path: Path, row: object) -> dict[str, tuple[str, ...]]:
@@ -113,7 +133,7 @@ def _seeds(path: Path, row: dict) -> list[int]:
 
 
 def _contrast(path: Path, row: object) -> Contrast:
-    """One contrast; turns may be written as numbers."""
+    """One contrast; iterations may be written as numbers."""
     sides = [row.get(key) for key in ("after", "before")] if isinstance(row, dict) else []
     parts = [part for side in sides for part in (side if isinstance(side, list) else [])]
     three = all(isinstance(side, list) and len(side) == 3 for side in sides)
@@ -140,19 +160,21 @@ def _texts(path: Path, row: dict, key: str) -> tuple[str, ...]:
 
 
 def _check_shared(
-    path: Path, variants: dict[str, tuple[str, ...]], targets: tuple[str, ...]
+    path: Path, variants: dict[str, tuple[str, ...]], targets: tuple[str, ...], own_base: bool
 ) -> None:
     """InputError if an experiment of another study has the name of one here and is another."""
-    here = {_dashed(name): (overrides, {*targets}) for name, overrides in variants.items()}
+    wanted = {*targets}, own_base
+    here = {_dashed(name): (overrides, *wanted) for name, overrides in variants.items()}
     for other in sorted(path.parent.glob("*.yaml")):
         row = read_yaml(other)
         if not isinstance(row, dict) or "variants" not in row:
             continue  # no study
-        stages = {*_texts(other, row, "targets")}
+        there = {*_texts(other, row, "targets")}, _own_base(other, row)
         for name, overrides in _variants(other, row).items():
-            if here.get(_dashed(name), (overrides, stages)) != (overrides, stages):
+            if here.get(_dashed(name), (overrides, *there)) != (overrides, *there):
                 raise InputError(
-                    f"{path}: the variant '{name}' is another one in {other}, or has other targets"
+                    f"{path}: the variant '{name}' is another one in {other}, or has other targets "
+                    "or another 'base_of_each_seed'"
                 )
 
 

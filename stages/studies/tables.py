@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from statistics import fmean
 
 from stages.reporting.studies import ALL
-from stages.studies.contrasts import Interval, interval, measured
+from stages.studies.contrasts import Interval, interval, joined, measured
 from stages.studies.experiments import Finished
 from stages.studies.plan import Side
 
@@ -14,7 +14,7 @@ PAIR_FIGURES = ("questions", "em", "f1", "searches", "unanswered", "found")
 COSTS = ("rollouts", "written_tokens", "read_tokens")
 
 
-def pair_rows(finished: list[Finished]) -> list[dict]:
+def evaluation_rows(finished: list[Finished]) -> list[dict]:
     """One row for each seed, variant, pair and question set."""
     return [row for one in finished for row in _pairs(one)]
 
@@ -35,25 +35,25 @@ def _pairs(one: Finished) -> Iterator[dict]:
 
 
 def label_rows(finished: list[Finished]) -> list[dict]:
-    """One row for each seed, variant and turn: what the labels cost and what came of them."""
-    return [_labels(one, turn) for one in finished for turn in one.params["iterations"]]
+    """One row for each seed, variant and iteration: what the labels cost and what came of them."""
+    return [_labels(one, iteration) for one in finished for iteration in one.params["iterations"]]
 
 
-def _labels(one: Finished, turn: str) -> dict:
+def _labels(one: Finished, iteration: str) -> dict:
     correctness, pairs, relevance = (
-        one.metrics(f"metrics/{stage}/{turn}.json")
+        one.metrics(f"metrics/{stage}/{iteration}.json")
         for stage in ("correctness", "pairs", "relevance")
     )
     return {
         "seed": one.experiment.seed,
         "variant": one.experiment.variant,
-        "turn": turn,
+        "iteration": iteration,
         "queries": pairs["in"],
         "selection_rate": pairs["positive_selection_rate"],
         "instances": pairs["instances"],
         **costs(correctness),
         "uniform_share": relevance.get("uniform_share"),
-        **_judge_accuracy(one, turn),
+        **_judge_accuracy(one, iteration),
     }
 
 
@@ -63,7 +63,7 @@ def costs(correctness: dict) -> dict[str, float | None]:
     return {key: 0 if off else correctness.get(key) for key in COSTS}
 
 
-def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
+def _judge_accuracy(one: Finished, iteration: str) -> dict[str, float | None]:
     """How the judge's grades agree with those of a perfect judge of the made-up world.
 
     `judge_exact`: share of equal grades; `judge_same_side`: share on the same side of the
@@ -72,13 +72,13 @@ def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
     none = {"judge_exact": None, "judge_same_side": None}
     if one.params["corpus"]["source"] != "stages/world":
         return none
-    from stages.teaching.grades import grade
+    from stages.teaching.grades import true_grade
 
-    queries = {row.id: row.query.request.query for row in one.candidates(turn)}
+    queries = {row.id: row.query.request.query for row in one.candidates(iteration)}
     texts = {row["id"]: row["contents"] for row in one.rows("data/corpus/passages.jsonl")}
     pairs = [
-        (score, grade(queries[row["id"]], texts[passage], row["sub_answer"]))
-        for row in one.rows(f"data/relevance/{turn}.jsonl")
+        (score, true_grade(queries[row["id"]], texts[passage], row["sub_answer"]))
+        for row in one.rows(f"data/relevance/{iteration}.jsonl")
         for passage, score in (row["scores"] or {}).items()
     ]
     if not pairs:
@@ -92,7 +92,7 @@ def _judge_accuracy(one: Finished, turn: str) -> dict[str, float | None]:
 
 
 def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
-    """GAC's price: EM of Agent_1 with R_1 against what the labels of turn 1 cost."""
+    """GAC's price: EM of Agent_1 with R_1 against what the labels of iteration 1 cost."""
     rows = []
     for variant in variants:
         mine = [one for one in finished if one.experiment.variant == variant]
@@ -110,11 +110,11 @@ def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
 def accuracy_rows(
     finished: list[Finished], labels: list[dict], variants: Iterable[str]
 ) -> list[dict]:
-    """The judge's accuracy on turn 1 (see `label_rows`) beside EM of Agent_1 with R_1."""
+    """The judge's accuracy on iteration 1 (see `label_rows`) beside EM of Agent_1 with R_1."""
     rows = []
     for variant in variants:
         mine = [one for one in finished if one.experiment.variant == variant]
-        graded = [row for row in labels if (row["variant"], row["turn"]) == (variant, "1")]
+        graded = [row for row in labels if (row["variant"], row["iteration"]) == (variant, "1")]
         if not mine or any(row["judge_exact"] is None for row in graded):
             continue
         em = _level(mine, "1", "1", "em")
@@ -151,8 +151,8 @@ def transfer_rows(finished: list[Finished], variants: tuple[str, ...]) -> list[d
 
 
 def drift_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
-    """What stages/drift.py measured, for each seed, variant and turn; `em`: of the turn's own agent
-    and retriever, a mean over question sets."""
+    """What stages/drift.py measured, for each seed, variant and iteration; `em`: of the iteration's
+    own agent and retriever, a mean over question sets."""
     return [
         row
         for variant in variants
@@ -163,10 +163,14 @@ def drift_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
 
 
 def _drift(one: Finished) -> Iterator[dict]:
-    for turn, metrics in one.metrics("metrics/drift.json").items():
-        pair = one.metrics(f"metrics/evaluate/{one.pair(turn, turn)}.json")
+    for iteration, metrics in one.metrics("metrics/drift.json").items():
+        pair = one.metrics(f"metrics/evaluate/{one.pair(iteration, iteration)}.json")
         em = round(fmean(values["em"] for values in pair["sets"].values()), 6)
-        own = {"seed": one.experiment.seed, "variant": one.experiment.variant, "turn": turn}
+        own = {
+            "seed": one.experiment.seed,
+            "variant": one.experiment.variant,
+            "iteration": iteration,
+        }
         yield {**own, **metrics, "em": em}
 
 
@@ -181,7 +185,7 @@ def _level(
     seeds = []
     for one in finished:
         values = measured(one, Side(one.experiment.variant, agent, retriever), key)
-        seeds.append([v for (name, _), v in values.items() if question_set in (ALL, name)])
+        seeds.append(joined(v for name, v in values.items() if question_set in (ALL, name)))
     return interval(seeds)
 
 

@@ -34,6 +34,6 @@ def comparison(
     return compared, HOLDS_REFERENCE if fact.value == reference else OTHER_VALUE
 
 
-def grade(query: str, contents: str, reference: str | None = None) -> int:
+def true_grade(query: str, contents: str, reference: str | None = None) -> int:
     """The grade of a passage for a query, given the sub-answer if there is one."""
     return comparison(query, contents, reference)[1]

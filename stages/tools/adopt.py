@@ -77,7 +77,7 @@ def main(argv: list[str] | None = None) -> None:
             pieces = conversation.pieces(log.messages, odd)
         else:
             pieces = reader.pieces(log.text, odd)
-        rollout = rollout_of(log.question, pieces, protocol, tokenizer)
+        rollout = told_rollout(log.question, pieces, protocol, tokenizer)
         if rollout.queries:
             rows.append(record(rollout).row())
         else:
@@ -127,7 +127,7 @@ def _text(path: Path) -> str:
     return text
 
 
-def rollout_of(
+def told_rollout(
     question: Question,
     pieces: list[Piece],
     protocol: AgentProtocol,

@@ -7,9 +7,9 @@
 
 Prints the trajectory as it happens: thoughts, queries, passages with their scores, the answer.
 Without a question it asks the first of the first test set, and says which.
-`--agent` and `--retriever` are a turn of the flywheel (`bm25` too), a name (a guest's, replug), a
-folder or a hub id. The last turn of the run is the default. A retriever that comes without its
-`--index` gets one of this corpus in tmp/ask, once.
+`--agent` and `--retriever` are an iteration of the flywheel (`bm25` too), a name (a guest's,
+replug), a folder or a hub id. The last iteration of the run is the default. A retriever that comes
+without its `--index` gets one of this corpus in tmp/ask, once.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ def main(argv: list[str] | None = None) -> None:
     disable_progress_bar()
     console = Console(highlight=False)
     args.agent = _place("models/agent", args.agent or last)
+    # no `context`: an agent of the hub may have limits of its own
     agent = load_agent(args.agent, params.generation, params.compute)
     if args.compare is None:
         for text in trajectory(agent, args.retriever or last, args, params):
@@ -70,8 +71,8 @@ def main(argv: list[str] | None = None) -> None:
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("question", nargs="?", help="left out: the first test question")
-    parser.add_argument("--agent", help="turn, name, folder or hub id")
-    parser.add_argument("--retriever", help="turn, bm25, name, folder or hub id")
+    parser.add_argument("--agent", help="iteration, name, folder or hub id")
+    parser.add_argument("--retriever", help="iteration, bm25, name, folder or hub id")
     parser.add_argument("--index", type=Path, help="folder of the index of another retriever")
     parser.add_argument("--compare", nargs=2, metavar="R", help="two retrievers side by side")
     parser.add_argument("--passages", type=Path, default=Path("data/corpus/passages.jsonl"))
@@ -89,8 +90,8 @@ def _test_question(folder: Path) -> str:
     raise InputError(f"{folder}: no test question is there; give one, or run `dvc repro questions`")
 
 
-def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
-    """The searcher of a turn's retriever, of BM25, or of another retriever and its index."""
+def searcher_of(retriever: str, args: argparse.Namespace, params: Params):
+    """The searcher of an iteration's retriever, of BM25, or of another retriever and its index."""
     from stages.retrieval import searcher
 
     folder = None if retriever == "bm25" else _place("models/retriever", retriever)
@@ -102,13 +103,15 @@ def load_searcher(retriever: str, args: argparse.Namespace, params: Params):
 
 
 def _place(parent: str, name: str) -> Path:
-    """`parent`/`name` for a turn's number or name, the folder that `name` is, or a reference to
-    the hub model of that id."""
+    """`parent`/`name` for an iteration's number or a name, the folder that `name` is, or a
+    reference to the hub model of that id."""
     for place in (Path(parent, name), Path(name)):
         if place.is_dir():
             return place
     if name.count("/") != 1:
-        raise InputError(f"{name}: neither {parent}/{name} nor a folder; has this turn been run?")
+        raise InputError(
+            f"{name}: neither {parent}/{name} nor a folder; has this iteration been run?"
+        )
     return _of_hub(name, retriever=parent.endswith("retriever"))
 
 
@@ -149,7 +152,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     from stages.rollout.loop import (
         Limits,
         fits,
-        request_of,
+        next_request,
         start,
         take_passages,
         take_turn,
@@ -157,10 +160,10 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     )
     from stages.rollout.protocol import load_protocol, rollout_of
 
-    protocol = load_protocol(args.agent, params.protocol)
-    block = rollout_of(args.agent, params.rollout)
+    protocol = load_protocol(args.agent, params.evaluation_protocol)
+    block = rollout_of(args.agent, params.evaluation_rollout)
     limits = Limits.of(block)
-    searcher = load_searcher(retriever, args, params)
+    searcher = searcher_of(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
     while rollout.stop is None and fits(rollout, limits, agent.window):
         [ids] = agent.generate(
@@ -169,7 +172,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn(rollout, ids, protocol, agent.tokenizer, limits)
         yield from _said(rollout.turns[-1], protocol.block)
         if waits(rollout):
-            [hits] = searcher.search([request_of(rollout)], block.top_k)
+            [hits] = searcher.search([next_request(rollout)], block.top_k)
             take_passages(rollout, hits, protocol, agent.tokenizer, limits)
             yield from (_found(hit) for hit in hits)
     yield (

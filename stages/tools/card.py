@@ -24,10 +24,10 @@ def main(argv: list[str] | None = None) -> None:
     if args.output.exists():
         raise InputError(f"{args.output}: is there already")
 
-    from stages.cards.card import Sources, render
+    from stages.cards.card import Sources, render_card
     from stages.common.records import write_text
 
-    card = render(Sources.read(args.retriever))
+    card = render_card(Sources.read(args.retriever))
     shutil.copytree(args.retriever, args.output, copy_function=shutil.copyfile)
     write_text(args.output / "README.md", card)
     print(f"{args.output}: the retriever, and its card in README.md")

@@ -2,15 +2,15 @@
 
     python -m stages.tools.collect metrics/studies/real.csv
 
-In: params.yaml, the metrics of the turns and pairs that it lists (another run's may lie beside
-them) and their predictions. Out: CSV, one number a row: stage, name (the turn or
+In: params.yaml, the metrics of the iterations and pairs that it lists (another run's may lie beside
+them) and their predictions. Out: CSV, one number a row: stage, name (the iteration or
 the pair), agent and retriever of a pair, question set, measure, value. A nested figure's measure is
 its path, as in `dropped.few_candidates` or `first_query_recall.20`. A file of those that is not of
 this run (dvc.lock, the predictions) is left out, and said.
 
 Retrievers are compared by `first_query_recall`, on the query that the agent wrote before it saw any
 passage. `first_queries_shared` is the share of questions whose first query is, letter for letter,
-the one that the same agent asked with its own turn's retriever.
+the one that the same agent asked with its own iteration's retriever.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from stages.common.records import as_csv, write_text
-from stages.common.trajectories import read_predictions
+from stages.common.trajectories import iter_predictions
 from stages.metrics import table
 from stages.metrics.lock import Lock
 from stages.metrics.reading import read
@@ -37,7 +37,7 @@ STAGES = (
 COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "value")
 
 
-def rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
+def figure_rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
     """The rows of STAGES, in the method's order. InputError if there is no figure at all."""
     found = [(stage, path) for stage in STAGES for path in _files(metrics, stage, params)]
     lock, kept = Lock.read(), 0
@@ -66,15 +66,15 @@ def _reason(
     file = predictions / f"{path.stem}.jsonl"
     if stage != "evaluate" or not file.exists():
         return None
-    return prediction_reason(metrics["sets"], read_predictions(file), file)
+    return prediction_reason(metrics["sets"], iter_predictions(file), file)
 
 
 def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
     """The stage's figures of this run, as far as they are there."""
-    turns = list(params.iterations)
+    iterations = list(params.iterations)
     names = dict.fromkeys(("index", "first_query"), params.all_retrievers)
-    names["evaluate"] = [*params.compare, *turns]
-    paths = (metrics / stage / f"{name}.json" for name in names.get(stage, turns))
+    names["evaluate"] = [*params.compare, *iterations]
+    paths = (metrics / stage / f"{name}.json" for name in names.get(stage, iterations))
     return sorted(path for path in paths if path.exists())
 
 
@@ -93,13 +93,13 @@ def _rows(stage: str, name: str, metrics: dict, about: dict, shared: dict) -> It
 def _shared(predictions: Path, name: str, agent: str) -> dict[str, float]:
     """By question set: the share of first queries that pair `name` has in common with pair `agent`.
 
-    Empty where either has no predictions (the pair of a turn is called as the turn is).
+    Empty where either has no predictions (the pair of an iteration is called as the iteration is).
     """
     files = [predictions / f"{name}.jsonl", predictions / f"{agent}.jsonl"]
     if not all(file.exists() for file in files):
         return {}
     ours, theirs = (
-        {row.key: next(iter(row.queries), None) for row in read_predictions(file)} for file in files
+        {row.key: next(iter(row.queries), None) for row in iter_predictions(file)} for file in files
     )
     same: dict[str, list[bool]] = {}
     for key, query in ours.items():
@@ -114,7 +114,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, default=Path("metrics"))
     parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
     args = parser.parse_args(argv)
-    found = list(rows(args.metrics, args.predictions, load_params()))
+    found = list(figure_rows(args.metrics, args.predictions, load_params()))
     write_text(args.output, as_csv([{c: row.get(c) for c in COLUMNS} for row in found]))
 
 

@@ -1,4 +1,4 @@
-"""The runs that are here, side by side: changed parameters, EM and searches by turn, set and pair.
+"""The runs that are here, side by side: changed parameters, EM, searches, by iteration, set, pair.
 
     python -m stages.tools.compare                   # the commit, this checkout, its experiments
     python -m stages.tools.compare --all             # experiments of other commits, too
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 WIDTH = 100
 SHOWN = 12  # changed parameters of a run
-TURNS = 4  # columns of the first table: the last turns
+ITERATIONS = 4  # columns of the first table: the last iterations
 BESIDE = 4  # runs in the second table
 EVERYTHING = r"dvc exp show --drop '.*' --keep 'Experiment|.*(em|searches)\.[0-9]+$'"
 NONE = "-"
@@ -40,7 +40,7 @@ def main(argv: list[str] | None = None) -> None:
 
     console = Console(highlight=False, width=WIDTH)
     beside = shown if len(shown) <= BESIDE else [shown[0], *shown[1 - BESIDE :]]
-    console.print(_by_turn(shown))
+    console.print(_by_iteration(shown))
     console.print(_by_pair(beside))
     for line in [*_notes(shown, beside), *reasons]:
         console.print(line, markup=False)
@@ -91,26 +91,26 @@ def _all(everywhere: bool) -> tuple[list[Run], list[str]]:
     return runs, unread
 
 
-def _by_turn(runs: list[Run]):
+def _by_iteration(runs: list[Run]):
     """A row a run: what was changed, and the flywheel's pairs averaged over question sets."""
     from stages.comparing.runs import changes
     from stages.reporting.results import agent_label, retriever_label
 
-    turns = {a for each in runs for a, r in each.pairs if a == r and a.isdigit()}
-    turns = sorted(turns, key=lambda turn: (len(turn), turn))[-TURNS:]
-    table = _table("EM (%) and searches per question by turn, means over question sets")
+    iterations = {a for each in runs for a, r in each.pairs if a == r and a.isdigit()}
+    iterations = sorted(iterations, key=lambda k: (len(k), k))[-ITERATIONS:]
+    table = _table("EM (%) and searches per question by iteration, means over question sets")
     table.add_column("run", overflow="fold", max_width=20)
     table.add_column(f"changed since {runs[0].name}", overflow="fold")
-    for turn in turns:
-        label = f"{agent_label(turn)}\n+ {retriever_label(turn)}"
+    for iteration in iterations:
+        label = f"{agent_label(iteration)}\n+ {retriever_label(iteration)}"
         table.add_column(label, justify="right", no_wrap=True)
     for each in runs:
         found = changes(runs[0].params, each.params)
         rest = len(found) - SHOWN
         told = found[:SHOWN] + ([f"and {rest} more"] if rest > 0 else [])
         cells = []
-        for turn in turns:
-            pair = each.pairs.get((turn, turn))
+        for iteration in iterations:
+            pair = each.pairs.get((iteration, iteration))
             cells.append(_cell(pair.mean("em"), pair.mean("searches")) if pair else NONE)
         table.add_row(_text(each.name), _text("\n".join(told) or NONE), *cells)
     return table

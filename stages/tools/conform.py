@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         read_protocol(args.protocol) if args.protocol else AgentProtocol(load_params().protocol)
     )
     marks_of(protocol)
-    logs = read_logs(args.logs)
+    logs = read_conversations(args.logs)
     if args.write_protocol is not None:
         protocol = write_protocol(args.write_protocol, logs, protocol, args.logs)
         print(f"{args.write_protocol}: a protocol with the wording of these prompts")
@@ -125,7 +125,7 @@ def described(difference: TextDifference, text: str) -> str:
     return f"character {place}: expected {shown[0]}, found {shown[1]}, after {before!r}"
 
 
-def read_logs(path: Path) -> list[ConversationLog]:
+def read_conversations(path: Path) -> list[ConversationLog]:
     """The logs in `path`. InputError names the first that has no prompt or response."""
     logs, seen = [], set()
     for where, row in _rows(path):

@@ -25,7 +25,7 @@ from stages.metrics.reading import read
 from stages.params import WORLD, load_params
 from stages.plumbing.errors import InputError, run
 from stages.running.dependencies import ROOT
-from stages.running.scratch import Scratch, digest
+from stages.running.scratch import Scratch, inputs_digest
 
 KEYS = ("questions", "em", "em_low", "em_high", "f1", "searches", "unanswered", "found")
 
@@ -47,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
         if not place.is_dir():
             raise InputError(f"{place}: not there; has the run ended?")
     settings = {key: value for key, value in read_yaml("params.yaml").items() if key != "compute"}
-    with Scratch("elsewhere", digest(settings, *folders, ROOT / "stages")) as scratch:
+    with Scratch("elsewhere", inputs_digest(settings, *folders, ROOT / "stages")) as scratch:
         for seed in args.seeds:
             if not scratch.has(f"{seed}"):
                 scratch.save(f"{seed}", [_world(seed, params.seed, *folders)])
@@ -57,22 +57,38 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> dict:
-    """The table's rows of one world, and question by question what `last` has more than `first`."""
+    """The table's rows of one world, and question by question what `last` has more than `first`,
+    with the first passage that the question needs."""
     rows, right = [], []
     for retriever in (first, last):
         metrics, predictions = _asked(seed, agent, retriever)
-        right.append([row["em"] for row in predictions])
+        right.append(predictions)
         about = {"seed": trained, "world": seed, "agent": agent.name, "retriever": retriever.name}
         for name, values in metrics["sets"].items():
             rows.append(about | {"question_set": name} | {key: values[key] for key in KEYS})
-    return {"rows": rows, "gains": [new - old for old, new in zip(*right, strict=True)]}
+    gains = [
+        [new["em"] - old["em"], (old["supporting_ids"] or [[old["id"]]])[0]]
+        for old, new in zip(*right, strict=True)
+    ]
+    return {"rows": rows, "gains": gains}
 
 
-def _gain(last: str, gains: list[list[float]]) -> str:
-    """What the last retriever has more than R_0; `gains`: a world's differences of EM."""
-    from stages.studies.contrasts import interval
+def _gain(last: str, worlds: list[list[tuple[float, list[str]]]]) -> str:
+    """What the last retriever has more than R_0; of each world the questions' differences of EM,
+    each with the first passage that it needs. The interval is over worlds, with the models as
+    they are; of one world it is over its questions."""
+    from stages.studies.contrasts import Sample, interval
 
-    found = interval(gains)
+    found = interval(
+        [
+            Sample(
+                [gain for gain, _ in gains],
+                [(world, *chain) for _, chain in gains],
+                [(world, question) for question in range(len(gains))],
+            )
+            for world, gains in enumerate(worlds)
+        ]
+    )
     mean, low, high = (f"{100 * value:+.1f}" for value in (found.mean, found.low, found.high))
     return f"R_{last} less R_0: {mean} EM points ({low} to {high}) in {found.seeds} worlds"
 

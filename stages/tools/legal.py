@@ -16,16 +16,19 @@ def check_run(params: Params) -> None:
     from stages.rollout.protocol import AgentProtocol, read_protocol
 
     AgentProtocol(params.protocol)
+    for name in ("agent", "evaluate"):
+        if (own := getattr(params, name).protocol) is not None:
+            AgentProtocol(own, key=f"{name}.protocol")
     for guest in params.guest.values():
         read_protocol(guest.protocol)
     if params.iterations:
-        _check_turns(params)
+        _check_iterations(params)
     _check_data(params)
 
 
-def _check_turns(params: Params) -> None:
+def _check_iterations(params: Params) -> None:
     from stages.judge.judging import JudgePrompts
-    from stages.verl_ppo.config import check as check_sharing
+    from stages.verl_ppo.config import check_sharing
 
     if params.relevance.mode is not RelevanceMode.off:
         JudgePrompts.load(params.relevance)
@@ -56,12 +59,17 @@ def _check_data(params: Params) -> None:
 
 def _check_world(params: Params, where: str) -> None:
     from stages.params.enough import check_passages
-    from stages.world.questions import questions_for_tests, questions_for_training
+    from stages.world.questions import (
+        questions_for_development,
+        questions_for_tests,
+        questions_for_training,
+    )
     from stages.world.world import SyntheticWorld
 
     asked = params.questions
     world = SyntheticWorld.make(params.seed, params.corpus.world)
     check_passages(params, len(world.facts), where)
     if asked.source == WORLD:
-        questions_for_training(world, asked.training, params.seed)
+        questions_for_training(world, asked.training, params.seed, asked.development > 0)
         questions_for_tests(world, asked.test, params.seed, asked.sets)
+        questions_for_development(world, asked.development, params.seed, asked.sets)

@@ -18,13 +18,14 @@ from dataclasses import fields
 from pathlib import Path
 
 from stages.metrics.reading import read_usage
-from stages.params import Params, load_params
+from stages.params import IndexKind, Params, load_params
 from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.plumbing.errors import InputError, run
-from stages.plumbing.usage import FILE, fingerprint
+from stages.plumbing.usage import FILE, params_fingerprint
+from stages.retrieval.devices import vectors_fit
 
 FEWER = 10_000  # questions whose labels are an affordable choice
 WIDTH = 80
@@ -56,8 +57,10 @@ def main(argv: list[str] | None = None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, width=WIDTH)
-    console.print(_table(costs, _measured(args.params), params.compute.all_devices))
-    for line in _summary(costs, params, known, ACCELERATORS[name], args.price):
+    count = params.compute.all_devices
+    elapsed = [planner.elapsed(cost, count) for cost in costs]
+    console.print(_table(costs, elapsed, _measured(args.params)))
+    for line in _summary(planner, costs, sum(elapsed), args.price):
         console.print(line)
     if copies > 1:
         console.print(
@@ -66,7 +69,7 @@ def main(argv: list[str] | None = None) -> None:
         )
     measured = args.params, args.metrics_folder, args.lock
     warned = [*_too_short(params, known), *limits_warned(params.iterations, *measured)]
-    for line in [*_labelling(planner), *warned]:
+    for line in [*_idle(planner, costs), *_labelling(planner), *warned]:
         console.print(line)
     console.print(_assumptions(known, ACCELERATORS[name]))
 
@@ -85,18 +88,18 @@ def _copies() -> int:
 
 def _measured(params: Path) -> dict[str, dict]:
     """The last measured run of each stage with the parameters in this file."""
-    wanted = fingerprint(params)
+    wanted = params_fingerprint(params)
     rows = [row for row in read_usage(FILE) if wanted and row.get("params") == wanted]
     return {row["stage"]: row for row in rows}
 
 
-def _table(costs: list[Cost], measured: dict[str, dict], count: int):
+def _table(costs: list[Cost], hours: list[float], measured: dict[str, dict]):
     from rich.table import Table
 
     ran = [measured.get(cost.stage, {}) for cost in costs]
     took = [row.get("hours") or 0 for row in ran]
     filled = [row.get("gpu_memory_gib") or row.get("memory_gib") or 0 for row in ran]
-    hours, memory = [cost.hours / count for cost in costs], [cost.memory for cost in costs]
+    memory = [cost.memory for cost in costs]
     time = _unit([*hours, *took], TIMES)
     room = _unit([*memory, *filled], SIZES)
     columns = [
@@ -145,26 +148,30 @@ def _hours(value: float | None) -> str:
     return f"{value:.2f} h" if value >= 0.1 else f"{value * 3600:.1f} s"
 
 
-def _summary(
-    costs: list[Cost],
-    params: Params,
-    known: Sizes,
-    accelerator: Accelerator,
-    price: float | None,
-):
-    count, total = params.compute.all_devices, sum(cost.hours for cost in costs)
+def _summary(planner: Planner, costs: list[Cost], elapsed: float, price: float | None):
+    """`elapsed`: hours of the whole run."""
+    params, known, accelerator = planner.params, planner.sizes, planner.accelerator
+    count = params.compute.all_devices
     disk = sum(cost.disk for cost in costs)
     unit, size = _unit([disk], SIZES)
     yield (
-        f"In all {_hours(total / count) or 'no time'} on {count} x {accelerator.name} "
-        f"({total:.3g} accelerator hours), {_number(disk / size)} {unit} on disk."
+        f"In all {_hours(elapsed) or 'no time'} on {count} x {accelerator.name} "
+        f"({elapsed * count:.3g} accelerator hours), {_number(disk / size)} {unit} on disk."
     )
     yield _protocols(params)
     for what in ("passages", "training", "test"):
         if not getattr(known, what):
             yield f"The number of {what} is not known before the files are there: counted as none."
     if price is not None:
-        yield f"At {price:g} an accelerator hour: {price * total:,.0f}."
+        yield f"At {price:g} an accelerator hour: {price * elapsed * count:,.0f}."
+    for cost in costs:
+        if cost.host:
+            yield (
+                f"In a node's memory {cost.stage} keeps {cost.host / params.compute.nodes:.0f} GB: "
+                "the models and moments that verl has taken off the accelerators."
+            )
+    if params.compute.device == "cuda" and params.index.kind is IndexKind.exact:
+        yield _index_place(params, known, accelerator)
     room = count * accelerator.memory
     for cost in costs:
         if cost.memory > room:
@@ -174,11 +181,37 @@ def _summary(
             )
 
 
+def _idle(planner: Planner, costs: list[Cost]):
+    """Where there are several nodes: what cannot use them all."""
+    params = planner.params
+    count, said = params.compute.all_devices, {}
+    if params.compute.nodes == 1:
+        return
+    for cost in costs:
+        most = planner.bound(cost)
+        if cost.hours and most.devices < count:
+            said.setdefault((most.devices, most.why), []).append(cost.stage)
+    for (devices, why), stages in said.items():
+        yield f"{', '.join(stages)}: {devices} of {count} devices work ({why})."
+
+
+def _index_place(params: Params, known: Sizes, accelerator: Accelerator) -> str:
+    """Whether the vectors are held on the devices of a machine, beside vLLM."""
+    share, memory = params.compute.gpu_memory, round(accelerator.memory * 1e9)
+    part = -(-known.passages // params.compute.devices)
+    fit = vectors_fit(part, known.dimension, memory, memory, share)
+    return (
+        f"{part * known.dimension * 2 / 1e9:.3g} GB of vectors a device "
+        + ("are held" if fit else "do not fit and are read from disk at each search,")
+        + f" beside compute.gpu_memory={share:g} of {accelerator.memory} GB."
+    )
+
+
 def _labelling(planner: Planner):
     """Where all training questions are labelled: what the run takes, and what with fewer."""
     everything = planner.sizes.training
     if planner.params.trajectories.questions is None and planner.params.iterations:
-        yield f"It labels all {everything:,} training questions each turn."
+        yield f"It labels all {everything:,} training questions each iteration."
         if everything > FEWER:
             hours = planner.labelling(FEWER).hours()
             yield f"With trajectories.questions={FEWER} it takes {hours:.3g} accelerator hours."
@@ -187,6 +220,8 @@ def _labelling(planner: Planner):
 def _too_short(params: Params, known: Sizes) -> Iterator[str]:
     """Warnings of limits that would cut most observations."""
     blocks = {"rollout": params.rollout}
+    if params.evaluation_rollout != params.rollout:
+        blocks["evaluate.rollout"] = params.evaluation_rollout
     if params.iterations:
         blocks["agent"] = params.training_rollout
     for name, block in blocks.items():
@@ -200,10 +235,13 @@ def _too_short(params: Params, known: Sizes) -> Iterator[str]:
 
 
 def _protocols(params: Params) -> str:
-    """In which frames agents read: PPO's may be another than that of all other rollouts."""
-    if not params.iterations:
-        return f"Rollouts talk {params.protocol.name}."
-    return f"Rollouts talk {params.protocol.name}, in PPO {params.training_protocol.name}."
+    """In which frames agents read: PPO's and evaluation's may be others than the run's."""
+    told = f"Rollouts talk {params.protocol.name}"
+    if params.iterations:
+        told += f", in PPO {params.training_protocol.name}"
+    if params.evaluate.protocol is not None:
+        told += f", in evaluation {params.evaluate.protocol.name}"
+    return f"{told}."
 
 
 def _assumptions(known: Sizes, accelerator: Accelerator) -> str:

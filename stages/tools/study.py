@@ -3,6 +3,8 @@
     python -m stages.tools.study                      # all of conf/study/laptop.yaml
     python -m stages.tools.study --variants no_gac    # only some; the tables hold what has been run
     python -m stages.tools.study --collect --into README.md   # run nothing, write the tables
+    python -m stages.tools.study --kept     # run nothing, intervals anew from metrics/studies
+    python -m stages.tools.study --power    # print what the claims would need
 
 Experiments are those of the commit that is checked out; one that was interrupted is started again
 and finds its finished stages in the cache. Writes STUDY.csv (pairs), STUDY_labels.csv (what labels
@@ -26,28 +28,45 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
 
     from stages.studies import experiments
-    from stages.studies.markdown import fill, marked
     from stages.studies.plan import read_study
 
     study = read_study(args.study)
+    if args.power:
+        from stages.studies.power import told
+
+        print(told(study, args.output))
+        return
+    if args.kept:
+        from stages.studies.kept import kept_tables
+
+        for document in args.into:
+            _text(document)
+        _fill(args.into, write_tables(study, kept_tables(study, args.output), args.output))
+        return
     chosen = _chosen(study, args)
     for document in args.into:
         _text(document)  # one that cannot be read is told before hours of experiments
     if not args.collect:
         for number, experiment in enumerate(chosen, 1):
             print(f"{number} of {len(chosen)}: {experiment.name}", file=sys.stderr)
-            experiments.run(experiment)
+            experiments.run_experiment(experiment)
     commits = {e: experiments.revision(e) for e in study.experiments}
     finished = [experiments.Finished(e, commit) for e, commit in commits.items() if commit]
     if not finished:
         raise InputError(f"{args.study}: none of its experiments was run from this commit")
-    parts = write_tables(study, finished, args.output)
-    for document in args.into:
+    _fill(args.into, write_tables(study, collected(study, finished), args.output))
+    print(f"{len(finished)} of {len(commits)} experiments are in the tables", file=sys.stderr)
+
+
+def _fill(documents: list[Path], parts: dict[str, str]) -> None:
+    """Put the parts between their marks, and tell which."""
+    from stages.studies.markdown import fill, marked
+
+    for document in documents:
         text = _text(document)
         write_text(document, fill(text, parts))
         filled = ", ".join(marked(text, parts)) or "nothing, as it has no mark of this study"
         print(f"{document}: filled {filled}", file=sys.stderr)
-    print(f"{len(finished)} of {len(commits)} experiments are in the tables", file=sys.stderr)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -56,6 +75,8 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--variants", nargs="+", help="only these")
     parser.add_argument("--seeds", nargs="+", type=int, help="only these")
     parser.add_argument("--collect", action="store_true", help="run nothing")
+    parser.add_argument("--kept", action="store_true", help="run nothing, read no experiment")
+    parser.add_argument("--power", action="store_true", help="print what the claims would need")
     parser.add_argument("--into", nargs="+", type=Path, default=[], help="documents with marks")
     parser.add_argument("--output", type=Path, default=Path("metrics/studies"))
     return parser.parse_args(argv)
@@ -80,31 +101,38 @@ def _text(document: Path) -> str:
         raise InputError(f"{document}: cannot be read ({error})") from None
 
 
-def write_tables(study, finished: list, output: Path) -> dict[str, str]:
-    """Write the study's tables, without those that have no row; what documents show, by mark."""
+def collected(study, finished: list) -> dict[str, list[dict]]:
+    """The study's tables from its experiments, by the end of their file's name."""
     from stages.studies import tables
     from stages.studies.contrasts import contrast_rows
     from stages.studies.groups import group_rows
-    from stages.studies.markdown import fragments
 
     labels = tables.label_rows(finished)
-    found = {
-        "": tables.pair_rows(finished),
+    return {
+        "": tables.evaluation_rows(finished),
         "_labels": labels,
-        "_contrasts": contrast_rows(study.contrasts, finished),
+        "_contrasts": contrast_rows(study.contrasts, finished, study.claims),
         "_price": tables.price_rows(finished, study.price),
         "_accuracy": tables.accuracy_rows(finished, labels, study.accuracy),
         "_transfer": tables.transfer_rows(finished, study.transfer),
         "_groups": group_rows([c for c in study.contrasts if c.name in study.groups], finished),
         "_drift": tables.drift_rows(finished, study.drift),
     }
+
+
+def write_tables(study, found: dict[str, list[dict]], output: Path) -> dict[str, str]:
+    """Write the study's tables, without those that have no row; what documents show, by mark."""
+    from stages.studies.kept import claim_rows
+    from stages.studies.markdown import claims, fragments
+
     for name, rows in found.items():
         path = output / f"{study.name}{name}.csv"
         if rows:
             write_text(path, as_csv(rows))
         else:
             path.unlink(missing_ok=True)  # of a former state of the study
-    return fragments(study.name, found)
+    parts = fragments(study.name, found, study.base_of_each_seed)
+    return parts | {"claims": claims(claim_rows(output))}
 
 
 if __name__ == "__main__":

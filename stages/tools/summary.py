@@ -1,4 +1,4 @@
-"""Print EM and searches by turn, and the next commands: the last lines of `make repro`.
+"""Print EM and searches by iteration, and the next commands: the last lines of `make repro`.
 
 What is not of this run (by dvc.lock, the question sets, the predictions) is marked, never shown.
 """
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.records import read_questions
-from stages.common.trajectories import read_predictions
+from stages.common.trajectories import iter_predictions
 from stages.metrics import table
 from stages.metrics.lock import Lock
-from stages.metrics.run import prediction_reason, sizes, told
+from stages.metrics.run import prediction_reason, questions_by_set, told
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.reporting.results import PairResult, agent_label, pair_names, read_pair, retriever_label
@@ -31,8 +31,8 @@ NEXT = (
 
 
 @dataclass(frozen=True)
-class TurnRow:
-    """A turn's pair: its figures, or why there are none of this run."""
+class IterationRow:
+    """An iteration's pair: its figures, or why there are none of this run."""
 
     name: str
     label: str
@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--questions", type=Path, default=Path("data/questions/test"))
     parser.add_argument("--page", type=Path, default=Path("data/report/index.html"))
     args = parser.parse_args(argv)
-    rows = read_rows(args.metrics_folder, args.predictions, args.questions, load_params())
+    rows = read_pairs(args.metrics_folder, args.predictions, args.questions, load_params())
     shown = [row for row in rows if row.pair]
     if rows and not shown:
         raise InputError(f"{rows[-1].reason}; no figure is of this run: `dvc repro` makes them")
@@ -69,30 +69,32 @@ def main(argv: list[str] | None = None) -> None:
         console.print(f"{what:<26}{where.format(**places)}", soft_wrap=True, markup=False)
 
 
-def read_rows(metrics: Path, predictions: Path, questions: Path, params: Params) -> list[TurnRow]:
-    """The flywheel's pairs, turn by turn. InputError for a file that breaks its schema."""
+def read_pairs(
+    metrics: Path, predictions: Path, questions: Path, params: Params
+) -> list[IterationRow]:
+    """The flywheel's pairs, in order. InputError for a file that breaks its schema."""
     asked = _asked(questions)
     lock, rows = Lock.read(), []
-    turns = ["0", *params.iterations]
+    iterations = ["0", *params.iterations]
     for name, (agent, retriever) in pair_names(params).items():
-        if agent != retriever or agent not in turns:
+        if agent != retriever or agent not in iterations:
             continue
         path = metrics / "evaluate" / f"{name}.json"
         label = f"{agent_label(agent)} + {retriever_label(retriever)}"
-        pair, reason = None, f"{path} is not there: the turn was not evaluated"
+        pair, reason = None, f"{path} is not there: the iteration was not evaluated"
         if path.exists():
             pair = read_pair(path, name, agent, retriever)
             reason = lock.reason(path) if lock else None
             reason = reason or _other_questions(pair, asked or (rows and sizes_of(rows)))
             reason = reason or _other_predictions(pair, predictions / f"{name}.jsonl")
             reason = reason and f"{path} is not of this run: {reason}"
-        rows.append(TurnRow(name, label, None if reason else pair, reason))
+        rows.append(IterationRow(name, label, None if reason else pair, reason))
     return rows
 
 
-def sizes_of(rows: list[TurnRow]) -> dict[str, int] | None:
+def sizes_of(rows: list[IterationRow]) -> dict[str, int] | None:
     """The question sets of the first row that is shown."""
-    return next((sizes(row.pair.sets) for row in rows if row.pair), None)
+    return next((questions_by_set(row.pair.sets) for row in rows if row.pair), None)
 
 
 def _asked(folder: Path) -> dict[str, int]:
@@ -101,17 +103,17 @@ def _asked(folder: Path) -> dict[str, int]:
 
 
 def _other_questions(pair: PairResult, asked: dict[str, int] | None) -> str | None:
-    found = sizes(pair.sets)
+    found = questions_by_set(pair.sets)
     if not asked or found == asked:
         return None
     return f"it has {told(found)}, and the run {told(asked)}"
 
 
 def _other_predictions(pair: PairResult, path: Path) -> str | None:
-    return prediction_reason(pair.sets, read_predictions(path), path) if path.exists() else None
+    return prediction_reason(pair.sets, iter_predictions(path), path) if path.exists() else None
 
 
-def _table(rows: list[TurnRow]):
+def _table(rows: list[IterationRow]):
     from rich.markup import escape
     from rich.table import Table
 
@@ -122,7 +124,7 @@ def _table(rows: list[TurnRow]):
         for found in table.rows("evaluate", name, {"sets": pair.sets})
     )
     em, searches = (table.by_set(metrics, measure) for measure in ("em", "searches"))
-    drawn = Table(title="EM (%) and searches per question, by turn", title_justify="left")
+    drawn = Table(title="EM (%) and searches per question, by iteration", title_justify="left")
     drawn.add_column("")
     for name in [*em.columns, "mean"]:
         drawn.add_column(escape(name), justify="right")

@@ -29,14 +29,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("source", type=Path, help="a JSON array, or .csv, .tsv (.gz too)")
     parser.add_argument("output", type=Path, help="JSON Lines to write")
     arguments = parser.parse_args(argv)
-    rows = list(read_rows(arguments.source))
+    rows = list(read_source(arguments.source))
     if not rows:
         raise InputError(f"{arguments.source}: holds no row")
     write_jsonl(arguments.output, rows)
     print(f"{len(rows)} rows in {arguments.output}", file=sys.stderr)
 
 
-def read_rows(path: Path) -> Iterator[dict]:
+def read_source(path: Path) -> Iterator[dict]:
     """The rows of a file. InputError names the item or line that is none."""
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix in (".csv", ".tsv"):

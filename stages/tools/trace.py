@@ -15,7 +15,8 @@ from dataclasses import asdict
 
 from stages.plumbing.errors import run
 from stages.provenance.lineage import LockedStage, lineage
-from stages.provenance.origin import commit, packages
+from stages.provenance.origin import packages
+from stages.provenance.since import commit, since
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -25,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object")
     args = parser.parse_args(argv)
     steps = lineage(args.path)
-    about = {**commit(), "packages": packages()}
+    about = {**commit(steps), "packages": packages()}
     if args.json:
         print(json.dumps({"path": args.path, **about, "stages": [asdict(s) for s in steps]}))
     else:
@@ -33,8 +34,8 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def _print(path: str, about: dict, steps: list[LockedStage]) -> None:
-    changed = " (dvc.lock has changed since)" if about["changed_since"] else ""
-    print(f"{path}\ncommit   {about['commit'] or 'none'}{changed}")
+    changed = since(about)
+    print(f"{path}\ncommit   {about['commit'] or 'none'}{f', {changed}' if changed else ''}")
     print(
         "packages " + ", ".join(f"{name} {version}" for name, version in about["packages"].items())
     )

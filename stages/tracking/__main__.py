@@ -46,17 +46,16 @@ def main(argv: list[str] | None = None) -> None:
     from stages.reporting.results import read_results
 
     results = read_results(args.metrics_folder, params)
-    if tracked(identity.key(params), identity.digest(results, params)):
+    if tracked(identity.key(params), identity.results_digest(results, params)):
         return
 
-    from stages.reporting.comparisons import half_turns
-    from stages.reporting.predictions import read_predictions
+    from stages.reporting.comparisons import half_iterations
+    from stages.reporting.predictions import Predictions, read_all_predictions
     from stages.tracking.rebuilding import rebuild
 
     there = args.predictions.is_dir() and args.passages.is_file()
-    predictions = read_predictions(args.predictions, results) if there else {}
-    samples = params.evaluate.bootstrap_samples
-    steps = half_turns(results, predictions, params.seed, samples) if there else []
+    predictions = read_all_predictions(args.predictions, results) if there else Predictions()
+    steps = half_iterations(results, predictions) if there else []
     rebuild(results, params, steps, predictions, args.passages)
 
 
@@ -70,10 +69,10 @@ def abandoned() -> bool:
 def close() -> None:
     """Close them."""
     from stages.tracking.runs import Runs
-    from stages.tracking.store import connect, tolerated
+    from stages.tracking.store import connect_store, tolerated
 
     with tolerated("closing the runs of killed processes"):
-        Runs(*connect()).close_abandoned()
+        Runs(*connect_store()).close_abandoned()
 
 
 def _select(query: str, *values: str) -> list[tuple] | None:

@@ -9,11 +9,11 @@ from stages.params import load_params
 from stages.tracking import identity
 from stages.tracking.naming import run_name
 from stages.tracking.runs import Runs
-from stages.tracking.store import connect, tolerated
+from stages.tracking.store import connect_store, tolerated
 
 
 class Live:
-    """`log(step, figures)` for one stage of one turn; does nothing once tracking has failed."""
+    """`log(step, figures)` for a stage of an iteration; does nothing once tracking has failed."""
 
     def __init__(self, stage: str):
         self.stage = stage
@@ -21,19 +21,19 @@ class Live:
         self.run = self.parent = ""
         self.last = -1  # the last step that an earlier, killed attempt logged
 
-    def open(self, turn: str) -> None:
-        """Find the turn's child run of the flywheel under way, or start it."""
+    def open(self, iteration: str) -> None:
+        """Find the iteration's child run of the flywheel under way, or start it."""
         params = load_params()
-        runs, key = Runs(*connect()), identity.key(params)
+        runs, key = Runs(*connect_store()), identity.key(params)
         runs.close_abandoned()
         under_way = runs.under_way(key)
         if under_way:
             parent = under_way[0].info.run_id
         else:
             parent = runs.new_parent(key, run_name(params), identity.flat(params))
-        children = runs.children(parent).get(turn)
+        children = runs.children(parent).get(iteration)
         self.parent = parent
-        self.run = children[0].info.run_id if children else runs.new_child(parent, turn)
+        self.run = children[0].info.run_id if children else runs.new_child(parent, iteration)
         steps = (step for name, step, _ in runs.points(self.run) if self._own(name))
         self.last = max(steps, default=-1)
         for run in (parent, self.run):
@@ -53,7 +53,7 @@ class Live:
             self.runs = runs
 
     def close(self, status: str) -> None:
-        """End the turn's run; the flywheel's goes on unless the stage failed."""
+        """End the iteration's run; the flywheel's goes on unless the stage failed."""
         if self.runs is None:
             return
         with tolerated("closing the run"):
@@ -73,14 +73,14 @@ def curve_points(stage: str, rows: list[dict[str, float]]) -> list[tuple[str, in
 
 
 @contextmanager
-def live(stage: str, turn: str) -> Iterator[Live]:
-    """Track `stage` of `turn` as it runs: `with live("agent", "1") as tracked: tracked.log(...)`.
+def live(stage: str, iteration: str) -> Iterator[Live]:
+    """Track `stage` of `iteration` as it runs: `with live("agent", "1") as run: run.log(...)`.
 
     Whatever goes wrong in the store is said in one line, and the block runs on untracked.
     """
     tracked = Live(stage)
     with tolerated("opening the run"):
-        tracked.open(turn)
+        tracked.open(iteration)
     try:
         yield tracked
     except BaseException:

@@ -13,6 +13,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stages.common import portable
 from stages.params import Params
 from stages.provenance.origin import git
 
@@ -28,16 +29,16 @@ def key(params: Params) -> str:
     return _digest([flat(params), os.environ.get("DVC_EXP_NAME", "")])
 
 
-def digest(results: Results, params: Params) -> str:
+def results_digest(results: Results, params: Params) -> str:
     """Digest of parameters and figures: equal for a run and its rebuild from the metrics."""
     return _digest([flat(params), dataclasses.asdict(results)])
 
 
 def flat(params: Params) -> dict[str, str]:
-    """`agent.steps` -> `40`; without `compute`, on which no result depends, and `last_turn`, which
-    says nothing that `iterations` does not."""
+    """`agent.steps` -> `40`; without `compute`, on which no result depends, and `last_iteration`,
+    which says nothing that `iterations` does not."""
     tree = dataclasses.asdict(params)
-    del tree["compute"], tree["last_turn"]
+    del tree["compute"], tree["last_iteration"]
     return _flatten(tree)
 
 
@@ -57,11 +58,13 @@ def _digest(value: object) -> str:
 
 
 def origin() -> dict[str, str]:
-    """Tags that say where a run comes from: git commit, dvc.lock, experiment name."""
+    """Tags that say where a run comes from: git commit, dvc.lock, experiment name, and whether its
+    sums are those of every x86-64 processor."""
     tags = {
         "mlflow.source.git.commit": git("rev-parse", "HEAD"),
         "dvc_lock": _lock(Path("dvc.lock")),
         "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
+        "portable": str(portable.is_on()).lower(),
     }
     return {name: value for name, value in tags.items() if value}
 

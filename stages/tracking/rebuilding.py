@@ -10,18 +10,17 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from stages.common.seeds import seed_of
 from stages.params import Params
 from stages.reporting.comparisons import PairChange
 from stages.reporting.overview import sentences
 from stages.reporting.predictions import Predictions, shown_passages
 from stages.reporting.results import PairResult, Results
-from stages.reporting.tables import numbers
+from stages.reporting.tables import printed_numbers
 from stages.tracking import identity
 from stages.tracking.curves import curve_points
 from stages.tracking.naming import run_name
 from stages.tracking.runs import Point, Runs
-from stages.tracking.store import connect, tolerated
+from stages.tracking.store import connect_store, tolerated
 from stages.tracking.traces import assess, forget_duration, log_trace
 
 # MLflow shows a section of charts for what stands before the slash, in alphabetical order, and one
@@ -43,35 +42,41 @@ def rebuild(
 ) -> None:
     """Complete or make the flywheel's runs; a failure is one line on standard error.
 
-    Without `predictions` (an empty mapping) the runs get no traces.
+    Without `predictions` (none of any pair) the runs get no traces.
     """
     with tolerated("rebuilding the runs"):
         count = params.report.traces
-        rows = {turn: sample(predictions.get(turn, []), count) for turn in results.turns}
-        shown = [row for turn in rows.values() for row in turn]
-        runs = Runs(*connect())
+        rows = {k: predictions.sample(k, count) for k in results.iterations}
+        shown = [row for iteration in rows.values() for row in iteration]
+        runs = Runs(*connect_store())
         runs.close_abandoned()
         parent = _open(runs, results, params, len(shown))
         if parent is None:
             return
         texts = shown_passages(passages, shown) if shown else {}
         children = runs.children(parent)
-        for turn in results.turns:
-            child = _child(runs, parent, children.get(turn, []), turn, child_points(results, turn))
-            _trace(runs, child, rows[turn], results.pair(turn, turn).label, texts)
+        for iteration in results.iterations:
+            child = _child(
+                runs,
+                parent,
+                children.get(iteration, []),
+                iteration,
+                child_points(results, iteration),
+            )
+            _trace(runs, child, rows[iteration], results.pair(iteration, iteration).label, texts)
             runs.finish(child, identity.origin())
         tags = identity.origin() | {
             "mlflow.note.content": "\n\n".join(sentences(results, steps)),
             "flywheel_traces": str(len(shown)),
             "flywheel_layout": identity.LAYOUT,
-            "flywheel_digest": identity.digest(results, params),
+            "flywheel_digest": identity.results_digest(results, params),
         }
         runs.finish(parent, tags)
 
 
 def _open(runs: Runs, results: Results, params: Params, traces: int) -> str | None:
     """The parent run to complete, with its own points; None if it is there, traces and all."""
-    key, digest = identity.key(params), identity.digest(results, params)
+    key, digest = identity.key(params), identity.results_digest(results, params)
     under_way, finished = runs.under_way(key), runs.finished(digest)
     if any(_whole(run.data.tags, traces) for run in finished) and not under_way:
         return None
@@ -107,56 +112,51 @@ def _trace(runs: Runs, run: str, rows: list[dict], label: str, passages: dict) -
         assess(trace, row)
 
 
-def _child(runs: Runs, parent: str, found: list, turn: str, points: list[Point]) -> str:
-    """The child run of a turn, holding exactly `points`: the one tracked live where it agrees."""
+def _child(runs: Runs, parent: str, found: list, iteration: str, points: list[Point]) -> str:
+    """The child run of an iteration, with just `points`: the one tracked live where it agrees."""
     for run in found[1:]:
         runs.delete(run.info.run_id)
     if found and runs.fill(found[0].info.run_id, points):
         return found[0].info.run_id
     if found:
         runs.delete(found[0].info.run_id)
-    child = runs.new_child(parent, turn)
+    child = runs.new_child(parent, iteration)
     runs.log_points(child, points)
     return child
 
 
-def sample(rows: list[dict], count: int) -> list[dict]:
-    """`count` trajectories by a hash of set and id: the same questions in every turn."""
-    return sorted(rows, key=lambda row: seed_of(0, "trace", row.set, row.id))[:count]
-
-
 def parent_points(results: Results) -> list[Point]:
-    """EM, F1 and searches by question set with step = turn, and those of the other pairs."""
-    turns = {pair.name for pair in results.flywheel}
+    """EM, F1 and searches by question set with step = iteration, and those of the other pairs."""
+    iterations = {pair.name for pair in results.flywheel}
     points = [p for pair in results.flywheel for p in _figures(pair, int(pair.agent))]
     for pair in results.pairs:
-        if pair.name not in turns:
+        if pair.name not in iterations:
             points += _beside(pair)
     return points
 
 
-def child_points(results: Results, turn: str) -> list[Point]:
-    """A turn's training curves, the figures of its stages, and its evaluation at step = turn."""
+def child_points(results: Results, iteration: str) -> list[Point]:
+    """Training curves of an iteration, the figures of its stages, its evaluation at that step."""
     points: list[Point] = []
-    for stage, turns in results.curves.items():
-        points += curve_points(stage, turns[turn])
-    for stage, turns in results.stages.items():
-        for path, value in numbers(turns[turn], f"{stage} figures"):
-            points.append((name(path.replace(" / ", "/")), int(turn), float(value)))
-    return points + _figures(results.pair(turn, turn), int(turn))
+    for stage, iterations in results.curves.items():
+        points += curve_points(stage, iterations[iteration])
+    for stage, iterations in results.stages.items():
+        for path, value in printed_numbers(iterations[iteration], f"{stage} figures"):
+            points.append((name(path.replace(" / ", "/")), int(iteration), float(value)))
+    return points + _figures(results.pair(iteration, iteration), int(iteration))
 
 
-def _figures(pair: PairResult, turn: int) -> list[Point]:
-    """The figures of a turn's own pair, the headline first."""
-    points = [(f"{HEADLINE}/{title}", turn, pair.mean(key)) for key, title in HEAD.items()]
+def _figures(pair: PairResult, iteration: int) -> list[Point]:
+    """The figures of an iteration's own pair, the headline first."""
+    points = [(f"{HEADLINE}/{title}", iteration, pair.mean(key)) for key, title in HEAD.items()]
     for key, title in BY_SET.items():
-        points += [(f"{title} by iteration/{s}", turn, v) for s, v in _by_set(pair, key)]
+        points += [(f"{title} by iteration/{s}", iteration, v) for s, v in _by_set(pair, key)]
     asked = sum(figures["questions"] for figures in pair.sets.values())
-    return [*points, (QUESTIONS, turn, asked)]
+    return [*points, (QUESTIONS, iteration, asked)]
 
 
 def _beside(pair: PairResult) -> list[Point]:
-    """The figures of a pair to compare with, which has no turn."""
+    """The figures of a pair to compare with, which has no iteration."""
     return [
         (f"{title} of other pairs/{name(pair.name)} {question_set}", 0, value)
         for key, title in BESIDE.items()

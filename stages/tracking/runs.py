@@ -1,4 +1,4 @@
-"""MLflow runs of a flywheel: a parent, and a child run a turn, found again by their tags."""
+"""MLflow runs of a flywheel: a parent, and a child run an iteration, found again by their tags."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ class Runs:
         return self._search(f"tags.flywheel_digest = '{digest}'")
 
     def children(self, parent: str) -> dict[str, list]:
-        """Turn -> child runs of `parent`, the newest first."""
+        """Iteration -> child runs of `parent`, the newest first."""
         found: dict[str, list] = {}
         for run in self._search(f"tags.`mlflow.parentRunId` = '{parent}'"):
-            found.setdefault(run.data.tags.get("turn", ""), []).append(run)
+            found.setdefault(run.data.tags.get("iteration", ""), []).append(run)
         return found
 
     def close_abandoned(self) -> list[str]:
@@ -66,9 +66,13 @@ class Runs:
         self.log_params(run.info.run_id, params)
         return run.info.run_id
 
-    def new_child(self, parent: str, turn: str) -> str:
-        """Start the child run of a turn; returns its id."""
-        tags = {"mlflow.parentRunId": parent, "turn": turn, "mlflow.runName": f"turn {turn}"}
+    def new_child(self, parent: str, iteration: str) -> str:
+        """Start the child run of an iteration; returns its id."""
+        tags = {
+            "mlflow.parentRunId": parent,
+            "iteration": iteration,
+            "mlflow.runName": f"iteration {iteration}",
+        }
         tags[owner.TAG] = owner.mine()
         return self.client.create_run(self.experiment, tags=tags).info.run_id
 

@@ -41,7 +41,7 @@ def experiment_name() -> str:
     return os.environ.get("MLFLOW_EXPERIMENT_NAME", EXPERIMENT)
 
 
-def connect():
+def connect_store():
     """(client, experiment id); the experiment is made at the first use. Imports mlflow."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)

@@ -17,12 +17,13 @@ from verl.experimental.agent_loop.agent_loop import (
     AgentLoopOutput,
 )
 
+from stages.common.seeds import seed_of
 from stages.engines.replies import before_end, through_stop
 from stages.engines.tokenizer import load_tokenizer
 from stages.rollout.loop import (
     RolloutState,
     fits,
-    request_of,
+    next_request,
     start,
     take_passages,
     take_turn,
@@ -31,7 +32,7 @@ from stages.rollout.loop import (
 from stages.rollout.protocol import AgentProtocol
 from stages.serving.client import HttpSearcher
 from stages.verl_ppo.counts import count
-from stages.verl_ppo.data import question_of
+from stages.verl_ppo.data import question_of_row
 from stages.verl_ppo.settings import Settings
 
 
@@ -42,17 +43,26 @@ class Environment:
         self.settings, self.limits = settings, settings.limits
         self.protocol = AgentProtocol(settings.protocol)
         self.tokenizer = load_tokenizer(settings.tokenizer)
-        self.searcher = HttpSearcher(settings.retriever)
+        self.searcher = HttpSearcher(*settings.retriever)
 
-    def sampling(self, of_verl: dict) -> dict:
-        """vLLM's settings of one turn: verl's, and where a turn ends."""
-        return of_verl | {
-            "max_tokens": self.limits.max_turn_tokens,
-            "stop": self.protocol.stop,
-            "stop_token_ids": self.settings.ends,
-            "include_stop_str_in_output": True,
-            "skip_special_tokens": False,
-        }
+    def sampling(self, of_verl: dict, *drawn: object) -> dict:
+        """vLLM's settings of one turn: verl's, where a turn ends, and a seed for what is `drawn`.
+
+        verl would give all requests of a server one seed, and so the same noise.
+        """
+        seed = self.settings.seed
+        own = {} if seed is None else {"seed": seed_of(seed, "rollout", *drawn) % 2**31}
+        return (
+            of_verl
+            | own
+            | {
+                "max_tokens": self.limits.max_turn_tokens,
+                "stop": self.protocol.stop,
+                "stop_token_ids": self.settings.ends,
+                "include_stop_str_in_output": True,
+                "skip_special_tokens": False,
+            }
+        )
 
     def written(self, token_ids: list[int]) -> list[int]:
         """What an engine's output counts as: up to the stop string, or to the end of text."""
@@ -61,12 +71,12 @@ class Environment:
 
     async def show_passages(self, rollout: RolloutState) -> None:
         """Search the last query of `rollout` and append what it finds."""
-        [hits] = await self.searcher.async_search([request_of(rollout)], self.settings.top_k)
+        [hits] = await self.searcher.async_search([next_request(rollout)], self.settings.top_k)
         take_passages(rollout, hits, self.protocol, self.tokenizer, self.limits)
 
 
 @cache
-def environment(path: str) -> Environment:
+def environment_of(path: str) -> Environment:
     """This process's environment for the settings in `path`."""
     return Environment(Settings.read(path))
 
@@ -78,13 +88,15 @@ class SearchAgentLoop(AgentLoopBase):
         """`settings` is the path of a Settings file; the rest is verl's."""
         # verl's own way to join messages, which wants other tokens of other models, is not used.
         super().__init__(*args, **{**kwargs, "hf_model_type": None})
-        self.environment = environment(settings)
+        self.environment = environment_of(settings)
 
     async def run(self, sampling_params: dict, **row) -> AgentLoopOutput:
         """One finished rollout of the question in `row` (see data.py)."""
-        known, request = self.environment, uuid4().hex
-        rollout = start(question_of(row), known.protocol, known.tokenizer, as_written=True)
-        step, spent = int(row.get("global_steps", 0)), AgentLoopMetrics()
+        known, spent = self.environment, AgentLoopMetrics()
+        rollout = start(question_of_row(row), known.protocol, known.tokenizer, as_written=True)
+        step, number = int(row.get("global_steps", 0)), int(row.get("session_id", 0))
+        drawn = (step, rollout.question.id, number)  # number: of the question's rollouts
+        request = uuid4().hex if known.settings.seed is None else "-".join(map(str, drawn))
         # The weights that wrote it, as verl counts them: those after the step before.
         weights = {"min_global_steps": step - 1, "max_global_steps": step - 1}
         log_probs: list[float] = []  # of the response; 0 where the agent was shown a token
@@ -96,7 +108,7 @@ class SearchAgentLoop(AgentLoopBase):
             output = await self.server_manager.generate(
                 request_id=request,  # the same for all turns: the same server, its cache
                 prompt_ids=list(rollout.token_ids),
-                sampling_params=known.sampling(sampling_params),
+                sampling_params=known.sampling(sampling_params, *drawn, len(rollout.turns)),
             )
             spent.generate_sequences += time.monotonic() - began
             weights |= {name: output.extra_fields.get(name, weights[name]) for name in weights}

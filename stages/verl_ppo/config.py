@@ -6,11 +6,15 @@ files and lets verl check the result.
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
+from stages.engines.vllm_settings import COMPILATION, DECIDED
 from stages.params import Kl, Params
 from stages.plumbing.errors import InputError
+from stages.running.cluster import ENVIRONMENT as RAY
+from stages.running.cluster import token_mode
 from stages.verl_ppo.files import Files
 
 ROOT = Path(__file__).parents[2]  # of the checkout: Ray starts processes elsewhere
@@ -18,9 +22,10 @@ LOOP = "stages.verl_ppo.agent_loop.SearchAgentLoop"
 MODULES = "stages.verl_ppo.value_model"  # imported by every process of verl
 
 
-def check(params: Params) -> None:
+def check_sharing(params: Params) -> None:
     """InputError if verl could not share the work out as `params` say."""
     agent, compute = params.agent, params.compute
+    shared = params.generation.tensor_parallel
     devices, all_devices = compute.all_devices, "compute.devices x compute.nodes"
     batch, pass_ = agent.questions * agent.rollouts, devices * micro_batch(params)
     for name, value, divisor_name, divisor in (
@@ -28,7 +33,7 @@ def check(params: Params) -> None:
         ("agent.mini_batch", agent.mini_batch, "agent.rollouts", agent.rollouts),
         ("agent.mini_batch", agent.mini_batch, all_devices, devices),
         ("agent.mini_batch", agent.mini_batch, "agent.micro_batch over all devices", pass_),
-        (all_devices, devices, "compute.tensor_parallel", compute.tensor_parallel),
+        (all_devices, devices, "generation.tensor_parallel", shared),
     ):
         if value % divisor:
             raise InputError(
@@ -59,7 +64,7 @@ def alone(params: Params) -> bool:
     return params.compute.ray in (None, "local")
 
 
-def environment(params: Params, files: Files) -> dict[str, str]:
+def environment_variables(params: Params, files: Files) -> dict[str, str]:
     """Variables of verl's program and of all processes that it starts, on any node."""
     modules = [os.environ.get("VERL_USE_EXTERNAL_MODULES"), MODULES]
     places = [str(ROOT), os.environ.get("PYTHONPATH")]
@@ -67,14 +72,16 @@ def environment(params: Params, files: Files) -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(filter(None, places)),
         "VERL_USE_EXTERNAL_MODULES": ",".join(filter(None, modules)),
         "VERL_FILE_LOGGER_PATH": str(files.figures(files.done())),
-        "RAY_USAGE_STATS_ENABLED": "0",
         "VLLM_NO_USAGE_STATS": "1",
+        **RAY,
+        **DECIDED,
     }
     if alone(params):
         # Ray's switch for a cluster of one machine: all its ports, and those of the servers that
         # verl starts, are then on the loopback address.
         variables["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-    return variables
+        return variables
+    return variables | token_mode()
 
 
 def overrides(params: Params, model: str, window: int, seed: int, files: Files) -> dict:
@@ -116,11 +123,14 @@ def _rollout(params: Params, window: int, seed: int, files: Files) -> dict:
         "seed": seed % 2**31,
         "dtype": params.generation.dtype,
         "max_model_len": min(params.training_rollout.max_context_tokens, window),
-        "tensor_model_parallel_size": compute.tensor_parallel,
+        "tensor_model_parallel_size": params.generation.tensor_parallel,
+        "full_determinism": params.generation.batch_invariant,
         "gpu_memory_utilization": compute.gpu_memory,
     }
-    tokenizer = {"+actor_rollout_ref.rollout.engine_kwargs.vllm.tokenizer": str(files.tokenizer)}
-    return _under("actor_rollout_ref.rollout", settings) | tokenizer
+    engine = {"tokenizer": str(files.tokenizer), "compilation_config": json.dumps(COMPILATION)}
+    return _under("actor_rollout_ref.rollout", settings) | _under(
+        "actor_rollout_ref.rollout.engine_kwargs.vllm", engine, new=True
+    )
 
 
 def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
@@ -209,7 +219,7 @@ def _trainer(params: Params, files: Files) -> dict:
     }
     local = {"address": "local", "include_dashboard": False}
     cluster = local if alone(params) else {"address": compute.ray}
-    variables = environment(params, files)
+    variables = environment_variables(params, files)
     return (
         _under("trainer", settings)
         | _under("ray_kwargs.ray_init", cluster, new=True)

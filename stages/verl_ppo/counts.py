@@ -39,7 +39,7 @@ def counted(folder: Path, step: int) -> list[dict]:
     return [line for file in files for line in read_jsonl(file)]
 
 
-def forget_after(folder: Path, step: int) -> None:
+def forget_counts(folder: Path, step: int) -> None:
     """Drop the counts of the steps after `step`, which will be made again."""
     for made in folder.glob("*"):
         if int(made.name) > step:

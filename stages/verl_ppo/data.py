@@ -10,7 +10,7 @@ from stages.ppo.questions import questions_of_step
 AGENT = "search"  # our agent loop's name in verl's list, and in the column `agent_name`
 
 
-def write_questions(path: Path, questions: list[Question], steps: int, count: int, seed: int):
+def write_draws(path: Path, questions: list[Question], steps: int, count: int, seed: int):
     """Write the `count` questions of each of `steps` steps, those that the loop would draw.
 
     verl takes the rows from top to bottom, so one pass over the file is the whole training.
@@ -38,7 +38,7 @@ def row(question: Question, index: int) -> dict:
     }
 
 
-def question_of(row: dict) -> Question:
+def question_of_row(row: dict) -> Question:
     """The question in a row as verl hands it to an agent loop: its prompt as `raw_prompt`."""
     return Question(
         row["extra_info"]["id"],

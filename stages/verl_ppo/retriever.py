@@ -1,8 +1,9 @@
-"""The retriever server that a training by verl searches with: a new one, or one that runs."""
+"""The retriever servers that a training by verl searches with: a new one, or those that run."""
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import httpx
@@ -18,15 +19,20 @@ PATIENCE = 60.0  # seconds
 
 
 def retriever_of(task: Task):
-    """A context: the address of the retriever server, of a new one where there is none.
+    """A context: the addresses of the retriever servers, of a new one where there is none.
 
-    InputError if the one that runs serves another index than the task's.
+    InputError if one of those that run serves another index than the task's, or does not answer.
     """
-    address = task.params.compute.retriever_url
-    if address is None:
-        return running_server(task.index, task.passages, task.retriever)
-    check_served(address, task.index)
-    return nullcontext(address)
+    addresses = task.params.compute.retriever_urls
+    for address in addresses:
+        check_served(address, task.index)
+    return nullcontext(addresses) if addresses else _own(task)
+
+
+@contextmanager
+def _own(task: Task) -> Iterator[list[str]]:
+    with running_server(task.index, task.passages, task.retriever) as address:
+        yield [address]
 
 
 def check_served(address: str, index: Path) -> None:

@@ -21,8 +21,9 @@ class Settings:
     limits: Limits
     top_k: int  # passages a search
     mask_retrieved: bool
-    retriever: str  # address of a retriever server
+    retriever: list[str]  # addresses of retriever servers of one index
     counts: str  # folder of what is counted (counts.py)
+    seed: int | None = None  # of the samples; None: the engine draws them as they come
 
     def write(self, path: Path) -> None:
         """Write the file that `read` reads."""

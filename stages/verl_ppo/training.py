@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 from typing import TextIO
 
-from stages.common.models import loading, model_path
 from stages.common.records import write_text
 from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.ppo.task import StepMetrics, Task
 from stages.rollout.loop import Limits
-from stages.running.workers import check_sockets
+from stages.running.cluster import check_sockets
 from stages.verl_ppo import config, counts, data
 from stages.verl_ppo.curves import Curves
 from stages.verl_ppo.export import export
@@ -32,7 +31,7 @@ POLL = 1.0  # seconds between two looks at what verl has written
 def train(task: Task) -> list[StepMetrics]:
     """See `stages.ppo.task`. InputError where verl cannot run, or stopped."""
     check_machine()
-    config.check(task.params)
+    config.check_sharing(task.params)
     if config.alone(task.params):
         check_sockets()
     agent, files = task.params.agent, Files(task.folder.resolve())
@@ -40,12 +39,14 @@ def train(task: Task) -> list[StepMetrics]:
         done = files.done()
         if done < agent.steps:
             check_world_size(files, done, task.params)
-        forget_after(files, done)
+        forget_steps(files, done)
         curves = Curves(files, done, agent.questions * agent.rollouts, agent.kl)
         if done < agent.steps:
-            with retriever_of(task) as address:
-                settings = prepare(task, files, address)
-                run(settings, config.environment(task.params, files), curves, task, lock)
+            with retriever_of(task) as addresses:
+                settings = prepare(task, files, addresses)
+                run_verl(
+                    settings, config.environment_variables(task.params, files), curves, task, lock
+                )
         if files.tracked() != agent.steps:
             raise InputError(f"agent: verl ended after step {files.tracked()} of {agent.steps}")
         export(files.checkpoint(agent.steps), task.base, task.model)
@@ -80,9 +81,9 @@ def check_world_size(files: Files, done: int, params: Params) -> None:
         )
 
 
-def forget_after(files: Files, done: int) -> None:
+def forget_steps(files: Files, done: int) -> None:
     """Leave nothing of steps that will be made again, nor of checkpoints that are not of `done`."""
-    counts.forget_after(files.counts, done)
+    counts.forget_counts(files.counts, done)
     for step in files.steps():
         if step != done:
             shutil.rmtree(files.checkpoint(step))
@@ -98,41 +99,38 @@ def forget_before(files: Files) -> None:
             shutil.rmtree(files.checkpoint(step), ignore_errors=True)  # else a second later
 
 
-def prepare(task: Task, files: Files, retriever: str) -> dict:
+def prepare(task: Task, files: Files, retriever: list[str]) -> dict:
     """Write what verl reads beside its settings, which are returned.
 
-    `retriever` is the address of a retriever server.
+    `retriever` are the addresses of retriever servers.
     """
     import yaml
-    from transformers import AutoConfig
 
-    from stages.engines.replies import end_ids, window_of
-    from stages.engines.tokenizer import load_tokenizer
+    from stages.engines.description import describe_model
 
-    params, model = task.params, str(Path(model_path(task.base)).resolve())
-    with loading(model):
-        about = AutoConfig.from_pretrained(model, trust_remote_code=False)
-    tokenizer = load_tokenizer(task.base)
-    tokenizer.save_pretrained(files.tokenizer)
+    params, about = task.params, describe_model(task.base)
+    about.tokenizer.save_pretrained(files.tokenizer)
     agent = params.agent
-    data.write_questions(files.questions, task.questions, agent.steps, agent.questions, task.seed)
+    data.write_draws(files.questions, task.questions, agent.steps, agent.questions, task.seed)
     Settings(
         tokenizer=str(files.tokenizer),
-        ends=sorted(end_ids(model, about, tokenizer)),
-        window=window_of(about),
+        ends=sorted(about.ends),
+        window=about.window,
         protocol=params.training_protocol,
         limits=Limits.of(params.training_rollout),
         top_k=agent.top_k,
         mask_retrieved=agent.mask_retrieved,
         retriever=retriever,
         counts=str(files.counts),
+        seed=task.seed if params.generation.batch_invariant else None,
     ).write(files.settings)
     loop = {"name": data.AGENT, "_target_": config.LOOP, "settings": str(files.settings)}
     write_text(files.agent_loops, yaml.safe_dump([loop]))
-    return config.overrides(params, model, window_of(about), task.seed, files)
+    model = str(Path(about.path).resolve())
+    return config.overrides(params, model, about.window, task.seed, files)
 
 
-def run(
+def run_verl(
     settings: dict, environment: dict[str, str], curves: Curves, task: Task, lock: TextIO
 ) -> None:
     """Run verl to its end, logging its rows as they come. InputError if it fails."""

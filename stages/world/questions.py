@@ -5,12 +5,15 @@ part, whose names no training question uses: `indomain` asks the same otherwise,
 makers alone, `threehop` for countries alone, and `relations` in two relations that no training
 question uses. `wording` and `rephrased` are the questions of `indomain` in words that no training
 question uses: a few more at the end, or another order.
+
+Development sets are put as the test sets are, about names of the training part that are kept out of
+training then (DEVELOPMENT_NAMES of them), so that they share no name and no fact chain with either.
 """
 
 import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from stages.common.records import Question
 from stages.common.seeds import seed_of
@@ -27,6 +30,7 @@ from stages.scripted.facts import (
 )
 from stages.world.world import TEST, TRAIN, SyntheticWorld
 
+DEVELOPMENT_NAMES = 0.2  # of the training part's names
 HOPS = {1: 0.2, 2: 0.5, 3: 0.3}
 INDOMAIN = "indomain"
 
@@ -63,9 +67,41 @@ TEST_SETS = {
 }
 
 
-def questions_for_training(world: SyntheticWorld, count: int, seed: int) -> list[Question]:
-    """The first n of them are a mixture too, so a stage may take fewer."""
-    return _drawn(world, TRAIN, "train", TestSet(TRAINING_RELATIONS, HOPS, "train"), count, seed)
+def questions_for_training(
+    world: SyntheticWorld, count: int, seed: int, development: bool = False
+) -> list[Question]:
+    """The first n of them are a mixture too, so a stage may take fewer. `development`: whether the
+    names of the development sets are kept out."""
+    asked = TestSet(TRAINING_RELATIONS, HOPS, "train")
+    kept_out = development_names(world, seed) if development else set()
+    return _drawn(world, TRAIN, "train", asked, count, seed, lambda name: name not in kept_out)
+
+
+def questions_for_development(
+    world: SyntheticWorld, count: int, seed: int, sets: list[str] | None = None
+) -> dict[str, list[Question]]:
+    """Sets as those for tests, by the same names; none where `count` is 0."""
+    if not count:
+        return {}
+    names = development_names(world, seed)
+    return {
+        name: _drawn(
+            world, TRAIN, f"development-{name}", _developed(name), count, seed, names.__contains__
+        )
+        for name in sets or TEST_SETS
+    }
+
+
+def _developed(name: str) -> TestSet:
+    return replace(TEST_SETS[name], draw=f"development-{TEST_SETS[name].draw}")
+
+
+def development_names(world: SyntheticWorld, seed: int) -> set[str]:
+    """The names of the training part that development sets ask about."""
+    both = zip(world.facts, world.parts, strict=True)
+    names = sorted({fact.value for fact, part in both if fact.relation == MAKER and part == TRAIN})
+    draw = random.Random(seed_of(seed, "questions", "development"))
+    return {*draw.sample(names, max(1, round(DEVELOPMENT_NAMES * len(names))))}
 
 
 def questions_for_tests(
@@ -83,11 +119,19 @@ def questions_for_tests(
 
 
 def _drawn(
-    world: SyntheticWorld, part: str, name: str, asked: TestSet, count: int, seed: int
+    world: SyntheticWorld,
+    part: str,
+    name: str,
+    asked: TestSet,
+    count: int,
+    seed: int,
+    about: Callable[[str], bool] = lambda _: True,
 ) -> list[Question]:
     draw = random.Random(seed_of(seed, "questions", asked.draw))
     possible: dict[int, list[tuple[str, list[Fact]]]] = {}
     for text, facts in _possible(world, part, asked.relations):
+        if not about(facts[0].value):
+            continue
         possible.setdefault(len(facts), []).append((text, facts))
     chosen = []
     for number, wanted in _shares(asked.hops, count).items():

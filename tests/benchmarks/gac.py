@@ -3,8 +3,9 @@
     PYTHONPATH=. python tests/benchmarks/gac.py --run FOLDER
 
 Run by hand in a checkout whose laptop run is finished (FOLDER; nothing in it is changed); writes
-metrics/benchmarks/gac.json. Seconds are those of the whole stage of turn 1, imports and loading of
-models included; what the labels do to the retriever is in metrics/studies/price_price.csv.
+metrics/benchmarks/gac.json. Seconds are those of the whole stage of iteration 1, imports and
+loading of models included; what the labels do to the retriever is in
+metrics/studies/price_price.csv.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ MODES = {
     "one at a time": ["correctness.whole_levels=false"],
 }
 COMMAND = (
-    "-m stages.correctness --turn 1 --candidates data/candidates/1.jsonl "
+    "-m stages.correctness --iteration 1 --candidates data/candidates/1.jsonl "
     "--relevance data/relevance/1.jsonl --trajectories data/trajectories/1.jsonl "
     "--agent models/agent/1 --retriever models/retriever/0 --index data/index/0 "
     "--passages data/corpus/passages.jsonl --output scores.jsonl --metrics metrics.json"

@@ -18,7 +18,8 @@ from pathlib import Path
 import qwen_world
 
 from stages import candidates, params, trajectories
-from stages.common.candidates import find_passages, read_candidates
+from stages.common.candidates import read_candidates
+from stages.common.corpus import WantedPassages
 from stages.common.records import read_questions, write_json
 from stages.common.trajectories import Trajectory, read_trajectories
 from stages.engines.loading import load_agent
@@ -92,7 +93,8 @@ def _play(given: params.Params, engine) -> list[dict]:
 def _labels(given: params.Params, engine) -> list[int]:
     """GAC of every candidate of some queries."""
     queries = read_candidates("candidates.jsonl")[:QUERIES]
-    passages = find_passages("data/passages.jsonl", queries)
+    wanted = {identifier for each in queries for identifier in each.ids}
+    passages = WantedPassages("data/passages.jsonl", wanted)
     by_id = {each.id: each for each in read_trajectories("trajectories.jsonl")}
     starts = [
         Start(by_id[each.query.question_id], each.query.turn, passages[identifier])

@@ -48,7 +48,7 @@ def main() -> None:
 
 def _pairs(params) -> list[tuple[str, str]]:
     """(agent, retriever) of every pair that the run evaluates."""
-    flywheel = [(turn, turn) for turn in params.iterations]
+    flywheel = [(k, k) for k in params.iterations]
     return [*flywheel, *((pair.agent, pair.retriever) for pair in params.compare.values())]
 
 

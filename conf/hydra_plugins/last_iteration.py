@@ -1,4 +1,4 @@
-"""`${last_turn:}` in conf/: the run's last turn, "0" where there is none.
+"""`${last_iteration:}` in conf/: the run's last iteration, "0" where there is none.
 
 Hydra reads this folder wherever it composes conf/, in `dvc exp run` too.
 """
@@ -6,9 +6,9 @@ Hydra reads this folder wherever it composes conf/, in `dvc exp run` too.
 from omegaconf import DictConfig, OmegaConf
 
 
-def last_turn(*, _root_: DictConfig) -> str:
+def last_iteration(*, _root_: DictConfig) -> str:
     """The highest key of `iterations`."""
     return max(_root_.iterations, key=int, default="0")
 
 
-OmegaConf.register_new_resolver("last_turn", last_turn, replace=True)
+OmegaConf.register_new_resolver("last_iteration", last_iteration, replace=True)

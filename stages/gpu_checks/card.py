@@ -1,0 +1,53 @@
+"""Check 1: the card, its driver, and that vLLM's allocator and faiss load beside torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from stages.plumbing.errors import InputError
+
+DRIVER = 580  # the first of CUDA 13
+
+
+def check_card(folder: Path, cuda: bool) -> dict:
+    """The driver is new enough, one CUDA is installed, and what loads it does so in any order."""
+    import torch
+
+    majors = {m[1] for d in metadata.distributions() if (m := re.search(r"-cu(\d{2})", d.name))}
+    if len(majors) > 1:
+        raise InputError(
+            f"packages of CUDA {' and '.join(sorted(majors))} are installed beside each other, and "
+            "libraries of the one are taken for the other's: make a new environment"
+        )
+    figures = {"torch": torch.__version__, "cuda": torch.version.cuda, "loaded": ["torch"]}
+    if importlib.util.find_spec("vllm") and importlib.util.find_spec("vllm.cumem_allocator"):
+        _loads("import torch, vllm.cumem_allocator, faiss; faiss.StandardGpuResources")
+        figures["loaded"] += ["vllm.cumem_allocator", "faiss"]
+    if not cuda:
+        return figures
+    asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    name, _, driver = subprocess.check_output(asked, text=True).splitlines()[0].partition(", ")
+    if int(driver.partition(".")[0]) < DRIVER:
+        raise InputError(f"the driver is {driver}, and CUDA 13 needs {DRIVER} or newer: renew it")
+    if figures["loaded"] == ["torch"]:
+        raise InputError("vLLM's build for CUDA is not installed: `make install-gpu`")
+    free, total = torch.cuda.mem_get_info(0)
+    return figures | {
+        "name": name,
+        "driver": driver,
+        "capability": ".".join(map(str, torch.cuda.get_device_capability(0))),
+        "memory_gb": round(total / 1e9, 1),
+        "free_gb": round(free / 1e9, 1),
+    }
+
+
+def _loads(code: str) -> None:
+    """InputError unless `code` runs in a process of its own."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if done.returncode:
+        raise InputError(f"`{code}` fails: {done.stderr.strip().splitlines()[-1]}")

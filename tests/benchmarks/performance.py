@@ -1,0 +1,82 @@
+"""docs/performance.md, written from the figures in metrics/benchmarks: one table of peers, one of
+growth.
+
+    PYTHONPATH=.:tests python tests/benchmarks/performance.py
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from stages.common.records import read_json, write_text
+
+ROOT = Path(__file__).parents[2]
+BENCHMARKS = ROOT / "metrics/benchmarks"
+PAGE = ROOT / "docs/performance.md"
+HEAD = """\
+# How fast, and beside whom
+Written by `tests/benchmarks/performance.py` from `metrics/benchmarks/`. Each row has a peer that a
+user would pick in our place. Ours and the peer's are measured in turns in one run, on one machine,
+and a ratio is that of one turn: above 1 ours is faster. `limit` says what neither can pass.
+"""
+
+
+def machine() -> str:
+    """The machine in general terms."""
+    known = Path("/proc/cpuinfo")
+    lines = known.read_text().splitlines() if known.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    load = os.getloadavg()[0]
+    return (
+        f"{os.cpu_count()} cores of {next(names, platform.machine())}, no GPU; load average "
+        f"{load:.1f} when it began" + (": a busy machine" if load > os.cpu_count() else "")
+    )
+
+
+def write_page() -> None:
+    """Write the page from the figures that are there."""
+    parts = [HEAD]
+    if (BENCHMARKS / "peers.json").exists():
+        parts.append(_peers(read_json(BENCHMARKS / "peers.json")))
+    if (BENCHMARKS / "growth.json").exists():
+        parts.append(_growth(read_json(BENCHMARKS / "growth.json")))
+    write_text(PAGE, "\n".join(parts))
+
+
+def _peers(figures: dict) -> str:
+    lines = [
+        f"\n## Peers\n{figures['machine']}.\n",
+        "| what | unit | ours | peer | peer's | ratio (lowest to highest) | limit |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in figures["rows"]:
+        span = f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
+        cells = (row["what"], row["unit"], f"{row['ours']:g}", row["peer"], f"{row['theirs']:g}")
+        lines.append(f"| {' | '.join(cells)} | {span} | {row['limit']} |")
+    again = "`PYTHONPATH=.:tests python tests/benchmarks/peers.py --run FOLDER`"
+    return "\n".join([*lines, "", f"Again: {again}, where FOLDER holds a finished laptop run.", ""])
+
+
+def _growth(figures: dict) -> str:
+    lines = [
+        "\n## Growth\nProcessor seconds and the most memory at 1, 4 and 16 times the questions and "
+        f"passages. {figures['machine']}. Time that grows in proportion has the exponent 1. Of the "
+        "report a question is one of a test set, asked under six pairs.\n",
+        "| stage | questions | seconds | MB | exponent of time | bytes a question |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name, row in figures["stages"].items():
+        columns = (
+            ", ".join(f"{size[key]:g}" for size in row["sizes"])
+            for key in ("questions", "seconds", "megabytes")
+        )
+        grown = f"{row['time_exponent']:.2f} | {row['bytes_a_question']:,}"
+        lines.append(f"| `{name}` | {' | '.join(columns)} | {grown} |")
+    again = "`PYTHONPATH=.:tests python tests/benchmarks/growth.py --work FOLDER`"
+    return "\n".join([*lines, "", f"Again: {again}.", ""])
+
+
+if __name__ == "__main__":
+    write_page()

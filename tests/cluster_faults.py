@@ -1,0 +1,265 @@
+"""Faults of a cluster of two nodes on this machine: the same bytes at the end, or one line.
+
+    PYTHONPATH=.:tests python -m cluster_faults --output metrics/reliability/cluster.json
+
+As root, which mounts other files over those that a node sees. About five minutes on a machine of
+its own. Fails where a fault ends otherwise than it must.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shutil
+import tempfile
+import time
+from contextlib import chdir
+from importlib import metadata
+from itertools import count
+from pathlib import Path
+
+from cluster_world import REPO, Cluster, cluster, job, wait_for
+from label_world import (
+    QUESTIONS,
+    arguments,
+    judging,
+    set_params,
+    teach,
+    write_relevance,
+)
+from label_world import build as build_world
+
+from stages import candidates, correctness, relevance, trajectories
+from stages.common.records import write_questions
+
+STAGES = {trajectories: 2, candidates: 5, relevance: 1, correctness: 40}  # items of a part
+NUMBERS = 60
+SAME = "same bytes"
+COUNT = count()
+
+
+class Faults:
+    """What each fault ended in, as the run goes."""
+
+    def __init__(self, made: Cluster, folder: Path, output: Path | None, found: list[dict]):
+        self.made, self.folder, self.output, self.found = made, folder, output, found
+
+    def note(self, fault: str, ended: str, wanted: str, began: float) -> None:
+        row = {"fault": fault, "ended": ended, "as_it_must": re.search(wanted, ended) is not None}
+        self.found.append(row | {"seconds": round(time.monotonic() - began)})
+        print(self.found[-1], flush=True)
+        if self.output:
+            self.output.parent.mkdir(parents=True, exist_ok=True)
+            self.output.write_text(json.dumps(self.found, indent=2) + "\n")
+
+    def numbers(self, *words: str, **more: str):
+        """A run of numbers, and its notes."""
+        notes = self.folder / f"notes{next(COUNT)}"
+        words = ("numbers", "--address", self.made.address, "--notes", str(notes), *words)
+        return job(self.made, self.folder, *words, **more), notes
+
+    def line(self, fault: str, wanted: str, *words: str, **more: str) -> None:
+        """Note what a run of numbers says."""
+        began = time.monotonic()
+        process, _ = self.numbers(*words, **more)
+        self.note(fault, self.said(process), wanted, began)
+
+    def said(self, process) -> str:
+        """The one line of a run that failed, without this run's own names; SAME for a good one."""
+        err = process.communicate(timeout=900)[1]
+        if process.returncode == 0:
+            return SAME
+        line = re.split(r"[\r\n]", err.strip())[-1]
+        line = line.replace(str(REPO), "CHECKOUT").replace(self.made.address, "HEAD")
+        line = line.replace(str(self.made.folder), "HOME").replace(str(self.folder), "RUN")
+        line = re.sub(r"/tmp/tmp\w+", "FOLDER", line)
+        return re.sub(r"\b\d+\.\d+\.\d+\.\d+\b(?=[ :])", "ADDRESS", line)
+
+
+def a_node_is_killed(faults: Faults, stage, shard: int) -> None:
+    """SIGKILL for a raylet while a part of the stage is computed on it."""
+    name = stage.__name__.rpartition(".")[2]
+    made, began = faults.made, time.monotonic()
+    node = f"two{next(COUNT)}"
+    made.start(node)
+    notes = faults.folder / f"notes-{name}"
+    Path(f"{notes}.hold").write_text(str(made.process(node, "raylet/raylet").pid))
+    files = {"output": f"ray/{name}.jsonl", "metrics": f"ray/{name}.json"}
+    options = ["--address", made.address, "--shard", str(shard), "--notes", str(notes)]
+    process = job(made, faults.folder, name, *options, *arguments(name, **files))
+    wait_for(lambda: Path(f"{notes}.held").exists() or process.poll() is not None)
+    held = Path(f"{notes}.held").exists()
+    made.kill(node)
+    ended = faults.said(process)
+    local = (faults.folder / f"local/{name}.jsonl").read_bytes()
+    if ended == SAME and (faults.folder / f"ray/{name}.jsonl").read_bytes() != local:
+        ended = "other bytes"
+    faults.note(
+        f"a node is killed while it computes a part of `{name}`",
+        ended if held else f"no work was on it ({ended})",
+        f"^{SAME}$",
+        began,
+    )
+
+
+def a_node_is_late(faults: Faults) -> None:
+    began = time.monotonic()
+    process, notes = faults.numbers("--numbers", "2000")
+    wait_for(notes.exists)
+    node = f"late{next(COUNT)}"
+    faults.made.start(node)
+    raylet = str(faults.made.process(node, "raylet/raylet").pid)
+    wait_for(lambda: raylet in notes.read_text().split())
+    ended = faults.said(process)
+    share = notes.read_text().split().count(raylet)
+    ended = f"{ended}; it got {share:,} of 1,000 parts"
+    faults.note("a node joins during the stage", ended, rf"^{SAME}; it got [1-9]", began)
+    faults.made.kill(node)
+
+
+def the_head_is_killed(faults: Faults) -> None:
+    began = time.monotonic()
+    process, notes = faults.numbers("--numbers", "2000")
+    wait_for(notes.exists)
+    faults.made.kill("one")
+    ended = faults.said(process)
+    faults.note("the head is killed", ended, "the head of the cluster at 'HEAD' is gone", began)
+
+
+def a_node_sees(faults: Faults, fault: str, mounts: str, wanted: str) -> None:
+    """A node in a mount namespace of its own, in which `mounts` were run."""
+    began, node = time.monotonic(), f"odd{next(COUNT)}"
+    prefix = ("unshare", "-m", "bash", "-c", f'set -e; {mounts}; exec "$@"', "--")
+    faults.made.start(node, prefix=prefix)
+    process, _ = faults.numbers("--numbers", "400")
+    ended = faults.said(process)
+    faults.note(fault, ended, wanted, began)
+    faults.made.kill(node)
+    time.sleep(5)  # until the head has noticed
+
+
+def what_nodes_see(faults: Faults, folder: Path) -> None:
+    other = folder / "other"
+    shutil.copytree(REPO / "stages", other)
+    with open(other / "agent.py", "a") as file:
+        file.write("# another commit\n")
+    (folder / "another").write_text("another input")
+    [about] = [f for f in metadata.files("transformers") if f.name == "METADATA"]
+    (folder / "METADATA").write_text("Metadata-Version: 2.1\nName: transformers\nVersion: 0.0.1\n")
+    run = faults.folder
+    for fault, mounts, wanted in (
+        (
+            "a node does not see the checkout",
+            f"mount -t tmpfs none {REPO}",
+            "not see this checkout",
+        ),
+        (
+            "a node sees another checkout",
+            f"mount --bind {other} {REPO}/stages",
+            "sees the code .*, here ",
+        ),
+        (
+            "a node has other packages",
+            f"mount --bind {folder}/METADATA {about.locate()}",
+            r"sees transformers 0\.0\.1, here ",
+        ),
+        (
+            "a node has another input",
+            f"mount --bind {folder}/another {run}/input",
+            "sees input .*, here ",
+        ),
+        ("a node does not see the run's folder", f"mount -t tmpfs none {run}", "sees no input"),
+    ):
+        a_node_sees(faults, fault, mounts, wanted)
+
+
+def a_disk_is_full(faults: Faults) -> None:
+    """The folder of a node, where Ray keeps its logs and large results, has no byte left."""
+    began, node = time.monotonic(), f"full{next(COUNT)}"
+    place = faults.made.folder / node
+    place.mkdir()
+    mounts = f"mount -t tmpfs -o size=64m none {place}; (sleep 40; cat /dev/zero > {place}/zero) &"
+    prefix = ("unshare", "-m", "bash", "-c", f'{mounts} exec "$@"', "--")
+    faults.made.start(node, prefix=prefix)
+    raylet = faults.made.process(node, "raylet/raylet").pid
+    wait_for(lambda: _free(Path(f"/proc/{raylet}/root{place}")) == 0)
+    process, notes = faults.numbers("--numbers", str(NUMBERS))
+    ended = faults.said(process)
+    share = notes.read_text().split().count(str(raylet))
+    ended = f"{ended}; it computed {share} of {NUMBERS // 2} parts"
+    faults.note("the disk of a node is full", ended, f"^{SAME}; ", began)
+    faults.made.kill(node)
+
+
+def _free(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
+
+
+def build(folder: Path) -> None:
+    """A world of labels with what each stage gives without Ray."""
+    with chdir(folder):
+        build_world(folder)
+        teach(folder / "judge", judging, steps=100)
+        write_questions("questions.jsonl", QUESTIONS)
+        candidates.main(arguments("candidates"))
+        write_relevance(0)
+        for stage in STAGES:
+            name = stage.__name__.rpartition(".")[2]
+            set_params(trajectories={"questions": len(QUESTIONS)})
+            files = {"output": f"local/{name}.jsonl", "metrics": f"local/{name}.json"}
+            stage.main(arguments(name, **files))
+
+
+def labelling(faults: Faults, second: Path) -> None:
+    """Each labelling stage, over two nodes of which one is killed."""
+    build(faults.folder)
+    for stage, shard in STAGES.items():
+        a_node_is_killed(faults, stage, shard)
+
+
+def others(faults: Faults, second: Path) -> None:
+    """What else happens to clusters."""
+    (faults.folder / "input").write_text("the same for all")
+    a_node_is_late(faults)
+    faults.line("no node has room for a worker", "no room for a worker", "--threads", "9")
+    what_nodes_see(faults, second)
+    a_disk_is_full(faults)
+
+
+def ends(faults: Faults, second: Path) -> None:
+    """Tokens, and the end of the cluster."""
+    (faults.folder / "input").write_text("the same for all")
+    (second / "nobody").mkdir()
+    nobody = {"RAY_AUTH_TOKEN_PATH": f"{second}/none", "HOME": f"{second}/nobody"}
+    faults.line("no token", "there is none in", **nobody)
+    (second / "wrong").write_text("0" * 64)
+    wrong = f"{second}/wrong"
+    faults.line("a wrong token", "the token in .* is not its", RAY_AUTH_TOKEN_PATH=wrong)
+    faults.line("RAY_AUTH_MODE=disabled", "wants a token, and", RAY_AUTH_MODE="disabled")
+    the_head_is_killed(faults)
+    faults.line("there is no cluster", "no cluster at 'HEAD'")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--only", choices=("labelling", "others", "ends"), help="a part of them")
+    args = parser.parse_args()
+    found = []
+    for part in (labelling, others, ends):
+        if args.only not in (None, part.__name__):
+            continue
+        with (
+            tempfile.TemporaryDirectory() as first,
+            tempfile.TemporaryDirectory() as second,
+            cluster() as made,
+        ):
+            made.start("one", like="one")
+            part(Faults(made, Path(first), args.output, found), Path(second))
+    if wrong := [row["fault"] for row in found if not row["as_it_must"]]:
+        raise SystemExit(f"ended otherwise than they must: {', '.join(wrong)}")
+
+
+if __name__ == "__main__":
+    main()

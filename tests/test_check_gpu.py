@@ -1,0 +1,58 @@
+"""The checks of the GPU path, as far as a machine without one can go."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages.gpu_checks import ppo, search
+from stages.plumbing.errors import InputError
+from stages.tools import check_gpu
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("name", check_gpu.CHECKS)
+def test_a_check_goes_up_to_cuda(name):
+    """In a process without a GPU in sight, and says so; nothing is written."""
+    command = [
+        sys.executable,
+        "-m",
+        "stages.tools.check_gpu",
+        name,
+        "--output",
+        "/nowhere/gpu.json",
+    ]
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "up to CUDA" in " ".join(done.stdout.split()) and name in done.stdout
+
+
+def test_a_check_that_fails_says_why_and_what_comes_next(monkeypatch, capsys):
+    """A row of a process that ended with an error, as the table shows it."""
+    row = {"seconds": 1, "error": "it broke", "figures": {}}
+    monkeypatch.setattr(check_gpu, "_row", lambda name: row)
+    with pytest.raises(SystemExit):
+        check_gpu.main(["card"])
+    said = capsys.readouterr().out
+    assert "card: it broke" in said and "python -m stages.tools.check_gpu card" in said
+
+
+def test_a_device_that_finds_other_passages_fails_the_check():
+    found = [(np.array([1, 2]), np.array([0.5, 0.4]))] * 2
+    other = [found[0], (np.array([2, 1]), np.array([0.5, 0.4]))]
+    search._same(found, found, "exact")
+    with pytest.raises(InputError, match="exact differs from the processor's in 1 of 2 queries"):
+        search._same(other, found, "exact")
+
+
+def test_a_card_that_stays_full_fails_the_check(monkeypatch):
+    monkeypatch.setattr(ppo, "PATIENCE", 0.0)
+    monkeypatch.setattr(ppo, "used", lambda: int(3e9))
+    with pytest.raises(InputError, match="processes stay on the card: `nvidia-smi`"):
+        ppo._empty(before=0)
+    ppo._empty(before=int(2.5e9))
