@@ -14,8 +14,8 @@ from safetensors.numpy import load_file, save_file
 from sentence_transformers import SentenceTransformerTrainer
 
 from stages import encoder, retriever
+from stages.common.instances import Instance, iter_instances
 from stages.common.records import read_json, write_jsonl
-from stages.common.search import SearchRequest
 from stages.contrastive import training
 from stages.contrastive.cloze import Noise, cloze_pairs
 from stages.contrastive.fresh import vocabulary
@@ -102,29 +102,27 @@ def inside(place, monkeypatch):
     return place
 
 
-def ranks(folder: Path, rows: list[dict]) -> np.ndarray:
-    """The rank of each row's positive in the whole corpus, 0 = first."""
+def ranks(folder: Path, instances: list[Instance]) -> np.ndarray:
+    """The rank of each instance's positive in the whole corpus, 0 = first."""
     model = DenseRetriever.load(folder)
     passages = world.corpus()
     vectors = model.encode_passages([p.contents for p in passages])
-    asked = [SearchRequest(row["question"], tuple(row["history"]), row["query"]) for row in rows]
-    texts = [model.query_format.text(request) for request in asked]
+    texts = [model.query_format.text(instance.request) for instance in instances]
     scores = model.encode_queries(texts) @ vectors.T
-    places = [[p.id for p in passages].index(row["positive"]["id"]) for row in rows]
-    return (scores > scores[np.arange(len(rows)), places][:, None]).sum(axis=1)
+    places = [[p.id for p in passages].index(instance.positive.id) for instance in instances]
+    return (scores > scores[np.arange(len(instances)), places][:, None]).sum(axis=1)
 
 
 def test_the_encoder_finds_names_and_relations_but_not_who_is_meant(place):
-    rows = [json.loads(line) for line in (place / "pairs.jsonl").read_text().splitlines()]
-    found = ranks(place / "R0", rows)
+    found = ranks(place / "R0", [each for _, each in iter_instances(place / "pairs.jsonl")])
     assert (found < 8).mean() > 0.95  # all eight passages of the name come first
     assert (found == 0).mean() < 0.6  # which of the four namesakes: it cannot know
 
 
 def test_the_retriever_learns_what_the_question_says(inside):
     set_params(inside, retriever={"steps": 60, "batch_size": 12, "learning_rate": 3e-3})
-    rows = [json.loads(line) for line in (inside / "pairs.jsonl").read_text().splitlines()]
-    assert (ranks(make_retriever(inside, "learned"), rows) == 0).mean() > 0.9
+    instances = [each for _, each in iter_instances(inside / "pairs.jsonl")]
+    assert (ranks(make_retriever(inside, "learned"), instances) == 0).mean() > 0.9
     curve = (inside / "learned.csv").read_text().splitlines()
     assert curve[0] == "step,loss" and curve[-1].startswith("60,")
     figures = read_json(inside / "learned.json")
