@@ -8,9 +8,9 @@ import pytest
 from dvc.repo import Repo
 from omegaconf import OmegaConf
 
+from stages.composing.compose import compose_unchecked
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose_unchecked
 
 ROOT = Path(__file__).parents[1]
 

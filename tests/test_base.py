@@ -9,10 +9,10 @@ from transformers import AutoTokenizer
 from stages import base, corpus, questions
 from stages.common.models import model_path
 from stages.common.records import Passage, read_passages, read_questions, write_passages
+from stages.composing.compose import compose
 from stages.engines.generator import TransformersGenerator
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 TINY = ["layers=2", "width=32", "steps=2", "easy_steps=1", "batch_size=2"]

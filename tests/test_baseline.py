@@ -11,12 +11,12 @@ from stages import baseline, index
 from stages.common.models import model_digest
 from stages.common.records import read_json, write_jsonl
 from stages.common.search import SearchRequest
+from stages.composing.compose import compose
 from stages.contrastive.fresh import fresh_encoder, vocabulary
 from stages.encoders.folder import read_format
 from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import load_searcher
-from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 TEXTS = ['"Ada"\nAda wrote notes.', '"Alan"\nAlan broke codes.']

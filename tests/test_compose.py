@@ -11,10 +11,10 @@ import pytest
 import yaml
 from random_params import ONE_ITERATION, SEED, draw
 
+from stages.composing.compose import compose
+from stages.composing.legal import check_run
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose
-from stages.tools.legal import check_run
 
 ROOT = Path(__file__).parents[1]
 COMBINATIONS = 200

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.composing.compose import compose
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stages.composing.compose import compose, compose_unchecked
 from stages.params import CorrectnessMode, load_params
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose, compose_unchecked
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,12 +8,12 @@ from retrieval_world import tiny_retriever
 
 from stages.common.models import write_reference
 from stages.common.records import write_json
+from stages.composing.compose import compose
 from stages.encoders.folder import write_format
 from stages.encoders.query_format import QueryFormat
 from stages.language.tokenizer import make_tokenizer, world_texts
 from stages.plumbing.errors import InputError
 from stages.tools import elsewhere
-from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 ONE_ITERATION = ("~iterations.2", "~compare.agent2_r1", "~compare.scripted_r2")

@@ -8,9 +8,9 @@ import yaml
 
 from stages import questions
 from stages.common.records import read_questions
+from stages.composing.compose import compose
 from stages.plumbing.errors import InputError
 from stages.rollout.draw import draw_questions
-from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 OWN = {"source": "sets", "training": None, "test": None, "sets": None}

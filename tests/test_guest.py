@@ -15,6 +15,7 @@ from stages import guest
 from stages.common import records
 from stages.common.models import model_digest
 from stages.common.records import Passage, read_json
+from stages.composing.compose import compose
 from stages.engines.generator import TransformersGenerator
 from stages.engines.loading import load_agent
 from stages.guests.retelling import OURS, Retelling, other_wording
@@ -27,7 +28,6 @@ from stages.rollout.protocol import load_protocol, read_protocol
 from stages.running import scratch
 from stages.scripted.facts import CRAFTS, MAKER, PERSONAL, Fact
 from stages.teaching.demonstrations import demonstration, drill
-from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 NAMES = ("r1_searcher", "simple_deep_searcher", "tool_calls")

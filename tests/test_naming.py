@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from stages.composing.compose import compose_unchecked
 from stages.params import Params, read_block
-from stages.tools.compose import compose_unchecked
 from stages.tracking.naming import run_name
 
 CONF = Path(__file__).parents[1] / "conf"

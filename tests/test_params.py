@@ -8,9 +8,9 @@ import pytest
 import yaml
 from import_graph import imports, modules
 
+from stages.composing.compose import compose
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 

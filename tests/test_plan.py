@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from stages import candidates, correctness, evaluate, relevance, trajectories
+from stages.composing.compose import compose
 from stages.params import CorrectnessMode, Index, IndexKind, Ivfpq, Questions, load_params
 from stages.planning import nodes
 from stages.planning.approximate import file_bytes
@@ -21,7 +22,6 @@ from stages.plumbing.errors import InputError, run
 from stages.provenance.hashes import hash_of
 from stages.retrieval import approximate
 from stages.tools import plan
-from stages.tools.compose import compose
 from stages.world.questions import TEST_SETS
 
 ROOT = Path(__file__).parents[1]

@@ -11,9 +11,9 @@ import pytest
 from checkout import ROOT
 
 from stages.common import portable
+from stages.composing.compose import compose
 from stages.params import Compute
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose
 
 here = pytest.mark.skipif(not portable.possible(), reason="no x86-64 processor with AVX2")
 CLEAN = {name: value for name, value in os.environ.items() if name not in portable.VARIABLES}

@@ -7,6 +7,7 @@ import pytest
 from retrieval_world import tiny_retriever
 
 from stages.common.records import Passage, read_jsonl, read_passages, write_jsonl, write_passages
+from stages.composing.compose import compose
 from stages.encoders.encoding import DenseRetriever
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
@@ -16,7 +17,6 @@ from stages.rollout.loop import Limits
 from stages.rollout.protocol import read_protocol
 from stages.sources.passages import copy_passages
 from stages.tools import plan
-from stages.tools.compose import compose
 from stages.verl_ppo.config import longest
 
 ROOT = Path(__file__).parents[1]

@@ -10,11 +10,11 @@ from checkout import command, compose_in, copy_of_checkout
 
 from stages import encoder, published, retriever
 from stages.common.records import read_json, read_jsonl
+from stages.composing.compose import compose
 from stages.contrastive.rows import read_training_rows
 from stages.encoders.query_format import QueryFormat
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose
 
 REPO = Path(__file__).parents[1]
 NEGATIVES, CORPUS = 3, 40

@@ -13,6 +13,7 @@ import yaml
 from stages import index
 from stages.common.records import Passage, read_passages, read_questions, write_passages
 from stages.common.search import SearchRequest
+from stages.composing.compose import compose_unchecked
 from stages.params import Compute, Questions, load_params
 from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import load_searcher
@@ -20,7 +21,6 @@ from stages.sources.description import local_path, question_files, read_descript
 from stages.sources.passages import copy_passages, passages_of
 from stages.sources.questions import Sets, read_sets, with_supporting_ids
 from stages.tools import ask
-from stages.tools.compose import compose_unchecked
 
 REPO = Path(__file__).parents[1]
 

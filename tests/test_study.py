@@ -16,6 +16,7 @@ from scipy import stats
 
 from stages.common.candidates import Query, QueryCandidates
 from stages.common.search import SearchRequest
+from stages.composing.compose import compose
 from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.studies import experiments
@@ -34,7 +35,6 @@ from stages.studies.plan import Contrast, Experiment, Side, read_study
 from stages.studies.power import power, seeds_needed, split
 from stages.studies.tables import _judge_accuracy, accuracy_rows, costs
 from stages.tools import study
-from stages.tools.compose import compose
 
 ROOT = Path(__file__).parents[1]
 STAGE = """

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from rollout_models import make_model, make_tokenizer, save
 
+from stages.composing.compose import compose
 from stages.params import Agent, Compute, Engine, Generation, Params, Rollout, Trainer, load_params
 from stages.plumbing.errors import InputError
-from stages.tools.compose import compose
 from stages.verl_ppo import config, training
 from stages.verl_ppo.files import Files
 

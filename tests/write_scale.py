@@ -12,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.common.records import write_text
+from stages.composing.compose import compose
 from stages.params import IndexKind, Ivfpq, Params, load_params
 from stages.planning.approximate import build_bytes, file_bytes
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.sizes import sizes
 from stages.studies.markdown import fill
-from stages.tools.compose import compose
 
 PAGE = Path("docs/scale.md")
 BENCHMARKS = Path("metrics/benchmarks")

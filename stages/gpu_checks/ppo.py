@@ -64,8 +64,8 @@ def check_ppo(folder: Path, cuda: bool) -> dict:
 
 def trained(folder: Path, settings: list[str], cuda: bool, *, kill: bool) -> dict:
     """PPO of the model `folder`/base with these parameters; without a GPU, verl checks them."""
+    from stages.composing.compose import compose
     from stages.params import load_params
-    from stages.tools.compose import compose
 
     compose(folder / "params.yaml", settings)
     for command in MAKE:

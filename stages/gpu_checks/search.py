@@ -37,7 +37,7 @@ def check_search(folder: Path, cuda: bool) -> dict:
     figures |= _ivfpq(vectors, queries, expected, device, folder)
     figures["flywheel_seconds"] = _flywheel(folder / "flywheel") if cuda else None
     if not cuda:
-        from stages.tools.compose import compose
+        from stages.composing.compose import compose
 
         compose(folder / "params.yaml", FLYWHEEL)
     return figures

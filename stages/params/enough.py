@@ -1,6 +1,6 @@
 """Check that there are enough passages and questions for what the parameters ask.
 
-Checked before a run (stages/tools/compose.py) where the numbers are known, and by the first
+Checked before a run (stages/composing) where the numbers are known, and by the first
 stages: too few of them would end a stage hours later, or drop every query.
 """
 

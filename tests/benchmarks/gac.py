@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 from stages.common.records import read_json, write_json
-from stages.tools.compose import compose
+from stages.composing.compose import compose
 
 OUTPUT = Path("metrics/benchmarks/gac.json").resolve()
 ROOT = Path(__file__).parents[2]

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from performance import machine, write_page
 
 from stages.common.records import iter_jsonl, write_json, write_jsonl
-from stages.tools.compose import compose
+from stages.composing.compose import compose
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "metrics/benchmarks/growth.json"

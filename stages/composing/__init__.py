@@ -1,0 +1,1 @@
+"""What `conf/` and overrides of it come to, checked before a run."""
