@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from stages.composing.compose import compose
 from stages.params import Index, IndexKind, Ivfpq
 from stages.plumbing.errors import InputError
 from stages.retrieval import approximate
@@ -37,8 +38,6 @@ def check_search(folder: Path, cuda: bool) -> dict:
     figures |= _ivfpq(vectors, queries, expected, device, folder)
     figures["flywheel_seconds"] = _flywheel(folder / "flywheel") if cuda else None
     if not cuda:
-        from stages.composing.compose import compose
-
         compose(folder / "params.yaml", FLYWHEEL)
     return figures
 
@@ -108,11 +107,11 @@ def _flywheel(folder: Path) -> float:
     """Seconds of the smallest flywheel on the card, in a clone."""
     began = time.perf_counter()
     subprocess.run(["git", "clone", "--quiet", ".", str(folder)], check=True)
-    for command in (["stages.tools.compose", *FLYWHEEL], ["dvc", "repro"]):
-        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        done = subprocess.run([sys.executable, "-m", *command], cwd=folder, env=environment)
-        if done.returncode:
-            raise InputError(
-                f"the smallest flywheel fails on the card: cd {folder} and `dvc repro` again"
-            )
+    compose(folder / "params.yaml", FLYWHEEL)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    done = subprocess.run([sys.executable, "-m", "dvc", "repro"], cwd=folder, env=environment)
+    if done.returncode:
+        raise InputError(
+            f"the smallest flywheel fails on the card: cd {folder} and `dvc repro` again"
+        )
     return round(time.perf_counter() - began, 1)
