@@ -32,7 +32,7 @@ from stages.studies.experiments import Finished, revision
 from stages.studies.groups import Group, gap_interval, group_rows
 from stages.studies.markdown import accuracy, fill, medians, pairs
 from stages.studies.plan import Contrast, Experiment, Side, read_study
-from stages.studies.power import power, seeds_needed, split
+from stages.studies.power import power, seed_variance, seeds_needed
 from stages.studies.tables import _judge_accuracy, accuracy_rows, costs
 from stages.tools import study
 
@@ -393,8 +393,8 @@ def test_seeds_are_counted_as_a_table_of_power_has_them():
     found, theirs = power(1.0, 1.0, 4, 0.05), stats.nct.sf(stats.t.ppf(0.975, 3), 3, 2.0)
     assert found == pytest.approx(theirs, abs=2e-3), "the other side is next to nothing"
     assert seeds_needed(0.01, 1.0, 0.05) is None and seeds_needed(0.0, 0.0, 0.05) is None
-    assert split(0.03, 0.02, 4) == pytest.approx(0.0005 + 0.0001)
-    assert split(0.02, 0.03, 2) == pytest.approx(0.0002), "questions explain all of it at most"
+    assert seed_variance(0.03, 0.02, 4) == pytest.approx(0.0005 + 0.0001)
+    assert seed_variance(0.02, 0.03, 2) == pytest.approx(0.0002), "questions explain at most all"
 
 
 def test_drift_stands_beside_em_of_the_iteration(project):

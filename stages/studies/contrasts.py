@@ -202,7 +202,7 @@ def both_answered(
     names = [
         f"{one.pair(side.agent, side.retriever)} of {one.experiment.name}" for one, side in sides
     ]
-    return paired(*(answers(one, side) for one, side in sides), names=tuple(names))
+    return paired(*(pair_predictions(one, side) for one, side in sides), names=tuple(names))
 
 
 def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values | None:
@@ -220,12 +220,12 @@ def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Valu
 def measured(one: Finished, side: Side, measure: str) -> Values:
     """`measure` of a pair's predictions, by question set."""
     values: Values = {}
-    for question, row in identified(answers(one, side)).items():
+    for question, row in identified(pair_predictions(one, side)).items():
         values.setdefault(question[0], Sample()).add(float(getattr(row, measure)), row, question)
     return values
 
 
-def answers(one: Finished, side: Side) -> list[Trajectory]:
+def pair_predictions(one: Finished, side: Side) -> list[Trajectory]:
     """The predictions of a pair. InputError for a question set whose name stands for all sets."""
     return _predicted(one, one.pair(side.agent, side.retriever))
 

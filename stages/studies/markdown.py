@@ -49,7 +49,7 @@ def medians(rows: list[dict]) -> list[PairMedians]:
     return entries
 
 
-def fixed(own_base: bool) -> str:
+def base_line(own_base: bool) -> str:
     """What all seeds have in common, as the line above a table."""
     if own_base:
         return "Each seed has its own base agent and judge."
@@ -66,7 +66,7 @@ def fragments(name: str, tables: dict[str, list[dict]], own_base: bool = False) 
         "groups": groups,
         "drift": drift,
     }
-    above = f"{fixed(own_base)}\n\n"
+    above = f"{base_line(own_base)}\n\n"
     found = {name: above + pairs(tables[""])}
     for table, make in made.items():
         rows = tables[f"_{table}"]
@@ -141,12 +141,12 @@ def contrasts(rows: list[dict]) -> str:
 
 def _claim(name: str, em: dict, searches: dict) -> str:
     return (
-        f"| {name} | {_interval(em, 100, 1)} | {_p(em)} | {verdict(em)} "
+        f"| {name} | {_interval(em, 100, 1)} | {_p(em)} | {claim_verdict(em)} "
         f"| {_interval(searches, 1, 2)} | {em['seeds']} |"
     )
 
 
-def verdict(row: dict) -> str:
+def claim_verdict(row: dict) -> str:
     """What a contrast says in a word or three."""
     if row["claim"]:
         return "stands" if row["clear"] else "not shown"
@@ -168,7 +168,7 @@ def claims(studies: dict[str, list[dict]]) -> str:
     for study, rows in studies.items():
         lines += [
             f"| {study} | {row['contrast']} | {_interval(row, 100, 1)} | {_p(row)} "
-            f"| {verdict(row)} | {row['seeds']} |"
+            f"| {claim_verdict(row)} | {row['seeds']} |"
             for row in rows
             if row["claim"]
         ]

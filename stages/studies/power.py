@@ -42,7 +42,7 @@ def power(effect: float, variance: float, seeds: int, level: float) -> float:
     return float(seen.mean())
 
 
-def told(study: Study, folder: Path) -> str:
+def power_table(study: Study, folder: Path) -> str:
     """A table of the study's claims for a terminal. InputError where it has none with seeds."""
     rows = [row for row in claim_rows(folder).get(study.name, ()) if row["spread"] is not None]
     if not rows:
@@ -69,7 +69,7 @@ def _line(row: dict, level: float) -> str:
         if questions is None and times > 1:
             counts.append("?")
             continue
-        variance = split(spread, questions or 0.0, times)
+        variance = seed_variance(spread, questions or 0.0, times)
         found = seeds_needed(row["mean"], variance, level)
         counts.append(f"over {MOST}" if found is None else str(found))
     share = "not kept"
@@ -81,7 +81,7 @@ def _line(row: dict, level: float) -> str:
     )
 
 
-def split(spread: float, questions: float, times: float) -> float:
+def seed_variance(spread: float, questions: float, times: float) -> float:
     """The variance of a seed's mean with `times` as many questions: the seeds' own, which is what
     their `spread` has beyond what the `questions` explain, and the questions' over `times`. The
     questions' part is no more than all of it: the two are estimates."""

@@ -32,9 +32,9 @@ def main(argv: list[str] | None = None) -> None:
 
     study = read_study(args.study)
     if args.power:
-        from stages.studies.power import told
+        from stages.studies.power import power_table
 
-        print(told(study, args.output))
+        print(power_table(study, args.output))
         return
     if args.kept:
         from stages.studies.kept import kept_tables

@@ -13,7 +13,7 @@ import csv
 from pathlib import Path
 
 from stages.common.records import write_text
-from stages.studies.markdown import fill, verdict
+from stages.studies.markdown import claim_verdict, fill
 
 FORMER, TODAY = Path("metrics/studies/former"), Path("metrics/studies")
 PAGE = Path("docs/verdicts.md")
@@ -44,7 +44,7 @@ def table() -> str:
             new = today[name]
             was = "clear" if old["clear"] == "True" else "no difference shown"
             flags = {key: new[key] == "True" for key in ("claim", "clear")}
-            now = verdict(flags)
+            now = claim_verdict(flags)
             if flags["clear"] != (old["clear"] == "True"):
                 now = f"**{now}**"
             adjusted = f"{float(new['p_adjusted']):.3f}" if new["p_adjusted"] else ""
