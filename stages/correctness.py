@@ -3,7 +3,9 @@
 In: candidates, their LR, the trajectories they come from, Agent_k and the index of R_(k-1). Out:
 for each query the GAC (0 or 1) of the candidates that were evaluated: with `correctness.mode: lazy`
 those that selection can depend on, with `exhaustive` all 20, as in the paper; null with `off`, the
-ablation without GAC. The metrics say what each took in rollouts and tokens.
+ablation without GAC. With `pairs.source: visits_then_gac` a query that has a visit in a right
+trajectory needs no GAC: none of its candidates is evaluated, and the query is counted. The metrics
+say what all of it took in rollouts and tokens.
 
 A rollout in which the agent has no room for a turn, or writes neither a query nor an answer, is
 lost: its 0 says nothing of the passage. Where more than `correctness.max_dropped` are lost, the
@@ -19,7 +21,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from stages.params import CorrectnessMode, Params, load_params
+from stages.params import CorrectnessMode, PairSource, Params, load_params
 from stages.plumbing.errors import run
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, Workers, shards
@@ -59,12 +61,15 @@ def main(argv: list[str] | None = None) -> None:
         return
     index = f"{args.index}/index.json"  # names the corpus and the retriever by their digests
     files = (args.candidates, args.relevance, args.trajectories, args.agent, index)
+    spared = params.pairs.source is PairSource.visits_then_gac
+    files += (args.visits,) if spared else ()
     stage = f"correctness@{args.iteration}"
     with Scratch(stage, fingerprint(stage, params, *files)) as scratch:
         counts = CorrectnessCounts()
         scored = _evaluate(CorrectnessJob(args, params, scratch), counts)
         write_jsonl(args.output, ({"id": query, "scores": values} for query, values in scored))
         found = counts.metrics()
+        found |= {"visited": counts.sums["visited"]} if spared else {}
         write_json(args.metrics, found)
         check_lost(
             stage,
@@ -82,6 +87,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
     parser.add_argument("--candidates", required=True, help="rows of the stage candidates")
     parser.add_argument("--relevance", required=True, help="rows of the stage relevance")
+    parser.add_argument("--visits", required=True, help="rows of the stage visits")
     parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
     parser.add_argument("--agent", required=True, help="folder of Agent_k")
     parser.add_argument("--retriever", required=True, help="folder of R_(k-1)")
@@ -92,10 +98,27 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _plan(asked: QueryCandidates, grades: Labels, params: Params) -> list[list[str]]:
+def _graded(
+    args: argparse.Namespace, params: Params
+) -> Iterator[tuple[QueryCandidates, Labels, bool]]:
+    """(query, its LR, whether what the agent used makes its GAC needless)."""
+    from stages.common.candidates import iter_graded
+    from stages.common.visits import with_visits
+
+    graded = iter_graded(args.candidates, args.relevance)
+    if params.pairs.source is not PairSource.visits_then_gac:
+        yield from ((*row, False) for row in graded)
+        return
+    for row, seen in with_visits(graded, args.visits):
+        yield *row, bool(seen.trusted)
+
+
+def _plan(asked: QueryCandidates, grades: Labels, visited: bool, params: Params) -> list[list[str]]:
     """The levels of a query."""
     from stages.gac.rollouts import levels
 
+    if visited:
+        return []
     block, threshold = params.correctness, params.pairs.threshold
     options = {"top": block.top, "whole_levels": block.whole_levels}
     return levels(asked.ids, grades.scores, block.mode, threshold, **options)
@@ -105,7 +128,7 @@ def _evaluate(
     job: CorrectnessJob, counts: CorrectnessCounts
 ) -> Iterator[tuple[str, dict[str, int]]]:
     """(query, GAC of what is planned), CHUNK queries at a time; `counts` is told what they took."""
-    from stages.common.candidates import by_trajectory, iter_graded
+    from stages.common.candidates import by_trajectory
     from stages.common.corpus import WantedPassages
     from stages.gac.rollouts import Finisher, by_levels
     from stages.plumbing.progress import progress
@@ -113,8 +136,8 @@ def _evaluate(
 
     args, params = job.args, job.params
     wanted: set[str] = set()
-    for asked, grades in iter_graded(args.candidates, args.relevance):
-        wanted.update(*_plan(asked, grades, params))
+    for row in _graded(args, params):
+        wanted.update(*_plan(*row, params))
     passages = WantedPassages(args.passages, wanted)
     build, compute = partial(_build, args, params), params.compute
     options = {
@@ -134,13 +157,14 @@ def _evaluate(
         def finish(starts: list[Start], first: int):
             return chain.from_iterable(workers.map(shards(starts, SHARD, first), bar.update))
 
-        graded = iter_graded(args.candidates, args.relevance)
+        graded = _graded(args, params)
         told = by_trajectory(args.trajectories, graded, lambda row: row[0].query, args.candidates)
         for chunk in _chunks(told):
-            asked = {each.id: (each, grades) for _, rows in chunk for each, grades in rows}
+            asked = {row[0].id: row for _, rows in chunk for row in rows}
             plans = {query: _plan(*row, params) for query, row in asked.items()}
+            counts.sums["visited"] += sum(visited for *_, visited in asked.values())
             finisher = Finisher(
-                queries={query: each.query for query, (each, _) in asked.items()},
+                queries={query: each.query for query, (each, *_) in asked.items()},
                 trajectories={trajectory.id: trajectory for trajectory, _ in chunk},
                 passages=passages,
                 finish=finish,
@@ -148,7 +172,7 @@ def _evaluate(
                 price=counts.price,
             )
             scores = by_levels(plans, finisher, plan)
-            counts.add(scores, plans, sum(len(each.candidates) for each, _ in asked.values()))
+            counts.add(scores, plans, sum(len(each.candidates) for each, *_ in asked.values()))
             yield from scores.items()
 
 

@@ -5,7 +5,7 @@ stages/params has the rules that need nothing but the parameters.
 
 from __future__ import annotations
 
-from stages.params import WORLD, Params, RelevanceMode, Trainer
+from stages.params import WORLD, Params, RelevanceMode, Trainer, VisitSource
 
 
 def check_run(params: Params) -> None:
@@ -29,9 +29,12 @@ def check_run(params: Params) -> None:
 def _check_iterations(params: Params) -> None:
     from stages.judge.judging import JudgePrompts
     from stages.verl_ppo.config import check_sharing
+    from stages.visiting.judged import load_prompt
 
     if params.relevance.mode is not RelevanceMode.off:
         JudgePrompts.load(params.relevance)
+    if params.visits.source is VisitSource.judged:
+        load_prompt(params.visits.prompt)
     if params.agent.trainer is Trainer.verl:
         check_sharing(params)
 

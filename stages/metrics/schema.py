@@ -222,6 +222,14 @@ SCHEMAS = {
         },
         also=_trajectories_balance,
     ),
+    "visits": _counted(
+        {
+            **dict.fromkeys(("visited", "visited_and_right", "taken_away", "added"), COUNT),
+            "retries": COUNT,
+            "without": Each(COUNT),
+            "unread": Each(COUNT),
+        }
+    ),
     "candidates": _counted(
         required={"trajectories": COUNT, "trajectories_without_query": COUNT},
         also=_candidates_balance,
@@ -249,12 +257,13 @@ SCHEMAS = {
             "read_tokens": COUNT,
             "predicted": COUNT,
             "too_long": COUNT,
+            "visited": COUNT,
         },
         also=_correctness_balance,
     ),
     "pairs": _counted(
         required={"instances": COUNT, "positive_selection_rate": SHARE},
-        optional={"ties_cut": COUNT},
+        optional={"ties_cut": COUNT, "visited": COUNT},
         also=_pairs_balance,
     ),
     "retriever": _counted(required={"queries": COUNT, "loss": ANY}),

@@ -16,8 +16,10 @@ from stages.params.choices import (
     Engine,
     IndexKind,
     Kl,
+    PairSource,
     RelevanceMode,
     Trainer,
+    VisitSource,
     Wording,
 )
 from stages.params.compute import GIVEN, Compute
@@ -25,7 +27,14 @@ from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout
 from stages.params.data import WORLD, Corpus, Published, Questions, World
 from stages.params.index import CODES, Hnsw, Index, Ivfpq
 from stages.params.inputs import INPUT_FIELDS, RETRIEVER_INPUTS, input_fault
-from stages.params.labels import Candidates, Correctness, Pairs, Relevance, Trajectories
+from stages.params.labels import (
+    Candidates,
+    Correctness,
+    Pairs,
+    Relevance,
+    Trajectories,
+    Visits,
+)
 from stages.params.loading import load_params, read_block
 from stages.params.models import HEADS, Base, BaseAgent, BaseJudge, BaseModel, Guest
 from stages.params.reporting import POOLED, Evaluate, Health, Report
@@ -68,6 +77,7 @@ __all__ = [
     "Kl",
     "OwnRollout",
     "Pair",
+    "PairSource",
     "Pairs",
     "Params",
     "Protocol",
@@ -81,6 +91,8 @@ __all__ = [
     "Rollout",
     "Trainer",
     "Trajectories",
+    "VisitSource",
+    "Visits",
     "Wording",
     "World",
     "input_fault",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stages.params.choices import IndexKind
+from stages.params.choices import CorrectnessMode, IndexKind, PairSource, VisitSource
 from stages.params.data import WORLD
 from stages.params.index import CODES
 from stages.params.run import Params
@@ -30,10 +30,33 @@ def rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
     for key, needed in training_questions(params).items():
         most = f"is more than the training questions ({asked.training}: 'questions.training')"
         yield key, most, needed <= (asked.training or needed)
+    yield from _visit_rules(params)
     if params.iterations:
         drawn, found = params.pairs.negatives, params.candidates.top_k
         few = f"leaves no positive: a query has 'candidates.top_k' ({found}) passages in all"
         yield "pairs.negatives", few, drawn < found
+
+
+def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """Where positives come from, and what must be there for that."""
+    visits, pairs, mode = params.visits, params.pairs, params.correctness.mode
+    source, off = pairs.source, visits.source is VisitSource.off
+    asks = f"({source.name}) needs visits: set 'visits.source' to restated or judged"
+    yield "pairs.source", asks, not (pairs.of_visits and off)
+    for name in ("miss", "false"):
+        changes = "changes visits, and nothing looks for any: set 'visits.source'"
+        yield f"visits.{name}", changes, not (off and getattr(visits, name))
+    made = params.corpus.source == WORLD and params.base.agent.model is None
+    taught = "(restated) reads the thoughts of the made-up world's own agent: take judged"
+    yield "visits.source", taught, made or visits.source is not VisitSource.restated
+    able = "(judged) asks what the made-up world's judge is not taught: set 'base.judge.model'"
+    asked = visits.source is VisitSource.judged
+    yield "visits.source", able, not (asked and params.base.judge.model is None)
+    unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
+    yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
+    needed = "is off, and 'pairs.source' (visits_then_gac) needs it"
+    then = source is PairSource.visits_then_gac and mode is CorrectnessMode.off
+    yield "correctness.mode", needed, not then
 
 
 def training_questions(params: Params) -> dict[str, int]:

@@ -47,6 +47,23 @@ class CorrectnessMode(Enum):
     off = "off"
 
 
+class VisitSource(Enum):
+    """What tells which of the passages that it was shown an agent used: see stages/visiting."""
+
+    off = "off"
+    restated = "restated"
+    judged = "judged"
+
+
+class PairSource(Enum):
+    """Where the positives of training pairs come from: see stages/selection."""
+
+    gac = "gac"
+    visits = "visits"
+    visits_then_gac = "visits_then_gac"
+    random_shown = "random_shown"
+
+
 class Wording(Enum):
     """With which of a fact's two wordings a guest asks first: see stages/scripted/facts.py."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.params.choices import CorrectnessMode, RelevanceMode
+from stages.params.choices import CorrectnessMode, PairSource, RelevanceMode, VisitSource
 
 
 @dataclass
@@ -14,6 +14,18 @@ class Trajectories:
     questions: int | None = 150
     fresh: bool = True  # questions of its own each iteration
     max_dropped: float = 0.05  # share of trajectories
+
+
+@dataclass
+class Visits:
+    """`miss`: the share of visits that are taken away; `false`: the share of queries that are given
+    one that was none. How a judge is asked is said by `relevance`."""
+
+    source: VisitSource = VisitSource.off
+    prompt: str = "stages/prompts/visits.yaml"
+    miss: float = 0.0
+    false: float = 0.0
+    max_dropped: float = 0.05  # share of the judge's replies
 
 
 @dataclass
@@ -49,6 +61,20 @@ class Correctness:
 
 @dataclass
 class Pairs:
+    """`threshold` is of what LR and GAC choose; `instances` null: all that there are."""
+
+    source: PairSource = PairSource.gac
     threshold: int = 60
     max_positives: int = 3
     negatives: int = 15
+    instances: int | None = None
+
+    @property
+    def of_visits(self) -> bool:
+        """Whether the positives are what the agent used, wherever that is known."""
+        return self.source in (PairSource.visits, PairSource.visits_then_gac)
+
+    @property
+    def of_gac(self) -> bool:
+        """Whether GAC chooses positives."""
+        return self.source in (PairSource.gac, PairSource.visits_then_gac)

@@ -55,6 +55,8 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
         for key, value in vars(rollout).items():
             if value is not None:
                 yield f"{name}.rollout.{key}", value, 1
+    if params.pairs.instances is not None:
+        yield "pairs.instances", params.pairs.instances, 1
     for name, baseline in params.baseline.items():
         if baseline.max_query_tokens is not None:
             yield f"baseline.{name}.max_query_tokens", baseline.max_query_tokens, 1

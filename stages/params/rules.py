@@ -61,10 +61,13 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
         most = "is more than the judge is taught: see 'base.judge.window'"
         yield "relevance.window", most, judge.window <= taught.window
     yield "relevance.noise", "is a share of the grades, from 0 to 1", 0 <= judge.noise <= 1
-    for name in ("trajectories", "relevance", "correctness"):
+    for name in ("trajectories", "visits", "relevance", "correctness"):
         share = getattr(params, name).max_dropped
         yield f"{name}.max_dropped", "is a share, from 0 to 1", 0 <= share <= 1
-    both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off
+    for name in ("miss", "false"):
+        share = getattr(params.visits, name)
+        yield f"visits.{name}", "is a share, from 0 to 1", 0 <= share <= 1
+    both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off and params.pairs.of_gac
     yield "relevance.mode", "and 'correctness.mode' cannot both be off", not both
     yield "pairs.threshold", "is a grade, from 0 to 100", 0 <= params.pairs.threshold <= 100
     followed = all(text.strip() for text in params.report.follow)

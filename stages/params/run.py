@@ -9,7 +9,14 @@ from stages.params.compute import Compute
 from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout, with_own
 from stages.params.data import Corpus, Published, Questions
 from stages.params.index import Index
-from stages.params.labels import Candidates, Correctness, Pairs, Relevance, Trajectories
+from stages.params.labels import (
+    Candidates,
+    Correctness,
+    Pairs,
+    Relevance,
+    Trajectories,
+    Visits,
+)
 from stages.params.models import Base, Guest
 from stages.params.reporting import Evaluate, Health, Report
 from stages.params.retrievers import Baseline, Encoder, Replug, Retriever
@@ -45,6 +52,7 @@ class Params:
     index: Index = field(default_factory=Index)
     agent: Agent = field(default_factory=Agent)
     trajectories: Trajectories = field(default_factory=Trajectories)
+    visits: Visits = field(default_factory=Visits)
     candidates: Candidates = field(default_factory=Candidates)
     relevance: Relevance = field(default_factory=Relevance)
     correctness: Correctness = field(default_factory=Correctness)

@@ -16,15 +16,24 @@ from stages.common.candidates import (
     Labels,
     PassageScores,
     QueryCandidates,
-    iter_labelled,
 )
 from stages.common.seeds import seed_of
 from stages.common.trajectories import Trajectory, iter_trajectories
 from stages.metrics import run
-from stages.params import Params
+from stages.params import Pairs, Params
 from stages.reporting.results import Results
-from stages.selection.instances import Selected, select_all
-from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, REASONS, Selection
+from stages.selection.instances import LabelFiles, Selected, selected
+from stages.selection.rule import (
+    FEW_NEGATIVES,
+    NO_CORRECT,
+    NO_RELEVANT,
+    NO_VISIT,
+    NOT_DRAWN,
+    NOTHING_SHOWN,
+    WRONG_ANSWER,
+    Selection,
+    reasons,
+)
 
 LOWER, AMONG, DEEPER, FIRST = "lower_grade", "among_equals", "below_first", "first"
 KINDS = {  # in the order of the page
@@ -35,7 +44,12 @@ KINDS = {  # in the order of the page
     NO_RELEVANT: "dropped: no passage was graded high enough",
     NO_CORRECT: "dropped: no passage that was graded high enough led to the right answer",
     FEW_NEGATIVES: "dropped: too many passages are level with the best to draw negatives",
+    WRONG_ANSWER: "dropped: the agent's own answer was wrong",
+    NO_VISIT: "dropped: the agent used no passage that it was shown",
+    NOTHING_SHOWN: "dropped: the agent was shown no passage",
+    NOT_DRAWN: "dropped: enough instances were drawn without it",
 }
+KEPT = (LOWER, AMONG, DEEPER, FIRST)
 POSITIVE, NEGATIVE, TIED = "positive", "negative", "level with the positive"
 
 
@@ -67,8 +81,10 @@ class QueryCase:
 
 @dataclass
 class LabelledQueries:
-    """`counts`: iteration -> kind -> all its queries; `queries`: those that are shown."""
+    """`counts`: iteration -> kind -> all its queries; `queries`: those that are shown; `kinds`:
+    what they may be, in words."""
 
+    kinds: dict[str, str] = field(default_factory=dict)
     counts: dict[str, Counter] = field(default_factory=dict)
     queries: list[QueryCase] = field(default_factory=list)
 
@@ -77,10 +93,10 @@ def read_labelled(
     folder: Path, iterations: list[str], params: Params, per_kind: int = 1
 ) -> LabelledQueries:
     """Count and choose the queries of every iteration; `folder` holds candidates/K.jsonl etc."""
-    found = LabelledQueries()
+    found = LabelledQueries(_kinds_of(params.pairs))
     for iteration in iterations:
         found.counts[iteration], chosen = _kinds(folder, iteration, params, per_kind)
-        rows = [(kind, row) for kind in KINDS for _, row in chosen.get(kind, [])]
+        rows = [(kind, row) for kind in found.kinds for _, row in chosen.get(kind, [])]
         wanted = {row[0].query.question_id for _, row in rows}
         told = iter_trajectories(_file(folder, "trajectories", iteration))
         answers = {each.id: each for each in told if each.id in wanted}
@@ -88,14 +104,19 @@ def read_labelled(
     return found
 
 
+def _kinds_of(rule: Pairs) -> dict[str, str]:
+    """What a query may be, by where the positives come from."""
+    return {kind: KINDS[kind] for kind in (*KEPT, *reasons(rule))}
+
+
 def check_counts(labelled: LabelledQueries, results: Results, metrics: Path) -> None:
     """InputError unless the labels of every iteration give the counts of pairs in `metrics`."""
     for iteration, kinds in labelled.counts.items():
         pairs = results.stages["pairs"][iteration]
-        dropped = {reason: kinds[reason] for reason in REASONS}
+        dropped = {kind: count for kind, count in kinds.items() if kind not in KEPT}
         kept = sum(kinds.values()) - sum(dropped.values())
         counted = {"in": pairs["in"], "out": pairs["out"]}
-        counted |= {reason: pairs["dropped"].get(reason, 0) for reason in REASONS}
+        counted |= {reason: pairs["dropped"].get(reason, 0) for reason in dropped}
         found = {"in": sum(kinds.values()), "out": kept} | dropped
         for name, count in counted.items():
             if found[name] != count:
@@ -114,10 +135,11 @@ def _kinds(
     folder: Path, iteration: str, params: Params, per_kind: int
 ) -> tuple[Counter[str], dict[str, list[tuple[int, Selected]]]]:
     """Kind -> number of labelled queries; and of each the first `per_kind`, by a hash."""
-    files = (_file(folder, name, iteration) for name in ("candidates", "relevance", "correctness"))
-    counts = Counter(dict.fromkeys(KINDS, 0))
+    names = ("candidates", "relevance", "correctness", "visits")
+    files = LabelFiles(*(_file(folder, name, iteration) for name in names))
+    counts = Counter(dict.fromkeys(_kinds_of(params.pairs), 0))
     chosen: dict[str, list[tuple[int, Selected]]] = {}
-    for row in select_all(iter_labelled(*files), params, iteration):
+    for row in selected(files, params, iteration):
         query, grades, gac, selection = row
         kind = query_kind(query.ids, grades.scores, gac.scores, selection)
         counts[kind] += 1

@@ -19,7 +19,6 @@ from stages.reporting.cases import KINDS, Case, gold_hops
 from stages.reporting.comparisons import PairChange
 from stages.reporting.drift import drift_means, drift_table
 from stages.reporting.health import accounts, limits, selection_rate, signature_rows, warnings
-from stages.reporting.labelled import KINDS as LABEL_KINDS
 from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
@@ -116,7 +115,7 @@ def render_page(content: Content) -> str:
         drift_rows=drift_table(content.drift),
         breakdown_names=BY,
         case_kinds=KINDS,
-        label_kinds=LABEL_KINDS,
+        label_kinds=content.labelled.kinds,
         all_sets=ALL,
         traced_cases={row.key for row in content.traced},
     )

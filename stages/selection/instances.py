@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 
-from stages.common.candidates import Labels, QueryCandidates
+from stages.common.candidates import Labels, QueryCandidates, iter_labelled
 from stages.common.corpus import WantedPassages
 from stages.common.instances import Instance, LabelledPassage
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
-from stages.params import Params
+from stages.common.visits import QueryVisits, with_visits
+from stages.params import Pairs, PairSource, Params
 from stages.plumbing.errors import InputError
 from stages.selection.rule import (
     FEW_NEGATIVES,
     NO_CORRECT,
     NO_RELEVANT,
-    REASONS,
+    NO_VISIT,
+    NOT_DRAWN,
+    NOTHING_SHOWN,
+    WRONG_ANSWER,
     Selection,
+    reasons,
     select,
+    select_observed,
 )
 
 ADVICE = {
@@ -28,19 +36,85 @@ ADVICE = {
     "correct_rate in metrics/correctness",
     FEW_NEGATIVES: "too many candidates are tied with the top: see pairs.negatives, "
     "candidates.top_k",
+    WRONG_ANSWER: "no trajectory ends at a right answer: see em in metrics/trajectories",
+    NO_VISIT: "no right trajectory says which passage it used: see metrics/visits",
+    NOTHING_SHOWN: "the agent was shown no passage: see data/trajectories",
 }
 
 
 Selected = tuple[QueryCandidates, Labels, Labels, Selection]  # a query, its LR and GAC
 
 
+@dataclass(frozen=True)
+class LabelFiles:
+    """The files of one iteration that selection reads; `visits` is read where the source needs
+    it."""
+
+    candidates: str | Path
+    relevance: str | Path
+    correctness: str | Path
+    visits: str | Path
+
+
+def selected(files: LabelFiles, params: Params, iteration: str) -> Iterator[Selected]:
+    """Each labelled query with its selection, of which `pairs.instances` are drawn.
+
+    InputError where there are fewer. Read anew at each call: no row is held.
+    """
+    count = params.pairs.instances
+    every = partial(_select_files, files, params, iteration)
+    if count is None:
+        yield from every()
+        return
+    lots = sorted(lot for *_, one in _drawn(every(), params, iteration) for lot in one)
+    if len(lots) < count:
+        raise InputError(
+            f"pairs@{iteration}: {len(lots)} instances, fewer than 'pairs.instances' ({count}): "
+            "label more questions (trajectories.questions), or take fewer"
+        )
+    last = lots[count - 1]
+    for query, lr, gac, selection, own in _drawn(every(), params, iteration):
+        kept = [one for one, lot in zip(selection.positives, own, strict=True) if lot <= last]
+        if selection.positives and not kept:
+            selection = Selection([], selection.tied, [], NOT_DRAWN)
+        yield query, lr, gac, replace(selection, positives=kept)
+
+
+def _drawn(rows: Iterable[Selected], params: Params, iteration: str) -> Iterator[tuple]:
+    """Each row with the lot of each positive, drawn by its query's id and its place."""
+    for query, lr, gac, selection in rows:
+        names = (params.seed, "instances", iteration, query.id)
+        yield (
+            query,
+            lr,
+            gac,
+            selection,
+            [seed_of(*names, n) for n in range(len(selection.positives))],
+        )
+
+
+def _select_files(files: LabelFiles, params: Params, iteration: str) -> Iterator[Selected]:
+    labelled = iter_labelled(files.candidates, files.relevance, files.correctness)
+    if params.pairs.source is PairSource.gac:
+        rows = ((row, None) for row in labelled)
+    else:
+        rows = with_visits(labelled, files.visits)
+    yield from select_all(rows, params, iteration)
+
+
 def select_all(
-    labelled: Iterable[tuple[QueryCandidates, Labels, Labels]], params: Params, iteration: str
+    rows: Iterable[tuple[tuple[QueryCandidates, Labels, Labels], QueryVisits | None]],
+    params: Params,
+    iteration: str,
 ) -> Iterator[Selected]:
     """Each labelled query with its selection, drawn by ("pairs", iteration, query id)."""
-    for query, lr, gac in labelled:
+    rule = params.pairs
+    for (query, lr, gac), seen in rows:
         seed = seed_of(params.seed, "pairs", iteration, query.id)
-        yield query, lr, gac, select(query.ids, lr.scores, gac.scores, params.pairs, seed)
+        chosen = None if seen is None else select_observed(query.ids, seen, rule, seed)
+        if chosen is None:
+            chosen = select(query.ids, lr.scores, gac.scores, rule, seed)
+        yield query, lr, gac, chosen
 
 
 def instances_of(
@@ -59,8 +133,8 @@ def instances_of(
             request=candidates.query.request,
             positive=LabelledPassage.of(
                 passages[positive],
-                lr=relevance and relevance[positive],
-                gac=correctness and correctness[positive],
+                lr=relevance and relevance.get(positive),
+                gac=correctness and correctness.get(positive),
             ),
             negatives=negatives,
             siblings=[tied for tied in selection.tied if tied != positive],
@@ -71,12 +145,14 @@ def instances_of(
 
 @dataclass
 class SelectionCounts:
-    """What came of the selections so far."""
+    """What came of the selections by `rule` so far."""
 
+    rule: Pairs
     queries: int = 0
     dropped: Counter[str] = field(default_factory=Counter)
     instances: int = 0
     ties_cut: int = 0
+    visited: int = 0
 
     def add(self, selection: Selection) -> None:
         """Count one more query."""
@@ -84,6 +160,7 @@ class SelectionCounts:
         if selection.dropped is not None:
             self.dropped[selection.dropped] += 1
             return
+        self.visited += selection.visited
         self.instances += len(selection.positives)
         self.ties_cut += len(selection.tied) - len(selection.positives)
 
@@ -93,10 +170,11 @@ class SelectionCounts:
         return {
             "in": self.queries,
             "out": kept,
-            "dropped": {reason: self.dropped[reason] for reason in REASONS},
+            "dropped": {reason: self.dropped[reason] for reason in reasons(self.rule)},
             "instances": self.instances,
             "positive_selection_rate": round(kept / max(self.queries, 1), 4),
             "ties_cut": self.ties_cut,
+            **({"visited": self.visited} if self.rule.of_visits else {}),
         }
 
 

@@ -1,27 +1,46 @@
-"""Selection of training pairs from GAC and LR (Agentic-R, step B6)."""
+"""Selection of training pairs from GAC and LR (Agentic-R, step B6), or from what an agent used."""
 
 from __future__ import annotations
 
 import random
 from dataclasses import dataclass
 
-from stages.params import Pairs
+from stages.common.visits import QueryVisits
+from stages.params import Pairs, PairSource
 
 NO_RELEVANT = "no_candidate_reaches_threshold"
 NO_CORRECT = "no_correct_candidate_reaches_threshold"
 FEW_NEGATIVES = "few_negatives"
-REASONS = (NO_RELEVANT, NO_CORRECT, FEW_NEGATIVES)
+WRONG_ANSWER = "trajectory_not_right"
+NO_VISIT = "no_visit"
+NOTHING_SHOWN = "nothing_shown"
+NOT_DRAWN = "not_drawn"
+_BY_GAC = (NO_RELEVANT, NO_CORRECT, FEW_NEGATIVES)
+REASONS = {
+    PairSource.gac: _BY_GAC,
+    PairSource.visits: (WRONG_ANSWER, NO_VISIT, FEW_NEGATIVES),
+    PairSource.visits_then_gac: _BY_GAC,
+    PairSource.random_shown: (NOTHING_SHOWN, FEW_NEGATIVES),
+}
+
+
+def reasons(rule: Pairs) -> tuple[str, ...]:
+    """Why a query may give no pair, by where the positives come from."""
+    drawn = () if rule.instances is None else (NOT_DRAWN,)
+    return REASONS[rule.source] + drawn
 
 
 @dataclass(frozen=True)
 class Selection:
     """Passage ids: `tied` are all candidates level with the top one, in rank order; `positives`
-    the first of them; `negatives` drawn from the others. `dropped` says why there are none."""
+    the first of them; `negatives` drawn from the others. `dropped` says why there are none,
+    `visited` whether the positives are what the agent used."""
 
     positives: list[str]
     tied: list[str]
     negatives: list[str]
     dropped: str | None = None
+    visited: bool = False
 
 
 def select(
@@ -56,3 +75,47 @@ def select(
         return Selection([], tied, [], FEW_NEGATIVES)
     negatives = random.Random(seed).sample(others, rule.negatives)
     return Selection(tied[: rule.max_positives], tied, negatives)
+
+
+def select_observed(
+    candidates: list[str], seen: QueryVisits, rule: Pairs, seed: int
+) -> Selection | None:
+    """Positives and negatives of one query by what the agent did; None leaves it to GAC.
+
+    `visits`, as LRAT's paper: the positives are what the agent used in a trajectory that ended
+    right, the negatives the rest of what it was shown. `random_shown`: the same with a positive by
+    chance, of any trajectory. Where the agent was shown fewer than `negatives` others, as is usual
+    here, the rest is drawn from the other candidates (ours), so that instances are of one size.
+    `visits_then_gac`: positives as in `visits`, negatives as GAC's are drawn, and None where there
+    is no such visit.
+    """
+    if rule.source is PairSource.random_shown:
+        if not seen.shown:
+            return Selection([], [], [], NOTHING_SHOWN)
+        chance = random.Random(seed).choice(seen.shown)
+        return _around([chance], candidates, seen.shown, rule, seed)
+    if rule.source is PairSource.visits_then_gac:
+        return _around(seen.trusted, candidates, [], rule, seed, True) if seen.trusted else None
+    if not seen.em:
+        return Selection([], [], [], WRONG_ANSWER)
+    if not seen.trusted:
+        return Selection([], [], [], NO_VISIT)
+    return _around(seen.trusted, candidates, seen.shown, rule, seed, True)
+
+
+def _around(
+    positives: list[str],
+    candidates: list[str],
+    first: list[str],
+    rule: Pairs,
+    seed: int,
+    visited: bool = False,
+) -> Selection:
+    """A selection with these positives: of negatives those of `first`, then drawn candidates."""
+    head = [one for one in first if one not in positives][: rule.negatives]
+    others = [one for one in candidates if one not in positives and one not in head]
+    left = rule.negatives - len(head)
+    if len(others) < left:
+        return Selection([], positives, [], FEW_NEGATIVES)
+    negatives = head + random.Random(seed).sample(others, left)
+    return Selection(positives[: rule.max_positives], positives, negatives, visited=visited)

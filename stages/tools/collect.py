@@ -31,7 +31,7 @@ from stages.plumbing import errors
 from stages.plumbing.errors import InputError
 
 STAGES = (
-    *("index", "agent", "trajectories", "candidates", "relevance"),
+    *("index", "agent", "trajectories", "visits", "candidates", "relevance"),
     *("correctness", "pairs", "retriever", "evaluate", "first_query"),
 )
 COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "value")

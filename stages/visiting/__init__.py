@@ -1,0 +1,1 @@
+"""Visits: which of the passages that a turn was shown the agent then used."""

@@ -1,0 +1,190 @@
+"""Visits: which of the passages that each query showed the agent then used.
+
+Not of the paper: what LRAT, ITER and others label by, where the paper rolls out. In: trajectories,
+the corpus, and for `visits.source: judged` the judge. Out: for each intermediate query the passages
+that it showed, those of them that the agent used (null with `off`: nobody looked), and whether the
+trajectory ended right. Queries without a visit are counted by reason; `visits.miss` and
+`visits.false` make visits worse, to study them. Replies of the judge that stay unreadable are kept
+in K.failed.jsonl; where more than `visits.max_dropped` are, the stage fails at its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.params import Params, VisitSource, load_params
+from stages.plumbing.errors import run
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
+
+if TYPE_CHECKING:
+    from stages.common.corpus import WantedPassages
+    from stages.common.records import Passage
+    from stages.judge.prompts import Prompt
+    from stages.visiting.told import ShownQuery
+
+SHARD = 256  # queries between two save points
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Find the visits of one iteration of the flywheel."""
+    args = _arguments(argv)
+    params = load_params()
+
+    from stages.common.records import write_jsonl
+    from stages.common.visits import QueryVisits
+    from stages.plumbing.losses import check_lost
+    from stages.visiting.counts import VisitCounts
+    from stages.visiting.noise import worsened
+
+    block, counts, failed = params.visits, VisitCounts(), []
+    looked = block.source is not VisitSource.off
+
+    def kept(rows: Iterator[dict]) -> Iterator[dict]:
+        for row in rows:
+            exact = QueryVisits(row["id"], row["em"], row["shown"], row["visits"])
+            found = worsened(exact, block.miss, block.false, params.seed, args.iteration)
+            counts.add(row, exact, found)
+            failed.extend([row["failed"]] if row["failed"] else [])
+            yield found.row()
+
+    if block.source is VisitSource.judged:
+        stage = f"visits@{args.iteration}"
+        inputs = (args.trajectories, args.passages, args.judge, block.prompt)
+        with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
+            write_jsonl(args.output, kept(_judged(args, params, scratch)))
+            _write_counts(args, counts.metrics(looked), failed)
+            check_lost(
+                stage,
+                "queries",
+                counts.unread,
+                counts.sums["in"],
+                block.max_dropped,
+                f"the replies are in {_unread(args)}",
+                next((row["reply"] or "" for row in failed), ""),
+            )
+        return
+    write_jsonl(args.output, kept(_told(args, looked)))
+    _write_counts(args, counts.metrics(looked), failed)
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--iteration", required=True, help="k, the iteration of the flywheel")
+    parser.add_argument("--trajectories", required=True, help="trajectories of Agent_k")
+    parser.add_argument("--passages", required=True, help="the corpus")
+    parser.add_argument("--judge", required=True, help="folder of the judging language model")
+    parser.add_argument(
+        "--output", required=True, help="a row for each query; .failed.jsonl beside"
+    )
+    parser.add_argument("--metrics", required=True, help="counts, JSON")
+    return parser.parse_args(argv)
+
+
+def _unread(args: argparse.Namespace) -> Path:
+    return Path(args.output).with_suffix(".failed.jsonl")
+
+
+def _write_counts(args: argparse.Namespace, counts: dict, failed: list[dict]) -> None:
+    from stages.common.records import write_json, write_jsonl
+
+    write_jsonl(_unread(args), failed)
+    write_json(args.metrics, counts)
+
+
+def _queries(args: argparse.Namespace) -> Iterator[ShownQuery]:
+    from stages.common.trajectories import iter_trajectories
+    from stages.visiting.told import shown_queries
+
+    for trajectory in iter_trajectories(args.trajectories):
+        yield from shown_queries(trajectory)
+
+
+def _passages(args: argparse.Namespace) -> WantedPassages:
+    """Those that any query showed."""
+    from stages.common.corpus import WantedPassages
+
+    wanted = {passage for query in _queries(args) for passage in query.shown}
+    return WantedPassages(args.passages, wanted)
+
+
+def _row(query: ShownQuery, visits: list[str] | None, **said) -> dict:
+    """The row of a query: its visits, and how they were found."""
+    from stages.visiting.told import NONE_USED
+
+    usual = {"why": query.silent or NONE_USED, "retries": 0, "failed": None}
+    found = {"id": query.id, "em": query.em, "shown": query.shown, "visits": visits}
+    return found | usual | said
+
+
+def _told(args: argparse.Namespace, looked: bool) -> Iterator[dict]:
+    """The rows of all queries, by what the agent's thoughts restate."""
+    from stages.visiting.told import restated
+
+    passages = _passages(args) if looked else {}
+    for query in _queries(args):
+        visits = [] if looked else None
+        if looked and query.thought is not None:
+            visits = restated(query.thought, [passages[one] for one in query.shown])
+        yield _row(query, visits)
+
+
+def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Iterator[dict]:
+    """The rows of all queries, by the judge."""
+    from stages.engines.loading import judge_devices
+    from stages.visiting.judged import load_prompt
+
+    passages, prompt = _passages(args), load_prompt(params.visits.prompt)
+    asked = ((query, [passages[one] for one in query.shown]) for query in _queries(args))
+    return rows_of(
+        asked,
+        SHARD,
+        partial(_build, args.judge, prompt, params),
+        params.compute,
+        scratch,
+        inputs=[args.passages, args.judge],
+        devices=judge_devices(params.relevance.judge_tensor_parallel, params.compute),
+        desc="visits",
+        unit="query",
+        total=sum(1 for _ in _queries(args)),
+    )
+
+
+def _build(folder: str, prompt: Prompt, params: Params) -> Work:
+    """Load the judge."""
+    from stages.engines.loading import load_judge
+    from stages.judge.asking import Judge
+    from stages.visiting.judged import ask_visits
+
+    block = params.relevance
+    judge = Judge(
+        load_judge(folder, params.generation, params.compute, block.judge_tensor_parallel),
+        seed=params.seed,
+        retries=block.retries,
+        temperature=block.temperature,
+        max_reply_tokens=block.max_reply_tokens,
+    )
+
+    def find(part: list[tuple[ShownQuery, list[Passage]]], advance: Advance) -> list[dict]:
+        telling = [each for each in part if each[0].thought is not None]
+        said = iter(ask_visits(judge, prompt, telling))
+        rows = []
+        for query, _ in part:
+            if query.thought is None:
+                rows.append(_row(query, []))
+                continue
+            visit = next(said)
+            visits = [visit.passage] if visit.passage else []
+            rows.append(_row(query, visits, retries=visit.retries, failed=visit.failed))
+        advance(len(rows))
+        return rows
+
+    return find
+
+
+if __name__ == "__main__":
+    run(main)
