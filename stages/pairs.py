@@ -3,8 +3,8 @@
 In: candidates, their LR and GAC, and the agent's visits. Out: an instance for each positive, or for
 `pairs.instances` of them: the query, the positive, 15 negatives drawn from the candidates that are
 not tied with the top, and the ids of the tied candidates, which must never serve as negatives of
-this query. What selection leaves out is counted by reason. `positive_selection_rate`, the share of queries that give a positive, is the method's
-health: it falls when GAC collapses.
+this query. What selection leaves out is counted by reason. `positive_selection_rate`, the share of
+queries that give a positive, is the method's health: it falls when GAC collapses.
 """
 
 from __future__ import annotations

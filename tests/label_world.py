@@ -206,13 +206,16 @@ def arguments(stage: str, **changes) -> list[str]:
         "candidates": "candidates.jsonl",
         "relevance": "relevance.jsonl",
         "correctness": "correctness.jsonl",
+        "visits": "visits.jsonl",
     }
     names = {
         "trajectories": "iteration agent retriever index passages questions",
+        "visits": "iteration trajectories passages judge",
         "candidates": "iteration trajectories retriever index passages",
         "relevance": "iteration candidates trajectories passages judge",
-        "correctness": "iteration candidates relevance trajectories agent retriever index passages",
-        "pairs": "iteration candidates relevance correctness passages",
+        "correctness": "iteration candidates relevance trajectories visits agent retriever "
+        "index passages",
+        "pairs": "iteration candidates relevance correctness visits passages",
     }[stage].split()
     values = {name: every[name] for name in names}
     values |= {"output": f"{stage}.jsonl", "metrics": f"{stage}.json"} | changes

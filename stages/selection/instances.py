@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 from stages.common.candidates import Labels, QueryCandidates, iter_labelled
@@ -57,40 +56,36 @@ class LabelFiles:
 
 
 def selected(files: LabelFiles, params: Params, iteration: str) -> Iterator[Selected]:
-    """Each labelled query with its selection, of which `pairs.instances` are drawn.
+    """Each labelled query with its selection, of which `pairs.instances` instances are drawn.
 
-    InputError where there are fewer. Read anew at each call: no row is held.
+    InputError where there are fewer. The files are read anew at each call: no row is held.
     """
     count = params.pairs.instances
-    every = partial(_select_files, files, params, iteration)
     if count is None:
-        yield from every()
+        yield from _select_files(files, params, iteration)
         return
-    lots = sorted(lot for *_, one in _drawn(every(), params, iteration) for lot in one)
-    if len(lots) < count:
+
+    def lots(query: QueryCandidates, selection: Selection) -> list[int]:
+        names = (params.seed, "instances", iteration, query.id)
+        return [seed_of(*names, place) for place in range(len(selection.positives))]
+
+    every = sorted(
+        lot
+        for query, *_, selection in _select_files(files, params, iteration)
+        for lot in lots(query, selection)
+    )
+    if len(every) < count:
         raise InputError(
-            f"pairs@{iteration}: {len(lots)} instances, fewer than 'pairs.instances' ({count}): "
+            f"pairs@{iteration}: {len(every)} instances, fewer than 'pairs.instances' ({count}): "
             "label more questions (trajectories.questions), or take fewer"
         )
-    last = lots[count - 1]
-    for query, lr, gac, selection, own in _drawn(every(), params, iteration):
-        kept = [one for one, lot in zip(selection.positives, own, strict=True) if lot <= last]
+    for query, lr, gac, selection in _select_files(files, params, iteration):
+        own = zip(selection.positives, lots(query, selection), strict=True)
+        kept = [positive for positive, lot in own if lot <= every[count - 1]]
         if selection.positives and not kept:
-            selection = Selection([], selection.tied, [], NOT_DRAWN)
-        yield query, lr, gac, replace(selection, positives=kept)
-
-
-def _drawn(rows: Iterable[Selected], params: Params, iteration: str) -> Iterator[tuple]:
-    """Each row with the lot of each positive, drawn by its query's id and its place."""
-    for query, lr, gac, selection in rows:
-        names = (params.seed, "instances", iteration, query.id)
-        yield (
-            query,
-            lr,
-            gac,
-            selection,
-            [seed_of(*names, n) for n in range(len(selection.positives))],
-        )
+            yield query, lr, gac, Selection([], selection.tied, [], NOT_DRAWN)
+        else:
+            yield query, lr, gac, replace(selection, positives=kept)
 
 
 def _select_files(files: LabelFiles, params: Params, iteration: str) -> Iterator[Selected]:
