@@ -26,7 +26,7 @@ FILES = {
     trajectories: SEARCHER | {"questions": "data/questions/train.jsonl"},
     candidates: SEARCHER | {"trajectories": "trajectories.jsonl"},
     correctness: SEARCHER
-    | {name: f"{name}.jsonl" for name in ("trajectories", "candidates", "relevance")},
+    | {name: f"{name}.jsonl" for name in ("trajectories", "candidates", "relevance", "visits")},
 }
 
 

@@ -59,7 +59,7 @@ def selecting(folder, questions: int):
     """The stage pairs on so many questions."""
     folder.mkdir()
     write_labels(folder, questions)
-    files = ("candidates", "relevance", "correctness", "passages")
+    files = ("candidates", "relevance", "correctness", "visits", "passages")
     words = [word for name in files for word in (f"--{name}", str(folder / f"{name}.jsonl"))]
     words += ["--output", str(folder / "pairs.jsonl"), "--metrics", str(folder / "pairs.json")]
     return lambda: pairs.main([*words, "--iteration", "1"])

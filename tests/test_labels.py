@@ -428,3 +428,70 @@ def test_files_of_different_runs_are_refused(place):
 
 def candidate_rows() -> list[dict]:
     return [json.loads(line) for line in Path("candidates.jsonl").read_text().splitlines()]
+
+
+# by what the agent used
+
+
+def write_visits(used: int) -> list[str]:
+    """Visits of the first candidate of the first `used` queries; the queries that have one."""
+    rows = candidate_rows()
+    write_jsonl(
+        "visits.jsonl",
+        (
+            {
+                "id": row["id"],
+                "em": 1,
+                "shown": [each["id"] for each in row["candidates"][:3]],
+                "visits": [row["candidates"][0]["id"]] if number < used else [],
+            }
+            for number, row in enumerate(rows)
+        ),
+    )
+    return [row["id"] for row in rows[:used]]
+
+
+def test_a_query_with_a_visit_takes_no_rollout_and_the_others_as_many_as_ever(place):
+    write_relevance(0)
+    visited = write_visits(6)
+    correctness.main(arguments("correctness", output="all.jsonl", metrics="all.json"))
+    set_params(pairs={"source": "visits_then_gac"}, visits={"source": "restated"})
+    correctness.main(arguments("correctness", output="spared.jsonl", metrics="spared.json"))
+    every = {row["id"]: row["scores"] for row in read_jsonl("all.jsonl")}
+    spared = {row["id"]: row["scores"] for row in read_jsonl("spared.jsonl")}
+    assert any(every[query] for query in visited), "or nothing could be saved"
+    assert spared == {query: {} if query in visited else s for query, s in every.items()}
+    counts = balanced("spared.json")
+    assert counts["visited"] == 6 and "visited" not in balanced("all.json")
+    assert counts["evaluated"] == sum(map(len, spared.values())) < balanced("all.json")["evaluated"]
+    files = {"correctness": "spared.jsonl", "output": "then.jsonl", "metrics": "then.json"}
+    pairs.main(arguments("pairs", **files))
+    assert balanced("then.json")["visited"] == 6
+    mine = {row["id"].rpartition("/")[0]: row for row in read_jsonl("then.jsonl")}
+    assert {query for query, row in mine.items() if row["positive"]["gac"] is None} == {*visited}
+    set_params()
+    pairs.main(arguments("pairs", correctness="all.jsonl", output="gac.jsonl"))
+    theirs = [r for r in read_jsonl("gac.jsonl") if r["id"].rpartition("/")[0] not in visited]
+    others = [r for r in read_jsonl("then.jsonl") if r["id"].rpartition("/")[0] not in visited]
+    assert theirs == others
+
+
+def test_visits_alone_need_neither_judge_nor_rollout(place):
+    set_params(
+        relevance={"mode": "off"},
+        correctness={"mode": "off"},
+        visits={"source": "restated"},
+        pairs={"source": "visits", "negatives": 2},
+    )
+    visited = write_visits(4)
+    relevance.main(arguments("relevance", judge="nowhere"))
+    correctness.main(arguments("correctness", agent="nowhere"))
+    pairs.main(arguments("pairs"))
+    rows = {row["id"].rpartition("/")[0]: row for row in read_jsonl("pairs.jsonl")}
+    assert [*rows] == visited
+    shown = {row["id"]: [c["id"] for c in row["candidates"][:3]] for row in candidate_rows()}
+    for query, row in rows.items():
+        assert [row["positive"]["id"], *(n["id"] for n in row["negatives"])] == shown[query]
+        assert row["positive"]["lr"] is row["positive"]["gac"] is None
+    counts = balanced("pairs.json")
+    assert counts["dropped"]["no_visit"] == counts["in"] - 4 and counts["visited"] == 4

@@ -6,11 +6,27 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from stages.common.records import write_jsonl
+from stages.common.visits import QueryVisits
 from stages.gac.rollouts import by_levels, levels
-from stages.params import CorrectnessMode, Pairs
-from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT, select
+from stages.params import CorrectnessMode, Pairs, PairSource, Params
+from stages.plumbing.errors import InputError
+from stages.selection.instances import LabelFiles, SelectionCounts, selected
+from stages.selection.rule import (
+    FEW_NEGATIVES,
+    NO_CORRECT,
+    NO_RELEVANT,
+    NO_VISIT,
+    NOT_DRAWN,
+    NOTHING_SHOWN,
+    WRONG_ANSWER,
+    Selection,
+    select,
+    select_observed,
+)
 
 CANDIDATES = [f"p{number}" for number in range(20)]
+SHOWN = CANDIDATES[:3]
 RULE = Pairs(threshold=60, max_positives=3, negatives=15)
 LABELS = st.dictionaries(
     st.sampled_from(CANDIDATES),
@@ -164,3 +180,137 @@ def test_the_draw_depends_on_the_seed_alone(seed):
     lr = dict.fromkeys(CANDIDATES, 0) | {"p0": 90}
     first, again = (select(CANDIDATES, lr, None, RULE, seed).negatives for _ in range(2))
     assert first == again != select(CANDIDATES, lr, None, RULE, seed + 1).negatives
+
+
+# by what the agent did
+
+
+def by(source: str, **values) -> Pairs:
+    return Pairs(**{"source": PairSource[source], "negatives": 15, **values})
+
+
+def seen(*visits: str, em: int = 1, shown=SHOWN) -> QueryVisits:
+    return QueryVisits("q#0", em, list(shown), list(visits))
+
+
+def test_a_visit_in_a_right_trajectory_is_the_positive_and_the_rest_of_the_list_negative():
+    exact = select_observed(CANDIDATES, seen("p1"), by("visits", negatives=2), 0)
+    assert exact == Selection(["p1"], ["p1"], ["p0", "p2"], visited=True)
+    filled = select_observed(CANDIDATES, seen("p1"), by("visits"), 0)
+    assert filled.negatives[:2] == ["p0", "p2"] and len({*filled.negatives}) == 15
+    assert "p1" not in filled.negatives and {*filled.negatives} < {*CANDIDATES}
+    other = select_observed(CANDIDATES, seen("p1"), by("visits"), 1)
+    assert other.negatives[:2] == ["p0", "p2"] and other != filled
+    one = select_observed(CANDIDATES, seen("p1"), by("visits", negatives=1), 0)
+    assert one.negatives == ["p0"]
+
+
+def test_two_visits_are_two_positives_and_neither_is_a_negative():
+    found = select_observed(CANDIDATES, seen("p0", "p2"), by("visits"), 0)
+    assert found.positives == found.tied == ["p0", "p2"] and found.negatives[0] == "p1"
+    assert not {"p0", "p2"} & {*found.negatives}
+    cut = select_observed(CANDIDATES, seen("p0", "p2"), by("visits", max_positives=1), 0)
+    assert cut.positives == ["p0"] and cut.tied == ["p0", "p2"]
+
+
+def test_a_visit_beyond_the_candidates_is_a_positive_all_the_same():
+    found = select_observed(CANDIDATES, seen("x", shown=["x", "y"]), by("visits"), 0)
+    assert found.positives == ["x"] and found.negatives[0] == "y"
+
+
+@pytest.mark.parametrize(
+    ("source", "row", "reason"),
+    [
+        ("visits", seen("p1", em=0), WRONG_ANSWER),
+        ("visits", seen(), NO_VISIT),
+        ("random_shown", seen(shown=[]), NOTHING_SHOWN),
+    ],
+)
+def test_a_query_without_a_usable_visit_gives_nothing_and_says_why(source, row, reason):
+    found = select_observed(CANDIDATES, row, by(source), 0)
+    assert found.dropped == reason and not found.positives and not found.negatives
+    few = select_observed(CANDIDATES[:9], seen("p1"), by(source), 0)
+    assert few.dropped == FEW_NEGATIVES
+
+
+@given(LABELS, st.integers(0, 9))
+def test_a_visit_that_gac_would_choose_gives_gacs_own_selection(labels, seed):
+    lr, gac = complete(labels)
+    chosen = select(CANDIDATES, lr, gac, RULE, seed)
+    rule = by("visits_then_gac", max_positives=20)
+    assert select_observed(CANDIDATES, seen(), rule, seed) is None
+    assert select_observed(CANDIDATES, seen("p1", em=0), rule, seed) is None
+    if chosen.dropped is None:
+        visits = select_observed(CANDIDATES, seen(*chosen.tied, shown=CANDIDATES), rule, seed)
+        assert (visits.tied, visits.negatives) == (chosen.tied, chosen.negatives)
+        assert visits.visited and not chosen.visited
+
+
+def test_a_random_positive_is_any_that_was_shown_by_the_seed():
+    def drawn(seed, **row):
+        return select_observed(CANDIDATES, seen(**row), by("random_shown"), seed)
+
+    found = [drawn(seed).positives[0] for seed in range(300)]
+    assert {*found} == {*SHOWN} and all(80 < found.count(one) < 120 for one in SHOWN)
+    assert drawn(3) == drawn(3) and drawn(3, em=0).positives == drawn(3).positives
+    assert {*drawn(3).negatives[:2]} == {*SHOWN} - {*drawn(3).positives}
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Ten queries of 20 candidates: the first shown is right in all, and used in the first six, of
+    which the sixth ended wrong."""
+    paths = [tmp_path / f"{name}.jsonl" for name in ("candidates", "lr", "gac", "visits")]
+    rows = [[], [], [], []]
+    for n in range(10):
+        query = {"id": f"q{n}#0", "question_id": f"q{n}", "turn": 0, "question": "a", "query": "b"}
+        hits = [{"id": each, "score": 1.0} for each in CANDIDATES]
+        rows[0].append(query | {"history": [], "thought": "", "candidates": hits})
+        rows[1].append({"id": f"q{n}#0", "scores": dict.fromkeys(CANDIDATES, 0) | {"p0": 90}})
+        rows[2].append({"id": f"q{n}#0", "scores": {"p0": 1} if n > 4 else {}})
+        used = ["p0"] if n < 6 else []
+        rows[3].append({"id": f"q{n}#0", "em": int(n != 5), "shown": SHOWN, "visits": used})
+    for path, each in zip(paths, rows, strict=True):
+        write_jsonl(path, each)
+    return LabelFiles(*paths)
+
+
+def counted(files, rule) -> tuple[list, dict]:
+    """Which queries give a pair, and the counts."""
+    counts, kept = SelectionCounts(rule), []
+    for query, *_, selection in selected(files, Params(pairs=rule), "1"):
+        counts.add(selection)
+        kept += [query.id] if selection.positives else []
+    found = counts.metrics()
+    assert found["in"] == found["out"] + sum(found["dropped"].values()) and found["in"] == 10
+    return kept, found
+
+
+def test_what_each_source_drops_is_counted(files):
+    kept, found = counted(files, by("visits"))
+    assert kept == [f"q{n}#0" for n in range(5)] and found["visited"] == 5
+    assert found["dropped"] == {WRONG_ANSWER: 1, NO_VISIT: 4, FEW_NEGATIVES: 0}
+    kept, found = counted(files, by("visits_then_gac"))
+    assert len(kept) == 10 and (found["out"], found["visited"]) == (10, 5)
+    kept, found = counted(files, by("random_shown"))
+    assert len(kept) == 10 and "visited" not in found
+    kept, found = counted(files, by("gac"))
+    assert kept == [f"q{n}#0" for n in range(5, 10)] and "visited" not in found
+    assert list(found["dropped"]) == [NO_RELEVANT, NO_CORRECT, FEW_NEGATIVES]
+
+
+def test_exactly_so_many_instances_are_drawn_and_more_contain_fewer(files):
+    every = [counted(files, by("random_shown", instances=n)) for n in (3, 7, 10)]
+    assert [found["instances"] for _, found in every] == [3, 7, 10]
+    assert [found["dropped"][NOT_DRAWN] for _, found in every] == [7, 3, 0]
+    assert {*every[0][0]} < {*every[1][0]} < {*every[2][0]}
+    assert every[0] == counted(files, by("random_shown", instances=3))
+    with pytest.raises(InputError, match=r"pairs@1: 5 instances, fewer than 'pairs.instances' \(6"):
+        counted(files, by("visits", instances=6))
+
+
+def test_visits_of_another_run_are_refused(files, tmp_path):
+    write_jsonl(tmp_path / "visits.jsonl", [])
+    with pytest.raises(InputError, match=r"visits\.jsonl: 'q0#0' is not in the file"):
+        counted(files, by("visits"))
+    counted(files, by("gac"))

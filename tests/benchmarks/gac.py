@@ -34,6 +34,7 @@ MODES = {
 COMMAND = (
     "-m stages.correctness --iteration 1 --candidates data/candidates/1.jsonl "
     "--relevance data/relevance/1.jsonl --trajectories data/trajectories/1.jsonl "
+    "--visits data/visits/1.jsonl "
     "--agent models/agent/1 --retriever models/retriever/0 --index data/index/0 "
     "--passages data/corpus/passages.jsonl --output scores.jsonl --metrics metrics.json"
 )

@@ -38,7 +38,9 @@ FILES = {
     "candidates": "candidates.jsonl",
     "relevance": "relevance.jsonl",
     "correctness": "correctness.jsonl",
+    "visits": "visits.jsonl",
     "agent": "agent",
+    "judge": "agent",  # visits ask none unless told to
     "retriever": "agent",  # BM25 asks no encoder
     "index": "index",
 }
@@ -46,9 +48,10 @@ SEARCHED = ("retriever", "index", "passages")
 STAGES = {  # name -> what it reads
     "index": ("passages",),
     "trajectories": ("agent", *SEARCHED, "questions"),
+    "visits": ("trajectories", "passages", "judge"),
     "candidates": ("trajectories", *SEARCHED),
-    "correctness": ("candidates", "relevance", "trajectories", "agent", *SEARCHED),
-    "pairs": ("candidates", "relevance", "correctness", "passages"),
+    "correctness": ("candidates", "relevance", "trajectories", "visits", "agent", *SEARCHED),
+    "pairs": ("candidates", "relevance", "correctness", "visits", "passages"),
     "evaluate": ("agent", *SEARCHED),
 }
 REPORT = (
