@@ -126,7 +126,7 @@ def test_a_third_iteration_runs_itself_alone(clone, first_run):
     ran = set(stages_run(command(clone, "dvc", "repro")))
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     assert ran == {name for name in listed if name.endswith("@3")} | {"drift", "report"}
-    assert len(ran) == 12
+    assert len(ran) == 13
 
 
 @pytest.mark.parametrize("number", WHOLE)
@@ -154,7 +154,7 @@ def test_every_scale_is_the_same_pipeline(clone, first_run, scale):
                     dependency.get_hash()  # raises where a parameter is missing
     listed = set(command(clone, "dvc", "stage", "list", "--name-only").split())
     iterations = len(params["iterations"])
-    assert len(listed) == 9 + 10 * iterations + len(params["compare"])
+    assert len(listed) == 9 + 11 * iterations + len(params["compare"])
     would_run = set(stages_run(command(clone, "dvc", "repro", "--dry")))
     assert would_run <= listed
     if scale not in ("smoke", "laptop"):  # a dry run changes nothing: later stages may look done
