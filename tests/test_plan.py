@@ -9,9 +9,17 @@ import numpy as np
 import pytest
 import yaml
 
-from stages import candidates, correctness, evaluate, relevance, trajectories
+from stages import candidates, correctness, evaluate, relevance, trajectories, visits
 from stages.composing.compose import compose
-from stages.params import CorrectnessMode, Index, IndexKind, Ivfpq, Questions, load_params
+from stages.params import (
+    CorrectnessMode,
+    Index,
+    IndexKind,
+    Ivfpq,
+    Questions,
+    VisitSource,
+    load_params,
+)
 from stages.planning import nodes
 from stages.planning.approximate import file_bytes
 from stages.planning.costs import Planner
@@ -72,9 +80,9 @@ def test_more_nodes_help_as_far_as_a_stage_can_use_them(at_root, tmp_path, capsy
     assert speed["trajectories@1"] == speed["relevance@1"] == speed["correctness@1"] == 512
     assert speed["evaluate@1"] == -(-51_713 // evaluate.SHARD)
     assert all(planner.elapsed(c, 8) == c.hours / 8 for c in planner.costs()), "of one node, all"
-    parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED, nodes.QUERIES
-    shards = [stage.SHARD for stage in (trajectories, relevance, correctness, evaluate, candidates)]
-    assert list(parts) == shards
+    parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED, nodes.QUERIES, nodes.VISITS
+    made = (trajectories, relevance, correctness, evaluate, candidates, visits)
+    assert list(parts) == [stage.SHARD for stage in made]
     compose(
         tmp_path / "params.yaml",
         ["scale=paper", "compute.nodes=32", "compute.ray=auto", "compute.retriever_url=http://r"],
@@ -110,6 +118,11 @@ def test_costs_follow_the_method(at_root, tmp_path):
     assert baseline["replug@replug"].rollouts == 10_000
     assert baseline["replug@replug"].read > 10_000 * 20 * known.passage_tokens
     assert baseline["index-replug@replug"].disk == baseline["index@1"].disk
+    assert "visits@1" not in everything, "no judge is asked for any"
+    params.visits.source = VisitSource.judged
+    asked = planned(params, known)["visits@1"]
+    assert asked.rollouts == 169_232 * known.searches
+    assert 0 < asked.hours < everything["relevance@1"].hours
     smaller = planned(params, replace(known, judge=7e9))
     ratio = everything["relevance@1"].hours / smaller["relevance@1"].hours
     assert ratio == pytest.approx(72 / 7)

@@ -16,6 +16,7 @@ from scipy.stats import ttest_1samp
 
 from stages.common.records import write_json, write_jsonl, write_text
 from stages.metrics.fields import hidden
+from stages.params import Pairs, PairSource
 from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import breakdown, breakdown_rows, gold_by_text
 from stages.reporting.cases import gold_hops
@@ -28,7 +29,13 @@ from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
 from stages.reporting.unread import read_unread
 from stages.scoring import bootstrap_interval
-from stages.selection.rule import FEW_NEGATIVES, NO_CORRECT, NO_RELEVANT
+from stages.selection.rule import (
+    FEW_NEGATIVES,
+    NO_CORRECT,
+    NO_RELEVANT,
+    NO_VISIT,
+    WRONG_ANSWER,
+)
 
 BEFORE, AFTER = PairResult("before", "1", "0", {}), PairResult("after", "2", "2", {})
 
@@ -204,6 +211,25 @@ def test_labels_without_a_signal_are_shown_without_it(tmp_path):
     found = read_labelled(tmp_path / "data", ["1"], flywheel_files.params())
     assert all(c.gac is None for query in found.queries for c in query.candidates)
     assert found.counts["1"][NO_CORRECT] == 0 and found.counts["1"][LOWER] == 0
+
+
+def test_labels_by_what_the_agent_used_are_counted_by_their_own_kinds(tmp_path):
+    flywheel_files.write_flywheel(tmp_path, questions=3)
+    used = {"lower": (1, ["0"]), "among": (0, ["0"]), "below": (1, []), "first": (1, ["2"])}
+    rows = []
+    for name in flywheel_files.LABELS:
+        em, visits = used.get(name, (0, []))
+        row = {"id": f"train-{name}#0", "em": em, "shown": ["0", "1", "2"], "visits": visits}
+        rows.append(row)
+    write_jsonl(tmp_path / "data/visits/1.jsonl", rows)
+    none = [{"id": row["id"], "scores": None} for row in rows]
+    write_jsonl(tmp_path / "data/correctness/1.jsonl", none)
+    params = flywheel_files.params()
+    params.pairs = Pairs(source=PairSource.visits)
+    found = read_labelled(tmp_path / "data", ["1"], params)
+    assert +found.counts["1"] == {FIRST: 1, DEEPER: 1, WRONG_ANSWER: 4, NO_VISIT: 1}
+    assert NO_CORRECT not in found.kinds and {*found.counts["1"]} == {*found.kinds}
+    assert {query.kind for query in found.queries} == {*+found.counts["1"]}
 
 
 def test_replies_not_read_are_shown_by_reason_with_one_example(tmp_path):

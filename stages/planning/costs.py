@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from stages.params import CorrectnessMode, IndexKind, Params, RelevanceMode, Rollout, Trainer
+from stages.params import (
+    CorrectnessMode,
+    IndexKind,
+    Params,
+    RelevanceMode,
+    Rollout,
+    Trainer,
+    VisitSource,
+)
 from stages.planning.approximate import file_bytes
 from stages.planning.hardware import SHARES, Accelerator
 from stages.planning.nodes import Bound, device_bound, devices_used
@@ -58,6 +66,7 @@ class Planner:
             stages += [
                 self._agent(f"agent@{iteration}"),
                 self._trajectories(f"trajectories@{iteration}"),
+                *self._visits(f"visits@{iteration}"),
                 self._candidates(f"candidates@{iteration}"),
                 self._relevance(f"relevance@{iteration}"),
                 self._correctness(f"correctness@{iteration}"),
@@ -211,6 +220,15 @@ class Planner:
     @property
     def _queries(self) -> float:
         return self._labelled * self.sizes.searches
+
+    def _visits(self, stage: str) -> list[Cost]:
+        """Nothing unless a judge is asked, once a query."""
+        if self.params.visits.source is not VisitSource.judged:
+            return []
+        read = self._queries * (PROMPT + self._information + self.sizes.turn_tokens)
+        written = self._queries * GRADE
+        hours = self._generation(self.sizes.judge, read, written)
+        return [Cost(stage, self._queries, read, written, hours, _weights(self.sizes.judge))]
 
     def _relevance(self, stage: str) -> Cost:
         if self.params.relevance.mode is RelevanceMode.off:

@@ -8,7 +8,7 @@ from stages.params import Params
 from stages.planning.sizes import Sizes
 
 # Items between two save points, which one worker computes at a time: SHARD of each stage.
-QUESTIONS, QUERIES, ASKED, JUDGED, ROLLOUTS = 256, 1024, 512, 32, 256
+QUESTIONS, QUERIES, ASKED, JUDGED, ROLLOUTS, VISITS = 256, 1024, 512, 32, 256, 256
 
 
 @dataclass(frozen=True)
@@ -32,6 +32,7 @@ def device_bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> B
     labelled = sizes.training if labelled is None else min(labelled, sizes.training)
     items, size, devices = {
         "trajectories": (labelled, QUESTIONS, params.generation.tensor_parallel),
+        "visits": (labelled * sizes.searches, VISITS, params.relevance.judge_tensor_parallel),
         "candidates": (labelled * sizes.searches, QUERIES, 1),
         "relevance": (labelled, JUDGED, params.relevance.judge_tensor_parallel),
         "correctness": (rollouts, ROLLOUTS, params.generation.tensor_parallel),
