@@ -119,8 +119,8 @@ def instances_of(
     selection: Selection,
     passages: WantedPassages | Mapping[str, Passage],
 ) -> list[Instance]:
-    """One training instance for each positive of a query; LR or GAC is None where it was off."""
-    relevance, correctness = lr.scores, gac.scores
+    """One training instance for each positive of a query; LR or GAC is None where there is none."""
+    relevance, correctness = lr.scores or {}, gac.scores or {}
     negatives = [LabelledPassage.of(passages[n]) for n in selection.negatives]
     return [
         Instance(
@@ -128,8 +128,8 @@ def instances_of(
             request=candidates.query.request,
             positive=LabelledPassage.of(
                 passages[positive],
-                lr=relevance and relevance.get(positive),
-                gac=correctness and correctness.get(positive),
+                lr=relevance.get(positive),
+                gac=correctness.get(positive),
             ),
             negatives=negatives,
             siblings=[tied for tied in selection.tied if tied != positive],
