@@ -29,7 +29,7 @@ from stages.params.labels import Candidates, Correctness, Pairs, Relevance, Traj
 from stages.params.loading import load_params, read_block
 from stages.params.models import HEADS, Base, BaseAgent, BaseJudge, BaseModel, Guest
 from stages.params.reporting import POOLED, Evaluate, Health, Report
-from stages.params.retrievers import Baseline, Encoder, Replug, Retriever
+from stages.params.retrievers import Baseline, Encoder, Replug, Retriever, TierWeights
 from stages.params.run import Iteration, Pair, Params
 from stages.params.training_rules import HIGHEST_SEED
 
@@ -79,6 +79,7 @@ __all__ = [
     "Report",
     "Retriever",
     "Rollout",
+    "TierWeights",
     "Trainer",
     "Trajectories",
     "Wording",

@@ -27,6 +27,9 @@ def training_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
         yield f"agent.{name}", "must be at least 0", getattr(params.agent, name) >= 0
     yield "agent.value_warmup_steps", "must be at least 0", params.agent.value_warmup_steps >= 0
     yield "retriever.weight_decay", "must be at least 0", params.retriever.weight_decay >= 0
+    tiers = params.retriever.tier_weights
+    for tier, weight in (vars(tiers) if tiers else {}).items():
+        yield f"retriever.tier_weights.{tier}", "must be above 0", weight > 0
     yield "agent.top_p", "is a probability, above 0, to 1", 0 < params.agent.top_p <= 1
     for key in ("base.agent.doubt", "corpus.world.test_share"):
         yield key, "is a share, from 0 to 1", 0 <= attrgetter(key)(params) <= 1
