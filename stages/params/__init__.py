@@ -12,6 +12,7 @@ from stages.params.across import training_questions
 from stages.params.agent import Agent
 from stages.params.choices import (
     DTYPES,
+    Advantage,
     CorrectnessMode,
     Engine,
     IndexKind,
@@ -43,6 +44,7 @@ __all__ = [
     "POOLED",
     "RETRIEVER_INPUTS",
     "WORLD",
+    "Advantage",
     "Agent",
     "Base",
     "BaseAgent",
