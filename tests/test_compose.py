@@ -101,7 +101,10 @@ def test_what_would_fail_or_do_nothing_is_one_line(composed, override, message):
     [
         (["index.kind=ivfpq", "index.ivfpq.lists=300", "index.sample=299"], "'index.sample'"),
         (["index.kind=ivfpq", "index.ivfpq.lists=4", "index.ivfpq.bytes=48"], "must divide"),
-        (["agent.advantage=grpo", "agent.rollouts=1"], "'agent.rollouts' must be at least 2, found 1"),
+        (
+            ["agent.advantage=grpo", "agent.rollouts=1"],
+            "'agent.rollouts' must be at least 2, found 1",
+        ),
         (["index.kind=hnsw", "index.hnsw.links=1"], "'index.hnsw.links' must be at least 2"),
         (["+replug.retrievers.a={}", "replug.questions=1001"], "'replug.questions' is more than"),
         (["scale=paper", "agent.mini_batch=7"], "must be a multiple of 'agent.mini_batch'"),

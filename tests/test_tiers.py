@@ -11,16 +11,18 @@ from stages.selection.tiers import reasoning_after, tiered_negatives
 
 
 def test_what_was_opened_before_comes_first_and_what_was_returned_fills_up():
-    visits = {0: "a", 1: "b", 2: None, 3: "c", 4: "d"}
-    found = tiered_negatives(3, visits, {1}, ["c", "x", "a", "y", "d", "z"], {"c"})
-    assert found == {"a": "redundancy", "b": "hard", "x": "weak", "y": "weak", "z": "weak"}
-    assert list(found) == ["a", "b", "x", "y", "z"]  # d is opened later, so it is not weak
+    visits = {0: ["a"], 1: ["b", "e"], 2: None, 3: ["c"], 4: ["d"], 5: []}
+    found = tiered_negatives(3, visits, {(1, "b")}, ["c", "x", "a", "y", "d", "z"], {"c"})
+    tiers = {"e": "redundancy", "a": "redundancy", "b": "hard"}
+    assert found == tiers | dict.fromkeys("xyz", "weak")
+    assert list(found) == ["e", "a", "b", "x", "y", "z"]  # d is opened later, so it is not weak
 
 
 def test_each_tier_has_its_most_and_all_have_nine():
-    visits = {turn: f"p{turn}" for turn in range(10)}
+    visits = {turn: [f"p{turn}"] for turn in range(10)}
+    rejected = {(turn, f"p{turn}") for turn in range(5)}
     returned = [f"r{n}" for n in range(20)]
-    found = tiered_negatives(9, visits, {0, 1, 2, 3, 4}, returned, {"p9"})
+    found = tiered_negatives(9, visits, rejected, returned, {"p9"})
     by_tier = {tier: [p for p in found if found[p] == tier] for tier in found.values()}
     assert by_tier == {  # the latest visits, the best returned
         "redundancy": ["p8", "p7", "p6"],
@@ -33,14 +35,16 @@ def test_each_tier_has_its_most_and_all_have_nine():
 
 def test_a_positive_of_the_query_is_no_negative_however_it_was_met():
     """The same query is asked twice: what answered it the first time is not redundant now."""
-    visits = {0: "a", 1: "b", 2: "c"}
-    found = tiered_negatives(2, visits, {1}, ["b", "x", "s"], {"c", "a", "b", "s"})
+    visits = {0: ["a"], 1: ["b"], 2: ["c"]}
+    found = tiered_negatives(2, visits, {(1, "b")}, ["b", "x", "s"], {"c", "a", "b", "s"})
     assert found == {"x": "weak"}
 
 
 @given(
-    visits=st.dictionaries(st.integers(0, 8), st.none() | st.sampled_from("abcdefgh")),
-    rejected=st.sets(st.integers(0, 8)),
+    visits=st.dictionaries(
+        st.integers(0, 8), st.none() | st.lists(st.sampled_from("abcdefgh"), max_size=2)
+    ),
+    rejected=st.sets(st.tuples(st.integers(0, 8), st.sampled_from("abcdefgh"))),
     returned=st.lists(st.sampled_from("abcdefghijkl"), max_size=20),
     positives=st.sets(st.sampled_from("abcdefghijkl"), max_size=3),
     turn=st.integers(0, 8),
@@ -49,14 +53,14 @@ def test_the_tiers_against_their_words(visits, rejected, returned, positives, tu
     found = tiered_negatives(turn, visits, rejected, returned, positives)
     assert len(found) <= 9 and not positives & set(found)
     for passage, tier in found.items():
-        at = [t for t, visited in visits.items() if visited == passage]
+        at = [t for t, visited in visits.items() if passage in (visited or ())]
         before = [t for t in at if t < turn]
         if tier == "weak":
             assert not at and passage in returned
         else:
-            accepted = any(t not in rejected for t in before)
+            accepted = any((t, passage) not in rejected for t in before)
             assert before and accepted == (tier == "redundancy")
-    never = set(returned) - set(visits.values()) - positives
+    never = set(returned) - {p for used in visits.values() for p in used or ()} - positives
     if len(found) < 9:
         assert never <= set(found), "something could have filled up"
 

@@ -244,7 +244,7 @@ def _loss(function, settings, output: str, data, advantage, elsewhere: float):
     outputs = torch.randn(int(lengths.sum()), generator=draw).requires_grad_()
     changed = data.clone()
     known = ("old_log_probs", "ref_log_prob", "values", "advantages", "returns")
-    for name in (name for name in known if name in advantage.keys()):
+    for name in set(known) & set(advantage.keys()):
         other = advantage[name] + elsewhere * (1 - advantage["response_mask"])
         changed[name] = response_to_nested(other, data["response_mask"])
     tokens = int(advantage["response_mask"].sum())

@@ -16,8 +16,8 @@ MOST, ALL = 3, 9  # of redundancy and of hard, each; of all three
 
 def tiered_negatives(
     turn: int,
-    visits: Mapping[int, str | None],
-    rejected: Collection[int],
+    visits: Mapping[int, Sequence[str] | None],
+    rejected: Collection[tuple[int, str]],
     returned: Sequence[str],
     positives: Collection[str],
     *,
@@ -26,23 +26,22 @@ def tiered_negatives(
 ) -> dict[str, str]:
     """Passage id -> tier of the negatives of one query: redundancy, then hard, then weak.
 
-    `turn`: the query's, from 0. `visits`: of each turn of its trajectory, the passage that its
-    query found and the agent used, None or no key where there is none. `rejected`: the turns of
-    visits that a verifier calls irrelevant; the others are accepted. `returned`: passages of the
-    query, best first. `positives`: all known positives of this query, which are never negatives,
-    and the query asked again has the same.
+    `turn`: the query's, from 0. `visits`: by turn of its trajectory, the passages that the query
+    there found and the agent used; none, None or no key where there are none. `rejected`: visits,
+    as (turn, passage), that a verifier calls irrelevant; the others are accepted. `returned`:
+    passages of the query, best first. `positives`: all known positives of this query, which are
+    never its negatives; the query asked again has the same.
 
     A passage visited twice counts as accepted if it once was. ITER caps the tiers without saying
     which are kept: here the latest visits, and the best of what was returned.
     """
-    taken = set(positives)
-    before = [(at, visits[at]) for at in sorted(visits, reverse=True) if at < turn]
-    visited = [(at, passage) for at, passage in before if passage is not None]
-    accepted = {passage for at, passage in visited if at not in rejected}
-    ordered = [p for p in dict.fromkeys(p for _, p in visited) if p not in taken]
+    taken, every = set(positives), [(at, p) for at, used in visits.items() for p in used or ()]
+    before = sorted((visit for visit in every if visit[0] < turn), key=lambda v: -v[0])
+    accepted = {passage for at, passage in before if (at, passage) not in rejected}
+    ordered = [p for p in dict.fromkeys(p for _, p in before) if p not in taken]
     redundancy = [p for p in ordered if p in accepted][:most]
     hard = [p for p in ordered if p not in accepted][:most]
-    opened = {passage for passage in visits.values() if passage is not None}
+    opened = {passage for _, passage in every}
     never = [p for p in dict.fromkeys(returned) if p not in opened | taken]
     tiers = dict.fromkeys(redundancy, "redundancy") | dict.fromkeys(hard, "hard")
     return tiers | dict.fromkeys(never[: max(0, total - len(tiers))], "weak")
