@@ -4,8 +4,10 @@ In: the base agent, the retriever with its index, the training questions.
 Out: the agent as a plain transformers folder, its curves and its figures.
 Every iteration starts from the base agent again, never from the agent before. As in the paper:
 exact match as the reward, GAE with a value model, a KL to the base, clipping, and retrieved tokens
-masked out of the policy's loss. The KL is the low-variance one of the paper's text, a term of the
-loss, or the k1 of its public code, in the reward (`agent.kl`). Ours, and better: retrieved tokens
+masked out of the policy's loss. With `agent.advantage: grpo`, which the paper does not use, the
+other rollouts of a question stand in for the value model. The KL is the low-variance one of the
+paper's text, a term of the loss, or the k1 of its public code, in the reward (`agent.kl`). Ours,
+and better: retrieved tokens
 are masked out of GAE and of the value's loss too, which the public code does not do.
 `agent.trainer` says who trains: a loop small enough for a CPU (stages/loop_ppo), or verl on GPUs
 (stages/verl_ppo).

@@ -4,7 +4,8 @@ In: training pairs and R_0. Out: the folder of R_k, which reads `question [SEP] 
 (`retriever.input`) in training and in search alike, and the loss curve. Section 3.3: InfoNCE with
 the instance's 15 negatives, the batch's and those of the other processes (`retriever.processes`,
 one a GPU, started here); always from R_0, never from R_(k-1). Under torchrun the processes are its
-own, on any number of nodes that share the working folder (docs/scale.md).
+own, on any number of nodes that share the working folder (docs/scale.md). Negatives and instances
+may be weighed (`retriever.tier_weights`, `retriever.instance_weights`), which the paper does not.
 """
 
 from __future__ import annotations
@@ -27,19 +28,21 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.records import as_csv, read_json, write_json, write_text
     from stages.contrastive.processes import launched, run_launched, run_processes
     from stages.contrastive.rows import read_training_rows
+    from stages.contrastive.weights import row_weights, weighed
     from stages.encoders.folder import read_format
     from stages.running.scratch import Scratch, fingerprint
 
     query_format = replace(read_format(args.encoder), input=params.retriever.input)
     instances = read_training_rows(args.pairs, query_format)
+    weights = row_weights(instances, params.retriever, args.pairs)
     stage = f"retriever@{args.iteration}"
     scratch = Scratch(stage, fingerprint(stage, params, args.pairs, args.encoder))
     if launched() and os.environ["RANK"] != "0":  # the first holds the folder and writes the result
-        task = params, args, query_format, instances, scratch.path
+        task = params, args, query_format, instances, weights, scratch.path
         run_launched(params.retriever.processes, train_retriever, *task)
         return
     with scratch:
-        task = params, args, query_format, instances, scratch.path
+        task = params, args, query_format, instances, weights, scratch.path
         if launched():
             run_launched(params.retriever.processes, train_retriever, *task)
         elif params.retriever.processes == 1:
@@ -60,6 +63,7 @@ def main(argv: list[str] | None = None) -> None:
                 "dropped": dropped,
                 "queries": len({instance.query_id for instance in instances}),
                 "loss": curve[-1][1],
+                **weighed(instances, params.retriever),
             },
         )
 
@@ -76,7 +80,12 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def train_retriever(
-    params: Params, args: argparse.Namespace, query_format, instances: list, work: Path
+    params: Params,
+    args: argparse.Namespace,
+    query_format,
+    instances: list,
+    weights: list[list[float]] | None,
+    work: Path,
 ) -> None:
     """Train, as one of `retriever.processes`; the first writes `work`/model and curve.json."""
     from datasets import Dataset
@@ -100,10 +109,10 @@ def train_retriever(
     rows = training_rows(p, len(instances))
     curve = training.train_encoder(
         model,
-        Dataset.from_dict(contrastive_columns(instances)).select(
+        Dataset.from_dict(contrastive_columns(instances, weights)).select(
             training_order(len(instances), rows, seed)
         ),
-        lambda model: instance_loss(model, p.temperature, p.cached_batch),
+        lambda model: instance_loss(model, p.temperature, p.cached_batch, weights is not None),
         training.ContrastiveRecipe(
             p.batch_size, p.learning_rate, p.warmup, p.dtype, p.weight_decay
         ),

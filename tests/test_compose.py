@@ -83,6 +83,8 @@ def refused(composed, *overrides: str) -> str:
         ("retriever.max_length=97", "is more than 'encoder.max_length' (96)"),
         ("retriever.learning_rate=nan", "must be a finite number"),
         ("agent.value_learning_rate=0", "'agent.value_learning_rate' must be above 0"),
+        ("retriever.tier_weights={weak: 0}", "'retriever.tier_weights.weak' must be above 0"),
+        ("retriever.tier_weights={soft: 1}", "'retriever.tier_weights.soft'"),
         ("agent.gamma=1.5", "'agent.gamma' must be above 0, to 1"),
         ("relevance.prompt=stages/prompts/none.yaml", "stages/prompts/none.yaml: cannot be read"),
         ("relevance.prompt=stages/prompts/sub_answers.yaml", "sub_answers.yaml: 'template'"),
@@ -99,6 +101,10 @@ def test_what_would_fail_or_do_nothing_is_one_line(composed, override, message):
     [
         (["index.kind=ivfpq", "index.ivfpq.lists=300", "index.sample=299"], "'index.sample'"),
         (["index.kind=ivfpq", "index.ivfpq.lists=4", "index.ivfpq.bytes=48"], "must divide"),
+        (
+            ["agent.advantage=grpo", "agent.rollouts=1"],
+            "'agent.rollouts' must be at least 2, found 1",
+        ),
         (["index.kind=hnsw", "index.hnsw.links=1"], "'index.hnsw.links' must be at least 2"),
         (["+replug.retrievers.a={}", "replug.questions=1001"], "'replug.questions' is more than"),
         (["scale=paper", "agent.mini_batch=7"], "must be a multiple of 'agent.mini_batch'"),

@@ -1,6 +1,7 @@
 """The contrastive loss, held to InfoNCE written out in plain torch."""
 
 import json
+import math
 import os
 import random
 from datetime import timedelta
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from stages.common.records import write_jsonl
 from stages.contrastive.fresh import fresh_encoder, vocabulary
 from stages.contrastive.loss import InstanceLoss, false_negatives, instance_loss
-from stages.contrastive.rows import NONE, contrastive_columns, read_training_rows, training_order
+from stages.contrastive.numbers import NONE
+from stages.contrastive.rows import contrastive_columns, read_training_rows, training_order
+from stages.contrastive.weights import reasoning_weights, row_weights
 from stages.encoders.query_format import QueryFormat
+from stages.params import Retriever, TierWeights
 from stages.plumbing.errors import InputError
 
 TEMPERATURE = 0.05
@@ -44,9 +48,35 @@ ROWS = [
 ]
 
 
-def batch_of(rows, tmp_path, reads="query"):
+def weighted(row: dict, tiers: list[str], reasoning: int) -> dict:
+    """The row with a tier of each negative, and words of reasoning after its positive."""
+    negatives = [one | {"tier": tier} for one, tier in zip(row["negatives"], tiers, strict=True)]
+    return row | {"negatives": negatives, "reasoning": reasoning}
+
+
+# As many negatives as there were, from none to three. The positive of the first is a negative of
+# the second, and by a fault one of the third, which is of the same query.
+WEIGHTED = [
+    weighted(
+        instance("word0", "word10", ["word20", "word21", "word22"], siblings=["word11"]),
+        ["redundancy", "hard", "weak"],
+        4,
+    ),
+    weighted(instance("word1", "word12", ["word10"]), ["weak"], 2),
+    weighted(
+        instance("word0", "word11", ["word10", "word23"], siblings=["word10"]),
+        ["redundancy", "redundancy"],
+        8,
+    ),
+    weighted(instance("word2", "word13", []), [], 1),
+]
+BOTH = Retriever(tier_weights=TierWeights(), instance_weights=True)
+
+
+def batch_of(rows, tmp_path, reads="query", weights=None):
     write_jsonl(tmp_path / "pairs.jsonl", rows)
-    return contrastive_columns(read_training_rows(tmp_path / "pairs.jsonl", QueryFormat(reads)))
+    read = read_training_rows(tmp_path / "pairs.jsonl", QueryFormat(reads))
+    return contrastive_columns(read, weights and row_weights(read, weights, "pairs.jsonl"))
 
 
 def model_of_words():
@@ -54,30 +84,45 @@ def model_of_words():
     return fresh_encoder(vocabulary(WORDS), seed=3, **sizes)
 
 
-def library_loss(model, batch: dict[str, list], cached: int | None = None) -> torch.Tensor:
+def library_loss(
+    model, batch: dict[str, list], cached: int | None = None, weights: bool = False
+) -> torch.Tensor:
     texts = [name for name in batch if name != "label"]
     features = [model.preprocess(list(batch[name])) for name in texts]
-    return instance_loss(model, TEMPERATURE, cached)(features, torch.tensor(batch["label"]))
+    loss = instance_loss(model, TEMPERATURE, cached, weights)
+    return loss(features, torch.tensor(batch["label"]))
 
 
 def written_out(model, rows: list[dict], temperature: float = TEMPERATURE) -> torch.Tensor:
-    """InfoNCE, one query at a time: its positive against all passages but its own positives."""
+    """InfoNCE, one query at a time: its positive against all passages but its own positives.
+
+    In float64. A negative with a tier counts W times for its own query, a row with reasoning times
+    LRAT's weight.
+    """
+    counts = {"redundancy": 3.0, "hard": 1.0, "weak": 0.3}
+    reasoning = [row.get("reasoning", 1) for row in rows]
+    half = sorted(reasoning)
+    beta = (half[(len(half) - 1) // 2] + half[len(half) // 2]) / 2
+    shares = [1 - 2 ** (-length / beta) for length in reasoning]
 
     def vector(text):
-        return model(model.preprocess([text]))["sentence_embedding"][0]
+        return model(model.preprocess([text]))["sentence_embedding"][0].double()
 
-    total = torch.zeros(())
+    total = torch.zeros((), dtype=torch.float64)
     for own, row in enumerate(rows):
         known = {row["positive"]["id"], *row["siblings"]}
-        logits, query = [], vector(row["query"])
+        query, below = vector(row["query"]), torch.zeros((), dtype=torch.float64)
         for other, beside in enumerate(rows):
             for passage in [beside["positive"], *beside["negatives"]]:
                 is_target = other == own and passage is beside["positive"]
+                part = torch.exp(query @ vector(passage["text"]) / temperature)
+                if other == own and "tier" in passage:
+                    part = counts[passage["tier"]] * part
                 if is_target or passage["id"] not in known:
-                    logits.append(query @ vector(passage["text"]) / temperature)
+                    below = below + part
                 if is_target:
-                    target = logits[-1]
-        total = total + torch.logsumexp(torch.stack(logits), 0) - target
+                    above = part
+        total = total - torch.log(above / below) * shares[own] / (sum(shares) / len(shares))
     return total / len(rows)
 
 
@@ -100,6 +145,64 @@ def test_value_and_gradient_are_those_of_infonce(rows, cached, tmp_path):
     loss, expected = library_loss(model, batch_of(rows, tmp_path), cached), written_out(model, rows)
     assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
     assert_same(gradient(expected, model), gradient(loss, model))
+
+
+@pytest.mark.parametrize("cached", [None, 2], ids=["whole", "by-twos"])
+def test_weights_tiers_and_unequal_negatives_are_the_formula(cached, tmp_path):
+    model, batch = model_of_words(), batch_of(WEIGHTED, tmp_path, weights=BOTH)
+    loss, expected = library_loss(model, batch, cached, True), written_out(model, WEIGHTED)
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert_same(gradient(expected, model), gradient(loss, model))
+    unweighted = library_loss(model, batch_of(WEIGHTED, tmp_path), cached)
+    assert abs(loss.item() - unweighted.item()) > 1e-2
+
+
+def test_what_fills_up_the_negatives_is_invisible(tmp_path):
+    """Whatever text it is, and however many columns rows of another batch need."""
+    model, batch = model_of_words(), batch_of(WEIGHTED, tmp_path, weights=BOTH)
+    loss = library_loss(model, batch, weights=True)
+    parts = [loss.detach(), *gradient(loss, model)]
+    columns = list(batch)[1:-1]
+    assert columns == ["positive", "negative_1", "negative_2", "negative_3"]
+    other = dict(batch)
+    for number, name in enumerate(columns[1:]):
+        filled = [len(row["negatives"]) <= number for row in WEIGHTED]
+        assert any(filled)
+        other[name] = ["word39" if f else t for f, t in zip(filled, batch[name])]
+    loss = library_loss(model, other, weights=True)
+    for one, same in zip(parts, [loss.detach(), *gradient(loss, model)], strict=True):
+        assert torch.equal(one, same)
+
+    many = weighted(instance("word3", "word14", WORDS[24:32]), ["hard"] * 8, 1)
+    wide = batch_of([*WEIGHTED, many], tmp_path, weights=Retriever(tier_weights=TierWeights()))
+    wide = {name: rows[:4] for name, rows in wide.items()}
+    narrow = batch_of(WEIGHTED, tmp_path, weights=Retriever(tier_weights=TierWeights()))
+    assert len(wide) == len(narrow) + 5
+    one, other = (library_loss(model, each, weights=True) for each in (narrow, wide))
+    assert one.item() == pytest.approx(other.item(), abs=1e-6)
+    assert_same(gradient(one, model), gradient(other, model))
+
+
+def test_reasoning_weights_are_lrats():
+    found = reasoning_weights([1, 3, 3, 12, 0])
+    raw = [1 - math.exp(-math.log(2) * length / 3) for length in (1, 3, 3, 12, 0)]
+    assert raw[1] == pytest.approx(0.5)
+    assert found == pytest.approx([weight * 5 / sum(raw) for weight in raw])
+    assert sum(found) / 5 == pytest.approx(1)
+    with pytest.raises(InputError, match=r"^pairs: half of the instances .*instance_weights"):
+        reasoning_weights([0, 0, 0, 5])
+
+
+@pytest.mark.parametrize(
+    ("rows", "block", "message"),
+    [
+        (ROWS, Retriever(tier_weights=TierWeights()), "a negative of 'word0#0' has no 'tier'"),
+        (ROWS, Retriever(instance_weights=True), "an instance of 'word0#0' has no 'reasoning'"),
+    ],
+)
+def test_pairs_without_what_is_weighed_are_named(rows, block, message, tmp_path):
+    with pytest.raises(InputError, match=f"^pairs.jsonl: {message}"):
+        batch_of(rows, tmp_path, weights=block)
 
 
 def test_siblings_do_not_push_each_other_away(tmp_path):
@@ -161,40 +264,43 @@ def test_half_precision_leaves_the_loss_exact(tmp_path):
     assert value.dtype == torch.float32 and value == exact
 
 
-def process(rank: int, batch: dict, address: str, output: str) -> None:
-    """One of two processes: half of the batch, its loss, and the gradient averaged as DDP does.
+def process(rank: int, batches: dict[bool, dict], address: str, output: str) -> None:
+    """One of two processes: half of a batch, its loss, and the gradient averaged as DDP does.
 
-    Without the gradient cache, then with it.
+    Of each batch, weighted or not, without the gradient cache, then with it.
     """
     torch.distributed.init_process_group(
         "gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(seconds=120)
     )
-    half = {name: rows[2 * rank : 2 * rank + 2] for name, rows in batch.items()}
     found = []
-    for cached in (None, 1):
-        model = model_of_words()
-        loss = library_loss(model, half, cached)
-        parts = [loss.detach(), *gradient(loss, model)]
-        for part in parts:
-            torch.distributed.all_reduce(part)
-        found.append([part / 2 for part in parts])
+    for weights, batch in batches.items():
+        half = {name: rows[2 * rank : 2 * rank + 2] for name, rows in batch.items()}
+        for cached in (None, 1):
+            model = model_of_words()
+            loss = library_loss(model, half, cached, weights)
+            parts = [loss.detach(), *gradient(loss, model)]
+            for part in parts:
+                torch.distributed.all_reduce(part)
+            found.append([part / 2 for part in parts])
     if rank == 0:
         torch.save(found, output)
     torch.distributed.destroy_process_group()
 
 
 def test_two_processes_give_the_loss_and_gradient_of_one(tmp_path):
-    batch = batch_of(ROWS, tmp_path)
+    batches = {False: batch_of(ROWS, tmp_path), True: batch_of(WEIGHTED, tmp_path, weights=BOTH)}
     output = tmp_path / "found.pt"
     os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
     address = f"file://{tmp_path / 'meeting'}"
-    torch.multiprocessing.spawn(process, (batch, address, str(output)), nprocs=2)
+    torch.multiprocessing.spawn(process, (batches, address, str(output)), nprocs=2)
     model = model_of_words()
-    expected = written_out(model, ROWS)
-    whole = gradient(expected, model)
-    for value, *found in torch.load(output, weights_only=True):
-        assert value.item() == pytest.approx(expected.item(), abs=1e-5)
-        assert_same(whole, found)
+    found = torch.load(output, weights_only=True)
+    for rows, parts in zip((ROWS, WEIGHTED), (found[:2], found[2:]), strict=True):
+        expected = written_out(model, rows)
+        whole = gradient(expected, model)
+        for value, *gradients in parts:
+            assert value.item() == pytest.approx(expected.item(), abs=1e-5)
+            assert_same(whole, gradients)
 
 
 def test_rows_hold_texts_as_the_model_reads_them(tmp_path):
@@ -227,7 +333,8 @@ def test_equal_queries_of_two_questions_are_one_to_a_model_that_reads_no_questio
     ("text", "message"),
     [
         ("", "holds no training instance"),
-        (json.dumps(ROWS[0]) + "\n" + json.dumps(instance("w", "a", ["b"])), ":2: every instance"),
+        (json.dumps(weighted(ROWS[0], ["hard", "soft"], 1)), ":1: 'negatives.1..tier' must be one"),
+        (json.dumps(ROWS[0] | {"reasoning": -1}), ":1: 'reasoning' must be from 0"),
         (
             json.dumps(ROWS[0] | {"positive": "word10"}),
             ":1: 'positive' must be",

@@ -15,10 +15,11 @@ from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.policy import token_log_probs
 from stages.loop_ppo.steps import sample_rollouts, to_batch, train_steps
-from stages.params import Agent, Kl
+from stages.params import Advantage, Agent, Kl
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
+from stages.ppo.task import step_metrics
 from stages.rollout.loop import Limits
 from stages.rollout.protocol import AgentProtocol
 
@@ -55,7 +56,8 @@ def settings(**changes) -> Agent:
 def setup(base, params: Agent) -> SimpleNamespace:
     generator = TransformersGenerator(base, top_p=params.top_p)
     reference = TransformersGenerator(base).model
-    learner = Learner(generator.model, Critic.from_base(str(base)), reference, params, seed=7)
+    critic = Critic.from_base(str(base)) if params.advantage is Advantage.gae else None
+    learner = Learner(generator.model, critic, reference, params, seed=7)
     return SimpleNamespace(generator=generator, learner=learner, params=params)
 
 
@@ -114,6 +116,43 @@ def test_a_killed_run_goes_on_to_the_same_bytes(base, tmp_path):
         assert torch.equal(tensor, weights(resumed)[name]), name
     for one, other in zip(whole.learner.critic.parameters(), resumed.learner.critic.parameters()):
         assert torch.equal(one, other)
+
+
+def test_a_group_teaches_without_a_critic(base, tmp_path):
+    """Two steps, of which the second goes on from a checkpoint that holds no critic."""
+    params = settings(steps=2, advantage=Advantage.grpo, policy_learning_rate=3e-3)
+    (tmp_path / "whole").mkdir()
+    (tmp_path / "killed").mkdir()
+    whole, before = setup(base, params), weights(setup(base, params))
+    curves = trained(whole, tmp_path / "whole")
+    assert any((tensor != before[name]).any() for name, tensor in weights(whole).items())
+    assert set(whole.learner.state()) == {"policy", "policy_optimizer"}
+    assert list(curves[0]) == list(step_metrics(Advantage.grpo))
+    assert not {"value_loss", "explained_variance"} & set(curves[0])
+
+    def kill(step, row):
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(setup(base, params), tmp_path / "killed", log=kill)
+    resumed, seen = setup(base, params), []
+    assert trained(resumed, tmp_path / "killed", lambda step, row: seen.append(step)) == curves
+    assert seen == [2]
+    for name, tensor in weights(whole).items():
+        assert torch.equal(tensor, weights(resumed)[name]), name
+
+
+def test_a_question_whose_rollouts_are_alike_teaches_nothing(base):
+    """Without a KL, a group of one reward moves no weight, whatever the reward is."""
+    params = settings(advantage=Advantage.grpo, kl_coefficient=0.0)
+    for reward in (0, 1):
+        run = setup(base, params)
+        before = weights(run)
+        rollouts = rollouts_of(run)
+        run.learner.policy_optimizer.param_groups[0]["weight_decay"] = 0.0
+        run.learner.update(to_batch(rollouts, [reward] * len(rollouts), "cpu"), 0)
+        assert all(torch.equal(tensor, before[name]) for name, tensor in weights(run).items())
 
 
 def test_another_seed_gives_another_agent(base, tmp_path):

@@ -63,6 +63,25 @@ def test_gae_is_the_plain_recursion_over_the_models_tokens(gamma, lam):
     assert advantages[MASKS].tolist() == pytest.approx(whitened, abs=1e-5)
 
 
+def test_a_groups_advantage_is_the_reward_against_its_questions_other_rollouts():
+    """Two questions of three rollouts: mean and standard deviation (of a sample) by hand."""
+    mask = torch.tensor([[True, False, True, True]]).repeat(6, 1)
+    mask[4] = False  # it wrote nothing, and counts in its group
+    scores = torch.zeros(6, 4)
+    scores[:, 3] = torch.tensor([1.0, 0.0, 0.0, 0.5, 0.0, 0.5])
+    scores[2, 0] = -0.25  # a KL in the reward: the sum counts
+    found = losses.group_advantages(scores, mask, rollouts=3)
+    for first, rewards in ((0, [1.0, 0.0, -0.25]), (3, [0.5, 0.0, 0.5])):
+        mean = sum(rewards) / 3
+        deviation = math.sqrt(sum((reward - mean) ** 2 for reward in rewards) / 2)
+        for row, reward in enumerate(rewards, first):
+            expected = (reward - mean) / (deviation + 1e-6)
+            for advantage in found[row][mask[row]].tolist():
+                assert advantage == pytest.approx(expected)
+    assert (found[~mask] == 0).all()
+    assert (losses.group_advantages(torch.ones(4, 4), mask[:4], rollouts=2) == 0).all()
+
+
 def ppo_inputs(information: int, filler: float):
     """One batch whose second turn follows `information` retrieved tokens of value `filler`."""
     masks = [

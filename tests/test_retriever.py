@@ -358,3 +358,41 @@ def test_more_tokens_than_r0_can_read_are_refused_by_the_first_stage(inside):
             make_encoder(inside, "longer")
     set_params(inside, encoder={"model": str(inside / "R0")}, retriever={"max_length": 48})
     make_encoder(inside, "as_long")
+
+
+def test_weights_reach_the_training_and_are_counted(inside):
+    """On rows of one to all negatives, of which the first is redundant and the last was opened."""
+    rows = [json.loads(line) for line in Path("pairs.jsonl").read_text().splitlines()]
+    shutil.copy("pairs.jsonl", "untiered.jsonl")
+    for number, row in enumerate(rows):
+        tiers = ["redundancy", *["weak"] * 9]
+        row["negatives"] = row["negatives"][: 1 + number % len(row["negatives"])]
+        row["negatives"] = [n | {"tier": t} for n, t in zip(row["negatives"], tiers)]
+        row["reasoning"] = number % 4
+    weak = sum(len(row["negatives"]) - 1 for row in rows)
+    try:
+        write_jsonl("pairs.jsonl", rows)
+        settings = {"steps": 4, "batch_size": 8}
+        made, figures = {}, {}
+        for name, weights in {
+            "unweighted": {},
+            "tiers": {"tier_weights": {}},
+            "ones": {"tier_weights": {"redundancy": 1.0, "weak": 1.0}},
+            "reasoning": {"instance_weights": True},
+        }.items():
+            set_params(inside, retriever=settings | weights)
+            made[name] = load_file(make_retriever(inside, name) / "model.safetensors")
+            figures[name] = read_json(f"{name}.json")
+    finally:
+        shutil.move("untiered.jsonl", "pairs.jsonl")
+    apart = {
+        name: max(np.abs(one[part] - made["unweighted"][part]).max() for part in one)
+        for name, one in made.items()
+    }
+    assert apart["ones"] == 0 and apart["tiers"] > 1e-5 and apart["reasoning"] > 1e-5
+    assert figures["tiers"]["tiers"] == {"redundancy": 48, "hard": 0, "weak": weak}
+    assert figures["reasoning"]["without_reasoning"] == 12
+    assert not {"tiers", "without_reasoning"} & set(figures["unweighted"])
+    set_params(inside, retriever=settings | {"tier_weights": {}})
+    with pytest.raises(InputError, match=r"^pairs\.jsonl: a negative of 'q\d+#1' has no 'tier'"):
+        make_retriever(inside, "none")

@@ -10,7 +10,17 @@ import pytest
 from rollout_models import make_model, make_tokenizer, save
 
 from stages.composing.compose import compose
-from stages.params import Agent, Compute, Engine, Generation, Params, Rollout, Trainer, load_params
+from stages.params import (
+    Advantage,
+    Agent,
+    Compute,
+    Engine,
+    Generation,
+    Params,
+    Rollout,
+    Trainer,
+    load_params,
+)
 from stages.plumbing.errors import InputError
 from stages.verl_ppo import config, training
 from stages.verl_ppo.files import Files
@@ -48,7 +58,10 @@ def files(tmp_path: Path, name: str = "it's, a=b {c}") -> Files:
     return made
 
 
-@pytest.mark.parametrize("params", [PAPER, replace(PAPER, compute=Compute())])
+GROUP = replace(PAPER, agent=replace(PAPER.agent, rollouts=4, advantage=Advantage.grpo))
+
+
+@pytest.mark.parametrize("params", [PAPER, replace(PAPER, compute=Compute()), GROUP])
 def test_every_override_is_a_key_of_verls_configuration(params, base, tmp_path):
     """Composed by Hydra from verl's files, then checked by verl as its program does at its start.
 
@@ -65,9 +78,11 @@ def test_every_override_is_a_key_of_verls_configuration(params, base, tmp_path):
     for key, value in settings.items():
         if not key.startswith("hydra."):
             assert OmegaConf.select(whole, key.removeprefix("+")) == value, key
-    assert need_critic(whole)
+    critic = params is not GROUP
+    assert need_critic(whole) is critic
+    assert whole.algorithm.adv_estimator == ("gae" if critic else "grpo")
     assert need_reference_policy(whole)
-    validate_config(whole, use_reference_policy=True, use_critic=True)
+    validate_config(whole, use_reference_policy=True, use_critic=critic)
 
 
 def test_the_papers_figures_reach_verl(base, tmp_path):

@@ -12,11 +12,11 @@ from rollout_models import make_model, make_tokenizer, save
 from stages.common.records import Question
 from stages.common.trajectories import Turn
 from stages.engines.generator import TransformersGenerator
-from stages.params import Agent, Compute, Kl, Params
+from stages.params import Advantage, Agent, Compute, Kl, Params
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
-from stages.ppo.task import STEP_METRICS
+from stages.ppo.task import STEP_METRICS, step_metrics
 from stages.rollout.loop import Limits, RolloutState
 from stages.verl_ppo import counts, data, training
 from stages.verl_ppo.curves import KL, OF_VERL, Curves
@@ -121,6 +121,24 @@ def test_a_kl_in_the_reward_is_read_from_there(tmp_path):
     write_step(files, 0, 1, [1, 0], kl=CODE, **{"critic/rewards/mean": -7.0})
     [row] = Curves(files, 0, rollouts=2, kl=CODE).new()
     assert (row["kl"], row["reward"]) == (0.125, 0.125)
+
+
+def test_curves_without_a_critic_have_no_columns_of_one(tmp_path):
+    files = Files(tmp_path)
+    write_step(files, 0, 1, [1, 0])
+    logged = json.loads(files.figures(0).read_text())
+    for name in ("critic/vf_loss", "critic/vf_explained_var"):
+        del logged["data"][name]
+    files.figures(0).write_text(json.dumps(logged) + "\n")
+    [row] = Curves(files, 0, 2, TEXT, Advantage.grpo).new()
+    assert list(row) == list(step_metrics(Advantage.grpo))
+    assert (row["reward"], row["em"]) == (0.125, 0.5)
+
+
+def test_a_checkpoint_without_a_critic_is_whole_where_there_is_none(tmp_path):
+    write_checkpoint(Files(tmp_path), 3, without="critic/*")
+    assert Files(tmp_path).world_size(3) is None
+    assert Files(tmp_path, critic=False).world_size(3) == 1
 
 
 def write_checkpoint(files: Files, step: int, size: int = 1, without: str = "") -> None:

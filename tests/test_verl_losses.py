@@ -75,7 +75,10 @@ def head(size: int) -> torch.Tensor:
     return 0.3 * torch.randn(1, size, generator=torch.Generator().manual_seed(2))
 
 
-@pytest.fixture(scope="module", params=[AGENT, PUBLIC], ids=["text", "code"])
+GROUP = replace(AGENT, advantage=params.Advantage.grpo)
+
+
+@pytest.fixture(scope="module", params=[AGENT, PUBLIC, GROUP], ids=["text", "code", "grpo"])
 def agent(request):
     return request.param
 
@@ -84,8 +87,10 @@ def agent(request):
 def ours(models, agent):
     """Our learner after one step, with what it estimated before."""
     policy = TransformersGenerator(models / "policy").model
-    critic = Critic.from_base(str(models / "base"))
-    critic.head.weight.data = head(32)
+    critic = None
+    if agent.advantage is params.Advantage.gae:
+        critic = Critic.from_base(str(models / "base"))
+        critic.head.weight.data = head(32)
     reference = TransformersGenerator(models / "base").model
     learner = Learner(policy, critic, reference, agent, seed=0)
     made = rollouts()
@@ -127,13 +132,16 @@ def test_log_probabilities_and_values(ours, theirs):
     mask = ours.batch.mask
     same(aligned(ours, theirs.old), ours.estimates.old_log_probs, mask)
     same(aligned(ours, theirs.reference), ours.estimates.reference_log_probs, mask)
-    same(aligned(ours, theirs.values), ours.estimates.values, mask)
-    assert ours.estimates.values[mask].std() > 0.1
+    if theirs.values is not None:
+        same(aligned(ours, theirs.values), ours.estimates.values, mask)
+        assert ours.estimates.values[mask].std() > 0.1
 
 
 def test_advantages_and_returns(ours, theirs):
     same(aligned(ours, theirs.advantages), ours.estimates.advantages, ours.batch.mask)
-    same(aligned(ours, theirs.returns), ours.estimates.returns, ours.batch.mask)
+    assert ours.estimates.advantages[ours.batch.mask].abs().max() > 0.5
+    if theirs.values is not None:
+        same(aligned(ours, theirs.returns), ours.estimates.returns, ours.batch.mask)
 
 
 def test_losses(ours, theirs, agent):
@@ -141,7 +149,11 @@ def test_losses(ours, theirs, agent):
     mini-batch's tokens; a KL in the reward is a figure of each, over tokens and over rollouts."""
     figures = theirs.figures
     assert figures["actor/loss"] == pytest.approx(ours.figures["policy_loss"], abs=1e-6)
-    assert figures["critic/vf_loss"] == pytest.approx(ours.figures["value_loss"], abs=1e-6)
+    if theirs.values is None:
+        assert not {"critic/vf_loss", "value_loss"} & {*figures, *ours.figures}
+    else:
+        assert figures["critic/vf_loss"] == pytest.approx(ours.figures["value_loss"], abs=1e-6)
+        assert ours.figures["value_loss"] > 1e-2
     if agent.kl is params.Kl.low_var_loss:
         assert figures["actor/kl_loss"] == pytest.approx(ours.figures["kl"], abs=1e-6)
     else:
@@ -153,12 +165,14 @@ def test_losses(ours, theirs, agent):
         assert ours.figures["kl"] == pytest.approx(float(kl[mask].mean()), abs=1e-6)
     assert figures["actor/entropy"] == pytest.approx(ours.figures["entropy"], abs=1e-6)
     assert abs(ours.figures["kl"]) > 1e-3
-    assert ours.figures["value_loss"] > 1e-2
 
 
 def test_the_weights_after_the_step(ours, theirs):
     """So the gradients are the same too: what is masked is out of both."""
     for model, weights in ((ours.learner.policy, theirs.policy), (ours.learner.critic, None)):
+        if model is None:
+            assert theirs.critic is None
+            continue
         if weights is None:
             weights = {
                 name.replace("score.", "head.").replace("model.", "backbone."): tensor
@@ -172,7 +186,7 @@ def test_what_is_said_of_masked_tokens_changes_nothing(theirs, agent):
     """verl's losses with other numbers at masked tokens, and no gradient there. (The policy's, of
     outputs so far away, is clipped to none but for its KL term.)"""
     kept = agent.kl is params.Kl.low_var_loss
-    for name in ("policy", "value") if kept else ("value",):
+    for name in theirs.losses if kept else ("value",):
         loss, gradient = theirs.losses[name](0.0)
         other, _ = theirs.losses[name](7.0)
         assert loss == other

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import patch
 
+import numpy as np
 import torch
 import verl_cpu  # noqa: F401  (before verl's engines)
 from hydra import compose, initialize_config_module
@@ -16,6 +17,7 @@ from tensordict import TensorDict
 from verl.protocol import DataProto
 from verl.trainer.ppo.core_algos import agg_loss, get_kl_controller
 from verl.trainer.ppo.ray_trainer import apply_kl_penalty, compute_advantage
+from verl.trainer.ppo.utils import need_critic
 from verl.utils import tensordict_utils as tu
 from verl.utils.config import omega_conf_to_dataclass
 from verl.utils.metric import reduce_metrics
@@ -81,7 +83,7 @@ def step(params: Params, models: Path, rollouts: list, head: torch.Tensor, tmp_p
 def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
     actor, actor_config = _policy(whole, models / "policy")
     reference, _ = _policy(whole, models / "base")
-    critic, critic_config = _critic(whole, head)
+    critic, critic_config = _critic(whole, head) if need_critic(whole) else (None, None)
     temperature = whole.actor_rollout_ref.rollout.temperature
     data = _data(rollouts)
     asked = {"compute_loss": False, "temperature": temperature}
@@ -91,14 +93,17 @@ def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
     entropy = response_from_nested(output["entropy"], data["response_mask"])
     output = reference.infer_batch(_with(data, calculate_entropy=False, **asked))
     ref = response_from_nested(output["log_probs"], data["response_mask"])
-    output = critic.infer_batch(_with(data, **asked))
-    values = response_from_nested(output["values"], data["response_mask"])
-
-    estimated = {"old_log_probs": old, "ref_log_prob": ref, "values": values}
+    estimated = {"old_log_probs": old, "ref_log_prob": ref}
+    if critic:
+        output = critic.infer_batch(_with(data, **asked))
+        estimated["values"] = response_from_nested(output["values"], data["response_mask"])
     estimated |= {"response_mask": data["response_mask"], "rm_scores": data["rm_scores"]}
     padded = TensorDict(estimated, batch_size=len(rollouts)).to_padded_tensor()
     padded["token_level_scores"] = padded["token_level_rewards"] = padded["rm_scores"]
-    rated, penalty = DataProto(batch=padded), {}
+    # a group of rollouts for each question, in order, as verl's trainer names them
+    each = whole.actor_rollout_ref.rollout.n
+    groups = np.array([f"question {row // each}" for row in range(len(rollouts))], dtype=object)
+    rated, penalty = DataProto(batch=padded, non_tensor_batch={"uid": groups}), {}
     if whole.algorithm.use_kl_in_reward:
         control = get_kl_controller(whole.algorithm.kl_ctrl)
         rated, penalty = apply_kl_penalty(rated, control, whole.algorithm.kl_penalty)
@@ -125,7 +130,7 @@ def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
         "temperature": temperature,
     }
     figures = dict(penalty)
-    for name, worker in (("critic", critic), ("actor", actor)):
+    for name, worker in (("critic", critic), ("actor", actor)) if critic else (("actor", actor),):
         entropy_too = name == "actor" and learning.entropy_coeff != 0  # as verl's trainer asks
         output = worker.train_mini_batch(_with(data, calculate_entropy=entropy_too, **train))
         learned = reduce_metrics(output["metrics"])
@@ -136,18 +141,19 @@ def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
     )
     losses = {
         "policy": partial(_loss, ppo_loss, actor_config, "log_probs", data, advantage),
-        "value": partial(_loss, value_loss, critic_config, "values", data, advantage),
     }
+    if critic:
+        losses["value"] = partial(_loss, value_loss, critic_config, "values", data, advantage)
     return SimpleNamespace(
         mask=mask,
         old=advantage["old_log_probs"],
         reference=advantage["ref_log_prob"],
-        values=advantage["values"],
+        values=advantage["values"] if critic else None,
         advantages=advantage["advantages"],
         returns=advantage["returns"],
         figures=figures,
         policy=_weights(actor),
-        critic=_weights(critic),
+        critic=_weights(critic) if critic else None,
         losses=losses,
     )
 
@@ -237,7 +243,8 @@ def _loss(function, settings, output: str, data, advantage, elsewhere: float):
     draw = torch.Generator().manual_seed(3)
     outputs = torch.randn(int(lengths.sum()), generator=draw).requires_grad_()
     changed = data.clone()
-    for name in ("old_log_probs", "ref_log_prob", "values", "advantages", "returns"):
+    known = ("old_log_probs", "ref_log_prob", "values", "advantages", "returns")
+    for name in set(known) & set(advantage.keys()):
         other = advantage[name] + elsewhere * (1 - advantage["response_mask"])
         changed[name] = response_to_nested(other, data["response_mask"])
     tokens = int(advantage["response_mask"].sum())

@@ -12,33 +12,57 @@ from stages.common.records import Passage, check_new, iter_jsonl
 from stages.common.search import SearchRequest
 from stages.plumbing.errors import InputError
 
+TIERS = ("redundancy", "hard", "weak")  # of negatives: see stages/selection/tiers.py
+
 
 @dataclass(frozen=True)
 class LabelledPassage:
-    """A passage, `text` being its contents; LR and GAC of a positive, None where one was off."""
+    """A passage, `text` being its contents; LR and GAC of a positive, None where one was off; the
+    tier of a negative, None where negatives have none.
+    """
 
     id: str
     text: str
     lr: int | None = None
     gac: int | None = None
+    tier: str | None = None
 
     @classmethod
     def of(
-        cls, passage: Passage, *, lr: int | None = None, gac: int | None = None
+        cls,
+        passage: Passage,
+        *,
+        lr: int | None = None,
+        gac: int | None = None,
+        tier: str | None = None,
     ) -> LabelledPassage:
         """A passage of the corpus with its labels."""
-        return cls(passage.id, passage.contents, lr, gac)
+        return cls(passage.id, passage.contents, lr, gac, tier)
+
+    def as_positive(self) -> dict:
+        """As a file has a positive."""
+        return {"id": self.id, "text": self.text, "lr": self.lr, "gac": self.gac}
+
+    def as_negative(self) -> dict:
+        """As a file has a negative."""
+        row = {"id": self.id, "text": self.text}
+        return row if self.tier is None else row | {"tier": self.tier}
 
 
 @dataclass(frozen=True)
 class Instance:
-    """A query, one positive, its negatives, and the ids of the query's other positives."""
+    """A query, one positive, its negatives, and the ids of the query's other positives.
+
+    `reasoning`: how much the agent wrote about the positive after it had used it, in words; None
+    where the positive was not found so.
+    """
 
     id: str
     request: SearchRequest
     positive: LabelledPassage
     negatives: list[LabelledPassage]
     siblings: list[str]
+    reasoning: int | None = None
 
     @property
     def query_id(self) -> str:
@@ -48,16 +72,17 @@ class Instance:
     def row(self) -> dict:
         """As a file has it."""
         asked = self.request
-        return {
+        row = {
             "id": self.id,
             "question": asked.question,
             "query": asked.query,
             "history": list(asked.history),
             "thought": asked.thought,
-            "positive": vars(self.positive),
-            "negatives": [{"id": each.id, "text": each.text} for each in self.negatives],
+            "positive": self.positive.as_positive(),
+            "negatives": [each.as_negative() for each in self.negatives],
             "siblings": self.siblings,
         }
+        return row if self.reasoning is None else row | {"reasoning": self.reasoning}
 
 
 def iter_instances(path: str | Path) -> Iterator[tuple[str, Instance]]:
@@ -76,12 +101,22 @@ def iter_instances(path: str | Path) -> Iterator[tuple[str, Instance]]:
                 positive.integer("gac", none=True, absent=True),
             ),
             [
-                LabelledPassage(str(each.identifier("id")), each.text("text"))
+                LabelledPassage(
+                    str(each.identifier("id")), each.text("text"), tier=_tier_of(each, where)
+                )
                 for each in read.objects("negatives")
             ],
             read.texts("siblings"),
+            read.integer("reasoning", least=0, none=True, absent=True),
         )
         check_new(instance.id, seen, where)
         yield where, instance
     if not seen:
         raise InputError(f"{path}: holds no training instance: see the counts in metrics/pairs")
+
+
+def _tier_of(read: Fields, where: str) -> str | None:
+    tier = read.text("tier", absent=True)
+    if tier is not None and tier not in TIERS:
+        raise InputError(f"{where}: '{read.way}tier' must be one of {', '.join(TIERS)}: {tier!r}")
+    return tier

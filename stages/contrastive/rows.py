@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.instances import iter_instances
+from stages.contrastive.numbers import NONE, as_numbers
 from stages.encoders.query_format import QueryFormat
-from stages.plumbing.errors import InputError
-
-NONE = -1  # fills up the list of a query's positives
 
 
 @dataclass(frozen=True)
@@ -23,6 +21,8 @@ class TrainingRow:
     passages: list[str]  # the positive, then the negatives
     passage_ids: list[str]
     positive_ids: list[str]  # the query's positives, this instance's among them
+    tiers: list[str | None]  # of the negatives
+    reasoning: int | None  # words after the positive was used
 
 
 def read_training_rows(path: str | Path, query_format: QueryFormat) -> list[TrainingRow]:
@@ -34,7 +34,7 @@ def read_training_rows(path: str | Path, query_format: QueryFormat) -> list[Trai
     """
     rows: list[TrainingRow] = []
     asked: dict[tuple[str, str], list[str]] = {}  # (question, query) -> its positives
-    for where, instance in iter_instances(path):
+    for _, instance in iter_instances(path):
         passages = [instance.positive, *instance.negatives]
         texts = [query_format.passage_prompt + passage.text for passage in passages]
         ids = [passage.id for passage in passages]
@@ -43,26 +43,43 @@ def read_training_rows(path: str | Path, query_format: QueryFormat) -> list[Trai
         positives = asked.setdefault(same, [])
         positives += [one for one in (ids[0], *instance.siblings) if one not in positives]
         rows.append(
-            TrainingRow(instance.query_id, query_format.query_prompt + text, texts, ids, positives)
+            TrainingRow(
+                instance.query_id,
+                query_format.query_prompt + text,
+                texts,
+                ids,
+                positives,
+                [negative.tier for negative in instance.negatives],
+                instance.reasoning,
+            )
         )
-        if len(ids) != len(rows[0].passage_ids):
-            raise InputError(f"{where}: every instance must have as many negatives as the first")
     return rows
 
 
-def contrastive_columns(rows: Iterable[TrainingRow]) -> dict[str, list]:
-    """The rows as columns: anchor, positive, negative_1, ..., label (see InstanceLoss)."""
+def contrastive_columns(
+    rows: Iterable[TrainingRow], weights: Iterable[list[float]] | None = None
+) -> dict[str, list]:
+    """The rows as columns: anchor, positive, negative_1, ..., label (see InstanceLoss).
+
+    `weights` has a list a row: the instance's own, then its negatives'. A row with fewer negatives
+    than others is filled up with its positive, which is hidden there.
+    """
     rows = list(rows)
     numbers: dict[str, int] = {}
     most = max(len(row.positive_ids) for row in rows)
-    labels = []
+    columns = max(len(row.passages) for row in rows)
+    labels, passages = [], []
     for row in rows:
-        filled = [NONE] * (most - len(row.positive_ids))
         ids = row.positive_ids, row.passage_ids
         known, own = ([numbers.setdefault(i, len(numbers)) for i in part] for part in ids)
-        labels.append(known + filled + own)
-    names = ["positive", *(f"negative_{n}" for n in range(1, len(rows[0].passages)))]
-    texts = zip(names, zip(*(row.passages for row in rows)))
+        missing = columns - len(own)
+        passages.append(row.passages + row.passages[:1] * missing)
+        labels.append(known + [NONE] * (most - len(known)) + own + [NONE] * missing)
+    if weights is not None:
+        filled = [own + [1.0] * (columns - len(own)) for own in weights]
+        labels = [label + as_numbers(own) for label, own in zip(labels, filled, strict=True)]
+    names = ["positive", *(f"negative_{n}" for n in range(1, columns))]
+    texts = zip(names, zip(*passages))
     return {"anchor": [row.anchor for row in rows], **dict(texts), "label": labels}
 
 

@@ -17,6 +17,7 @@ from stages.loop_ppo.policy import token_log_probs
 from stages.params import Agent, Kl
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite, Watch
+from stages.ppo.task import OF_VALUES
 
 POLICY_RATE, VALUE_RATE = "agent.policy_learning_rate", "agent.value_learning_rate"
 
@@ -26,7 +27,8 @@ class Estimates:
     """What one step holds fixed; all (rollouts, length - 1).
 
     `old_log_probs` and `entropy` of the first mini-batch's rollouts are those of its own forward
-    pass, where the policy is still the old one: they are filled in there (see `_learn`).
+    pass, where the policy is still the old one: they are filled in there (see `_learn`). Without a
+    critic `values` and `returns` are zeros that nothing reads.
     """
 
     old_log_probs: Tensor
@@ -38,10 +40,18 @@ class Estimates:
 
 
 class Learner:
-    """Policy, critic, frozen reference and the two optimisers."""
+    """Policy, critic, frozen reference and the two optimisers.
+
+    `critic` is None where the advantage is that of a group of rollouts (GRPO).
+    """
 
     def __init__(
-        self, policy: nn.Module, critic: Critic, reference: nn.Module, params: Agent, seed: int
+        self,
+        policy: nn.Module,
+        critic: Critic | None,
+        reference: nn.Module,
+        params: Agent,
+        seed: int,
     ):
         self.policy = policy.eval().requires_grad_(True)  # no dropout: ratios start at exactly 1
         self.critic = critic
@@ -51,11 +61,12 @@ class Learner:
         self.policy_optimizer = torch.optim.AdamW(
             policy.parameters(), eps=params.adam_epsilon, fused=True
         )
-        self.value_optimizer = torch.optim.AdamW(critic.parameters(), fused=True)
+        self.value_optimizer = critic and torch.optim.AdamW(critic.parameters(), fused=True)
         self.watch = Watch("agent")
 
     def update(self, batch: RolloutBatch, step: int) -> dict[str, float]:
-        """Learn from the rollouts of `step` (from 0); returns the figures of the step.
+        """Learn from the rollouts of `step` (from 0), those of a question one after another;
+        returns the figures of the step.
 
         InputError when nothing can be learned: no token written, or a figure that is not finite.
         """
@@ -68,7 +79,7 @@ class Learner:
         every = self._mini_batches(len(batch.lengths), step)
         updates = [rows for rows in every if bool(batch.mask[rows].any())]
         estimates, metrics = self._estimate(batch, updates[0], step)
-        totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
+        totals = self._totals()
         for number, rows in enumerate(updates):
             for name, figure in self._learn(batch, estimates, rows, step, number == 0).items():
                 totals[name] += figure
@@ -85,7 +96,7 @@ class Learner:
             (self.policy_optimizer, params.policy_learning_rate, params.policy_warmup_steps),
             (self.value_optimizer, params.value_learning_rate, params.value_warmup_steps),
         ):
-            for group in optimizer.param_groups:
+            for group in optimizer.param_groups if optimizer else ():
                 group["lr"] = rate * warmup(step, steps)
 
     @torch.no_grad()
@@ -115,12 +126,16 @@ class Learner:
             reference[rows, :width], _ = token_log_probs(
                 self.reference, part.token_ids, part.mask, temperature
             )
-            values[rows, :width] = self.critic(part.token_ids, part.mask)
+            if self.critic is not None:
+                values[rows, :width] = self.critic(part.token_ids, part.mask)
         self._see_estimates(step, *(part[mask] for part in (values, old, reference)))
         scores = batch.scores
         if in_reward:
             kl = losses.kl_estimate(old, reference, K1)
             scores = scores - self.params.kl_coefficient * kl
+        if self.critic is None:
+            advantages = losses.group_advantages(scores, mask, self.params.rollouts)
+            return Estimates(old, entropy, reference, values, advantages, values), {}
         advantages, returns = losses.estimate_advantages(
             scores, values, mask, self.params.gamma, self.params.lam
         )
@@ -167,7 +182,7 @@ class Learner:
         """
         params, tokens = self.params, int(batch.mask[rows].sum())
         in_loss = params.kl is Kl.low_var_loss
-        totals = {"policy_loss": 0.0, "value_loss": 0.0, "clip_fraction": 0.0}
+        totals = self._totals()
         for micro in micro_batches(rows.to(batch.mask.device), batch.lengths, params.micro_batch):
             part = batch.rows(micro)
             width = part.mask.shape[1]
@@ -199,23 +214,26 @@ class Learner:
             if params.entropy_coefficient > 0:
                 bonus = losses.token_mean(entropy, part.mask, tokens)
                 policy_loss = policy_loss - params.entropy_coefficient * bonus
-            value_loss = losses.value_loss(
-                self.critic(part.token_ids, part.mask),
-                fixed.values,
-                fixed.returns,
-                part.mask,
-                clip=params.value_clip,
-                tokens=tokens,
-            )
             policy_loss.backward()
-            value_loss.backward()
             totals["policy_loss"] += policy_loss.item()
-            totals["value_loss"] += value_loss.item()
             totals["clip_fraction"] += clipped * int(part.mask.sum()) / tokens
+            if self.critic is not None:
+                value_loss = losses.value_loss(
+                    self.critic(part.token_ids, part.mask),
+                    fixed.values,
+                    fixed.returns,
+                    part.mask,
+                    clip=params.value_clip,
+                    tokens=tokens,
+                )
+                value_loss.backward()
+                totals["value_loss"] += value_loss.item()
         for name, rate, model, optimizer in (
             ("value", VALUE_RATE, self.critic, self.value_optimizer),
             ("policy", POLICY_RATE, self.policy, self.policy_optimizer),
         ):
+            if model is None:
+                continue
             norm = nn.utils.clip_grad_norm_(model.parameters(), params.max_gradient_norm)
             seen = {f"{name} loss": totals[f"{name}_loss"], f"{name} gradient norm": norm.item()}
             self.watch.see(step + 1, rate, seen)
@@ -232,13 +250,18 @@ class Learner:
         for name, part in self._parts().items():
             part.load_state_dict(state[name])
 
+    def _totals(self) -> dict[str, float]:
+        names = ("policy_loss", "value_loss", "clip_fraction")
+        return {n: 0.0 for n in names if self.critic is not None or n not in OF_VALUES}
+
     def _parts(self) -> dict:
-        return {
+        parts = {
             "policy": self.policy,
             "critic": self.critic,
             "policy_optimizer": self.policy_optimizer,
             "value_optimizer": self.value_optimizer,
         }
+        return {name: part for name, part in parts.items() if part is not None}
 
 
 def warmup(step: int, steps: float) -> float:

@@ -7,6 +7,7 @@ gradients of its micro-batches add up to the mini-batch's, however it is split.
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 from verl.trainer.ppo import core_algos
@@ -26,6 +27,17 @@ def estimate_advantages(
     return core_algos.compute_gae_advantage_return(
         token_level_rewards=scores, values=values, response_mask=mask.float(), gamma=gamma, lam=lam
     )
+
+
+def group_advantages(scores: Tensor, mask: Tensor, rollouts: int) -> Tensor:
+    """GRPO: (reward - mean) / (standard deviation + 1e-6) over the `rollouts` of a question, which
+    follow each other, at each token of the mask; a rollout's reward is the sum of its scores.
+    """
+    groups = np.arange(len(scores)) // rollouts
+    advantages, _ = core_algos.compute_grpo_outcome_advantage(
+        token_level_rewards=scores, response_mask=mask.float(), index=groups
+    )
+    return advantages
 
 
 def kl_estimate(

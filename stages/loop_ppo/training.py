@@ -18,6 +18,7 @@ from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.steps import train_steps
+from stages.params import Advantage
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.loop import Limits
@@ -48,7 +49,8 @@ def train(task: Task) -> list[StepMetrics]:
 
 
 def load_models(task: Task):
-    """The live policy inside its generator, and the learner: policy, critic, frozen reference."""
+    """The live policy inside its generator, and the learner: policy, frozen reference, and a critic
+    where the advantage takes one."""
     compute = task.params.compute
     portable.start_computing(compute)
     generator = TransformersGenerator(
@@ -62,8 +64,7 @@ def load_models(task: Task):
             model_path(task.base), dtype=torch.float32, use_safetensors=True
         )
     )
-    critic, device = Critic.from_base(model_path(task.base)), compute.device
-    learner = Learner(
-        generator.model, critic.to(device), reference.to(device), task.params.agent, task.seed
-    )
-    return generator, learner
+    agent, device, critic = task.params.agent, compute.device, None
+    if agent.advantage is Advantage.gae:
+        critic = Critic.from_base(model_path(task.base)).to(device)
+    return generator, Learner(generator.model, critic, reference.to(device), agent, task.seed)

@@ -266,7 +266,10 @@ SCHEMAS = {
         optional={"ties_cut": COUNT, "visited": COUNT},
         also=_pairs_balance,
     ),
-    "retriever": _counted(required={"queries": COUNT, "loss": ANY}),
+    "retriever": _counted(
+        required={"queries": COUNT, "loss": ANY},
+        optional={"tiers": Each(COUNT), "without_reasoning": COUNT},
+    ),
     "replug": _counted(required={"loss": ANY}, optional={"read_tokens": COUNT}),
     "evaluate": Object(
         {"agent": Text(), "retriever": Text(), "sets": Each(QUESTION_SET, least=1)},

@@ -12,6 +12,7 @@ from stages.params.across import training_questions
 from stages.params.agent import Agent
 from stages.params.choices import (
     DTYPES,
+    Advantage,
     CorrectnessMode,
     Engine,
     IndexKind,
@@ -38,7 +39,7 @@ from stages.params.labels import (
 from stages.params.loading import load_params, read_block
 from stages.params.models import HEADS, Base, BaseAgent, BaseJudge, BaseModel, Guest
 from stages.params.reporting import POOLED, Evaluate, Health, Report
-from stages.params.retrievers import Baseline, Encoder, Replug, Retriever
+from stages.params.retrievers import Baseline, Encoder, Replug, Retriever, TierWeights
 from stages.params.run import Iteration, Pair, Params
 from stages.params.training_rules import HIGHEST_SEED
 
@@ -52,6 +53,7 @@ __all__ = [
     "POOLED",
     "RETRIEVER_INPUTS",
     "WORLD",
+    "Advantage",
     "Agent",
     "Base",
     "BaseAgent",
@@ -89,6 +91,7 @@ __all__ = [
     "Report",
     "Retriever",
     "Rollout",
+    "TierWeights",
     "Trainer",
     "Trajectories",
     "VisitSource",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from stages.params.choices import Kl, Trainer
+from stages.params.choices import Advantage, Kl, Trainer
 from stages.params.conversation import Protocol
 
 
@@ -14,6 +14,7 @@ class Agent:
 
     Warm-ups are in steps, also of more steps than there are: the rate then rises to the end. Under
     verl they are whole. `mask_retrieved` off lets retrieved tokens into the loss, to study that.
+    `gamma`, `lam` and what is of the value model are of the advantage `gae` alone.
     """
 
     trainer: Trainer = Trainer.loop
@@ -29,6 +30,7 @@ class Agent:
     value_warmup_steps: float = 0.0
     max_gradient_norm: float = 1.0
     adam_epsilon: float = 1e-4  # of the policy's optimizer
+    advantage: Advantage = Advantage.gae
     kl: Kl = Kl.low_var_loss
     kl_coefficient: float = 0.001
     entropy_coefficient: float = 0.0

@@ -21,6 +21,18 @@ class Trainer(Enum):
     verl = "verl"
 
 
+class Advantage(Enum):
+    """How good a rollout's tokens were, to PPO.
+
+    `gae`: by a value model, token by token (the paper). `grpo`: how far the rollout's reward is
+    above the mean of its question's rollouts, in standard deviations, for each of its tokens; there
+    is no value model (arXiv 2402.03300).
+    """
+
+    gae = "gae"
+    grpo = "grpo"
+
+
 class Kl(Enum):
     """Where the KL to the base agent counts, and by which estimate of it, a token.
 

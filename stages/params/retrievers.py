@@ -44,8 +44,21 @@ class Baseline:
 
 
 @dataclass
+class TierWeights:
+    """What a negative counts for its own query, by its tier: as so many. ITER's values."""
+
+    redundancy: float = 3.0
+    hard: float = 1.0
+    weak: float = 0.3
+
+
+@dataclass
 class Retriever:
-    """Contrastive training; `processes` is the paper's G: each brings `batch_size` queries."""
+    """Contrastive training; `processes` is the paper's G: each brings `batch_size` queries.
+
+    `tier_weights`, null: every negative counts as one. `instance_weights`: by the reasoning that
+    followed the positive (stages/contrastive/weights.py).
+    """
 
     input: str = "question_query"
     dtype: str = "float32"
@@ -59,6 +72,8 @@ class Retriever:
     warmup: float = 0.1
     temperature: float = 0.01
     max_length: int | None = None
+    tier_weights: TierWeights | None = None
+    instance_weights: bool = False
 
 
 @dataclass

@@ -1,7 +1,8 @@
 """Cost of each stage of the pipeline, in the order in which it runs.
 
 Arithmetic is two operations a parameter and token forwards and four more backwards. PPO passes each
-token of a rollout through policy (sampling, old probabilities, update), reference and critic.
+token of a rollout through policy (sampling, old probabilities, update), reference and, if it has
+one, critic.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from stages.params import (
+    Advantage,
     CorrectnessMode,
     IndexKind,
     Params,
@@ -165,18 +167,24 @@ class Planner:
         count = block.steps * block.questions * block.rollouts
         tokens = self._rollouts(count, searches, self.params.training_rollout)
         every = tokens["read"] + tokens["written"]
-        passes = 2 * FORWARD + FORWARD + 2 * UPDATE * block.epochs  # old, reference, value; updates
+        # of the reference and of what is trained, then the updates
+        passes = (1 + self._trained) * FORWARD + self._trained * UPDATE * block.epochs
         return Cost(
             stage,
             hours=self._generation(model, tokens["read"], tokens["written"])
             + self._search(count * searches)
             + self._hours("training", passes * model * every),
             memory=self._training_memory(),
-            # checkpoints of two models, two while one is written; and the agent
-            disk=2 * 2 * CHECKPOINT_BYTES * model / 1e9 + self.copies * _weights(model),
+            # checkpoints of what is trained, two while one is written; and the agent
+            disk=2 * self._trained * CHECKPOINT_BYTES * model / 1e9 + self.copies * _weights(model),
             host=self._offloaded(),
             **tokens,
         )
+
+    @property
+    def _trained(self) -> int:
+        """Models that PPO trains: the policy, and with `gae` the critic."""
+        return 2 if self.params.agent.advantage is Advantage.gae else 1
 
     def _training_memory(self) -> float:
         """Of policy, critic and reference; verl has one of them on the devices at a time, and the
@@ -184,7 +192,7 @@ class Planner:
         """
         model, compute = self.sizes.agent, self.params.compute
         if self.params.agent.trainer is not Trainer.verl:
-            return 2 * TRAINED_BYTES * model / 1e9 + _weights(model)
+            return self._trained * TRAINED_BYTES * model / 1e9 + _weights(model)
         logits = micro_batch(self.params) * longest(self.params) * VOCABULARY
         return (TRAINED_BYTES * model + LOGIT_BYTES * compute.all_devices * logits) / 1e9
 
@@ -192,7 +200,8 @@ class Planner:
         """Of the policy, the critic and the reference, as verl keeps them while another works."""
         if self.params.agent.trainer is not Trainer.verl:
             return 0
-        return 2 * CHECKPOINT_BYTES * self.sizes.agent / 1e9 + _weights(self.sizes.agent)
+        trained = self._trained * CHECKPOINT_BYTES * self.sizes.agent / 1e9
+        return trained + _weights(self.sizes.agent)
 
     def _search(self, queries: float) -> float:
         """Hours of comparing so many queries with the vectors, or with the lists that are looked

@@ -3,7 +3,7 @@
 A trainer is a function `train(task) -> curves`: it teaches the agent `task.base` to answer
 `task.questions` with the frozen retriever, leaves the trained agent as a plain transformers folder
 (safetensors and tokenizer) in `task.model`, and returns its curves, one row a step, with the
-columns of `STEP_METRICS`. Killed, it goes on from what it keeps in `task.folder`.
+columns of `step_metrics`. Killed, it goes on from what it keeps in `task.folder`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.common.records import Question
-from stages.params import Params
+from stages.params import Advantage, Params
 
 StepMetrics = dict[str, float]
 
@@ -22,6 +22,13 @@ STEP_METRICS = (  # of one step, in this order
     *("step", "reward", "em", "searches", "response_length", "invalid", *LIMITED),
     *("kl", "entropy", "explained_variance", "policy_loss", "value_loss", "clip_fraction"),
 )
+OF_VALUES = ("explained_variance", "value_loss")  # those of a value model
+
+
+def step_metrics(advantage: Advantage) -> tuple[str, ...]:
+    """The columns of a training with this advantage."""
+    there = advantage is Advantage.gae
+    return tuple(name for name in STEP_METRICS if there or name not in OF_VALUES)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import os
 from pathlib import Path
 
 from stages.engines.vllm_settings import COMPILATION, DECIDED
-from stages.params import Kl, Params
+from stages.params import Advantage, Kl, Params
 from stages.plumbing.errors import InputError
 from stages.running.cluster import ENVIRONMENT as RAY
 from stages.running.cluster import token_mode
@@ -164,7 +164,7 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
         | {
             "actor_rollout_ref.ref.log_prob_micro_batch_size_per_gpu": micro_batch(params),
             "actor_rollout_ref.rollout.log_prob_micro_batch_size_per_gpu": micro_batch(params),
-            "algorithm.adv_estimator": "gae",
+            "algorithm.adv_estimator": agent.advantage.value,
             "algorithm.gamma": agent.gamma,
             "algorithm.lam": agent.lam,
             "algorithm.use_kl_in_reward": not in_loss,
@@ -181,6 +181,8 @@ def _warmup(steps: float) -> dict:
 
 def _critic(params: Params, model: str, seed: int, files: Files) -> dict:
     agent, size = params.agent, micro_batch(params)
+    if agent.advantage is not Advantage.gae:
+        return {"critic.enable": False}
     settings = {
         "strategy": "fsdp2",
         "ppo_micro_batch_size_per_gpu": size,

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.params import Kl
+from stages.params import Advantage, Kl
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import Watch
-from stages.ppo.task import LIMITED, STEP_METRICS, StepMetrics
+from stages.ppo.task import LIMITED, StepMetrics, step_metrics
 from stages.verl_ppo.counts import counted
 from stages.verl_ppo.files import Files
 
@@ -37,10 +37,18 @@ COUNTED = ("em", "searches", "response_length", "invalid", *LIMITED)
 class Curves:
     """Reads rows as verl makes them; `rows` has those so far, in order."""
 
-    def __init__(self, files: Files, done: int, rollouts: int, kl: Kl):
+    def __init__(
+        self,
+        files: Files,
+        done: int,
+        rollouts: int,
+        kl: Kl,
+        advantage: Advantage = Advantage.gae,
+    ):
         """Take up the first `done` steps from earlier attempts; a step has `rollouts` rollouts."""
         self.files, self.rollouts = files, rollouts
-        self.names = OF_VERL | {"kl": KL[kl]}
+        self.columns, names = step_metrics(advantage), OF_VERL | {"kl": KL[kl]}
+        self.names = {name: names[name] for name in names if name in self.columns}
         self.file, self.position = files.figures(done), 0
         self.watch = Watch("agent")
         logged: dict[int, dict] = {}
@@ -71,7 +79,7 @@ class Curves:
         self._see(step, metrics)
         row |= {name: sum(line[name] for line in lines) / len(lines) for name in COUNTED}
         return {
-            name: step if name == "step" else round(float(row[name]), 6) for name in STEP_METRICS
+            name: step if name == "step" else round(float(row[name]), 6) for name in self.columns
         }
 
     def _see(self, step: int, metrics: dict) -> None:

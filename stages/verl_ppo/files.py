@@ -8,14 +8,15 @@ from pathlib import Path
 from stages.plumbing.errors import InputError
 
 LATEST = "latest_checkpointed_iteration.txt"  # verl's name
-ROLES, SHARDS = ("actor", "critic"), ("model", "optim", "extra_state")  # of a checkpoint
+SHARDS = ("model", "optim", "extra_state")  # of each model of a checkpoint
 
 
 @dataclass(frozen=True)
 class Files:
-    """Absolute paths below `folder`."""
+    """Absolute paths below `folder`; `critic`: whether checkpoints have one."""
 
     folder: Path
+    critic: bool = True
 
     @property
     def questions(self) -> Path:
@@ -99,7 +100,7 @@ class Files:
         size = int(shards[0].split("_")[3])
         parts = [
             folder / role / f"{kind}_world_size_{size}_rank_{rank}.pt"
-            for role in ROLES
+            for role in ("actor", *["critic"] * self.critic)
             for kind in SHARDS
             for rank in range(size)
         ]

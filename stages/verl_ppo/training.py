@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from stages.common.records import write_text
-from stages.params import Params
+from stages.params import Advantage, Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.ppo.task import StepMetrics, Task
@@ -34,13 +34,15 @@ def train(task: Task) -> list[StepMetrics]:
     config.check_sharing(task.params)
     if config.alone(task.params):
         check_sockets()
-    agent, files = task.params.agent, Files(task.folder.resolve())
+    agent = task.params.agent
+    files = Files(task.folder.resolve(), critic=agent.advantage is Advantage.gae)
     with held(files.lock) as lock:
         done = files.done()
         if done < agent.steps:
             check_world_size(files, done, task.params)
         forget_steps(files, done)
-        curves = Curves(files, done, agent.questions * agent.rollouts, agent.kl)
+        rollouts = agent.questions * agent.rollouts
+        curves = Curves(files, done, rollouts, agent.kl, agent.advantage)
         if done < agent.steps:
             with retriever_of(task) as addresses:
                 settings = prepare(task, files, addresses)
