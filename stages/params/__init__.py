@@ -12,6 +12,7 @@ from stages.params.across import training_questions
 from stages.params.agent import Agent
 from stages.params.choices import (
     DTYPES,
+    POOLINGS,
     CorrectnessMode,
     Engine,
     IndexKind,
@@ -41,6 +42,7 @@ __all__ = [
     "HIGHEST_SEED",
     "INPUT_FIELDS",
     "POOLED",
+    "POOLINGS",
     "RETRIEVER_INPUTS",
     "WORLD",
     "Agent",
