@@ -65,6 +65,24 @@ def test_it_refers_to_the_model_and_finds_passages(project):
     assert {hit.passage.id for hit in hits} == {"0", "1"}
 
 
+def test_a_bare_model_is_pooled_as_the_block_says(project):
+    inner = (
+        next(Path("ready").glob("*Transformer"))
+        if not Path("ready/config.json").exists()
+        else Path("ready")
+    )
+    shutil.copytree(inner, "bare")
+    for name in ("modules.json", "1_Pooling", "2_Normalize"):
+        path = Path("bare", name)
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    project(model="bare")
+    with pytest.raises(InputError, match=r"bare: has no modules\.json.*'pooling'"):
+        make()
+    project(model="bare", pooling="cls")
+    make()
+    assert read_format("made").pooling == "cls"
+
+
 def test_what_is_wrong_is_named(project):
     project()
     with pytest.raises(InputError, match="'baseline' has no 'yours'"):

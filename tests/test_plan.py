@@ -11,7 +11,7 @@ import yaml
 
 from stages import candidates, correctness, evaluate, relevance, trajectories
 from stages.composing.compose import compose
-from stages.params import CorrectnessMode, Index, IndexKind, Ivfpq, Questions, load_params
+from stages.params import Baseline, CorrectnessMode, Index, IndexKind, Ivfpq, Questions, load_params
 from stages.planning import nodes
 from stages.planning.approximate import file_bytes
 from stages.planning.costs import Planner
@@ -110,6 +110,10 @@ def test_costs_follow_the_method(at_root, tmp_path):
     assert baseline["replug@replug"].rollouts == 10_000
     assert baseline["replug@replug"].read > 10_000 * 20 * known.passage_tokens
     assert baseline["index-replug@replug"].disk == baseline["index@1"].disk
+    params.baseline = {"four": Baseline(model="Tevatron/AgentIR-4B")}
+    of_four = planned(params, known)["index-baseline@four"]
+    assert of_four.hours / lazy["index@1"].hours == pytest.approx(4.02 / 0.109)
+    assert of_four.disk / lazy["index@1"].disk == pytest.approx(2560 / 768)
     smaller = planned(params, replace(known, judge=7e9))
     ratio = everything["relevance@1"].hours / smaller["relevance@1"].hours
     assert ratio == pytest.approx(72 / 7)
