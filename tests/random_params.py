@@ -21,7 +21,7 @@ CHANGES = {
     "pairs.threshold": (0, 60, 100),
     "pairs.max_positives": (1, 3, 100),
     "pairs.negatives": (1, 5, 15, 19),
-    "retriever.input": ("query", "question_query", "question_history_query"),
+    "retriever.input": ("query", "question_thought_query", "labelled_question_history_query"),
     "retriever.steps": ("null", 1, 5),
     "retriever.batch_size": (1, 8),
     "retriever.max_length": ("null", 16, 96, 128),

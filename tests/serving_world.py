@@ -18,12 +18,12 @@ from stages.tools import serve
 REPO = Path(__file__).parents[1]
 
 
-def write(path: Path) -> Path:
+def write(path: Path, reads: str = "question_query") -> Path:
     """A corpus whose lines say more than a passage needs, a retriever, and both kinds of index."""
     world.write_corpus(path / "passages.jsonl", world.corpus())
     rows = read_jsonl(path / "passages.jsonl")
     write_jsonl(path / "passages.jsonl", [row | {"year": 2018} for row in rows])
-    world.tiny_retriever(path / "retriever", QueryFormat("question_query"))
+    world.tiny_retriever(path / "retriever", QueryFormat(reads))
     shutil.copy(REPO / "params.yaml", path)
     with chdir(path):
         for name, how in (("dense", ["--retriever", "retriever"]), ("bm25", ["--bm25"])):

@@ -65,6 +65,17 @@ def test_it_refers_to_the_model_and_finds_passages(project):
     assert {hit.passage.id for hit in hits} == {"0", "1"}
 
 
+def test_a_bare_model_is_pooled_as_the_block_says(project):
+    shutil.copytree("ready", "bare")
+    Path("bare/modules.json").unlink()
+    project(model="bare")
+    with pytest.raises(InputError, match=r"bare: has no modules\.json.*'pooling'"):
+        make()
+    project(model="bare", pooling="cls")
+    make()
+    assert read_format("made").pooling == "cls"
+
+
 def test_what_is_wrong_is_named(project):
     project()
     with pytest.raises(InputError, match="'baseline' has no 'yours'"):

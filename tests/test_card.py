@@ -72,6 +72,14 @@ def test_the_card_says_what_the_files_say(checkout, capsys):
     assert "reads a query as `{question} [SEP] {query}` behind the prompt `query: `" in text
 
 
+def test_the_card_says_how_the_retriever_pools(checkout):
+    assert "(mean pooling, normalised)" in written()
+    config = Path(RETRIEVER, "1_Pooling/config.json")
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"pooling_mode": "lasttoken"}))
+    change_lock(lambda lock: None)
+    assert "(lasttoken pooling, normalised)" in written("other")
+
+
 def test_the_front_matter_is_for_the_hub(checkout):
     from huggingface_hub import ModelCard
 

@@ -88,6 +88,11 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"baseline": {"bm25": {"model": "a"}}}, "'baseline': 'bm25' is the name of another"),
         ({"baseline": {"e5": {"prompt": "a"}}}, "baseline.e5.prompt"),
         ({"baseline": {"e5": {}}}, "baseline.e5.model"),
+        (
+            {"baseline": {"e5": {"model": "a", "pooling": "max"}}},
+            "'baseline.e5.pooling' must be mean, cls, lasttoken, or null",
+        ),
+        ({"encoder__pooling": "cls"}, "'encoder.pooling' must be mean or null: R_0 is made from"),
         ({"replug__likelihood_temperature": 0.0}, "'replug.likelihood_temperature' must be above"),
         ({"visits__miss": 1.5}, "'visits.miss' is a share, from 0 to 1"),
         ({"visits__false": -0.1}, "'visits.false' is a share, from 0 to 1"),

@@ -12,6 +12,7 @@ import yaml
 from stages import candidates, correctness, evaluate, relevance, trajectories, visits
 from stages.composing.compose import compose
 from stages.params import (
+    Baseline,
     CorrectnessMode,
     Index,
     IndexKind,
@@ -123,6 +124,10 @@ def test_costs_follow_the_method(at_root, tmp_path):
     asked = planned(params, known)["visits@1"]
     assert asked.rollouts == 169_232 * known.searches
     assert 0 < asked.hours < everything["relevance@1"].hours
+    params.baseline = {"four": Baseline(model="Tevatron/AgentIR-4B")}
+    of_four = planned(params, known)["index-baseline@four"]
+    assert of_four.hours / lazy["index@1"].hours == pytest.approx(4.02 / 0.109)
+    assert of_four.disk / lazy["index@1"].disk == pytest.approx(2560 / 768)
     smaller = planned(params, replace(known, judge=7e9))
     ratio = everything["relevance@1"].hours / smaller["relevance@1"].hours
     assert ratio == pytest.approx(72 / 7)

@@ -119,6 +119,18 @@ def test_contexts_make_a_corpus_that_holds_what_supports(tmp_path):
     assert {p.title: p.text for p in passages} == {t: f"One. {t}." for t in "ABC"}
 
 
+def test_contexts_may_follow_the_passages_of_a_corpus(tmp_path):
+    own = lines(tmp_path / "p.jsonl", [{"id": "7", "contents": "Z\nOne. Z."}])
+    rows = lines(tmp_path / "q.jsonl", [question(0, ["A"])])
+    blocks = {"contexts": [local(rows)], "passages": [local(own)]}
+    source = described(tmp_path / "c.yaml", blocks)
+    assert copy_passages(source, tmp_path / "out.jsonl") == 2
+    assert [p.text for p in read_passages(tmp_path / "out.jsonl")] == ["One. Z.", "One. A."]
+    for other in ({"passages": [local(own)], "train": {"a": local(rows)}}, {"test": {}}):
+        with pytest.raises(InputError, match=r"c\.yaml: "):
+            copy_passages(described(tmp_path / "c.yaml", other), tmp_path / "no.jsonl")
+
+
 @pytest.mark.parametrize(
     ("context", "message"),
     [

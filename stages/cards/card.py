@@ -12,6 +12,7 @@ from pathlib import Path, PurePath
 from stages.common.records import read_json
 from stages.common.search import SearchRequest
 from stages.encoders.folder import read_format
+from stages.encoders.pooling import written_pooling
 from stages.metrics.lock import QUESTIONS
 from stages.metrics.reading import read
 from stages.plumbing.errors import InputError
@@ -123,6 +124,7 @@ def render_card(sources: Sources) -> str:
                 "Where was the director born?", ("who directed it",), "director of it", "find it"
             )
         ),
+        pooling=written_pooling(sources.path),
         dimension=read_json(Path(sources.path) / "config.json", foreign=True).get("hidden_size"),
         set={name: sources.params(name) for name in stages},
         seen={name: sources.figures(name) for name in COUNTED},

@@ -51,7 +51,7 @@ def _check_data(params: Params) -> None:
     known = sizes(params)
     exact = not is_description(params.corpus.source)
     if not exact:
-        exact = corpus_files(params.corpus.source)[0] == "passages"  # contexts are estimates
+        exact = "contexts" not in corpus_files(params.corpus.source)  # those are estimates
     if params.corpus.source == WORLD:
         _check_world(params, where)
     elif known.passages and exact:

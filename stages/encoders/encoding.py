@@ -27,7 +27,8 @@ from stages.common.models import (
     model_path,
     weight_names,
 )
-from stages.encoders.folder import read_format
+from stages.encoders.folder import read_format, stated_pooling
+from stages.encoders.pooling import MODULES, pooling_to_make
 from stages.encoders.query_format import QueryFormat
 from stages.params import GIVEN, Compute
 from stages.plumbing.errors import InputError
@@ -142,12 +143,12 @@ def _kind(half: bool) -> str:
 def load_model(folder: str | Path, device: str = "cpu"):
     """The SentenceTransformer in a retriever folder, from safetensors and without remote code.
 
+    What a folder refers to may be a bare model, with the pooling that retriever.json states.
     A text is cut to what the model's positions hold, where its own limit is higher or missing. A
     tokenizer without a pad token pads with its end of text, which attention leaves out.
     Its weights are float32, also where they were saved in 16 bits: trained in those, small steps
     would be lost in rounding.
     """
-    from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
     from stages.common.linear import make_portable
@@ -156,15 +157,12 @@ def load_model(folder: str | Path, device: str = "cpu"):
     path = model_path(folder)
     check_tokenizer(path)
     ours = not (Path(folder) / REFERENCE).exists()
-    if ours and not (Path(path) / "modules.json").exists():
-        raise InputError(f"{path}/modules.json: is not there")  # pooling would be guessed
+    if ours and not (Path(path) / MODULES).exists():
+        raise InputError(f"{path}/{MODULES}: is not there")
+    pooling = pooling_to_make(path, stated_pooling(folder))
     with loading(path):
-        model = SentenceTransformer(
-            path,
-            device=device,
-            trust_remote_code=False,
-            model_kwargs={"use_safetensors": True},
-        ).float()
+        model = _with_pooling(path, pooling, device) if pooling else _as_saved(path, device)
+        model = model.float()
     if ours:  # as `save` wrote it: all that is not in a file would be drawn at random
         names = {tuple(name.split(".")) for name in weight_names(path)}
         check_whole(path, {"missing_keys": _not_in(names, model.state_dict())})
@@ -173,6 +171,29 @@ def load_model(folder: str | Path, device: str = "cpu"):
         model.max_seq_length = limit
     _pads(model, folder)
     return make_portable(model)
+
+
+def _as_saved(path: str, device: str):
+    from sentence_transformers import SentenceTransformer
+
+    safe = {"trust_remote_code": False, "model_kwargs": {"use_safetensors": True}}
+    return SentenceTransformer(path, device=device, **safe)
+
+
+def _with_pooling(path: str, pooling: str, device: str):
+    """A bare model with a pooling, and unit vectors as its own code has them."""
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.models import Normalize, Pooling, Transformer
+
+    bare = {"trust_remote_code": False}
+    inner = Transformer(
+        path,
+        model_kwargs=bare | {"use_safetensors": True},
+        processor_kwargs=bare,
+        config_kwargs=bare,
+    )
+    modules = [inner, Pooling(inner.get_embedding_dimension(), pooling), Normalize()]
+    return SentenceTransformer(modules=modules, device=device)
 
 
 def _not_in(names: set[tuple[str, ...]], weights: Iterable[str]) -> list[str]:

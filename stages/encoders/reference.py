@@ -16,7 +16,11 @@ if TYPE_CHECKING:
 def format_of(block: Encoder | Baseline) -> QueryFormat:
     """How the retriever that `block` describes is asked."""
     return QueryFormat(
-        block.input, block.query_prompt, block.passage_prompt, block.max_query_tokens
+        block.input,
+        block.query_prompt,
+        block.passage_prompt,
+        block.max_query_tokens,
+        block.pooling,
     )
 
 
@@ -25,8 +29,9 @@ def refer_to_encoder(
 ) -> dict:
     """Make the folder `output` stand for the model that `block` names; returns metrics of it.
 
-    InputError if the model cannot be had or loaded, or cannot read the `max_length` tokens that its
-    training will ask for, which would else be found out after the labels were made.
+    InputError if the model cannot be had or loaded, if its pooling would be guessed, or if it
+    cannot read the `max_length` tokens that its training will ask for, which would else be found
+    out after the labels were made.
     """
     from stages.encoders.encoding import check_length, load_model
 

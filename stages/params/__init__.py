@@ -13,6 +13,7 @@ from stages.params.agent import Agent
 from stages.params.choices import (
     DTYPES,
     Advantage,
+    POOLINGS,
     CorrectnessMode,
     Engine,
     IndexKind,
@@ -51,6 +52,7 @@ __all__ = [
     "HIGHEST_SEED",
     "INPUT_FIELDS",
     "POOLED",
+    "POOLINGS",
     "RETRIEVER_INPUTS",
     "WORLD",
     "Advantage",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import Enum
 
 DTYPES = ("float32", "bfloat16", "float16")
+POOLINGS = ("mean", "cls", "lasttoken")  # of tokens' vectors: their mean, the first, the last
 
 
 class Engine(Enum):

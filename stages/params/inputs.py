@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import re
 
-RETRIEVER_INPUTS = ("query", "question_query", "question_history_query")  # named templates
+RETRIEVER_INPUTS = (  # named templates: see stages/encoders/query_format.py
+    "query",
+    "question_query",
+    "question_history_query",
+    "thought_query",
+    "question_thought_query",
+    "labelled_thought_query",
+    "labelled_question_thought_query",
+    "labelled_question_history_query",
+    "labelled_question_thought_history_query",
+    "agentir_thought_query",
+)
 INPUT_FIELDS = ("question", "thought", "history", "query")
 
 

@@ -9,10 +9,15 @@ from omegaconf import MISSING
 
 @dataclass
 class Encoder:
-    """R_0: a ready-made model, or (`model` null) a BERT made from scratch on the passages."""
+    """R_0: a ready-made model, or (`model` null) a BERT made from scratch on the passages.
+
+    `pooling` (POOLINGS) says how a text's tokens become one vector where the model's files leave
+    it open; where they say it, null or the same.
+    """
 
     model: str | None = None
     revision: str | None = None
+    pooling: str | None = None
     input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""
@@ -33,10 +38,11 @@ class Encoder:
 
 @dataclass
 class Baseline:
-    """A ready-made retriever to compare with: a sentence-transformers id or folder."""
+    """A ready-made retriever to compare with, a hub id or a folder; `pooling`: as of Encoder."""
 
     model: str = MISSING
     revision: str | None = None
+    pooling: str | None = None
     input: str = "query"
     query_prompt: str = ""
     passage_prompt: str = ""

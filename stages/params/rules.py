@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from stages.params.choices import DTYPES, CorrectnessMode, Engine, RelevanceMode
+from stages.params.choices import DTYPES, POOLINGS, CorrectnessMode, Engine, RelevanceMode
 from stages.params.compute import Compute
 from stages.params.data import WORLD
 from stages.params.inputs import input_fault
@@ -30,6 +30,12 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     for name, block in read.items():
         fault = input_fault(block.input)
         yield f"{name}.input", fault or "", fault is None
+    ready = {name: block for name, block in read.items() if name != "retriever"}
+    for name, block in ready.items():
+        one = f"must be {', '.join(POOLINGS)}, or null where the model's files say it"
+        yield f"{name}.pooling", one, block.pooling in (None, *POOLINGS)
+    mean = params.encoder.model is not None or params.encoder.pooling in (None, "mean")
+    yield "encoder.pooling", "must be mean or null: R_0 is made from scratch", mean
     form = "must be an address as http://host:8000"
     yield "compute.judge_url", form, _address(params.compute.judge_url)
     yield "compute.retriever_url", f"{form}, or a list of such", _addresses(params.compute)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from stages.params import (
     Advantage,
+    Baseline,
     CorrectnessMode,
     IndexKind,
     Params,
@@ -22,7 +23,7 @@ from stages.params import (
 from stages.planning.approximate import file_bytes
 from stages.planning.hardware import SHARES, Accelerator
 from stages.planning.nodes import Bound, device_bound, devices_used
-from stages.planning.sizes import Sizes
+from stages.planning.sizes import Sizes, encoder_model
 from stages.verl_ppo.config import longest, micro_batch
 
 FORWARD, UPDATE = 2, 6
@@ -76,7 +77,10 @@ class Planner:
                 self._index(f"index@{iteration}"),
                 self._evaluate(f"evaluate@{iteration}"),
             ]
-        stages += [self._index(f"index-baseline@{name}") for name in self.params.baseline]
+        stages += [
+            self._with_encoder(block)._index(f"index-baseline@{name}")
+            for name, block in self.params.baseline.items()
+        ]
         for name in self.params.published:
             stages += [
                 self._retriever(f"retriever-published@{name}"),
@@ -102,6 +106,11 @@ class Planner:
         """The same run, if it labels so many training questions an iteration."""
         trajectories = replace(self.params.trajectories, questions=questions)
         return replace(self, params=replace(self.params, trajectories=trajectories))
+
+    def _with_encoder(self, block: Baseline) -> Planner:
+        """The same run, if a baseline were its encoder."""
+        encoder, dimension = encoder_model(block)
+        return replace(self, sizes=replace(self.sizes, encoder=encoder, dimension=dimension))
 
     def _hours(self, work: str, operations: float) -> float:
         return operations / (self.accelerator.tera * 1e12 * SHARES[work]) / 3600

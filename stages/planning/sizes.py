@@ -7,14 +7,23 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.params import WORLD, BaseModel, Encoder, Params
+from stages.params import WORLD, Baseline, BaseModel, Encoder, Params
 from stages.sources.description import corpus_files, is_description, question_files
 from stages.sources.questions import test_files, training_file
 from stages.world.questions import TEST_SETS
 
-KNOWN = {"intfloat/e5-base-v2": 0.109e9, "liuwenhan/Agentic-R_e5": 0.109e9}
+BERT, QWEN3 = (0.109e9, 768), (0.596e9, 1024)  # parameters, dimension of a vector
+KNOWN = {
+    "intfloat/e5-base-v2": BERT,
+    "liuwenhan/Agentic-R_e5": BERT,
+    "BAAI/bge-base-en-v1.5": BERT,
+    "Qwen/Qwen3-Embedding-0.6B": QWEN3,
+    "Yuqi-Zhou/LRAT-Qwen3-Embedding-0.6B": QWEN3,
+    "ielabgroup/ITER-Qwen3-Embedding-0.6B": QWEN3,
+    "Tevatron/AgentIR-4B": (4.02e9, 2560),
+}
 SMALL = 1.0e6  # parameters of a model made from scratch
-ENCODER = 0.1e9  # of an encoder that no table knows
+ENCODER = (0.1e9, 768)  # of an encoder that no table knows
 
 
 @dataclass(frozen=True)
@@ -46,8 +55,8 @@ def sizes(params: Params) -> Sizes:
     return Sizes(
         agent=language_model(params.base.agent),
         judge=language_model(params.base.judge),
-        encoder=encoder_model(params.encoder),
-        dimension=params.encoder.width if params.encoder.model is None else 768,
+        encoder=encoder_model(params.encoder)[0],
+        dimension=encoder_model(params.encoder)[1],
         passages=_passages(params),
         training=training,
         test=test,
@@ -66,9 +75,11 @@ def language_model(block: BaseModel) -> float:
     return float(number) * (1e9 if unit == "b" else 1e6)
 
 
-def encoder_model(block: Encoder) -> float:
-    """Parameters of R_0."""
-    return 0.3e6 if block.model is None else KNOWN.get(block.model, ENCODER)
+def encoder_model(block: Encoder | Baseline) -> tuple[float, int]:
+    """Parameters of R_0 or of a baseline, and the dimension of its vectors."""
+    if block.model is None:
+        return 0.3e6, block.width
+    return KNOWN.get(block.model, ENCODER)
 
 
 def _passages(params: Params) -> int:
@@ -77,7 +88,7 @@ def _passages(params: Params) -> int:
         world = params.corpus.world
         return round(world.names * (world.namesakes_min + world.namesakes_max) / 2 * 5)
     if is_description(source):
-        return sum(entry.count or 0 for entry in corpus_files(source)[1])
+        return sum(entry.count or 0 for files in corpus_files(source).values() for entry in files)
     return _lines(Path(source))
 
 

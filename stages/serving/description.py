@@ -76,6 +76,8 @@ def reads(searcher: Searcher) -> str:
     asks = "the original question of each query in `questions`"
     if SAMPLE.history[0] in text:
         asks += ", and its earlier queries in `histories`"
+    if SAMPLE.thought in text:
+        asks += ", and what was thought before it in `thoughts`"
     return (
         f"The retriever reads `{text}`: to a query alone it answers worse. A client of /retrieve "
         f"sends {asks}; any client may send queries that are already joined so."

@@ -2,7 +2,7 @@
 
     passages:                # a corpus
       - {hub: owner/name, revision: 0a1b..., file: passages.jsonl.gz}
-    contexts:                # or a corpus made of the passages that come with questions
+    contexts:                # the passages that come with questions, alone or after those above
       - {hub: owner/name, revision: 0a1b..., file: hotpotqa/train.jsonl}
     train:                   # or question sets; a set's name is put before its questions' ids
       hotpotqa: {hub: owner/name, revision: 0a1b..., file: hotpotqa/train.jsonl}
@@ -67,13 +67,15 @@ def read_description(path: str | Path) -> dict[str, list[DataFile] | dict[str, D
     return {name: _block(block, f"{path}: '{name}'") for name, block in blocks.items()}
 
 
-def corpus_files(path: str | Path) -> tuple[str, list[DataFile]]:
-    """How a description gives a corpus, as "passages" or "contexts", and its files."""
+def corpus_files(path: str | Path) -> dict[str, list[DataFile]]:
+    """The files of a corpus, by "passages" and "contexts": one of them, or both."""
     blocks = read_description(path)
-    if set(blocks) not in ({"passages"}, {"contexts"}):
-        raise InputError(f"{path}: a corpus is described by either 'passages' or 'contexts'")
-    ((kind, files),) = blocks.items()
-    return kind, files
+    listed = all(isinstance(block, list) for block in blocks.values())
+    if not listed or not set(blocks) <= {"passages", "contexts"}:
+        raise InputError(
+            f"{path}: a corpus is described by 'passages', 'contexts' or both, lists of files"
+        )
+    return blocks
 
 
 def question_files(path: str | Path) -> dict[str, dict[str, DataFile]]:

@@ -52,12 +52,10 @@ def passages_of(source: str | Path) -> Iterator[Named]:
     if not is_description(source):
         yield from _of_file(Path(source))
         return
-    kind, files = corpus_files(source)
-    if kind == "passages":
-        for entry in files:
-            yield from _of_file(local_path(entry))
-    else:
-        yield from of_contexts(local_path(entry) for entry in files)
+    files = corpus_files(source)
+    for entry in files.get("passages", ()):
+        yield from _of_file(local_path(entry))
+    yield from of_contexts(local_path(entry) for entry in files.get("contexts", ()))
 
 
 def _of_file(path: Path) -> Iterator[Named]:
