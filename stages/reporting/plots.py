@@ -60,11 +60,13 @@ def by_iteration(results: Results, key: str, title: str, scale: float) -> str:
         iterations = [pair.agent for pair in results.flywheel]
         places = list(range(len(iterations)))
         for number, name in enumerate(results.sets):
-            metrics = [pair.sets[name] for pair in results.flywheel]
-            values = [scale * row[key] for row in metrics]
+            parts = [pair.sets[name] for pair in results.flywheel]
+            means, ends = [getattr(p, key) for p in parts], [p.ends(key) for p in parts]
+            both = list(zip(means, ends, strict=True))
+            values = [scale * mean for mean in means]
             around = [
-                [max(0.0, scale * (row[key] - row[f"{key}_low"])) for row in metrics],
-                [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in metrics],
+                [max(0.0, scale * (mean - low)) for mean, (low, _) in both],
+                [max(0.0, scale * (high - mean)) for mean, (_, high) in both],
             ]
             axes.errorbar(places, values, around, label=name, capsize=3, **_look(number))
         axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in iterations])

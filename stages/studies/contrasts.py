@@ -2,7 +2,7 @@
 
 The two pairs of a contrast answer the same questions (stages/reporting/pairing.py). Seeds with
 questions of their own are nested, seeds with the same questions crossed, one seed alone is a run
-(stages/reporting/intervals.py). The claims of a study are corrected for each other by Holm's rule;
+(stages/evaluation/intervals.py). The claims of a study are corrected for each other by Holm's rule;
 everything else is exploratory, and called clear where its interval leaves out zero.
 """
 
@@ -14,9 +14,17 @@ from dataclasses import dataclass, field
 from statistics import fmean, median
 
 from stages.common.trajectories import Trajectory
+from stages.evaluation.intervals import (
+    Estimate,
+    by_cluster,
+    chain,
+    clustered,
+    crossed,
+    holm,
+    nested,
+)
 from stages.plumbing.errors import InputError
-from stages.reporting.intervals import Estimate, by_cluster, clustered, crossed, holm, nested
-from stages.reporting.pairing import Identity, chain, identified, paired
+from stages.reporting.pairing import Identity, identified, paired
 from stages.reporting.studies import ALL
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
@@ -37,7 +45,7 @@ class Sample:
     def add(self, value: float, row: Trajectory, question: Identity) -> None:
         """One question more."""
         self.values.append(value)
-        self.chains.append(chain(row) or question)
+        self.chains.append(chain(row.supporting_ids) or question)
         self.questions.append(question)
 
 

@@ -16,13 +16,14 @@ from statistics import fmean
 
 from stages.common.records import as_csv, read_yaml, write_text
 from stages.common.trajectories import read_predictions
+from stages.evaluation.intervals import chain
 from stages.plumbing.errors import InputError
-from stages.reporting.pairing import chain, paired
+from stages.reporting.pairing import paired
 from stages.studies.contrasts import SIGNIFICANT, Sample, interval
 from stages.studies.kept import read_table
 from stages.studies.markdown import fill
 from stages.studies.plan import Contrast, read_study
-from stages.studies.power import seeds_needed, split
+from stages.studies.power import seed_variance, seeds_needed
 
 STUDY, KEPT = Path("conf/study/laptop.yaml"), Path("metrics/studies/laptop.csv")
 OUTPUT, PAGE = Path("metrics/benchmarks/variance.csv"), Path("docs/statistics.md")
@@ -52,7 +53,7 @@ def of_run(folder: Path, contrast: Contrast, kept: list[dict]) -> float | None:
     sample = Sample()
     for old, new in paired(*sides, names=("before", "after")):
         sample.values.append(float(new.em - old.em))
-        sample.chains.append(chain(old))
+        sample.chains.append(chain(old.supporting_ids))
         sample.questions.append(old.key)
     return interval([sample]).question_error
 
@@ -72,7 +73,7 @@ def main() -> None:
     for contrast in study.contrasts:
         if contrast.name in study.claims and (error := of_run(folder, contrast, kept)):
             mean, spread = (whole[contrast.name][key] for key in ("mean", "spread"))
-            needed = {t: seeds_needed(mean, split(spread, error, t), level) for t in TIMES}
+            needed = {t: seeds_needed(mean, seed_variance(spread, error, t), level) for t in TIMES}
             rows.append(
                 {
                     "claim": contrast.name,
