@@ -23,7 +23,8 @@ from stages.reporting.labelled import KINDS as LABEL_KINDS
 from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
-from stages.reporting.studies import ALL, StudyTables, matrix, retriever_name
+from stages.reporting.studies import StudyTables, matrix, retriever_name
+from stages.reporting.study_rows import ALL
 from stages.reporting.tables import printed_numbers
 from stages.reporting.unread import Unread
 

@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 
 from stages.reporting.results import Results, agent_label, retriever_label
-from stages.reporting.studies import LabelPrice, front
+from stages.reporting.studies import front
+from stages.reporting.study_rows import LabelPrice
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe-Ito
 INK = "#1b1f24"  # of words, axes and grid
