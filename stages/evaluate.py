@@ -138,7 +138,7 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
 def _rollouts(
     agent, searcher, protocol, params: Params, part: SetQuestions, advance: Advance
 ) -> list[dict]:
-    from stages.evaluation.bearing import first_hits, words
+    from stages.evaluation.bearing import first_hits, normal_text
     from stages.rollout.loop import Limits, record, run, start
 
     depth = max([params.rollout.top_k, *params.evaluate.recall_at])
@@ -152,7 +152,7 @@ def _rollouts(
 
     limits, shown = Limits.of(params.rollout), params.rollout.top_k
     run(rollouts, agent, search, protocol, limits, shown=shown, advance=advance)
-    passages = {key: words(passage.contents) for key, passage in found.items()}
+    passages = {key: normal_text(passage.contents) for key, passage in found.items()}
     rows = []
     for (set_name, question), rollout in zip(part, rollouts, strict=True):
         support = question.metadata.get("supporting_ids") or []

@@ -4,7 +4,7 @@ import pytest
 from rows import prediction
 from scipy.stats import ttest_1samp
 
-from stages.evaluation.bearing import first_hits, within, words
+from stages.evaluation.bearing import first_hits, normal_text, within
 from stages.evaluation.recall import first_query_recall, found_share, hop_recall
 from stages.evaluation.summary import summarise
 
@@ -44,14 +44,14 @@ def test_without_supporting_passages_there_is_no_recall():
     ],
 )
 def test_a_gold_answer_is_in_a_passage_as_em_reads_both(gold, contents, held):
-    passages = {"a": words("nothing"), "b": words(contents)}
+    passages = {"a": normal_text("nothing"), "b": normal_text(contents)}
     assert first_hits([gold, "no"], [["a"], ["a", "b"]], passages) == [None, 1 if held else None]
     assert within([None, 1 if held else None], 2) is held and not within([None, 1], 1)
 
 
 @pytest.mark.parametrize("golds", [["yes"], ["No."], ["The"], []])
 def test_no_passage_holds_an_answer_that_is_no_name(golds):
-    assert first_hits(golds, [["a"]], {"a": words("Yes, no: the end")}) is None
+    assert first_hits(golds, [["a"]], {"a": normal_text("Yes, no: the end")}) is None
 
 
 def figures(rows):

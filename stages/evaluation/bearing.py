@@ -16,7 +16,7 @@ from stages.scoring.answers import CLOSED, normalise
 Places = Sequence[int | None]  # of each query that of its first hit, from 0; None without a hit
 
 
-def words(contents: str) -> str:
+def normal_text(contents: str) -> str:
     """A passage's words as `first_hits` reads them."""
     return f" {normalise(contents)} "
 
@@ -25,7 +25,7 @@ def first_hits(
     golden_answers: Sequence[str], asked: Sequence[Sequence[str]], passages: Mapping[str, str]
 ) -> list[int | None] | None:
     """The places of the first hits in the rankings `asked` of a question, a query each; None for a
-    question of which no passage can hold an answer. `passages`: id -> `words`."""
+    question of which no passage can hold an answer. `passages`: id -> `normal_text`."""
     wanted = [f" {answer} " for answer in open_answers(golden_answers)]
     if not wanted:
         return None

@@ -68,7 +68,7 @@ class ContrastResult:
     measure: str
     seeds: int
     mean: float
-    median: float
+    median: float | None = None
     low: float
     high: float
     p: float | None = None
