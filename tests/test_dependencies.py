@@ -9,7 +9,8 @@ import pytest
 import yaml
 from import_graph import ROOT, below, imports, modules, reached
 
-from stages.running.dependencies import bodies
+from stages.params import load_params
+from stages.running.dependencies import bodies, dependencies, value
 
 # What a stage imports and dvc.yaml need not list, since it changes no byte of a result.
 PLUMBING = {
@@ -146,3 +147,26 @@ def test_the_top_of_the_folder_holds_stages_and_packages_alone():
 def test_dvc_yaml_parses_as_the_tests_read_it():
     listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert {*listed} == {*bodies()}
+
+
+def stages_that_rerun(path: str) -> list[str]:
+    """The stages of the laptop scale whose code holds the file `path`, as `dvc status` has them."""
+    params, found = load_params(ROOT / "params.yaml"), []
+    for name, body in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        each = value(params, body["foreach"].strip("${}")) if "foreach" in body else None
+        stages = [name] if each is None else [f"{name}@{key}" for key in each]
+        found += [s for s in stages if below(path, dependencies(s, params).code)]
+    return found
+
+
+@pytest.mark.parametrize(("page", "cells"), [("README.md", (0, 1)), ("docs/layout.md", (0, 2))])
+def test_the_table_of_edits_says_what_reruns(page, cells):
+    table = (ROOT / page).read_text().partition("## Edit this, and that reruns\n")[2]
+    rows = [line.strip("|").split("|") for line in table.partition("\n## ")[0].splitlines()]
+    edits = [[row[cell] for cell in cells] for row in rows if len(row) > 2 and ".py" in row[0]]
+    assert len(edits) > 8
+    for files, counted in edits:
+        for file in re.findall(r"`([\w/]+\.py)`", files):
+            assert (ROOT / "stages" / file).exists()
+            found = stages_that_rerun(f"stages/{file}")
+            assert len(found) == int(re.match(r" *(\d+)", counted)[1]), (file, found)
