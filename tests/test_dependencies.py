@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -149,14 +150,14 @@ def test_dvc_yaml_parses_as_the_tests_read_it():
     assert {*listed} == {*bodies()}
 
 
-def stages_that_rerun(path: str) -> list[str]:
-    """The stages of the laptop scale whose code holds the file `path`, as `dvc status` has them."""
-    params, found = load_params(ROOT / "params.yaml"), []
+@cache
+def code_by_stage() -> dict[str, tuple[str, ...]]:
+    """The code of every stage of the laptop scale."""
+    params, names = load_params(ROOT / "params.yaml"), []
     for name, body in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
         each = value(params, body["foreach"].strip("${}")) if "foreach" in body else None
-        stages = [name] if each is None else [f"{name}@{key}" for key in each]
-        found += [s for s in stages if below(path, dependencies(s, params).code)]
-    return found
+        names += [name] if each is None else [f"{name}@{key}" for key in each]
+    return {name: dependencies(name, params).code for name in names}
 
 
 @pytest.mark.parametrize(("page", "cells"), [("README.md", (0, 1)), ("docs/layout.md", (0, 2))])
@@ -168,5 +169,5 @@ def test_the_table_of_edits_says_what_reruns(page, cells):
     for files, counted in edits:
         for file in re.findall(r"`([\w/]+\.py)`", files):
             assert (ROOT / "stages" / file).exists()
-            found = stages_that_rerun(f"stages/{file}")
+            found = [s for s, code in code_by_stage().items() if below(f"stages/{file}", code)]
             assert len(found) == int(re.match(r" *(\d+)", counted)[1]), (file, found)
