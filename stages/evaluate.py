@@ -139,7 +139,7 @@ def _rollouts(
     agent, searcher, protocol, params: Params, part: SetQuestions, advance: Advance
 ) -> list[dict]:
     from stages.evaluation.bearing import first_hits, normal_text
-    from stages.rollout.loop import Limits, record, run, start
+    from stages.rollout.loop import record, run, start
 
     depth = max([params.rollout.top_k, *params.evaluate.recall_at])
     rollouts = [start(question, protocol, agent.tokenizer) for _, question in part]
@@ -150,7 +150,7 @@ def _rollouts(
         found.update((hit.passage.id, hit.passage) for hits in several for hit in hits)
         return several
 
-    limits, shown = Limits.of(params.rollout), params.rollout.top_k
+    limits, shown = params.rollout, params.rollout.top_k
     run(rollouts, agent, search, protocol, limits, shown=shown, advance=advance)
     passages = {key: normal_text(passage.contents) for key, passage in found.items()}
     rows = []

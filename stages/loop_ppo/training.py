@@ -20,7 +20,6 @@ from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.steps import train_steps
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.loop import Limits
 from stages.rollout.protocol import AgentProtocol
 
 
@@ -35,7 +34,7 @@ def train(task: Task) -> list[StepMetrics]:
         partial(searcher.search, top_k=params.agent.top_k),
         task.questions,
         AgentProtocol(params.training_protocol),
-        Limits.of(params.training_rollout),
+        params.training_rollout,
         params.agent,
         params.compute.checkpoint_steps,
         task.seed,
