@@ -195,7 +195,6 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load the models that finish trajectories."""
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
-    from stages.rollout.loop import Limits
     from stages.rollout.protocol import load_protocol
     from stages.serving.shared import searcher_at
 
@@ -203,7 +202,7 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
     search = partial(searcher.search, top_k=params.rollout.top_k)
-    protocol, limits = load_protocol(args.agent, params.protocol), Limits.of(params.rollout)
+    protocol, limits = load_protocol(args.agent, params.protocol), params.rollout
     agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:

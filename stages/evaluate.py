@@ -1,11 +1,13 @@
 """One (agent, retriever) pair on every question set: EM, F1, searches per question, recall.
 
 Agentic-R, step D and its tables. Greedy rollouts; all question sets share the batches. Exact
-match and F1 as SQuAD defines them, each with a bootstrap interval over questions. The frame and the
-limits are the run's, or those of the block `evaluate`, and an agent's own folder may have others.
-Beyond the paper: recall@k of the gold passages (stages/evaluation/recall.py), and the predictions
-are kept, so that any two pairs can be compared question by question. Of the development sets, which
-decisions look at (stages/health.py), the figures alone are kept.
+match and F1 as SQuAD defines them, each with an interval over questions (over fact chains, where
+questions share them: docs/statistics.md). The frame and the limits are the run's, or those of the
+block `evaluate`, and an agent's own folder may have others. Beyond the paper: recall@k of the gold
+passages (stages/evaluation/recall.py) and of passages that hold a gold answer
+(stages/evaluation/bearing.py), and the predictions are kept, so that any two pairs can be compared
+question by question. Of the development sets, which decisions look at (stages/health.py), the
+figures alone are kept.
 
 in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each),
      and for a pair that decisions look at one of development sets
@@ -19,11 +21,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING
 
+from stages.common.evaluations import TITLES, Evaluation, SetResult
 from stages.common.records import Question, read_questions, write_json, write_jsonl
-from stages.common.trajectories import Trajectory, iter_predictions, trajectory_of
+from stages.common.trajectories import trajectory_of
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.rollout.protocol import rollout_of
@@ -31,10 +33,13 @@ from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
 if TYPE_CHECKING:
+    from stages.common.records import Passage
+    from stages.common.search import Hit, SearchRequest
     from stages.evaluation.summary import SetFigures
 
 SHARD = 512  # questions between two save points
 DEVELOPMENT = "development/"  # before the name of such a set, while both kinds share the batches
+PLACES = "answer_places"  # in rows until they are counted: where queries found a gold answer
 
 SetQuestions = list[tuple[str, Question]]  # with the name of the set that each is from
 Figures = dict[str, "SetFigures"]  # by question set
@@ -70,11 +75,11 @@ def main(argv: list[str] | None = None) -> None:
             total=len(questions),
             server=partial(running_server, args.index, args.passages, args.retriever),
         )
-        development: Figures = {}
-        write_jsonl(args.output, _of_tests(rows, development, params))
-        metrics = _metrics(args, development, params)
-        write_json(args.metrics, metrics)
-    print(_told(metrics, args))
+        figures: Figures = {}
+        write_jsonl(args.output, _of_tests(rows, figures, params))
+        found = _evaluation(args, figures, questions)
+        write_json(args.metrics, found.row())
+    print(_told(found, args))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -102,23 +107,18 @@ def _sets_in(folder: Path) -> SetQuestions:
     return [(file.stem, question) for file in files for question in read_questions(file)]
 
 
-def _of_tests(rows: Iterable[dict], development: Figures, params: Params) -> Iterator[dict]:
-    """The rows of test sets; those of development sets are counted in `development`."""
-    for number, row in enumerate(rows, 1):
-        if row["set"].startswith(DEVELOPMENT):
-            name = row["set"].removeprefix(DEVELOPMENT)
-            _count(trajectory_of(row, f"development question {number}"), name, development, params)
-        else:
-            yield row
-
-
-def _count(row: Trajectory, name: str, sets: Figures, params: Params) -> None:
-    """One more question of the set `name`."""
+def _of_tests(rows: Iterable[dict], figures: Figures, params: Params) -> Iterator[dict]:
+    """The predictions of test sets. All sets' are counted in `figures`."""
     from stages.evaluation.summary import figures_of
 
-    if name not in sets:
-        sets[name] = figures_of(params)
-    sets[name].add(row)
+    for number, row in enumerate(rows, 1):
+        prediction = {key: value for key, value in row.items() if key != PLACES}
+        if (name := row["set"]) not in figures:
+            figures[name] = figures_of(params)
+        figures[name].add(trajectory_of(prediction, f"question {number}"))
+        figures[name].add_answers(row[PLACES])
+        if not name.startswith(DEVELOPMENT):
+            yield prediction
 
 
 def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
@@ -138,47 +138,47 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
 def _rollouts(
     agent, searcher, protocol, params: Params, part: SetQuestions, advance: Advance
 ) -> list[dict]:
-    from stages.rollout.loop import Limits, record, run, start
+    from stages.evaluation.bearing import first_hits, normal_text
+    from stages.rollout.loop import record, run, start
 
     depth = max([params.rollout.top_k, *params.evaluate.recall_at])
     rollouts = [start(question, protocol, agent.tokenizer) for _, question in part]
-    run(
-        rollouts,
-        agent,
-        partial(searcher.search, top_k=depth),
-        protocol,
-        Limits.of(params.rollout),
-        shown=params.rollout.top_k,
-        advance=advance,
-    )
+    found: dict[str, Passage] = {}
+
+    def search(requests: list[SearchRequest]) -> list[list[Hit]]:
+        several = searcher.search(requests, top_k=depth)
+        found.update((hit.passage.id, hit.passage) for hits in several for hit in hits)
+        return several
+
+    limits, shown = params.rollout, params.rollout.top_k
+    run(rollouts, agent, search, protocol, limits, shown=shown, advance=advance)
+    passages = {key: normal_text(passage.contents) for key, passage in found.items()}
     rows = []
     for (set_name, question), rollout in zip(part, rollouts, strict=True):
         support = question.metadata.get("supporting_ids") or []
         about = {"set": set_name, "hops": len(support), "supporting_ids": support}
-        rows.append(replace(record(rollout), **about).row())
+        asked = [turn.ranked for turn in rollout.turns if turn.ranked is not None]
+        places = first_hits(question.golden_answers, asked, passages)
+        rows.append(replace(record(rollout), **about).row() | {PLACES: places})
     return rows
 
 
-def _metrics(args: argparse.Namespace, development: Figures, params: Params) -> dict:
-    sets: Figures = {}
-    for trajectory in iter_predictions(args.output):
-        _count(trajectory, trajectory.set, sets, params)
-    developed = {name: part.metrics() for name, part in development.items()}
-    return {
-        "agent": args.agent.name,
-        "retriever": args.index.name,
-        "sets": {name: part.metrics() for name, part in sets.items()},
-        **({"development": developed} if developed else {}),
-    }
+def _evaluation(args: argparse.Namespace, figures: Figures, questions: SetQuestions) -> Evaluation:
+    titled = {name for name, question in questions if "supporting_titles" in question.metadata}
+    tests: dict[str, SetResult] = {}
+    development: dict[str, SetResult] = {}
+    for name, part in figures.items():
+        result = replace(part.result(), support=TITLES if name in titled else None)
+        sets = development if name.startswith(DEVELOPMENT) else tests
+        sets[name.removeprefix(DEVELOPMENT)] = result
+    return Evaluation(args.agent.name, args.index.name, tests, development)
 
 
-def _told(metrics: dict, args: argparse.Namespace) -> str:
+def _told(found: Evaluation, args: argparse.Namespace) -> str:
     """The last line of the stage: what came out and where all of it is."""
-    sets = metrics["sets"].values()
-    em, searches = (fmean(part[key] for part in sets) for key in ("em", "searches"))
     return (
-        f"agent {metrics['agent']} with retriever {metrics['retriever']}: EM {100 * em:.1f} %, "
-        f"{searches:.2f} searches a question (means over {', '.join(metrics['sets'])}). "
+        f"agent {found.agent} with retriever {found.retriever}: EM {100 * found.mean('em'):.1f} %, "
+        f"{found.mean('searches'):.2f} searches a question (means over {', '.join(found.sets)}). "
         f"Figures: {args.metrics}; answers: {args.output}; all pairs in a table: make compare"
     )
 

@@ -114,8 +114,7 @@ def _content(
     wanted |= {c.id for query in labelled.queries for c in query.candidates}
     drift = read_drift(args.metrics_folder / "drift.json")
     check_drift(args.metrics_folder / "drift.json", drift, results, predictions)
-    samples = params.evaluate.bootstrap_samples
-    parts = [breakdown(two, predictions, metadata, params.seed, samples) for two in compared]
+    parts = [breakdown(two, predictions, metadata) for two in compared]
     return Content(
         results,
         steps,

@@ -96,7 +96,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
 def _build(arguments: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that answer questions."""
     from stages.engines.loading import load_agent
-    from stages.rollout.loop import Limits, record, run, start
+    from stages.rollout.loop import record, run, start
     from stages.rollout.protocol import load_protocol
     from stages.serving.shared import searcher_at
 
@@ -104,7 +104,7 @@ def _build(arguments: argparse.Namespace, params: Params, address: str | None = 
     searcher = searcher_at(  # first: it takes what the engine leaves
         address, arguments.index, arguments.passages, arguments.retriever, params.compute
     )
-    limits = Limits.of(params.rollout)
+    limits = params.rollout
     agent = load_agent(
         arguments.agent, params.generation, params.compute, context=limits.max_context_tokens
     )

@@ -136,7 +136,7 @@ def _labels(data: Path, iteration: str) -> None:
 
 
 def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
-    options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 1000}
+    options = {"recall_at": [3, 20], "shown": 3, "most_searches": 4}
     told = [trajectory_of(row, "a test") for row in rows]
     sets = {name: summarise([one for one in told if one.set == name], **options) for name in SETS}
     return {"agent": agent, "retriever": retriever, "sets": sets}

@@ -59,7 +59,6 @@ CHANGES = {
     "questions.sets": ("null", "[indomain]", "[wording,threehop]"),
     "corpus.world.names": (20, 30),
     "evaluate.recall_at": ("[3]", "[1,50]"),
-    "evaluate.bootstrap_samples": (2, 50),
     "report.cases_per_kind": (0, 3),
     "report.traces": (0, 5),
     "health.stop": ("true", "false"),

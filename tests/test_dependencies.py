@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from itertools import product
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 import yaml
 from import_graph import ROOT, below, imports, modules, reached
 
-from stages.running.dependencies import bodies
+from stages.params import load_params
+from stages.running.dependencies import bodies, dependencies, value
 
 # What a stage imports and dvc.yaml need not list, since it changes no byte of a result.
 PLUMBING = {
@@ -146,3 +148,26 @@ def test_the_top_of_the_folder_holds_stages_and_packages_alone():
 def test_dvc_yaml_parses_as_the_tests_read_it():
     listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     assert {*listed} == {*bodies()}
+
+
+@cache
+def code_by_stage() -> dict[str, tuple[str, ...]]:
+    """The code of every stage of the laptop scale."""
+    params, names = load_params(ROOT / "params.yaml"), []
+    for name, body in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        each = value(params, body["foreach"].strip("${}")) if "foreach" in body else None
+        names += [name] if each is None else [f"{name}@{key}" for key in each]
+    return {name: dependencies(name, params).code for name in names}
+
+
+@pytest.mark.parametrize(("page", "cells"), [("README.md", (0, 1)), ("docs/layout.md", (0, 2))])
+def test_the_table_of_edits_says_what_reruns(page, cells):
+    table = (ROOT / page).read_text().partition("## Edit this, and that reruns\n")[2]
+    rows = [line.strip("|").split("|") for line in table.partition("\n## ")[0].splitlines()]
+    edits = [[row[cell] for cell in cells] for row in rows if len(row) > 2 and ".py" in row[0]]
+    assert len(edits) > 8
+    for files, counted in edits:
+        for file in re.findall(r"`([\w/]+\.py)`", files):
+            assert (ROOT / "stages" / file).exists()
+            found = [s for s, code in code_by_stage().items() if below(f"stages/{file}", code)]
+            assert len(found) == int(re.match(r" *(\d+)", counted)[1]), (file, found)

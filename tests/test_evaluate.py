@@ -1,6 +1,7 @@
 """Evaluation of a tiny agent that has learned its dialogues by heart, over BM25."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 import yaml
@@ -66,7 +67,7 @@ def test_figures_are_those_of_the_predictions(project, agent):
     assert [row["set"] for row in rows] == ["right"] * 4 + ["wrong"] * 4
     right, wrong = figures["sets"]["right"], figures["sets"]["wrong"]
     assert right["questions"] == 4 and right["em"] == 1 and wrong["em"] == 0
-    assert right["em_low"] == right["em_high"] == 1, "every resample of ones is one"
+    assert right["em_low"] == right["em_high"] == 1, "four chains that do not differ"
     assert right["searches"] == 1 and right["unanswered"] == 0
     for row in rows:
         assert row["em"] == exact_match(row["answer"], row["golden_answers"])
@@ -104,6 +105,31 @@ def test_recall_is_that_of_the_rankings(project, agent):
     assert [len(row["turns"][0]["passages"]) for row in rows] == [1] * 8
     assert rows[0]["turns"][0]["passages"][0]["id"] == rows[0]["turns"][0]["ranked"][0]
     assert "ranked" not in rows[0]["turns"][-1], "the last turn asked nothing"
+
+
+def test_a_passage_with_the_answer_is_told_from_one_of_the_right_id(project, agent):
+    """The sets have the same supporting passages; nobody's answer is in one."""
+    rows, figures = run_stage(agent)
+    contents = {passage.id: passage.contents for passage in FILMS + OTHERS}
+    for name, part in figures["sets"].items():
+        asked = [
+            (r["golden_answers"][0], r["turns"][0]["ranked"]) for r in rows if r["set"] == name
+        ]
+        for k in (3, 20):
+            hits = [any(gold in contents[p] for p in ids[:k]) for gold, ids in asked]
+            assert part["answer_recall"][str(k)] == sum(hits) / 4
+        shown = [gold in contents[ids[0]] for gold, ids in asked]
+        assert part["answer_found"] == sum(shown) / 4
+        assert "support" not in part
+    wrong = figures["sets"]["wrong"]
+    assert (wrong["recall"]["20"], wrong["answer_recall"]["20"]) == (1, 0)
+    assert figures["sets"]["right"]["answer_recall"]["20"] == 1
+    assert not any("answer_places" in row for row in rows), "predictions are as they were"
+    titled = [replace(q, metadata=q.metadata | {"supporting_titles": []}) for q in questions(True)]
+    write_questions("test/wrong.jsonl", titled)
+    _, figures = run_stage(agent)
+    assert figures["sets"]["wrong"]["support"] == "titles"
+    assert read("out.json", "evaluate") == figures, "by its schema"
 
 
 def test_an_agent_talks_as_its_own_folder_says(project, agent, tmp_path):

@@ -6,19 +6,28 @@ from pathlib import Path
 import pytest
 from golden import DOCUMENTS, EVALUATION, PASSAGES, QUESTION, TRAINING, Writer, prompt_of
 
-from stages.candidates import _metrics
+from stages.candidates import _counts, _metrics
 from stages.common.candidates import queries_of
 from stages.common.records import Question
 from stages.common.search import Hit
-from stages.rollout.loop import Limits, prefix, record, run, start
+from stages.params import Rollout
+from stages.rollout.loop import prefix, record, run, start
 from stages.rollout.protocol import read_protocol
 
 CONF = Path(__file__).parents[1] / "conf/protocol"
 FRAMES = {
     name: read_protocol(CONF / f"{name}.yaml") for name in ("search_r1", "search_r1_evaluation")
 }
-LIMITS = Limits(6, 512, 4096, 16384)
-FIVE = Limits(5, 512, 4096, 16384, max_turns=5)
+LIMITS = Rollout(
+    max_searches=6, max_turn_tokens=512, max_information_tokens=4096, max_context_tokens=16384
+)
+FIVE = Rollout(
+    max_searches=5,
+    max_turn_tokens=512,
+    max_information_tokens=4096,
+    max_context_tokens=16384,
+    max_turns=5,
+)
 SEARCH, ANSWER = "<think> t </think> <search> q{} </search>", "<answer> James Madison </answer>"
 
 
@@ -26,7 +35,7 @@ def search(requests):
     return [[Hit(passage, 1.0) for passage in PASSAGES] for _ in requests]
 
 
-def talk(name: str, turns: list[str], limits: Limits, as_written: bool = False):
+def talk(name: str, turns: list[str], limits: Rollout, as_written: bool = False):
     writer, protocol = Writer(turns), FRAMES[name]
     rollout = start(
         Question("q", QUESTION, ["x"]), protocol, writer.tokenizer, as_written=as_written
@@ -66,7 +75,7 @@ def test_evaluation_makes_five_turns_and_the_fifth_search_is_counted():
     assert [query.request.query for query in queries_of(line)] == ["q0", "q1", "q2", "q3"], (
         "not the fifth"
     )
-    figures = _metrics([line], [{"question_id": "q"}] * 4, [{}] * 4)
+    figures = _metrics(_counts([line]), 4, 0)
     assert (figures["in"], figures["out"], figures["dropped"]["last_turn"]) == (5, 4, 1)
     again = prefix(line, 2, PASSAGES, FRAMES["search_r1_evaluation"], writer.tokenizer, FIVE)
     assert writer.tokenizer.decode(again.token_ids) == seen[3] and again.stop is None

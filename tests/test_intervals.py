@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from stages.reporting.intervals import by_cluster, clustered, crossed, holm, nested
+from stages.evaluation.intervals import by_cluster, clustered, crossed, holm, nested
 
 sys.path.insert(0, str(Path(__file__).parent / "benchmarks"))
 import intervals as simulated

@@ -18,7 +18,6 @@ from stages.distillation.likelihood import (
 from stages.params import Compute, Generation, load_params
 from stages.params import Protocol as Block
 from stages.plumbing.errors import InputError
-from stages.rollout.loop import Limits
 from stages.rollout.protocol import AgentProtocol
 
 ROOT = Path(__file__).parents[1]
@@ -50,9 +49,7 @@ def rated(reader, told: Trajectory, passages: list[Passage]) -> list[dict]:
     params = load_params(ROOT / "params.yaml")
     asked = [(told, passage, reworded(told)) for passage in passages]
     done = []
-    rows = rate(
-        asked, reader, AgentProtocol(params.protocol), Limits.of(params.rollout), done.append
-    )
+    rows = rate(asked, reader, AgentProtocol(params.protocol), params.rollout, done.append)
     assert sum(done) == len(rows)
     return rows
 

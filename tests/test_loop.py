@@ -18,14 +18,14 @@ from stages.common.search import Hit
 from stages.common.trajectories import Shown
 from stages.engines.generator import TransformersGenerator
 from stages.rollout.limits import limited, limits_told
-from stages.rollout.loop import Limits, prefix, record, run, start
+from stages.rollout.loop import prefix, record, run, start
 from stages.rollout.protocol import AgentProtocol, encode_text, read_protocol
 from stages.trajectories import TrajectoryCounts
 
 CONF = Path(__file__).parents[1] / "conf" / "protocol"
 TINY = AgentProtocol(params.Protocol())
 RETRY = AgentProtocol(params.Protocol(invalid_message="\nTry again.\n"))
-LIMITS = Limits(
+LIMITS = params.Rollout(
     max_searches=2, max_turn_tokens=30, max_information_tokens=40, max_context_tokens=200
 )
 QUESTIONS = [Question(str(n), question, [gold]) for n, (question, _, gold) in enumerate(DIALOGUES)]
@@ -115,10 +115,19 @@ def test_a_turn_without_an_action_stops_or_is_told_so():
 
 
 def test_a_context_without_room_for_a_turn_stops():
-    tight = Limits(2, 30, 40, max_context_tokens=45)
+    tight = params.Rollout(
+        max_searches=2, max_turn_tokens=30, max_information_tokens=40, max_context_tokens=45
+    )
     rollout = told(SEARCH, limits=tight)
     assert (rollout.stop, len(rollout.turns)) == ("length", 1)
-    assert told(limits=Limits(2, 30, 40, 20)).stop == "length"
+    assert (
+        told(
+            limits=params.Rollout(
+                max_searches=2, max_turn_tokens=30, max_information_tokens=40, max_context_tokens=20
+            )
+        ).stop
+        == "length"
+    )
 
 
 def counted(rows) -> dict:
@@ -132,7 +141,12 @@ def counted(rows) -> dict:
 def test_what_limits_cut_is_counted():
     retried = told("hm", SEARCH, ANSWER, protocol=RETRY, limits=replace(LIMITS, max_searches=3))
     cut = told(SEARCH, ANSWER, limits=replace(LIMITS, max_information_tokens=8))
-    full = told(SEARCH, limits=Limits(2, 30, 40, max_context_tokens=45))
+    full = told(
+        SEARCH,
+        limits=params.Rollout(
+            max_searches=2, max_turn_tokens=30, max_information_tokens=40, max_context_tokens=45
+        ),
+    )
     rows = [record(rollout) for rollout in (told(SEARCH, ANSWER), cut, full)]
     counts = [tuple(limited(row.turns, row.stop).values()) for row in rows]
     assert counts == [(0, 0, 0), (1, 0, 0), (0, 0, 1)]

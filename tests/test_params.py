@@ -122,7 +122,6 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"trajectories__max_dropped": -0.1}, "'trajectories.max_dropped' is a share"),
         ({"correctness__max_dropped": 2.0}, "'correctness.max_dropped' is a share"),
         ({"relevance__mode": "off", "correctness__mode": "off"}, "cannot both be off"),
-        ({"evaluate__bootstrap_samples": 1}, "'evaluate.bootstrap_samples' must be at least 2"),
         ({"evaluate__rollout": {"max_turns": 0}}, "evaluate.rollout.max_turns' must be"),
         ({"evaluate__rollout": {"max_turn": 5}}, "evaluate.rollout.max_turn"),
         ({"evaluate__protocol": {"prompts": "a"}}, "evaluate.protocol.prompts"),

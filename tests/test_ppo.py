@@ -15,15 +15,14 @@ from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.policy import token_log_probs
 from stages.loop_ppo.steps import sample_rollouts, to_batch, train_steps
-from stages.params import Advantage, Agent, Kl
+from stages.params import Advantage, Agent, Kl, Rollout
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import step_metrics
-from stages.rollout.loop import Limits
 from stages.rollout.protocol import AgentProtocol
 
-LIMITS = Limits(
+LIMITS = Rollout(
     max_searches=2, max_turn_tokens=12, max_information_tokens=32, max_context_tokens=128
 )
 PROTOCOL = AgentProtocol(ProtocolParams())

@@ -13,7 +13,6 @@ from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
 from stages.params import OwnRollout, Rollout, load_params
 from stages.plumbing.errors import InputError
-from stages.rollout.loop import Limits
 from stages.rollout.protocol import read_protocol
 from stages.sources.passages import copy_passages
 from stages.tools import plan
@@ -35,7 +34,7 @@ def params_of(folder: Path, *overrides: str):
 @pytest.mark.parametrize("scale", ["released", "paper"])
 def test_rollouts_are_limited_as_in_the_public_evaluation(scale, tmp_path):
     params = params_of(tmp_path, f"scale={scale}")
-    limits = Limits.of(params.rollout)
+    limits = params.rollout
     assert (limits.max_turns, limits.max_turn_tokens, limits.max_context_tokens) == (5, 512, 16384)
     assert params.rollout.top_k == 3 and params.encoder.max_query_tokens == 128
     assert params.protocol.name == "search_r1_evaluation"

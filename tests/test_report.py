@@ -226,6 +226,25 @@ def test_hop_recall_is_left_out_where_gold_passages_have_no_order(flywheel):
     )
 
 
+def test_answers_in_passages_are_shown_beside_title_recall(flywheel):
+    report.main(ARGUMENTS.split())
+    assert "Answer @3" not in text_of(flywheel) and "title recall" not in text_of(flywheel)
+    for path in flywheel.glob("metrics/evaluate/*.json"):
+        row = read_json(path)
+        for metrics in row["sets"].values():
+            told = {"answer_recall": {"3": 0.125, "20": None}, "answer_found": 0.375}
+            metrics |= told | {"support": "titles"}
+        write_json(path, row)
+    report.main(ARGUMENTS.split())
+    text = text_of(flywheel)
+    assert "Found Answer @3 Answer @20 Answer shown Unanswered" in text
+    row = text.partition("Answer shown Unanswered")[2].split("Agent_2 + R_2", 1)[1]
+    assert re.match(r" indomain title recall (\S+ ){5}12\.5 – 37\.5 ", row)
+    with open(flywheel / "data/report/pairs.csv", newline="") as file:
+        told = {(r["answer_recall_3"], r["answer_recall_20"]) for r in csv.DictReader(file)}
+    assert told == {("0.125", "")}
+
+
 def test_a_table_of_f1_is_shown_where_it_differs_from_em(flywheel):
     report.main(ARGUMENTS.split())
     assert "F1 is EM in every cell" in text_of(flywheel)
@@ -538,4 +557,7 @@ def test_the_summary_prints_every_iteration_and_where_to_look(flywheel, capsys):
     said = capsys.readouterr().out
     for pair in results(flywheel).flywheel:
         assert f"{100 * pair.mean('em'):.1f}  {pair.mean('searches'):.2f}" in said
+        for part in pair.sets.values():
+            assert f"{100 * part.em_low:.1f}–{100 * part.em_high:.1f}" in said
+    assert max(len(line) for line in said.splitlines() if line.startswith("│")) <= 80
     assert "data/report/index.html" in said and "mlflow ui" in said

@@ -28,7 +28,6 @@ from stages.reporting.predictions import Predictions, outcome, unordered_sets
 from stages.reporting.results import PairResult
 from stages.reporting.studies import front, matrix, read_studies, retriever_name
 from stages.reporting.unread import read_unread
-from stages.scoring import bootstrap_interval
 from stages.selection.rule import (
     FEW_NEGATIVES,
     NO_CORRECT,
@@ -37,7 +36,7 @@ from stages.selection.rule import (
     WRONG_ANSWER,
 )
 
-BEFORE, AFTER = PairResult("before", "1", "0", {}), PairResult("after", "2", "2", {})
+BEFORE, AFTER = PairResult("1", "0", {}, name="before"), PairResult("2", "2", {}, name="after")
 
 
 def row(name, em, *asked, set_name="a"):
@@ -109,7 +108,7 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
     old.append(row("3", 1, ("capital of z", ["c"], ["c"])))
     new.append(row("3", 1, ("capital of z", ["c"], ["c"])))
     told = {("a", n): {"hops": 2 if n in cities else 1} for n in ("1", "2", "3")}
-    found = breakdown((BEFORE, AFTER), given(old, new), told, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(old, new), told)
     groups = {(g.by, g.group): (g.questions, g.before, g.after, g.em.mean) for g in found.groups}
     assert groups == {("hops", "1"): (1, 1, 1, 0), ("hops", "2"): (2, 0, 1, 1)}
     before, after = found.recalls["ambiguous"]
@@ -124,10 +123,10 @@ def test_recall_and_em_by_group_are_those_of_the_rows():
 def test_questions_that_tell_nothing_give_no_groups(label):
     rows = [prediction(name, em=1) for name in "1234"]
     both = given(rows, rows)
-    assert breakdown((BEFORE, AFTER), both, {}, 0, 100).groups == []
+    assert breakdown((BEFORE, AFTER), both, {}).groups == []
     told = {"1": label, "2": 10, "3": 9, "4": label}
     metadata = {("a", name): {"hops": value} for name, value in told.items()}
-    found = breakdown((BEFORE, AFTER), both, metadata, 0, 100)
+    found = breakdown((BEFORE, AFTER), both, metadata)
     assert [(group.group, group.questions) for group in found.groups] == [("9", 1), ("10", 1)]
     assert found.recalls == {}
 
@@ -135,32 +134,34 @@ def test_questions_that_tell_nothing_give_no_groups(label):
 def test_a_hop_without_gold_passages_makes_nothing_ambiguous():
     rows = [row("1", 1, ("where was kim born", ["x"], []), ("who wrote it", ["w"], ["w"]))]
     assert gold_by_text(map(outcome, rows)) == {"who wrote it": {frozenset({"w"})}}
-    found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(rows, rows), {})
     assert (
         list(found.recalls) == ["not ambiguous"] and found.recalls["not ambiguous"][0].queries == 1
     )
 
 
-def test_the_interval_of_recall_draws_questions_with_all_of_their_queries():
+def test_the_interval_of_recall_takes_the_queries_of_a_chain_together():
     def recall(rows):
-        found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 500)
+        found = breakdown((BEFORE, AFTER), given(rows, rows), {})
         return found.recalls["not ambiguous"][0]
 
     draw = random.Random(0)
     hits = [draw.random() < 0.6 for _ in range(60)]
-    asks = [(f"query {n}", ["g" if hit else "x"], ["g"]) for n, hit in enumerate(hits)]
+    asks = [(f"query {n}", [f"g{n}" if hit else "x"], [f"g{n}"]) for n, hit in enumerate(hits)]
     single = recall([row(str(n), 1, ask) for n, ask in enumerate(asks)])
-    # one query a question: the bootstrap of a mean
-    assert (single.low, single.high) == bootstrap_interval([float(hit) for hit in hits], 0, 500)
+    ends = ttest_1samp([float(hit) for hit in hits], 0).confidence_interval()
+    assert [single.low, single.high] == pytest.approx([*ends])
     # four queries that stand and fall together say no more than one
     fourfold = recall([row(str(n), 1, *[ask] * 4) for n, ask in enumerate(asks)])
     assert fourfold.queries == 4 * single.queries and fourfold.recall == single.recall
-    assert (fourfold.low, fourfold.high) == (single.low, single.high)
+    assert [fourfold.low, fourfold.high] == pytest.approx([*ends])
+    alone = recall([row(name, 1, asks[0]) for name in "12"])
+    assert (alone.low, alone.high) == (0, 1), "one chain says nothing of others"
 
 
 def test_recall_is_named_by_the_depth_of_the_rankings():
     rows = [row("1", 1, ("capital of z", ["x", "c"], ["c"]))]
-    found = breakdown((BEFORE, AFTER), given(rows, rows), {}, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(rows, rows), {})
     assert found.k == 2 and {r["k"] for r in breakdown_rows([found])} == {2}
 
 
@@ -169,7 +170,7 @@ def test_sets_whose_gold_passages_have_no_order_are_left_out_of_recall():
     rows = [row("1", 1, (kim, ["k1"], ["k1"])), row("1", 1, (kim, ["x"], ["k2"]), set_name="b")]
     metadata = {("a", "1"): {}, ("b", "1"): {"supporting_titles": ["Kim"]}}
     assert unordered_sets(metadata) == ["b"]
-    found = breakdown((BEFORE, AFTER), given(rows, rows), metadata, 0, 100)
+    found = breakdown((BEFORE, AFTER), given(rows, rows), metadata)
     assert list(found.recalls) == ["not ambiguous"]  # b's reading of the text does not count
     assert found.recalls["not ambiguous"][0].queries == 1
 

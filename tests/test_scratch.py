@@ -60,7 +60,7 @@ def test_fingerprint_follows_inputs_and_the_stages_own_params_and_code(tmp_path,
     first = fingerprint("agent@1", params, file)
     assert fingerprint("agent@1", params, file) == first
     assert fingerprint("agent@2", params, file) != first
-    params.evaluate.bootstrap_samples += 1  # of another stage
+    params.evaluate.recall_at += [50]  # of another stage
     assert fingerprint("agent@1", params, file) == first
     params.agent.clip += 0.1
     assert fingerprint("agent@1", params, file) != first

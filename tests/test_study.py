@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from stages.common.search import SearchRequest
 from stages.composing.compose import compose
 from stages.params import load_params
 from stages.plumbing.errors import InputError
+from stages.reporting.study_rows import LabelRow, PairRow
 from stages.studies import experiments
 from stages.studies.contrasts import (
     Sample,
@@ -265,20 +266,18 @@ def test_groups_say_which_questions_and_queries_gain(project):
 
 def test_a_judges_accuracy_stands_beside_what_was_learned_from_it(project):
     finished = [Finished(e, revision(e)) for e in read_study(Path("laptop.yaml")).experiments]
+    nothing = dict.fromkeys(column.name for column in fields(LabelRow))
+    graded = {"queries": 10, "judge_same_side": 0.9}
     labels = [
-        {
-            "variant": name,
-            "iteration": iteration,
-            "queries": 10,
-            "judge_exact": exact,
-            "judge_same_side": 0.9,
-        }
+        LabelRow(
+            **nothing | graded | {"variant": name, "iteration": iteration, "judge_exact": exact}
+        )
         for name, exact in (("full", 0.75), ("no_gac", None))
         for iteration in ("1", "2")
     ]
     (row,) = accuracy_rows(finished, labels, ["full", "no_gac"])
-    assert (row["variant"], row["seeds"], row["judge_exact"]) == ("full", 2, 0.75)
-    assert row["em_low"] < row["em"] == 0.55 < row["em_high"]
+    assert (row.variant, row.seeds, row.judge_exact) == ("full", 2, 0.75)
+    assert row.em_low < row.em == 0.55 < row.em_high
     (line,) = accuracy([row]).splitlines()[2:]
     assert line.startswith("| full | 75.0 | 90.0 | 10 | 55.0 (") and line.endswith(") | 2 |")
 
@@ -333,7 +332,7 @@ def test_sides_that_were_asked_other_questions_are_refused():
     first.question = new.predictions("1")[1].question = "Where?"
     second.em = 0
     rows = contrast_rows([GAIN], [new, old])
-    assert rows[0]["mean"] == 0.5, "the order and the ids are another's, the questions are not"
+    assert rows[0].mean == 0.5, "the order and the ids are another's, the questions are not"
     (found,) = contrast_pairs(new, old, "Where?")
     assert [row.question for row in found] == ["Where?"] * 2
 
@@ -494,20 +493,20 @@ def test_each_side_counts_its_own_queries():
     new = given("new", [("a", 1)], [("b", 1), ("c", 0)])
     old = given("old", [("d", 0), ("e", 1), ("f", 0)], [("b", 0)])
     (found,) = group_rows([GAIN], [new, old])
-    assert (found["count"], found["count_before"]) == (3, 4)
-    assert found["mean"] == pytest.approx(2 / 3 - 1 / 4, abs=1e-6)
+    assert (found.count, found.count_before) == (3, 4)
+    assert found.mean == pytest.approx(2 / 3 - 1 / 4, abs=1e-6)
 
 
 def test_supports_without_an_order_say_nothing_of_queries():
     asked, titles = [[("a", 1)], [("b", 1)]], [["A"], ["B"]]
     sides = [given(n, *asked, hops=[2, 2], supporting_titles=titles) for n in ("new", "old")]
-    assert [row["group"] for row in group_rows([GAIN], sides)] == ["2 hops"]
+    assert [row.group for row in group_rows([GAIN], sides)] == ["2 hops"]
 
 
 def test_groups_are_ordered_by_their_number():
     numbers = {"namesakes": [10, 9, 1] * 2, "hops": [2, 11, 3] * 2}
     sides = [given(name, *[[]] * 6, **numbers) for name in ("new", "old")]
-    assert [row["group"] for row in group_rows([GAIN], sides)] == [
+    assert [row.group for row in group_rows([GAIN], sides)] == [
         *("2 hops", "3 hops", "11 hops"),
         *("1 namesake", "9 namesakes", "10 namesakes"),
     ]
@@ -521,7 +520,7 @@ def test_the_queries_of_a_question_stand_or_fall_together():
     values = [float(number % 3 == 0) for number in range(90)]
     about = sample([0.0] * 90)
     alike = Group([(4 * value, 4, 0, 1) for value in values], about)
-    assert gap_interval([alike]).row() == interval([sample(values)]).row()
+    assert gap_interval([alike]) == interval([sample(values)])
     sparse = gap_interval([Group([(1, 1, 0, 0), (0, 0, 0, 1), (0, 1, 1, 1)], sample([0.0] * 3))])
     assert sparse.mean == pytest.approx(0) and sparse.low < sparse.mean < sparse.high
 
@@ -667,15 +666,17 @@ def check_harness(plain, *others):
 
 
 def row(seed, variant, agent, retriever, em, question_set="a"):
-    return {
-        "seed": seed,
-        "variant": variant,
-        "agent": agent,
-        "retriever": retriever,
-        "question_set": question_set,
-        "em": em,
-        "searches": 2 + em,
-    }
+    known = {"questions": 10, "f1": em, "unanswered": 0.0, "found": None, "recall": {}}
+    return PairRow(
+        seed=seed,
+        variant=variant,
+        agent=agent,
+        retriever=retriever,
+        question_set=question_set,
+        em=em,
+        searches=2 + em,
+        **known,
+    )
 
 
 def test_medians_are_taken_over_seeds_of_means_over_sets():

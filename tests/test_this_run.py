@@ -81,7 +81,7 @@ def test_a_file_that_was_edited_is_not_of_the_run(recorded):
 @pytest.mark.parametrize(
     ("override", "stage", "free"),
     [
-        (("seed", 7), "evaluate@2 ran with another 'seed'", []),
+        (("seed", 7), "ran with another 'seed'", []),
         (("retriever", "steps", 9), "retriever@2 ran with another 'retriever'", ["pairs/1"]),
         (("compute", "threads", 9), None, []),
         (("relevance", "mode", "off"), "ran with another 'relevance'", ["agent/1"]),
@@ -239,7 +239,7 @@ def own_questions(name: str, iteration: str | None = None) -> None:
     rows = [flywheel_files._prediction(name, number, 0.5) for number in range(count)]
     rows = [row | {"set": name} for row in rows]
     write_jsonl(f"data/predictions/{iteration}.jsonl", rows)
-    options = {"recall_at": [3, 20], "shown": 3, "seed": 0, "samples": 50}
+    options = {"recall_at": [3, 20], "shown": 3, "most_searches": 4}
     told = [trajectory_of(row, "a test") for row in rows]
     figures = flywheel_files.summarise(told, **options)
     write_json(

@@ -22,7 +22,7 @@ from stages.params import Protocol as ProtocolParams
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import Task
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.loop import Limits, record, run, start
+from stages.rollout.loop import record, run, start
 from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match
 from stages.serving.process import running_server
@@ -127,7 +127,7 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
     case, end = CASES[name]
     made, files = of_verl(case, world, generator, tmp_path)
     asked = questions_of_step(world.questions, 0, COUNT, 5)
-    protocol, limits = AgentProtocol(case.protocol), Limits.of(case.rollout)
+    protocol, limits = AgentProtocol(case.protocol), case.rollout
     rollouts = [start(question, protocol, generator.tokenizer) for question in asked]
     run(
         rollouts,

@@ -12,12 +12,12 @@ from rollout_models import make_model, make_tokenizer, save
 from stages.common.records import Question
 from stages.common.trajectories import Turn
 from stages.engines.generator import TransformersGenerator
-from stages.params import Advantage, Agent, Compute, Kl, Params
+from stages.params import Advantage, Agent, Compute, Kl, Params, Rollout
 from stages.params import Protocol as ProtocolParams
 from stages.plumbing.errors import InputError
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import STEP_METRICS, step_metrics
-from stages.rollout.loop import Limits, RolloutState
+from stages.rollout.loop import RolloutState
 from stages.verl_ppo import counts, data, training
 from stages.verl_ppo.curves import KL, OF_VERL, Curves
 from stages.verl_ppo.export import export
@@ -71,7 +71,9 @@ def test_settings_travel_as_a_file(tmp_path):
         ends=[2, 7],
         window=64,
         protocol=ProtocolParams(search_pattern=r"\[\[(.*?)\]\] ${x}", invalid_message="Oh \n"),
-        limits=Limits(1, 2, 3, 4),
+        limits=Rollout(
+            max_searches=1, max_turn_tokens=2, max_information_tokens=3, max_context_tokens=4
+        ),
         top_k=3,
         mask_retrieved=True,
         retriever=["http://127.0.0.1:1"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 
+from stages.common.evaluations import Evaluation, SetResult
 from stages.common.records import read_json
 from stages.common.search import SearchRequest
 from stages.encoders.folder import read_format
@@ -68,8 +69,8 @@ class Sources:
         for step in self.lock if own else ():
             asked = step.inputs.get(QUESTIONS) == own.inputs.get(QUESTIONS)
             if asked and any(path.startswith("metrics/evaluate/") for path in step.outputs):
-                row = self._metrics(step)
-                found.append(PairResult(step.stage, row["agent"], row["retriever"], row["sets"]))
+                measured = Evaluation.of(self._metrics(step))
+                found.append(PairResult(**vars(measured), name=step.stage))
         agents = {pair.agent for pair in found if pair.retriever == self.iteration}
         shown = [p for p in found if p.agent in agents or p.retriever in ("0", self.iteration)]
         return sorted(shown, key=lambda p: (p.retriever != self.iteration, p.agent, p.retriever))
@@ -158,8 +159,8 @@ def shown_name(model: str | None) -> str:
     return f"`{PurePath(model).name if Path(model).is_absolute() else model}`"
 
 
-def with_interval(metrics: dict, key: str, scale: float, digits: int) -> str:
+def with_interval(part: SetResult, key: str, scale: float, digits: int) -> str:
     """`92.5 (88.5 to 95.5)`: a figure and its interval."""
-    keys = (key, f"{key}_low", f"{key}_high")
-    value, low, high = (f"{scale * metrics[name]:.{digits}f}" for name in keys)
+    figures = (getattr(part, key), *part.ends(key))
+    value, low, high = (f"{scale * figure:.{digits}f}" for figure in figures)
     return f"{value} ({low} to {high})"

@@ -40,7 +40,7 @@ class Run:
     def questions(self) -> dict[str, int]:
         """Question set -> number of questions."""
         first = next(iter(self.pairs.values()), None)
-        return {name: part["questions"] for name, part in first.sets.items()} if first else {}
+        return {name: part.questions for name, part in first.sets.items()} if first else {}
 
 
 def read_run(name: str, root: Path = Path()) -> Run:

@@ -70,7 +70,7 @@ class Labeller:
 
     def _trajectories(self, questions: list[Question]) -> list[Trajectory]:
         """The agent's greedy trajectories, which find with R_0 what they search."""
-        shown, limits = self.params.rollout.top_k, loop.Limits.of(self.params.rollout)
+        shown, limits = self.params.rollout.top_k, self.params.rollout
 
         def search(requests: list[SearchRequest]) -> list[list[Hit]]:
             return self.searcher.search(requests, shown)
@@ -84,7 +84,7 @@ class Labeller:
         for _, trajectory, hits in kept:
             turns = reworded(trajectory)
             asked += [(trajectory, hit.passage, turns) for hit in hits]
-        limits = loop.Limits.of(self.params.rollout)
+        limits = self.params.rollout
         return rate(asked, self.reader, self.protocol, limits, lambda count: None)
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from stages.common.records import Passage
 from stages.common.trajectories import Trajectory
-from stages.params import Compute, Engine, Generation
+from stages.params import Compute, Engine, Generation, Rollout
 from stages.plumbing.finite import NotFinite
 from stages.rollout import loop
 
@@ -55,7 +55,7 @@ def rate(
     asked: list[RatingTask],
     reader: TransformersGenerator,
     protocol: AgentProtocol,
-    limits: loop.Limits,
+    limits: Rollout,
     advance: Callable[[int], object],
 ) -> list[dict]:
     """A row {likelihood, prompt_tokens} for each of `asked`: see answer_likelihood."""

@@ -1,9 +1,11 @@
 """Recall of gold passages by the queries that an agent asked.
 
 A question says in `metadata["supporting_ids"]` which passages support it: one list of passage ids
-a hop, any one of which will do. A ranking is the list of passage ids that a retriever gave for one
-query, best first. All figures are means over hops (a question of three hops weighs three times),
-and None where no question of the set names its supporting passages.
+a hop, any one of which will do. Where a data set names supporting articles by title, these are all
+passages of the title, with the answer in them or without: title recall. A ranking is the list of
+passage ids that a retriever gave for one query, best first. All figures are means over hops (a
+question of three hops weighs three times), and None where no question of the set names its
+supporting passages.
 """
 
 from __future__ import annotations
@@ -17,13 +19,13 @@ Support = Sequence[Sequence[str]]  # of one question: one list of passage ids a 
 
 @dataclass
 class Hits:
-    """How many hops there were, and how many had their passage found."""
+    """How many hops (or questions) there were, and how many had their passage found."""
 
     hops: int = 0
     met: int = 0
 
     def add(self, hits: Sequence[bool]) -> None:
-        """The hops of one more question."""
+        """One more question: whether each of its hops was met."""
         self.hops += len(hits)
         self.met += sum(hits)
 

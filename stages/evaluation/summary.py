@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
+from stages.common.evaluations import SetResult
 from stages.common.trajectories import Trajectory
+from stages.evaluation.bearing import Places, within
+from stages.evaluation.intervals import chain, clustered
 from stages.evaluation.recall import Hits, first_query_hits, found_hits, hop_hits
 from stages.params import Params
-from stages.scoring import bootstrap_interval
 
 OUTCOMES = ("em", "f1", "searches")
 
@@ -20,24 +22,29 @@ class SetFigures:
     """The figures of a question set, of trajectories that are added one by one; numbers are kept.
 
     Trajectories' turns carry `ranked` (passage ids of the turn's query, best first), and they carry
-    `supporting_ids`; `shown` is how many passages the agent reads a turn. `seed` and `samples` are
-    those of the intervals.
+    `supporting_ids`; `shown` is how many passages the agent reads a turn, `most_searches` how often
+    it may search.
     """
 
     recall_at: Sequence[int]
     shown: int
-    seed: int
-    samples: int
+    most_searches: int
     values: dict[str, array] = field(default_factory=lambda: {key: array("d") for key in OUTCOMES})
+    chains: dict[Hashable, int] = field(default_factory=dict)  # -> its place
+    places: array = field(default_factory=lambda: array("q"))  # of each question's chain
     unanswered: int = 0
     recall: dict[str, Hits] = field(default_factory=dict)
     first_query_recall: dict[str, Hits] = field(default_factory=dict)
     found: Hits = field(default_factory=Hits)
+    answer_recall: dict[str, Hits] = field(default_factory=dict)
+    answer_found: Hits | None = None
 
     def add(self, row: Trajectory) -> None:
         """One more question."""
         for key, values in self.values.items():
             values.append(float(getattr(row, key)))
+        shared = chain(row.supporting_ids) or row.id
+        self.places.append(self.chains.setdefault(shared, len(self.chains)))
         self.unanswered += row.answer is None
         support = row.supporting_ids or []
         asked = [turn.ranked for turn in row.turns if turn.ranked is not None]
@@ -49,34 +56,70 @@ class SetFigures:
                 kept.setdefault(str(k), Hits()).add(hits(support, asked, k))
         self.found.add(found_hits(support, asked, self.shown))
 
-    def metrics(self) -> dict:
-        """EM, F1 (both 0 to 1) and searches per question with 95 % bootstrap intervals, the share
-        of questions without an answer, and the recall of gold passages.
+    def add_answers(self, places: Places | None) -> None:
+        """Where that question's queries found a gold answer (stages/evaluation/bearing.py)."""
+        for k in self.recall_at:
+            kept = self.answer_recall.setdefault(str(k), Hits())
+            kept.add([] if places is None else [within(places, k)])
+        self.answer_found = self.answer_found or Hits()
+        self.answer_found.add([] if places is None else [within(places, self.shown)])
+
+    def result(self) -> SetResult:
+        """EM, F1 (both 0 to 1) and searches per question with 95 % intervals, the share of
+        questions without an answer, and recall: that of answers where `add_answers` told of it.
         """
-        questions = len(self.values["em"])
-        metrics: dict = {"questions": questions}
+        told = {key: fmean(values) for key, values in self.values.items()}
         for key, values in self.values.items():
-            low, high = bootstrap_interval(values, self.seed, self.samples)
-            metrics |= {key: fmean(values), f"{key}_low": low, f"{key}_high": high}
-        return metrics | {
-            "unanswered": self.unanswered / questions,
-            "recall": {k: hits.share for k, hits in self.recall.items()},
-            "first_query_recall": {k: hits.share for k, hits in self.first_query_recall.items()},
-            "found": self.found.share,
-        }
+            most = self.most_searches if key == "searches" else 1
+            told |= zip((f"{key}_low", f"{key}_high"), self._ends(values, most), strict=True)
+        answers = {}
+        if self.answer_found is not None:
+            answers = {
+                "answer_recall": _shares(self.answer_recall),
+                "answer_found": self.answer_found.share,
+            }
+        return SetResult(
+            questions=len(self.places),
+            unanswered=self.unanswered / len(self.places),
+            recall=_shares(self.recall),
+            first_query_recall=_shares(self.first_query_recall),
+            found=self.found.share,
+            **told,
+            **answers,
+        )
+
+    def metrics(self) -> dict:
+        """The result as a file has it."""
+        return self.result().row()
+
+    def _ends(self, values: array, most: float) -> tuple[float, float]:
+        """The interval of their mean over fact chains, cut at 0 and `most`; all of it where there
+        is one chain, which says nothing of others."""
+        import numpy as np
+
+        if len(self.chains) < 2:
+            return 0.0, float(most)
+        counts = np.bincount(self.places)
+        found = clustered(np.bincount(self.places, weights=values), counts)
+        low, high = np.clip(found.bounds(), 0, most)
+        return float(low), float(high)
 
 
 def figures_of(params: Params) -> SetFigures:
     """The figures of a set of no question yet, as the parameters ask for them."""
-    block = params.evaluate
-    return SetFigures(block.recall_at, params.rollout.top_k, params.seed, block.bootstrap_samples)
+    rollout = params.rollout
+    return SetFigures(params.evaluate.recall_at, rollout.top_k, rollout.max_searches)
 
 
 def summarise(
-    rows: Iterable[Trajectory], *, recall_at: Sequence[int], shown: int, seed: int, samples: int
+    rows: Iterable[Trajectory], *, recall_at: Sequence[int], shown: int, most_searches: int
 ) -> dict:
     """The figures of trajectories of one set; see SetFigures."""
-    figures = SetFigures(recall_at, shown, seed, samples)
+    figures = SetFigures(recall_at, shown, most_searches)
     for row in rows:
         figures.add(row)
     return figures.metrics()
+
+
+def _shares(hits: dict[str, Hits]) -> dict[str, float | None]:
+    return {k: each.share for k, each in hits.items()}

@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING
 from stages.common.candidates import Query
 from stages.common.records import Passage
 from stages.common.trajectories import Trajectory
-from stages.params import CorrectnessMode
+from stages.params import CorrectnessMode, Rollout
 from stages.rollout import loop
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def finish(
     agent: Generator,
     search: loop.SearchFunction,
     protocol: AgentProtocol,
-    limits: loop.Limits,
+    limits: Rollout,
     advance: Callable[[int], object],
 ) -> list[dict]:
     """Let the agent finish the trajectories. For each of `starts` a row {em, completion_tokens,

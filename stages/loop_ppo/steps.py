@@ -16,12 +16,12 @@ from stages.common.seeds import seed_of
 from stages.engines.generator import BrokenLogits
 from stages.loop_ppo.batch import RolloutBatch, collate, unmasked
 from stages.loop_ppo.learner import POLICY_RATE, Learner
-from stages.params import Agent
+from stages.params import Agent, Rollout
 from stages.plumbing.progress import progress
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import LIMITED
 from stages.rollout.limits import limited
-from stages.rollout.loop import Limits, RolloutState, run, start
+from stages.rollout.loop import RolloutState, run, start
 from stages.rollout.protocol import AgentProtocol
 from stages.running import checkpoint
 from stages.scoring import exact_match
@@ -36,7 +36,7 @@ def train_steps(
     search: Callable,
     questions: list[Question],
     protocol: AgentProtocol,
-    limits: Limits,
+    limits: Rollout,
     params: Agent,
     checkpoint_steps: int,
     seed: int,
@@ -82,7 +82,7 @@ def sample_rollouts(
     generator,
     search: Callable,
     protocol: AgentProtocol,
-    limits: Limits,
+    limits: Rollout,
     params: Agent,
     seed: int,
     step: int,

@@ -21,7 +21,6 @@ from stages.loop_ppo.steps import train_steps
 from stages.params import Advantage
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.loop import Limits
 from stages.rollout.protocol import AgentProtocol
 
 
@@ -36,7 +35,7 @@ def train(task: Task) -> list[StepMetrics]:
         partial(searcher.search, top_k=params.agent.top_k),
         task.questions,
         AgentProtocol(params.training_protocol),
-        Limits.of(params.training_rollout),
+        params.training_rollout,
         params.agent,
         params.compute.checkpoint_steps,
         task.seed,

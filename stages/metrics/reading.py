@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from pathlib import Path, PurePath
 
+from stages.common.evaluations import Evaluation
 from stages.metrics.fields import Wrong
 from stages.metrics.schema import SCHEMAS
 from stages.plumbing.errors import InputError
@@ -26,6 +27,11 @@ def read(path: str | Path, kind: str | None = None, *, partial: bool = False) ->
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
     return checked(text, str(path), kind or schema_of(path), partial)
+
+
+def read_evaluation(path: str | Path) -> Evaluation:
+    """What a pair measured."""
+    return Evaluation.of(read(path, "evaluate"))
 
 
 def schema_of(path: str | Path) -> str:

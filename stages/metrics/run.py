@@ -10,10 +10,11 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import fmean
 
+from stages.common.evaluations import SetResult
 from stages.common.trajectories import Trajectory
 from stages.metrics.lock import Lock
 from stages.metrics.table import numbers
@@ -48,7 +49,7 @@ def check_lock(paths: Iterable[Path]) -> None:
             raise foreign(path, reason)
 
 
-def check_same_sets(sets: Mapping[Path, Mapping[str, dict]]) -> None:
+def check_same_sets(sets: Mapping[Path, Mapping[str, SetResult]]) -> None:
     """InputError unless all evaluations (file -> its `sets`) asked the same question sets, of the
     same sizes, at the same depths of recall."""
     first, known = next(iter(sets.items()))
@@ -82,13 +83,14 @@ def check_health(path: Path, values: dict, wanted: Mapping[str, float]) -> None:
 
 
 def prediction_reason(
-    sets: Mapping[str, dict],
+    sets: Mapping[str, SetResult],
     predictions: Iterable[Trajectory],
     path: Path,
     questions: Collection[QuestionKey] | None = None,
     again: Callable[[], SetMeans] | None = None,
 ) -> str | None:
     """How figures (`sets`) differ from those of their `predictions`, read from `path`, or None.
+    Those of gold answers in passages are not compared: predictions hold no passage's text.
 
     `questions`: those of the question sets, all of which must be predicted. `again` begins all
     figures of a set anew; without it the means are compared alone. Predictions are read once, and
@@ -112,7 +114,7 @@ def prediction_reason(
         return f"{path} has other questions than the question sets"
     for name, part in asked.items():
         made = dict(numbers(part.metrics()))
-        here = dict(numbers(sets[name]))
+        here = dict(numbers(replace(sets[name], answer_recall=None).row()))
         for key in made | (here if again else {}):
             if key in made and key in here and math.isclose(here[key], made[key], **CLOSE):
                 continue
@@ -142,14 +144,14 @@ class SetMeans:
         return found | {"unanswered": self.unanswered / len(self.values["em"])}
 
 
-def questions_by_set(sets: Mapping[str, dict]) -> dict[str, int]:
+def questions_by_set(sets: Mapping[str, SetResult]) -> dict[str, int]:
     """Question set -> number of questions."""
-    return {name: metrics["questions"] for name, metrics in sets.items()}
+    return {name: part.questions for name, part in sets.items()}
 
 
-def depths(sets: Mapping[str, dict]) -> list[str]:
+def depths(sets: Mapping[str, SetResult]) -> list[str]:
     """The k of recall@k, which are the same in all sets of a file."""
-    return list(next(iter(sets.values()))["recall"])
+    return list(next(iter(sets.values())).recall)
 
 
 def told(counts: Mapping[str, int]) -> str:

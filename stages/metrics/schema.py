@@ -57,8 +57,11 @@ def _set_balance(row: dict) -> str | None:
         return "'em' is above 'f1', of which an exact match is 1"
     if row["em"] + row["unanswered"] > 1 + EXACT:
         return "'em' and 'unanswered' are more than all questions"
-    if row["recall"].keys() != row["first_query_recall"].keys():
-        return "'recall' and 'first_query_recall' have other depths"
+    for key in ("first_query_recall", "answer_recall"):
+        if row.get(key, row["recall"]).keys() != row["recall"].keys():
+            return f"'recall' and '{key}' have other depths"
+    if ("answer_recall" in row) != ("answer_found" in row):
+        return "'answer_recall' and 'answer_found' do not go together"
     return None
 
 
@@ -155,6 +158,11 @@ QUESTION_SET = Object(
         "recall": Each(SHARE_OR_NONE, names=_depth),
         "first_query_recall": Each(SHARE_OR_NONE, names=_depth),
         "found": SHARE_OR_NONE,
+    },
+    {
+        "answer_recall": Each(SHARE_OR_NONE, names=_depth),
+        "answer_found": SHARE_OR_NONE,
+        "support": Text(),
     },
     balance=_set_balance,
 )

@@ -12,8 +12,8 @@ from stages.params.across import training_questions
 from stages.params.agent import Agent
 from stages.params.choices import (
     DTYPES,
-    Advantage,
     POOLINGS,
+    Advantage,
     CorrectnessMode,
     Engine,
     IndexKind,

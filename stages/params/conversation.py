@@ -49,8 +49,9 @@ class Generation:
 
 @dataclass
 class Rollout:
-    """Limits of every rollout outside PPO: trajectories, GAC and evaluation. `max_turns` null: one
-    turn more than `max_searches`, which cannot search.
+    """Where a rollout ends without an answer, and what a turn is shown; three limits in tokens. Of
+    every rollout outside PPO: trajectories, GAC and evaluation. `max_turns` null: one turn more
+    than `max_searches`, which cannot search.
     """
 
     top_k: int = 3

@@ -31,7 +31,6 @@ LEAST = {  # of other integers, and of those among them that may be less
     "relevance.max_reply_tokens": 1,
     "pairs.max_positives": 1,
     "pairs.negatives": 1,
-    "evaluate.bootstrap_samples": 2,
     "report.cases_per_kind": 0,
     "report.traces": 0,
 }

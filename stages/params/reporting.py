@@ -15,7 +15,6 @@ class Evaluate:
     agent is asked in another frame or within other limits, and nothing is trained anew.
     """
 
-    bootstrap_samples: int = 1000
     recall_at: list[int] = field(default_factory=lambda: [3, 20])
     rollout: OwnRollout = field(default_factory=OwnRollout)
     protocol: Protocol | None = None  # null: the run's

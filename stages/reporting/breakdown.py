@@ -14,6 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from statistics import fmean
 
+from stages.evaluation.intervals import by_cluster, chain, clustered
 from stages.reporting.comparisons import Difference, difference
 from stages.reporting.predictions import (
     BY,
@@ -45,7 +46,7 @@ class QuestionGroup:
 @dataclass(frozen=True)
 class Recall:
     """Recall@k of gold passages by one kind of query of a pair, with the 95 % interval over the
-    questions that asked them."""
+    fact chains of the questions that asked them."""
 
     queries: int
     recall: float
@@ -73,11 +74,7 @@ class Breakdown:
 
 
 def breakdown(
-    sides: Sides,
-    predictions: Predictions,
-    metadata: dict[QuestionKey, dict],
-    seed: int,
-    samples: int,
+    sides: Sides, predictions: Predictions, metadata: dict[QuestionKey, dict]
 ) -> Breakdown:
     """Compare two pairs by group; what is ambiguous is said by the queries of all pairs."""
     rows = [predictions[pair.name] for pair in sides]
@@ -89,7 +86,7 @@ def breakdown(
         return (row for row in part if row.set not in unordered)
 
     ambiguous = ambiguous_texts(row for part in predictions.rows.values() for row in ordered(part))
-    each = [_recalls(ordered(part), ambiguous, seed, samples) for part in rows]
+    each = [_recalls(ordered(part), ambiguous) for part in rows]
     pairs = {kind: (each[0].get(kind), each[1].get(kind)) for kind in QUERIES}
     recalls = {kind: pair for kind, pair in pairs.items() if pair != (None, None)}
     return Breakdown(sides, groups, recalls, min(SHOWN, _depth(rows)))
@@ -136,31 +133,26 @@ def _depth(rows: Iterable[list[Outcome]]) -> int:
     return max((query.depth for part in rows for row in part for query in row.asked), default=0)
 
 
-def _recalls(
-    rows: Iterable[Outcome], ambiguous: set[str], seed: int, samples: int
-) -> dict[str, Recall]:
-    hits: dict[
-        str, dict[QuestionKey, list[float]]
-    ] = {}  # kind -> question -> 1 or 0 for each query
+def _recalls(rows: Iterable[Outcome], ambiguous: set[str]) -> dict[str, Recall]:
+    hits: dict[str, list[float]] = {}  # kind -> 1 or 0 for each query
+    clusters: dict[str, list[object]] = {}
     for row in rows:
+        cluster = chain(row.supporting_ids) or row.key
         for query in row.asked:
-            kind = hits.setdefault(QUERIES[query.text not in ambiguous], {})
-            kind.setdefault(row.key, []).append(float(query.hit))
-    return {kind: _recall(list(found.values()), seed, samples) for kind, found in hits.items()}
+            kind = QUERIES[query.text not in ambiguous]
+            hits.setdefault(kind, []).append(float(query.hit))
+            clusters.setdefault(kind, []).append(cluster)
+    return {kind: _recall(found, clusters[kind]) for kind, found in hits.items()}
 
 
-def _recall(questions: list[list[float]], seed: int, samples: int) -> Recall:
-    """The mean over queries; its interval draws questions again, each with all of its queries, as
-    the queries of one question stand or fall together."""
-    import numpy as np
-
-    sums = np.array([(sum(hits), len(hits)) for hits in questions])
-    draw = np.random.default_rng(seed)
-    drawn = [sums[draw.integers(len(sums), size=len(sums))].sum(axis=0) for _ in range(samples)]
-    hits, queries = np.transpose(drawn)
-    low, high = np.percentile(hits / queries, [2.5, 97.5])
-    found, asked_for = sums.sum(axis=0)
-    return Recall(int(asked_for), float(found / asked_for), float(low), float(high))
+def _recall(hits: list[float], clusters: list[object]) -> Recall:
+    """The mean over queries; its interval is over fact chains, as their queries stand or fall
+    together: all from 0 to 1 where there is one chain."""
+    sums, counts = by_cluster(hits, clusters)
+    if len(sums) < 2:
+        return Recall(len(hits), fmean(hits), 0.0, 1.0)
+    low, high = (min(1.0, max(0.0, float(end))) for end in clustered(sums, counts).bounds())
+    return Recall(len(hits), fmean(hits), low, high)
 
 
 def breakdown_rows(found: list[Breakdown]) -> list[dict]:

@@ -2,7 +2,7 @@
 
 Two pairs are compared question by question (stages/reporting/pairing.py), so the interval is that
 of the mean difference, which is narrower than two intervals side by side suggest. Questions that
-share a fact chain count together (`clustered` in stages/reporting/intervals.py). A difference is
+share a fact chain count together (`clustered` in stages/evaluation/intervals.py). A difference is
 called one only when its interval leaves out zero. It also says how many questions it would take to
 see a given one: questions whose outcome changes often need more of them.
 """
@@ -12,8 +12,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from stages.reporting.intervals import by_cluster, clustered
-from stages.reporting.pairing import chain, identified, paired
+from stages.evaluation.intervals import by_cluster, chain, clustered
+from stages.reporting.pairing import identified, paired
 from stages.reporting.predictions import Outcome, Predictions
 from stages.reporting.results import PairResult, Results, agent_label, retriever_label
 
@@ -101,7 +101,10 @@ def difference(
     pairs = paired(before, after, names)
     values = [float(getattr(new, key) - getattr(old, key)) for old, new in pairs]
     questions = identified(old for old, _ in pairs)
-    chains = [chain(old) or question for question, (old, _) in zip(questions, pairs, strict=True)]
+    chains = [
+        chain(old.supporting_ids) or question
+        for question, (old, _) in zip(questions, pairs, strict=True)
+    ]
     sums, counts = by_cluster(values, chains)
     if len(sums) < 2:
         mean = float(sums.sum() / counts.sum())

@@ -12,7 +12,7 @@ from stages.metrics import run
 from stages.metrics.reading import read
 from stages.reporting.predictions import Predictions
 from stages.reporting.results import Results
-from stages.reporting.studies import Drift
+from stages.reporting.study_rows import Drift
 
 FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)
     "questions": ("Questions with a query", 0),

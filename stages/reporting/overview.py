@@ -64,7 +64,7 @@ def needed(results: Results, steps: list[PairChange]) -> str | None:
     numbers = [number for number in each if number is not None]
     if not numbers:
         return None
-    asked = sum(metrics["questions"] for metrics in results.pairs[0].sets.values())
+    asked = sum(part.questions for part in results.pairs[0].sets.values())
     span = f"{min(numbers):,} to {max(numbers):,}" if len(numbers) > 1 else f"{numbers[0]:,}"
     return (
         f"To see a difference of {100 * SEEN:g} EM points (at the 5 % level, in four of five "

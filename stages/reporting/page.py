@@ -22,7 +22,8 @@ from stages.reporting.health import accounts, limits, selection_rate, signature_
 from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
-from stages.reporting.studies import ALL, StudyTables, matrix, retriever_name
+from stages.reporting.studies import StudyTables, matrix, retriever_name
+from stages.reporting.study_rows import ALL
 from stages.reporting.tables import printed_numbers
 from stages.reporting.unread import Unread
 
@@ -104,6 +105,7 @@ def render_page(content: Content) -> str:
         measures=MEASURES,
         recall=recall_columns(results),
         f1_is_em=f1_is_em(results),
+        has_answers=has_answers(results),
         accounts=accounts(results),
         limits=limits(results),
         signatures=signature_rows(results),
@@ -163,15 +165,17 @@ def cell(pair: PairResult, question_set: str, measure: Measure) -> tuple[str, st
     """(figure, interval) as the tables print them; no interval for the mean over sets."""
     if question_set == "mean":
         return measure.show(pair.mean(measure.key)), ""
-    metrics = pair.sets[question_set]
-    low, high = (measure.show(metrics[f"{measure.key}_{end}"]) for end in ("low", "high"))
-    return measure.show(metrics[measure.key]), f"{low}–{high}"
+    part = pair.sets[question_set]
+    low, high = map(measure.show, part.ends(measure.key))
+    return measure.show(getattr(part, measure.key)), f"{low}–{high}"
 
 
 def best_cell(results: Results, question_set: str, measure: Measure) -> str:
     """The best figure of a column, as printed, so that equal figures are marked alike."""
     values = [
-        pair.mean(measure.key) if question_set == "mean" else pair.sets[question_set][measure.key]
+        pair.mean(measure.key)
+        if question_set == "mean"
+        else getattr(pair.sets[question_set], measure.key)
         for pair in results.pairs
     ]
     return measure.show(max(values) if measure.more_is_better else min(values))
@@ -179,16 +183,19 @@ def best_cell(results: Results, question_set: str, measure: Measure) -> str:
 
 def f1_is_em(results: Results) -> bool:
     """Whether no figure of F1 differs from EM's, so that a table of it would say nothing new."""
-    return all(
-        abs(metrics["f1"] - metrics["em"]) < 1e-9
-        for pair in results.pairs
-        for metrics in pair.sets.values()
-    )
+    parts = (part for pair in results.pairs for part in pair.sets.values())
+    return all(abs(part.f1 - part.em) < 1e-9 for part in parts)
 
 
 def recall_columns(results: Results) -> list[str]:
     """The k of recall@k, as the evaluation measured them."""
-    return list(next(iter(results.pairs[0].sets.values()))["recall"])
+    return list(next(iter(results.pairs[0].sets.values())).recall)
+
+
+def has_answers(results: Results) -> bool:
+    """Whether some pair was asked for gold answers in passages: none of version 0.1.0 was."""
+    parts = (part for pair in results.pairs for part in pair.sets.values())
+    return any(part.answer_recall is not None for part in parts)
 
 
 def gac_cost(results: Results) -> list[dict]:

@@ -25,8 +25,6 @@ class Answered(Protocol):
     def question(self) -> str: ...
     @property
     def golden_answers(self) -> Sequence[str]: ...
-    @property
-    def supporting_ids(self) -> Sequence[Sequence[str]] | None: ...
 
 
 Row = TypeVar("Row", bound=Answered)
@@ -62,10 +60,3 @@ def paired(
                 "both (by words and gold answers); compare pairs of the same question sets"
             )
     return [(row, new[key]) for key, row in old.items() if key[0] in sets]
-
-
-def chain(row: Answered) -> tuple[str, ...] | None:
-    """What questions share that stand or fall together: the first passage that they need, as one
-    of these ids. None for a question that names none."""
-    support = row.supporting_ids or []
-    return tuple(sorted(support[0])) if support and support[0] else None

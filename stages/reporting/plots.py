@@ -10,7 +10,8 @@ import re
 from collections.abc import Callable
 
 from stages.reporting.results import Results, agent_label, retriever_label
-from stages.reporting.studies import LabelPrice, front
+from stages.reporting.studies import front
+from stages.reporting.study_rows import LabelPrice
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe-Ito
 INK = "#1b1f24"  # of words, axes and grid
@@ -60,11 +61,13 @@ def by_iteration(results: Results, key: str, title: str, scale: float) -> str:
         iterations = [pair.agent for pair in results.flywheel]
         places = list(range(len(iterations)))
         for number, name in enumerate(results.sets):
-            metrics = [pair.sets[name] for pair in results.flywheel]
-            values = [scale * row[key] for row in metrics]
+            parts = [pair.sets[name] for pair in results.flywheel]
+            means, ends = [getattr(p, key) for p in parts], [p.ends(key) for p in parts]
+            both = list(zip(means, ends, strict=True))
+            values = [scale * mean for mean in means]
             around = [
-                [max(0.0, scale * (row[key] - row[f"{key}_low"])) for row in metrics],
-                [max(0.0, scale * (row[f"{key}_high"] - row[key])) for row in metrics],
+                [max(0.0, scale * (mean - low)) for mean, (low, _) in both],
+                [max(0.0, scale * (high - mean)) for mean, (_, high) in both],
             ]
             axes.errorbar(places, values, around, label=name, capsize=3, **_look(number))
         axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in iterations])

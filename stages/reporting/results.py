@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import csv
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+from stages.common.evaluations import Evaluation
 from stages.metrics import run
-from stages.metrics.reading import read
+from stages.metrics.reading import read, read_evaluation
 from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
@@ -32,29 +33,15 @@ CURVE_STAGES = ("agent", "retriever")
 
 
 @dataclass(frozen=True)
-class PairResult:
-    """The figures of one (agent, retriever) pair; `sets` and `development` (empty where there are
-    no development sets) as stages/evaluate.py writes them."""
+class PairResult(Evaluation):
+    """The figures of one (agent, retriever) pair of the run, with the pair's name."""
 
-    name: str
-    agent: str
-    retriever: str
-    sets: dict[str, dict]
-    development: dict[str, dict] = field(default_factory=dict)
+    name: str = ""
 
     @property
     def label(self) -> str:
         """`Agent_1 + R_2`, `base agent + BM25`."""
         return f"{agent_label(self.agent)} + {retriever_label(self.retriever)}"
-
-    def mean(self, key: str) -> float:
-        """The figure `key` averaged over question sets, each set weighing the same."""
-        return sum(metrics[key] for metrics in self.sets.values()) / len(self.sets)
-
-    def decided(self, key: str) -> float:
-        """The same over the sets that decisions look at: the development sets, if any."""
-        sets = self.development or self.sets
-        return sum(metrics[key] for metrics in sets.values()) / len(sets)
 
 
 @dataclass(frozen=True)
@@ -162,11 +149,11 @@ def pair_names(params: Params) -> dict[str, tuple[str, str]]:
 
 def read_pair(path: Path, name: str, agent: str, retriever: str) -> PairResult:
     """The figures of a pair. InputError if they are another pair's."""
-    row = read(path)
+    found = PairResult(**vars(read_evaluation(path)), name=name)
     for key, wanted in (("agent", agent), ("retriever", retriever)):
-        if row[key] != wanted:
-            raise run.foreign(path, f"its {key} is '{row[key]}', and '{wanted}' by params.yaml")
-    return PairResult(name, agent, retriever, row["sets"], row.get("development", {}))
+        if (has := getattr(found, key)) != wanted:
+            raise run.foreign(path, f"its {key} is '{has}', and '{wanted}' by params.yaml")
+    return found
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:

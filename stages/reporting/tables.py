@@ -43,14 +43,14 @@ def result_rows(results: Results, unordered: Collection[str] = ()) -> list[dict]
     """Tidy: one row for each pair and question set; no recall by hop for `unordered` sets."""
     rows = []
     for pair in results.pairs:
-        for name, metrics in pair.sets.items():
+        for name, part in pair.sets.items():
             row = {"agent": pair.agent, "retriever": pair.retriever, "question_set": name}
-            row |= {column: metrics[column] for column in PAIR_COLUMNS}
-            by_hop = {} if name in unordered else metrics["recall"]
-            row |= {f"recall_{k}": by_hop.get(k) for k in metrics["recall"]}
-            first = metrics["first_query_recall"]
-            row |= {f"first_query_recall_{k}": value for k, value in first.items()}
-            rows.append(row)
+            row |= {column: getattr(part, column) for column in PAIR_COLUMNS}
+            by_hop = {} if name in unordered else part.recall
+            row |= {f"recall_{k}": by_hop.get(k) for k in part.recall}
+            row |= {f"first_query_recall_{k}": v for k, v in part.first_query_recall.items()}
+            row |= {f"answer_recall_{k}": (part.answer_recall or {}).get(k) for k in part.recall}
+            rows.append(row | {"answer_found": part.answer_found})
     return rows
 
 
@@ -60,9 +60,9 @@ def plot_rows(results: Results) -> list[dict]:
     flywheel = {pair.name: pair.agent for pair in results.flywheel}
     return [
         {"iteration": flywheel.get(pair.name), "set": name, "pair": pair.label}
-        | {key: metrics[key] for key in PLOT_COLUMNS[3:]}
+        | {key: getattr(part, key) for key in PLOT_COLUMNS[3:]}
         for pair in results.pairs
-        for name, metrics in pair.sets.items()
+        for name, part in pair.sets.items()
     ]
 
 

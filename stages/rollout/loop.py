@@ -36,30 +36,6 @@ Stop = Literal["answer", "searches", "turns", "invalid", "length"]
 SearchFunction = Callable[[list[SearchRequest]], list[list[Hit]]]
 
 
-@dataclass(frozen=True)
-class Limits:
-    """Where a rollout ends without an answer; three in tokens. `max_turns` None: turns are limited
-    by `max_searches` alone, and the turn after the last search may answer.
-    """
-
-    max_searches: int
-    max_turn_tokens: int
-    max_information_tokens: int
-    max_context_tokens: int
-    max_turns: int | None = None
-
-    @classmethod
-    def of(cls, block: params.Rollout) -> Limits:
-        """The limits in the block `rollout` of params.yaml."""
-        return cls(
-            block.max_searches,
-            block.max_turn_tokens,
-            block.max_information_tokens,
-            block.max_context_tokens,
-            block.max_turns,
-        )
-
-
 @dataclass
 class RolloutState:
     """A conversation so far. `stop` is None while it goes on.
@@ -109,7 +85,7 @@ def prefix(
     passages: Sequence[Passage],
     protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
-    limits: Limits,
+    limits: params.Rollout,
 ) -> RolloutState:
     """A trajectory up to the query of `turn` (from 0), then exactly `passages` as its information.
 
@@ -139,7 +115,7 @@ def run(
     generator: Generator,
     search: SearchFunction,
     protocol: AgentProtocol,
-    limits: Limits,
+    limits: params.Rollout,
     *,
     temperature: float = 0.0,
     keys: Sequence[int] | None = None,
@@ -191,7 +167,7 @@ def _write(live, generator, protocol, limits, temperature, keys) -> list[Rollout
     return [rollout for rollout in writing if waits(rollout)]
 
 
-def fits(rollout: RolloutState, limits: Limits, window: int) -> bool:
+def fits(rollout: RolloutState, limits: params.Rollout, window: int) -> bool:
     """Whether the context, and the model's `window`, have room for one more turn."""
     room = min(limits.max_context_tokens, window) - limits.max_turn_tokens
     return len(rollout.token_ids) <= room
@@ -207,7 +183,7 @@ def take_turn(
     ids: Sequence[int],
     protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
-    limits: Limits,
+    limits: params.Rollout,
 ) -> None:
     """Append what the model wrote, and do what it asks for: stop, wait for passages, or go on."""
     text = tokenizer.decode(ids, clean_up_tokenization_spaces=False)
@@ -283,7 +259,7 @@ def take_passages(
     hits: Sequence[Hit],
     protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
-    limits: Limits,
+    limits: params.Rollout,
 ) -> None:
     """Append what the last query found."""
     passages = [hit.passage for hit in hits]

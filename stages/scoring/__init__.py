@@ -1,6 +1,5 @@
-"""Score answers: exact match (EM), F1, and bootstrap intervals."""
+"""Score answers: exact match (EM) and F1."""
 
 from stages.scoring.answers import exact_match, f1_score
-from stages.scoring.bootstrap import bootstrap_interval
 
-__all__ = ["bootstrap_interval", "exact_match", "f1_score"]
+__all__ = ["exact_match", "f1_score"]

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_CLOSED = {"yes", "no", "noanswer"}
+CLOSED = {"yes", "no", "noanswer"}
 
 
 def normalise(answer: str) -> str:
@@ -52,7 +52,7 @@ def _read(answer: str) -> str:
 def _f1(prediction: str, gold: str) -> float:
     if prediction == gold:
         return 1.0
-    if prediction in _CLOSED or gold in _CLOSED:
+    if prediction in CLOSED or gold in CLOSED:
         return 0.0
     predicted, expected = prediction.split(), gold.split()
     common = (Counter(predicted) & Counter(expected)).total()

@@ -2,7 +2,7 @@
 
 The two pairs of a contrast answer the same questions (stages/reporting/pairing.py). Seeds with
 questions of their own are nested, seeds with the same questions crossed, one seed alone is a run
-(stages/reporting/intervals.py). The claims of a study are corrected for each other by Holm's rule;
+(stages/evaluation/intervals.py). The claims of a study are corrected for each other by Holm's rule;
 everything else is exploratory, and called clear where its interval leaves out zero.
 """
 
@@ -10,14 +10,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean, median
 
 from stages.common.trajectories import Trajectory
+from stages.evaluation.intervals import (
+    Estimate,
+    by_cluster,
+    chain,
+    clustered,
+    crossed,
+    holm,
+    nested,
+)
 from stages.plumbing.errors import InputError
-from stages.reporting.intervals import Estimate, by_cluster, clustered, crossed, holm, nested
-from stages.reporting.pairing import Identity, chain, identified, paired
-from stages.reporting.studies import ALL
+from stages.reporting.pairing import Identity, identified, paired
+from stages.reporting.study_rows import ALL, ContrastResult
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
 
@@ -37,7 +45,7 @@ class Sample:
     def add(self, value: float, row: Trajectory, question: Identity) -> None:
         """One question more."""
         self.values.append(value)
-        self.chains.append(chain(row) or question)
+        self.chains.append(chain(row.supporting_ids) or question)
         self.questions.append(question)
 
 
@@ -63,8 +71,8 @@ class Interval:
         """Whether the interval leaves out zero."""
         return self.low > 0 or self.high < 0
 
-    def row(self) -> dict:
-        """Its columns in a table."""
+    def cells(self) -> dict:
+        """What the row of a table says of it, by column."""
         names = ("mean", "median", "low", "high", "p", "spread", "question_error")
         values = {name: getattr(self, name) for name in names}
         rounded = {n: None if v is None else round(v, 6) for n, v in values.items()}
@@ -134,7 +142,7 @@ def _by_seed_and_cluster(seeds: list[Sample]):
 
 def contrast_rows(
     contrasts: list[Contrast], finished: list[Finished], claims: tuple[str, ...] = ()
-) -> list[dict]:
+) -> list[ContrastResult]:
     """A row for each contrast, measure and question set ("all": all questions of the sets that
     both sides were asked); a contrast that no seed has both sides of is left out."""
     rows, seeds = [], experiments_by_seed(finished)
@@ -148,32 +156,32 @@ def contrast_rows(
     return with_claims(rows, claims)
 
 
-def contrast_row(contrast: Contrast, name: str, measure: str, found: Interval) -> dict:
+def contrast_row(contrast: Contrast, name: str, measure: str, found: Interval) -> ContrastResult:
     """A contrast's line of the table, of one question set and measure."""
-    return {
-        "contrast": contrast.name,
-        "after": side_label(contrast.after),
-        "before": side_label(contrast.before),
-        "question_set": name,
-        "measure": measure,
-        **found.row(),
-    }
+    return ContrastResult(
+        contrast=contrast.name,
+        after=side_label(contrast.after),
+        before=side_label(contrast.before),
+        question_set=name,
+        measure=measure,
+        **found.cells(),
+    )
 
 
-def with_claims(rows: list[dict], claims: tuple[str, ...]) -> list[dict]:
+def with_claims(rows: list[ContrastResult], claims: tuple[str, ...]) -> list[ContrastResult]:
     """The rows of contrasts, each told whether it is a primary claim: EM over all questions of one
     of `claims`. A claim is clear by its p as Holm's rule adjusts it for all of them, those without
     a row included."""
-    of_claims = [
-        row
-        for row in rows
-        if row["contrast"] in claims and (row["question_set"], row["measure"]) == (ALL, "em")
+    places = [
+        place
+        for place, row in enumerate(rows)
+        if row.contrast in claims and (row.question_set, row.measure) == (ALL, "em")
     ]
-    adjusted = holm([row["p"] for row in of_claims], len(claims))
-    found = [{**row, "claim": False, "p_adjusted": None} for row in rows]
-    for row, p in zip(of_claims, adjusted, strict=True):
-        place = rows.index(row)
-        found[place] |= {"claim": True, "p_adjusted": round(p, 6), "clear": p < SIGNIFICANT}
+    adjusted = holm([rows[place].p for place in places], len(claims))
+    found = list(rows)
+    for place, p in zip(places, adjusted, strict=True):
+        told = {"claim": True, "p_adjusted": round(p, 6), "clear": p < SIGNIFICANT}
+        found[place] = replace(rows[place], **told)
     return found
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import yaml
 
 from stages.common.candidates import QueryCandidates, read_candidates
+from stages.common.evaluations import Evaluation
 from stages.common.records import read_json, read_jsonl
 from stages.common.trajectories import Trajectory, iter_predictions
 from stages.metrics.reading import checked, schema_of
@@ -100,6 +101,10 @@ class Finished:
     def metrics(self, path: str) -> dict:
         """A file of figures, by its schema."""
         return checked(self._text(path), f"{path} of {self.experiment.name}", schema_of(path))
+
+    def evaluation(self, pair: str) -> Evaluation:
+        """What the pair of that name measured."""
+        return Evaluation.of(self.metrics(f"metrics/evaluate/{pair}.json"))
 
     def predictions(self, pair: str) -> Iterator[Trajectory]:
         """What the pair of that name answered."""

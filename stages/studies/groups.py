@@ -16,6 +16,7 @@ from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import ambiguous_texts
 from stages.reporting.pairing import Identity, identified
 from stages.reporting.predictions import SHOWN, Outcome, outcome, unordered_sets
+from stages.reporting.study_rows import GroupResult
 from stages.studies.contrasts import (
     Interval,
     Sample,
@@ -56,7 +57,7 @@ class Group:
         return sum(one[1] for one in self.sums), sum(one[3] for one in self.sums)
 
 
-def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict]:
+def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[GroupResult]:
     """A row for each contrast and group that its questions tell; differences from -1 to 1. A group
     of one fact chain of one seed has no interval, and no row.
 
@@ -66,22 +67,22 @@ def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[dict
     return [row for contrast in contrasts for row in _rows(contrast, seeds)]
 
 
-def _rows(contrast: Contrast, seeds: list[dict[str, Finished]]) -> Iterable[dict]:
+def _rows(contrast: Contrast, seeds: list[dict[str, Finished]]) -> Iterable[GroupResult]:
     each = [_groups(contrast, seed) for seed in seeds if both_ran(contrast, seed)]
     for key in sorted({key for groups in each for key in groups}):
         groups = [found[key] for found in each if key in found and all(found[key].counts)]
         if len(groups) > 1 or any(len({*group.about.chains}) > 1 for group in groups):
             measure, by, value = key
             after, before = zip(*(group.counts for group in groups), strict=True)
-            yield {
-                "contrast": contrast.name,
-                "measure": measure,
-                "group": NAMES[by][value != 1].format(value) if by in NAMES else f"{by} query",
-                "of": OF[measure],
-                "count": sum(after),
-                "count_before": sum(before),
-                **gap_interval(groups).row(),
-            }
+            yield GroupResult(
+                contrast=contrast.name,
+                measure=measure,
+                group=NAMES[by][value != 1].format(value) if by in NAMES else f"{by} query",
+                of=OF[measure],
+                count=sum(after),
+                count_before=sum(before),
+                **gap_interval(groups).cells(),
+            )
 
 
 def gap_interval(groups: list[Group]) -> Interval:

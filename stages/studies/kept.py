@@ -8,47 +8,55 @@ changed (so no interval of a single seed, none for a test set that seeds share, 
 
 from __future__ import annotations
 
-import csv
+from dataclasses import replace
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
-from stages.reporting.studies import ALL
+from stages.reporting.study_rows import (
+    ALL,
+    TABLES,
+    Accuracy,
+    ContrastResult,
+    LabelPrice,
+    PairRow,
+    Transfer,
+    read_rows,
+    table_path,
+)
 from stages.studies.contrasts import MEASURES, contrast_row, of_means, side_label, with_claims
 from stages.studies.plan import Contrast, Side, Study
 
-SetSeed = tuple[str, str]  # question set, seed
-Figures = dict[SetSeed, tuple[float, float]]  # -> the number of questions, the mean
+SetSeed = tuple[str, int]  # question set, seed
+Figures = dict[SetSeed, tuple[int, float]]  # -> the number of questions, the mean
+Level = LabelPrice | Accuracy | Transfer
 LEVELS = ("price", "accuracy", "transfer")  # tables of levels of EM
+MADE = ("contrasts", *LEVELS)  # made anew here; the others stay as they were written
 
 
-def kept_tables(study: Study, folder: Path) -> dict[str, list[dict]]:
+def kept_tables(study: Study, folder: Path) -> dict[str, list]:
     """The tables of `study` in `folder`, contrasts and levels with intervals of today."""
-    names = ("", "labels", "contrasts", "price", "accuracy", "transfer", "groups", "drift")
     found = {
-        f"_{name}" if name else "": read_table(
-            folder / f"{study.name}{'_' if name else ''}{name}.csv"
-        )
-        for name in names
+        name: read_rows(table_path(folder, study.name, name), kind) for name, kind in TABLES.items()
     }
     if not found[""]:
         raise InputError(f"{folder}/{study.name}.csv: not there; run the study")
     pairs = _pairs(found[""])
-    found["_contrasts"] = kept_contrasts(study, pairs, found["_contrasts"])
+    found["contrasts"] = kept_contrasts(study, pairs, found["contrasts"])
     for name in LEVELS:
-        found[f"_{name}"] = [_level(row, study, pairs) for row in found[f"_{name}"]]
+        found[name] = [_level(row, study, pairs) for row in found[name]]
     return found
 
 
 def kept_contrasts(
-    study: Study, pairs: dict[tuple[Side, str], Figures], former: list[dict]
-) -> list[dict]:
+    study: Study, pairs: dict[tuple[Side, str], Figures], former: list[ContrastResult]
+) -> list[ContrastResult]:
     """The rows of the study's contrasts, and of those that only the former table has."""
     contrasts = {contrast.name: contrast for contrast in study.contrasts}
     sides = {side_label(side): side for side, _ in pairs}
     for row in former:
-        if row["contrast"] not in contrasts and {row["after"], row["before"]} <= {*sides}:
-            both = sides[row["after"]], sides[row["before"]]
-            contrasts[row["contrast"]] = Contrast(row["contrast"], *both)
+        if row.contrast not in contrasts and {row.after, row.before} <= {*sides}:
+            both = sides[row.after], sides[row.before]
+            contrasts[row.contrast] = Contrast(row.contrast, *both)
     rows = []
     for contrast in contrasts.values():
         for measure in MEASURES:
@@ -62,11 +70,11 @@ def kept_contrasts(
     return with_claims(rows, study.claims)
 
 
-def claim_rows(folder: Path) -> dict[str, list[dict]]:
+def claim_rows(folder: Path) -> dict[str, list[ContrastResult]]:
     """Study -> the rows of its contrasts that are primary claims, of all studies in `folder`."""
     found = {}
     for path in sorted(folder.glob("*_contrasts.csv")):
-        if rows := [row for row in read_table(path) if row.get("claim")]:
+        if rows := [row for row in read_rows(path, ContrastResult) if row.claim]:
             found[path.stem.removesuffix("_contrasts")] = rows
     return found
 
@@ -74,67 +82,44 @@ def claim_rows(folder: Path) -> dict[str, list[dict]]:
 def _differences(after: Figures, before: Figures, wanted: str) -> list[float]:
     """A mean over the questions for each seed that has both sides. InputError where they had other
     numbers of questions."""
-    seeds: dict[str, list[tuple[float, float]]] = {}
+    seeds: dict[int, list[tuple[int, float]]] = {}
     for (name, seed), (questions, value) in after.items():
         if wanted not in (ALL, name) or (name, seed) not in before:
             continue
         others, other = before[name, seed]
         if questions != others:
             raise InputError(
-                f"seed {seed}: one side of a contrast was asked {questions:.0f} questions of the "
-                f"set '{name}', the other {others:.0f}: they are not the same questions"
+                f"seed {seed}: one side of a contrast was asked {questions} questions of the "
+                f"set '{name}', the other {others}: they are not the same questions"
             )
         seeds.setdefault(seed, []).append((questions, value - other))
     return [sum(n * v for n, v in each) / sum(n for n, _ in each) for each in seeds.values()]
 
 
-def _pairs(rows: list[dict]) -> dict[tuple[Side, str], Figures]:
+def _pairs(rows: list[PairRow]) -> dict[tuple[Side, str], Figures]:
     found: dict[tuple[Side, str], Figures] = {}
     for row in rows:
-        side = Side(row["variant"], row["agent"], row["retriever"])
+        side = Side(row.variant, row.agent, row.retriever)
         for measure in MEASURES:
             figures = found.setdefault((side, measure), {})
-            figures[row["question_set"], row["seed"]] = row["questions"], row[measure]
+            figures[row.question_set, row.seed] = row.questions, getattr(row, measure)
     return found
 
 
-def _level(row: dict, study: Study, pairs: dict[tuple[Side, str], Figures]) -> dict:
+def _level(row: Level, study: Study, pairs: dict[tuple[Side, str], Figures]) -> Level:
     """A row of a table of levels, with the interval of its pair over seeds."""
-    if "agent" in row:  # transfer
-        retriever, _, short = row["retriever"].partition(":")
+    if isinstance(row, Transfer):
+        retriever, _, short = row.retriever.partition(":")
         first, *others = study.transfer
         variant = next((v for v in others if v.removeprefix(f"{first}_") == short), first)
-        side, wanted = Side(variant, row["agent"], retriever), row["question_set"]
+        side, wanted = Side(variant, row.agent, retriever), row.question_set
     else:
-        side, wanted = Side(row["variant"], "1", "1"), ALL
-    found = dict(row)
+        side, wanted = Side(row.variant, "1", "1"), ALL
+    ends: dict[str, float] = {}
     for measure in MEASURES:
-        if f"{measure}_low" in row:
+        if hasattr(row, f"{measure}_low"):
             figures = pairs[side, measure]
             nothing = {key: (questions, 0.0) for key, (questions, _) in figures.items()}
             level = of_means(_differences(figures, nothing, wanted))
-            ends = {f"{measure}_low": level.low, f"{measure}_high": level.high}
-            found |= {key: round(value, 4) for key, value in ends.items()}
-    return found
-
-
-def read_table(path: Path) -> list[dict]:
-    """The lines of a table, its numbers as such, names as texts."""
-    if not path.exists():
-        return []
-    with open(path, encoding="utf-8", newline="") as file:
-        lines = list(csv.DictReader(file))
-    return [{key: _value(key, cell) for key, cell in line.items()} for line in lines]
-
-
-TEXTS = ("seed", "variant", "agent", "retriever", "question_set", "iteration", "measure")
-TEXTS += ("contrast", "after", "before", "group", "of")
-
-
-def _value(key: str, cell: str) -> object:
-    if key in TEXTS:
-        return cell
-    if cell in ("", "True", "False"):
-        return {"": None, "True": True, "False": False}[cell]
-    number = float(cell)
-    return int(number) if cell.lstrip("-").isdigit() else number
+            ends |= {f"{measure}_low": round(level.low, 4), f"{measure}_high": round(level.high, 4)}
+    return replace(row, **ends)

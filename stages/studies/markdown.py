@@ -7,7 +7,17 @@ from statistics import fmean, median
 
 from stages.reporting.drift import drift_means
 from stages.reporting.results import agent_label, retriever_label
-from stages.reporting.studies import ALL, Drift, retriever_name
+from stages.reporting.studies import retriever_name
+from stages.reporting.study_rows import (
+    ALL,
+    Accuracy,
+    ContrastResult,
+    Drift,
+    GroupResult,
+    LabelPrice,
+    PairRow,
+    Transfer,
+)
 
 PairKey = tuple[str, str, str]  # variant, agent, retriever
 NOTHING = "No experiment of this commit has such figures.\n"
@@ -27,16 +37,16 @@ class PairMedians:
     searches: float
 
 
-def by_seed(rows: list[dict], measure: str) -> dict[PairKey, dict[str, float]]:
+def by_seed(rows: list[PairRow], measure: str) -> dict[PairKey, dict[int, float]]:
     """(variant, agent, retriever) -> seed -> mean of `measure` over question sets."""
-    values: dict[PairKey, dict[str, list[float]]] = {}
+    values: dict[PairKey, dict[int, list[float]]] = {}
     for row in rows:
-        key = row["variant"], row["agent"], row["retriever"]
-        values.setdefault(key, {}).setdefault(str(row["seed"]), []).append(float(row[measure]))
+        key = row.variant, row.agent, row.retriever
+        values.setdefault(key, {}).setdefault(row.seed, []).append(getattr(row, measure))
     return {key: {s: fmean(v) for s, v in seeds.items()} for key, seeds in values.items()}
 
 
-def medians(rows: list[dict]) -> list[PairMedians]:
+def medians(rows: list[PairRow]) -> list[PairMedians]:
     """One entry for each variant and pair, in the order of the rows."""
     searches = by_seed(rows, "searches")
     entries = []
@@ -56,7 +66,7 @@ def base_line(own_base: bool) -> str:
     return "All seeds share one base agent and one judge."
 
 
-def fragments(name: str, tables: dict[str, list[dict]], own_base: bool = False) -> dict[str, str]:
+def fragments(name: str, tables: dict[str, list], own_base: bool = False) -> dict[str, str]:
     """Markdown of a study's tables, by what documents call it: NAME, NAME contrasts, ..."""
     made = {
         "contrasts": contrasts,
@@ -69,7 +79,7 @@ def fragments(name: str, tables: dict[str, list[dict]], own_base: bool = False) 
     above = f"{base_line(own_base)}\n\n"
     found = {name: above + pairs(tables[""])}
     for table, make in made.items():
-        rows = tables[f"_{table}"]
+        rows = tables[table]
         line = above if table == "contrasts" else ""
         found[f"{name} {table}"] = line + make(rows) if rows else NOTHING
     return found
@@ -95,10 +105,10 @@ def _around(text: str, name: str) -> tuple[str, str] | None:
     return (before + start, end + after) if start and end else None
 
 
-def pairs(rows: list[dict]) -> str:
+def pairs(rows: list[PairRow]) -> str:
     """The pairs of the full method, then each variant's own pairs."""
     entries = medians(rows)
-    seeds = len({row["seed"] for row in rows})
+    seeds = len({row.seed for row in rows})
     lines = [
         f"Medians over up to {seeds} seeds of the mean over question sets; in brackets the lowest "
         "and highest seed.",
@@ -115,11 +125,11 @@ def pairs(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def contrasts(rows: list[dict]) -> str:
+def contrasts(rows: list[ContrastResult]) -> str:
     """The primary claims with adjusted p, then what is exploratory; means over seeds."""
-    whole = {(r["contrast"], r["measure"]): r for r in rows if r["question_set"] == ALL}
-    names = list(dict.fromkeys(row["contrast"] for row in rows))
-    claims = [name for name in names if whole[name, "em"]["claim"]]
+    whole = {(row.contrast, row.measure): row for row in rows if row.question_set == ALL}
+    names = list(dict.fromkeys(row.contrast for row in rows))
+    claims = [name for name in names if whole[name, "em"].claim]
     lines = []
     if claims:
         lines += [
@@ -139,27 +149,27 @@ def contrasts(rows: list[dict]) -> str:
     return "\n".join(lines).lstrip("\n") + "\n"
 
 
-def _claim(name: str, em: dict, searches: dict) -> str:
+def _claim(name: str, em: ContrastResult, searches: ContrastResult) -> str:
     return (
         f"| {name} | {_interval(em, 100, 1)} | {_p(em)} | {claim_verdict(em)} "
-        f"| {_interval(searches, 1, 2)} | {em['seeds']} |"
+        f"| {_interval(searches, 1, 2)} | {em.seeds} |"
     )
 
 
-def claim_verdict(row: dict) -> str:
+def claim_verdict(row: ContrastResult) -> str:
     """What a contrast says in a word or three."""
-    if row["claim"]:
-        return "stands" if row["clear"] else "not shown"
-    return "clear" if row["clear"] else "no difference shown"
+    if row.claim:
+        return "stands" if row.clear else "not shown"
+    return "clear" if row.clear else "no difference shown"
 
 
-def _p(row: dict) -> str:
+def _p(row: ContrastResult) -> str:
     """The p value by which the row is judged."""
-    value = row["p_adjusted"] if row["claim"] else row["p"]
+    value = row.p_adjusted if row.claim else row.p
     return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
 
 
-def claims(studies: dict[str, list[dict]]) -> str:
+def claims(studies: dict[str, list[ContrastResult]]) -> str:
     """The primary claims of all studies, by study the rows of its contrasts."""
     lines = [
         "| study | claim | EM points | p, adjusted | | seeds |",
@@ -167,10 +177,10 @@ def claims(studies: dict[str, list[dict]]) -> str:
     ]
     for study, rows in studies.items():
         lines += [
-            f"| {study} | {row['contrast']} | {_interval(row, 100, 1)} | {_p(row)} "
-            f"| {claim_verdict(row)} | {row['seeds']} |"
+            f"| {study} | {row.contrast} | {_interval(row, 100, 1)} | {_p(row)} "
+            f"| {claim_verdict(row)} | {row.seeds} |"
             for row in rows
-            if row["claim"]
+            if row.claim
         ]
     lines += [
         "",
@@ -179,25 +189,26 @@ def claims(studies: dict[str, list[dict]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _interval(row: dict, scale: float, digits: int) -> str:
-    mean, low, high = (f"{scale * row[key]:+.{digits}f}" for key in ("mean", "low", "high"))
+def _interval(row: ContrastResult | GroupResult, scale: float, digits: int) -> str:
+    mean, low, high = (f"{scale * value:+.{digits}f}" for value in (row.mean, row.low, row.high))
     return f"{mean} ({low} to {high})"
 
 
-def price(rows: list[dict]) -> str:
+def price(rows: list[LabelPrice]) -> str:
     """GAC's price: EM of Agent_1 + R_1 against rollouts and tokens of the labels of iteration 1."""
     lines = [
         "| GAC | EM (%) | rollouts | tokens written | tokens read | selection rate (%) |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        costs = " | ".join(f"{row[k]:,.0f}" for k in ("rollouts", "written_tokens", "read_tokens"))
-        name = row["variant"].replace("_", " ")
-        lines.append(f"| {name} | {_level(row)} | {costs} | {100 * row['selection_rate']:.0f} |")
+        costs = (row.rollouts, row.written_tokens, row.read_tokens)
+        told = " | ".join(f"{cost:,.0f}" for cost in costs)
+        name = row.variant.replace("_", " ")
+        lines.append(f"| {name} | {_level(row)} | {told} | {100 * row.selection_rate:.0f} |")
     return "\n".join(lines) + "\n"
 
 
-def accuracy(rows: list[dict]) -> str:
+def accuracy(rows: list[Accuracy]) -> str:
     """How right the judge's grades of iteration 1 are, and EM with the R_1 that learned by them."""
     lines = [
         "| judge | grades right (%) | right side of the threshold (%) | queries labelled "
@@ -205,17 +216,17 @@ def accuracy(rows: list[dict]) -> str:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        right, side = (100 * row[key] for key in ("judge_exact", "judge_same_side"))
+        right, side = 100 * row.judge_exact, 100 * row.judge_same_side
         lines.append(
-            f"| {row['variant'].replace('_', ' ')} | {right:.1f} | {side:.1f} "
-            f"| {row['queries']:.0f} | {_level(row)} | {row['seeds']} |"
+            f"| {row.variant.replace('_', ' ')} | {right:.1f} | {side:.1f} "
+            f"| {row.queries:.0f} | {_level(row)} | {row.seeds} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def transfer(rows: list[dict]) -> str:
+def transfer(rows: list[Transfer]) -> str:
     """EM over all question sets: agents down, retrievers across."""
-    whole = {(row["agent"], row["retriever"]): row for row in rows if row["question_set"] == ALL}
+    whole = {(row.agent, row.retriever): row for row in rows if row.question_set == ALL}
     agents = list(dict.fromkeys(agent for agent, _ in whole))
     retrievers = sorted({retriever for _, retriever in whole}, key=_place)
     lines = [
@@ -228,24 +239,24 @@ def transfer(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def groups(rows: list[dict]) -> str:
+def groups(rows: list[GroupResult]) -> str:
     """Differences by group of questions, a column for each contrast; "=" where none is shown."""
-    names = list(dict.fromkeys(row["contrast"] for row in rows))
-    found = {(row["contrast"], row["group"]): row for row in rows}
+    names = list(dict.fromkeys(row.contrast for row in rows))
+    found = {(row.contrast, row.group): row for row in rows}
     lines = [
         "Points of EM, or of recall@3 for queries (95 % interval); = where it has zero inside.",
         "",
         f"| group | {' | '.join(names)} |",
         f"| --- |{' --- |' * len(names)}",
     ]
-    for group, measure in dict.fromkeys((row["group"], row["measure"]) for row in rows):
+    for group, measure in dict.fromkeys((row.group, row.measure) for row in rows):
         what = group if measure == "em" else f"{group}: recall@3"
         cells = (_difference(found.get((name, group))) for name in names)
         lines.append(f"| {what} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def drift(rows: list[dict]) -> str:
+def drift(rows: list[Drift]) -> str:
     """How the queries change by iteration, means over seeds, beside EM of its own pair."""
     lines = [
         "Means over seeds. Equal: share of the iteration's queries that are word for word those of "
@@ -262,8 +273,7 @@ def drift(rows: list[dict]) -> str:
         "distance_to_previous_iteration": (1, 3),
         "em": (100, 1),
     }
-    read = [Drift(**{name: row[name] for name in Drift.__annotations__}) for row in rows]
-    for mean in drift_means(read):
+    for mean in drift_means(rows):
         values = {name: mean.figures[name] for name in shown}
         cells = " | ".join(
             "–" if value is None else f"{shown[name][0] * value:.{shown[name][1]}f}"
@@ -275,10 +285,10 @@ def drift(rows: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _difference(row: dict | None) -> str:
+def _difference(row: GroupResult | None) -> str:
     if row is None:
         return ""
-    return _interval(row, 100, 1) + ("" if row["clear"] else " =")
+    return _interval(row, 100, 1) + ("" if row.clear else " =")
 
 
 def _place(retriever: str) -> tuple[bool, bool, str]:
@@ -286,8 +296,8 @@ def _place(retriever: str) -> tuple[bool, bool, str]:
     return retriever != "bm25", retriever[0].isdigit(), retriever
 
 
-def _level(row: dict) -> str:
-    em, low, high = (100 * row[key] for key in ("em", "em_low", "em_high"))
+def _level(row: LabelPrice | Accuracy | Transfer) -> str:
+    em, low, high = (100 * value for value in (row.em, row.em_low, row.em_high))
     return f"{em:.1f} ({low:.1f} to {high:.1f})"
 
 

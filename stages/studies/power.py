@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
+from stages.reporting.study_rows import ContrastResult
 from stages.studies.contrasts import SIGNIFICANT
 from stages.studies.kept import claim_rows
 from stages.studies.plan import Study
@@ -44,7 +45,7 @@ def power(effect: float, variance: float, seeds: int, level: float) -> float:
 
 def power_table(study: Study, folder: Path) -> str:
     """A table of the study's claims for a terminal. InputError where it has none with seeds."""
-    rows = [row for row in claim_rows(folder).get(study.name, ()) if row["spread"] is not None]
+    rows = [row for row in claim_rows(folder).get(study.name, ()) if row.spread is not None]
     if not rows:
         raise InputError(
             f"{folder}/{study.name}_contrasts.csv: holds no claim of two seeds or more; run the "
@@ -62,21 +63,21 @@ def power_table(study: Study, folder: Path) -> str:
     return "\n".join([*lines, *(_line(row, level) for row in rows)])
 
 
-def _line(row: dict, level: float) -> str:
-    spread, questions = row["spread"], row["question_error"]
+def _line(row: ContrastResult, level: float) -> str:
+    spread, questions = row.spread, row.question_error
     counts = []
     for times in TIMES:
         if questions is None and times > 1:
             counts.append("?")
             continue
         variance = seed_variance(spread, questions or 0.0, times)
-        found = seeds_needed(row["mean"], variance, level)
+        found = seeds_needed(row.mean, variance, level)
         counts.append(f"over {MOST}" if found is None else str(found))
     share = "not kept"
     if questions is not None:
         share = "all" if questions >= spread else f"{(questions / spread) ** 2:.0%}"
     return (
-        f"{row['contrast']:58} {100 * row['mean']:+7.1f} {100 * spread:9.1f} {share:>13}  "
+        f"{row.contrast:58} {100 * row.mean:+7.1f} {100 * spread:9.1f} {share:>13}  "
         + "  ".join(f"{count:>12}" for count in counts)
     )
 

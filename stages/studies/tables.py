@@ -3,58 +3,71 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from statistics import fmean
 
-from stages.reporting.studies import ALL
+from stages.reporting.study_rows import (
+    ALL,
+    Accuracy,
+    Drift,
+    LabelPrice,
+    LabelRow,
+    PairRow,
+    Transfer,
+)
 from stages.studies.contrasts import Interval, interval, joined, measured
 from stages.studies.experiments import Finished
 from stages.studies.plan import Side
 
-PAIR_FIGURES = ("questions", "em", "f1", "searches", "unanswered", "found")
 COSTS = ("rollouts", "written_tokens", "read_tokens")
 
 
-def evaluation_rows(finished: list[Finished]) -> list[dict]:
+def evaluation_rows(finished: list[Finished]) -> list[PairRow]:
     """One row for each seed, variant, pair and question set."""
     return [row for one in finished for row in _pairs(one)]
 
 
-def _pairs(one: Finished) -> Iterator[dict]:
+def _pairs(one: Finished) -> Iterator[PairRow]:
     for name in one.pairs.values():
-        pair = one.metrics(f"metrics/evaluate/{name}.json")
-        for question_set, metrics in pair["sets"].items():
-            yield {
-                "seed": one.experiment.seed,
-                "variant": one.experiment.variant,
-                "agent": pair["agent"],
-                "retriever": pair["retriever"],
-                "question_set": question_set,
-                **{key: metrics[key] for key in PAIR_FIGURES},
-                **{f"recall_{k}": value for k, value in metrics["recall"].items()},
-            }
+        pair = one.evaluation(name)
+        for question_set, part in pair.sets.items():
+            yield PairRow(
+                seed=one.experiment.seed,
+                variant=one.experiment.variant,
+                agent=pair.agent,
+                retriever=pair.retriever,
+                question_set=question_set,
+                questions=part.questions,
+                em=part.em,
+                f1=part.f1,
+                searches=part.searches,
+                unanswered=part.unanswered,
+                found=part.found,
+                recall=part.recall,
+            )
 
 
-def label_rows(finished: list[Finished]) -> list[dict]:
+def label_rows(finished: list[Finished]) -> list[LabelRow]:
     """One row for each seed, variant and iteration: what the labels cost and what came of them."""
     return [_labels(one, iteration) for one in finished for iteration in one.params["iterations"]]
 
 
-def _labels(one: Finished, iteration: str) -> dict:
+def _labels(one: Finished, iteration: str) -> LabelRow:
     correctness, pairs, relevance = (
         one.metrics(f"metrics/{stage}/{iteration}.json")
         for stage in ("correctness", "pairs", "relevance")
     )
-    return {
-        "seed": one.experiment.seed,
-        "variant": one.experiment.variant,
-        "iteration": iteration,
-        "queries": pairs["in"],
-        "selection_rate": pairs["positive_selection_rate"],
-        "instances": pairs["instances"],
+    return LabelRow(
+        seed=one.experiment.seed,
+        variant=one.experiment.variant,
+        iteration=iteration,
+        queries=pairs["in"],
+        selection_rate=pairs["positive_selection_rate"],
+        instances=pairs["instances"],
         **costs(correctness),
-        "uniform_share": relevance.get("uniform_share"),
+        uniform_share=relevance.get("uniform_share"),
         **_judge_accuracy(one, iteration),
-    }
+    )
 
 
 def costs(correctness: dict) -> dict[str, float | None]:
@@ -91,7 +104,7 @@ def _judge_accuracy(one: Finished, iteration: str) -> dict[str, float | None]:
     }
 
 
-def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
+def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[LabelPrice]:
     """GAC's price: EM of Agent_1 with R_1 against what the labels of iteration 1 cost."""
     rows = []
     for variant in variants:
@@ -100,33 +113,40 @@ def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
             continue
         em = _level(mine, "1", "1", "em")
         taken = [costs(one.metrics("metrics/correctness/1.json")) for one in mine]
-        row = {"variant": variant, "seeds": em.seeds, **_figures("em", em)}
-        row |= {key: round(fmean(cost[key] for cost in taken), 1) for key in COSTS}
+        means = {key: round(fmean(cost[key] for cost in taken), 1) for key in COSTS}
         rates = [one.metrics("metrics/pairs/1.json")["positive_selection_rate"] for one in mine]
-        rows.append(row | {"selection_rate": round(fmean(rates), 4)})
+        rows.append(
+            LabelPrice(
+                variant=variant,
+                seeds=em.seeds,
+                **_figures("em", em),
+                **means,
+                selection_rate=round(fmean(rates), 4),
+            )
+        )
     return rows
 
 
 def accuracy_rows(
-    finished: list[Finished], labels: list[dict], variants: Iterable[str]
-) -> list[dict]:
+    finished: list[Finished], labels: list[LabelRow], variants: Iterable[str]
+) -> list[Accuracy]:
     """The judge's accuracy on iteration 1 (see `label_rows`) beside EM of Agent_1 with R_1."""
     rows = []
     for variant in variants:
         mine = [one for one in finished if one.experiment.variant == variant]
-        graded = [row for row in labels if (row["variant"], row["iteration"]) == (variant, "1")]
-        if not mine or any(row["judge_exact"] is None for row in graded):
+        graded = [row for row in labels if (row.variant, row.iteration) == (variant, "1")]
+        if not mine or any(row.judge_exact is None for row in graded):
             continue
         em = _level(mine, "1", "1", "em")
         means = {
-            key: round(fmean(row[key] for row in graded), 4)
+            key: round(fmean(getattr(row, key) for row in graded), 4)
             for key in ("judge_exact", "judge_same_side", "queries")
         }
-        rows.append({"variant": variant, "seeds": em.seeds, **means, **_figures("em", em)})
+        rows.append(Accuracy(variant=variant, seeds=em.seeds, **means, **_figures("em", em)))
     return rows
 
 
-def transfer_rows(finished: list[Finished], variants: tuple[str, ...]) -> list[dict]:
+def transfer_rows(finished: list[Finished], variants: tuple[str, ...]) -> list[Transfer]:
     """Every agent with every retriever: a row for each pair and question set, "all" for all.
 
     Of other variants than the first, the retrievers that they trained, named after the variant.
@@ -144,13 +164,20 @@ def transfer_rows(finished: list[Finished], variants: tuple[str, ...]) -> list[d
                 em, searches = (
                     _level(mine, agent, retriever, key, question_set) for key in ("em", "searches")
                 )
-                row = {"agent": agent, "retriever": name, "question_set": question_set}
-                row |= {"seeds": em.seeds, **_figures("em", em), **_figures("searches", searches)}
-                rows.append(row | _means(mine, agent, retriever, question_set))
+                found = Transfer(
+                    agent=agent,
+                    retriever=name,
+                    question_set=question_set,
+                    seeds=em.seeds,
+                    **_figures("em", em),
+                    **_figures("searches", searches),
+                    **_means(mine, agent, retriever, question_set),
+                )
+                rows.append(found)
     return rows
 
 
-def drift_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
+def drift_rows(finished: list[Finished], variants: Iterable[str]) -> list[Drift]:
     """What stages/drift.py measured, for each seed, variant and iteration; `em`: of the iteration's
     own agent and retriever, a mean over question sets."""
     return [
@@ -162,20 +189,21 @@ def drift_rows(finished: list[Finished], variants: Iterable[str]) -> list[dict]:
     ]
 
 
-def _drift(one: Finished) -> Iterator[dict]:
+def _drift(one: Finished) -> Iterator[Drift]:
+    known = {column.name for column in fields(Drift)}
     for iteration, metrics in one.metrics("metrics/drift.json").items():
-        pair = one.metrics(f"metrics/evaluate/{one.pair(iteration, iteration)}.json")
-        em = round(fmean(values["em"] for values in pair["sets"].values()), 6)
-        own = {
-            "seed": one.experiment.seed,
-            "variant": one.experiment.variant,
-            "iteration": iteration,
-        }
-        yield {**own, **metrics, "em": em}
+        pair = one.evaluation(one.pair(iteration, iteration))
+        yield Drift(
+            seed=one.experiment.seed,
+            variant=one.experiment.variant,
+            iteration=iteration,
+            **{key: value for key, value in metrics.items() if key in known},
+            em=round(fmean(part.em for part in pair.sets.values()), 6),
+        )
 
 
 def _sets(one: Finished, agent: str, retriever: str) -> list[str]:
-    return list(one.metrics(f"metrics/evaluate/{one.pair(agent, retriever)}.json")["sets"])
+    return list(one.evaluation(one.pair(agent, retriever)).sets)
 
 
 def _level(
@@ -193,11 +221,10 @@ def _means(finished: list[Finished], agent: str, retriever: str, question_set: s
     """Figures without intervals: means over seeds, and over sets for "all"."""
     found: dict[str, list[float]] = {"f1": [], "unanswered": [], "found": []}
     for one in finished:
-        sets = one.metrics(f"metrics/evaluate/{one.pair(agent, retriever)}.json")["sets"]
-        for name, metrics in sets.items():
+        for name, part in one.evaluation(one.pair(agent, retriever)).sets.items():
             for key, values in found.items():
-                if question_set in (ALL, name) and metrics[key] is not None:
-                    values.append(metrics[key])
+                if question_set in (ALL, name) and (value := getattr(part, key)) is not None:
+                    values.append(value)
     return {key: round(fmean(values), 4) if values else None for key, values in found.items()}
 
 

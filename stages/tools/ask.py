@@ -150,7 +150,6 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     """What is thought, asked, found and answered, piece by piece as it happens."""
     from stages.common.records import Question
     from stages.rollout.loop import (
-        Limits,
         fits,
         next_request,
         start,
@@ -162,7 +161,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
 
     protocol = load_protocol(args.agent, params.evaluation_protocol)
     block = rollout_of(args.agent, params.evaluation_rollout)
-    limits = Limits.of(block)
+    limits = block
     searcher = searcher_of(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
     while rollout.stop is None and fits(rollout, limits, agent.window):

@@ -20,6 +20,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from stages.common.evaluations import Evaluation
 from stages.common.records import as_csv, write_text
 from stages.common.trajectories import iter_predictions
 from stages.metrics import table
@@ -66,7 +67,7 @@ def _reason(
     file = predictions / f"{path.stem}.jsonl"
     if stage != "evaluate" or not file.exists():
         return None
-    return prediction_reason(metrics["sets"], iter_predictions(file), file)
+    return prediction_reason(Evaluation.of(metrics).sets, iter_predictions(file), file)
 
 
 def _files(metrics: Path, stage: str, params: Params) -> list[Path]:

@@ -133,7 +133,7 @@ def _by_pair(runs: list[Run]):
         for name in sets:
             parts = [pair.sets.get(name) if pair else None for pair in found]
             if any(parts):
-                cells = [_cell(part["em"], part["searches"]) if part else NONE for part in parts]
+                cells = [_cell(part.em, part.searches) if part else NONE for part in parts]
                 table.add_row(_text(label), _text(name), *cells)
                 label = ""
         means = [_cell(p.mean("em"), p.mean("searches")) if p else NONE for p in found]

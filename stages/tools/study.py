@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
-from stages.common.records import as_csv, write_text
+from stages.common.records import write_text
 from stages.plumbing.errors import InputError, run
 
 
@@ -37,11 +38,12 @@ def main(argv: list[str] | None = None) -> None:
         print(power_table(study, args.output))
         return
     if args.kept:
-        from stages.studies.kept import kept_tables
+        from stages.studies.kept import MADE, kept_tables
 
         for document in args.into:
             _text(document)
-        _fill(args.into, write_tables(study, kept_tables(study, args.output), args.output))
+        found = kept_tables(study, args.output)
+        _fill(args.into, write_tables(study, found, args.output, MADE))
         return
     chosen = _chosen(study, args)
     for document in args.into:
@@ -54,7 +56,8 @@ def main(argv: list[str] | None = None) -> None:
     finished = [experiments.Finished(e, commit) for e, commit in commits.items() if commit]
     if not finished:
         raise InputError(f"{args.study}: none of its experiments was run from this commit")
-    _fill(args.into, write_tables(study, collected(study, finished), args.output))
+    found = collected(study, finished)
+    _fill(args.into, write_tables(study, found, args.output, found))
     print(f"{len(finished)} of {len(commits)} experiments are in the tables", file=sys.stderr)
 
 
@@ -101,8 +104,8 @@ def _text(document: Path) -> str:
         raise InputError(f"{document}: cannot be read ({error})") from None
 
 
-def collected(study, finished: list) -> dict[str, list[dict]]:
-    """The study's tables from its experiments, by the end of their file's name."""
+def collected(study, finished: list) -> dict[str, list]:
+    """The study's tables from its experiments."""
     from stages.studies import tables
     from stages.studies.contrasts import contrast_rows
     from stages.studies.groups import group_rows
@@ -110,25 +113,29 @@ def collected(study, finished: list) -> dict[str, list[dict]]:
     labels = tables.label_rows(finished)
     return {
         "": tables.evaluation_rows(finished),
-        "_labels": labels,
-        "_contrasts": contrast_rows(study.contrasts, finished, study.claims),
-        "_price": tables.price_rows(finished, study.price),
-        "_accuracy": tables.accuracy_rows(finished, labels, study.accuracy),
-        "_transfer": tables.transfer_rows(finished, study.transfer),
-        "_groups": group_rows([c for c in study.contrasts if c.name in study.groups], finished),
-        "_drift": tables.drift_rows(finished, study.drift),
+        "labels": labels,
+        "contrasts": contrast_rows(study.contrasts, finished, study.claims),
+        "price": tables.price_rows(finished, study.price),
+        "accuracy": tables.accuracy_rows(finished, labels, study.accuracy),
+        "transfer": tables.transfer_rows(finished, study.transfer),
+        "groups": group_rows([c for c in study.contrasts if c.name in study.groups], finished),
+        "drift": tables.drift_rows(finished, study.drift),
     }
 
 
-def write_tables(study, found: dict[str, list[dict]], output: Path) -> dict[str, str]:
-    """Write the study's tables, without those that have no row; what documents show, by mark."""
+def write_tables(
+    study, found: dict[str, list], output: Path, made: Iterable[str]
+) -> dict[str, str]:
+    """Write the study's tables `made`, without those that have no row; what documents show of all,
+    by mark."""
+    from stages.reporting.study_rows import as_table, table_path
     from stages.studies.kept import claim_rows
     from stages.studies.markdown import claims, fragments
 
-    for name, rows in found.items():
-        path = output / f"{study.name}{name}.csv"
-        if rows:
-            write_text(path, as_csv(rows))
+    for name in made:
+        path = table_path(output, study.name, name)
+        if rows := found[name]:
+            write_text(path, as_table(rows))
         else:
             path.unlink(missing_ok=True)  # of a former state of the study
     parts = fragments(study.name, found, study.base_of_each_seed)

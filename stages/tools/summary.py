@@ -20,6 +20,8 @@ from stages.plumbing.errors import InputError, run
 from stages.reporting.results import PairResult, agent_label, pair_names, read_pair, retriever_label
 from stages.tools.compare import EVERYTHING
 
+MEASURES = ("em", "em_low", "em_high", "searches")
+TITLE = "EM (%) with its 95 % interval, and searches per question, by iteration"
 NEXT = (
     ("the report", "{page}"),
     ("in a shell, first", ". .venv/bin/activate"),
@@ -119,12 +121,10 @@ def _table(rows: list[IterationRow]):
 
     shown = {row.name: row.pair for row in rows if row.pair}
     metrics = table.table(
-        found
-        for name, pair in shown.items()
-        for found in table.rows("evaluate", name, {"sets": pair.sets})
+        found for name, pair in shown.items() for found in table.rows("evaluate", name, pair.row())
     )
-    em, searches = (table.by_set(metrics, measure) for measure in ("em", "searches"))
-    drawn = Table(title="EM (%) and searches per question, by iteration", title_justify="left")
+    em, low, high, searches = (table.by_set(metrics, measure) for measure in MEASURES)
+    drawn = Table(title=TITLE, title_justify="left")
     drawn.add_column("")
     for name in [*em.columns, "mean"]:
         drawn.add_column(escape(name), justify="right")
@@ -132,10 +132,19 @@ def _table(rows: list[IterationRow]):
         if not row.pair:
             drawn.add_row(row.label, *["not of this run"] * (len(em.columns) + 1))
             continue
-        cells = [(em.at[row.name, s], searches.at[row.name, s]) for s in em.columns]
-        cells.append((row.pair.mean("em"), row.pair.mean("searches")))
-        drawn.add_row(row.label, *(f"{100 * em:.1f}  {asks:.2f}" for em, asks in cells))
+        cells = []
+        for name in em.columns:
+            value, least, most, asks = (
+                each.at[row.name, name] for each in (em, low, high, searches)
+            )
+            cells.append(f"{_figures(value, asks)}\n{100 * least:.1f}–{100 * most:.1f}")
+        cells.append(_figures(row.pair.mean("em"), row.pair.mean("searches")))
+        drawn.add_row(row.label, *cells)
     return drawn
+
+
+def _figures(em: float, searches: float) -> str:
+    return f"{100 * em:.1f}  {searches:.2f}"
 
 
 if __name__ == "__main__":

@@ -151,7 +151,7 @@ def _figures(pair: PairResult, iteration: int) -> list[Point]:
     points = [(f"{HEADLINE}/{title}", iteration, pair.mean(key)) for key, title in HEAD.items()]
     for key, title in BY_SET.items():
         points += [(f"{title} by iteration/{s}", iteration, v) for s, v in _by_set(pair, key)]
-    asked = sum(figures["questions"] for figures in pair.sets.values())
+    asked = sum(part.questions for part in pair.sets.values())
     return [*points, (QUESTIONS, iteration, asked)]
 
 
@@ -165,7 +165,7 @@ def _beside(pair: PairResult) -> list[Point]:
 
 
 def _by_set(pair: PairResult, key: str) -> list[tuple[str, float]]:
-    return [(name(question_set), figures[key]) for question_set, figures in pair.sets.items()]
+    return [(name(question_set), getattr(part, key)) for question_set, part in pair.sets.items()]
 
 
 def name(text: str) -> str:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from stages import params
 from stages.common.records import read_json, write_json
-from stages.rollout.loop import Limits
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Settings:
     ends: list[int]  # the tokens that end a text
     window: int  # tokens that the model can read
     protocol: params.Protocol
-    limits: Limits
+    limits: params.Rollout
     top_k: int  # passages a search
     mask_retrieved: bool
     retriever: list[str]  # addresses of retriever servers of one index
@@ -33,5 +32,5 @@ class Settings:
     def read(cls, path: str | Path) -> Settings:
         """The settings in `path`."""
         fields = read_json(path)
-        protocol, limits = params.Protocol(**fields["protocol"]), Limits(**fields["limits"])
+        protocol, limits = params.Protocol(**fields["protocol"]), params.Rollout(**fields["limits"])
         return cls(**{**fields, "protocol": protocol, "limits": limits})

@@ -14,7 +14,6 @@ from stages.params import Advantage, Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.ppo.task import StepMetrics, Task
-from stages.rollout.loop import Limits
 from stages.running.cluster import check_sockets
 from stages.verl_ppo import config, counts, data
 from stages.verl_ppo.curves import Curves
@@ -119,7 +118,7 @@ def prepare(task: Task, files: Files, retriever: list[str]) -> dict:
         ends=sorted(about.ends),
         window=about.window,
         protocol=params.training_protocol,
-        limits=Limits.of(params.training_rollout),
+        limits=params.training_rollout,
         top_k=agent.top_k,
         mask_retrieved=agent.mask_retrieved,
         retriever=retriever,

@@ -79,7 +79,7 @@ def _questions(given: params.Params) -> list:
 def _tools(given: params.Params):
     searcher = load_searcher("index", "data/passages.jsonl", None, given.compute)
     search = partial(searcher.search, top_k=given.rollout.top_k)
-    return search, AgentProtocol(given.protocol), loop.Limits.of(given.rollout)
+    return search, AgentProtocol(given.protocol), given.rollout
 
 
 def _play(given: params.Params, engine) -> list[dict]:

@@ -1,4 +1,4 @@
-"""How often the intervals of stages/reporting/intervals.py hold the true mean, when simulated.
+"""How often the intervals of stages/evaluation/intervals.py hold the true mean, when simulated.
 
     PYTHONPATH=. python tests/benchmarks/intervals.py
 
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from stages.common.records import as_csv, write_text
-from stages.reporting.intervals import Estimate, clustered, crossed, nested
+from stages.evaluation.intervals import Estimate, clustered, crossed, nested
 from stages.studies.markdown import fill
 
 OUTPUT = Path("metrics/benchmarks/coverage.csv")

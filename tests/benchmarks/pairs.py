@@ -20,7 +20,7 @@ from stages.common.records import read_questions, write_json
 from stages.engines.loading import load_agent
 from stages.params import load_params
 from stages.retrieval.searcher import load_searcher
-from stages.rollout.loop import Limits, run, start
+from stages.rollout.loop import run, start
 from stages.rollout.protocol import load_protocol
 
 OUTPUT = Path("metrics/benchmarks/pairs.json").resolve()
@@ -76,7 +76,7 @@ def _ask(agent, searcher, protocol, params, questions) -> dict:
 
     rollouts = [start(question, protocol, agent.tokenizer) for question in questions]
     began = time.perf_counter()
-    run(rollouts, agent, search, protocol, Limits.of(params.rollout))
+    run(rollouts, agent, search, protocol, params.rollout)
     return {"all": time.perf_counter() - began, "searching": spent, "searches": searches}
 
 

@@ -302,7 +302,6 @@ def ppo() -> Iterator[dict]:
     from stages.loop_ppo.training import load_models
     from stages.ppo.task import Task
     from stages.retrieval.searcher import load_searcher
-    from stages.rollout.loop import Limits
     from stages.rollout.protocol import AgentProtocol
 
     params = load_params()
@@ -312,7 +311,7 @@ def ppo() -> Iterator[dict]:
     generator, learner = load_models(task)
     searcher = load_searcher(inputs[2], PASSAGES, inputs[1], params.compute)
     asked = read_questions("data/questions/train.jsonl")[:16]
-    protocol, limits = AgentProtocol(params.training_protocol), Limits.of(params.training_rollout)
+    protocol, limits = AgentProtocol(params.training_protocol), params.training_rollout
     rollouts = sample_rollouts(
         asked,
         generator,

@@ -16,20 +16,21 @@ from statistics import fmean
 
 from stages.common.records import as_csv, read_yaml, write_text
 from stages.common.trajectories import read_predictions
+from stages.evaluation.intervals import chain
 from stages.plumbing.errors import InputError
-from stages.reporting.pairing import chain, paired
+from stages.reporting.pairing import paired
+from stages.reporting.study_rows import ContrastResult, PairRow, read_rows
 from stages.studies.contrasts import SIGNIFICANT, Sample, interval
-from stages.studies.kept import read_table
 from stages.studies.markdown import fill
 from stages.studies.plan import Contrast, read_study
-from stages.studies.power import seeds_needed, split
+from stages.studies.power import seed_variance, seeds_needed
 
 STUDY, KEPT = Path("conf/study/laptop.yaml"), Path("metrics/studies/laptop.csv")
 OUTPUT, PAGE = Path("metrics/benchmarks/variance.csv"), Path("docs/statistics.md")
 TIMES = (1, 2, 4)
 
 
-def of_run(folder: Path, contrast: Contrast, kept: list[dict]) -> float | None:
+def of_run(folder: Path, contrast: Contrast, kept: list[PairRow]) -> float | None:
     """The standard error of the contrast's EM over the questions of the run in `folder`; None for
     a contrast that is not of the full method alone."""
     params = read_yaml(folder / "params.yaml")
@@ -43,16 +44,19 @@ def of_run(folder: Path, contrast: Contrast, kept: list[dict]) -> float | None:
             folder / f"data/predictions/{names[side.agent, side.retriever]}.jsonl"
         )
         for name in {row.set for row in rows}:
-            key = (str(params["seed"]), "full", side.agent, side.retriever, name)
-            about = ("seed", "variant", "agent", "retriever", "question_set")
-            (em,) = (row["em"] for row in kept if tuple(row[c] for c in about) == key)
+            key = (params["seed"], "full", side.agent, side.retriever, name)
+            (em,) = (
+                row.em
+                for row in kept
+                if (row.seed, row.variant, row.agent, row.retriever, row.question_set) == key
+            )
             if abs(em - fmean(row.em for row in rows if row.set == name)) > 1e-6:
                 raise InputError(f"{folder}: its EM is not that of seed {params['seed']} in {KEPT}")
         sides.append(rows)
     sample = Sample()
     for old, new in paired(*sides, names=("before", "after")):
         sample.values.append(float(new.em - old.em))
-        sample.chains.append(chain(old))
+        sample.chains.append(chain(old.supporting_ids))
         sample.questions.append(old.key)
     return interval([sample]).question_error
 
@@ -62,17 +66,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True, help="a checkout with a finished run")
     folder = parser.parse_args().run
-    study, kept = read_study(STUDY), read_table(KEPT)
+    study, kept = read_study(STUDY), read_rows(KEPT, PairRow)
     whole = {
-        row["contrast"]: row
-        for row in read_table(KEPT.with_name("laptop_contrasts.csv"))
-        if (row["question_set"], row["measure"]) == ("all", "em")
+        row.contrast: row
+        for row in read_rows(KEPT.with_name("laptop_contrasts.csv"), ContrastResult)
+        if (row.question_set, row.measure) == ("all", "em")
     }
     level, rows = SIGNIFICANT / len(study.claims), []
     for contrast in study.contrasts:
         if contrast.name in study.claims and (error := of_run(folder, contrast, kept)):
-            mean, spread = (whole[contrast.name][key] for key in ("mean", "spread"))
-            needed = {t: seeds_needed(mean, split(spread, error, t), level) for t in TIMES}
+            mean, spread = whole[contrast.name].mean, whole[contrast.name].spread
+            needed = {t: seeds_needed(mean, seed_variance(spread, error, t), level) for t in TIMES}
             rows.append(
                 {
                     "claim": contrast.name,

@@ -9,26 +9,25 @@ same seeds, `python -m stages.tools.study --kept`).
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 from stages.common.records import write_text
+from stages.reporting.study_rows import ContrastResult, read_rows
 from stages.studies.markdown import claim_verdict, fill
 
 FORMER, TODAY = Path("metrics/studies/former"), Path("metrics/studies")
 PAGE = Path("docs/verdicts.md")
 
 
-def rows_of(path: Path) -> dict[str, dict]:
-    """The rows of EM over all questions by contrast; cells as texts."""
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return {r["contrast"]: r for r in rows if (r["question_set"], r["measure"]) == ("all", "em")}
+def rows_of(path: Path) -> dict[str, ContrastResult]:
+    """The rows of EM over all questions by contrast."""
+    rows = read_rows(path, ContrastResult)
+    return {row.contrast: row for row in rows if (row.question_set, row.measure) == ("all", "em")}
 
 
-def points(row: dict) -> str:
+def points(row: ContrastResult) -> str:
     """The interval in points of EM."""
-    low, high = (f"{100 * float(row[end]):+.1f}" for end in ("low", "high"))
+    low, high = (f"{100 * end:+.1f}" for end in (row.low, row.high))
     return f"{low} to {high}"
 
 
@@ -42,16 +41,14 @@ def table() -> str:
         today = rows_of(TODAY / path.name)
         for name, old in rows_of(path).items():
             new = today[name]
-            was = "clear" if old["clear"] == "True" else "no difference shown"
-            flags = {key: new[key] == "True" for key in ("claim", "clear")}
-            now = claim_verdict(flags)
-            if flags["clear"] != (old["clear"] == "True"):
+            now = claim_verdict(new)
+            if new.clear != old.clear:
                 now = f"**{now}**"
-            adjusted = f"{float(new['p_adjusted']):.3f}" if new["p_adjusted"] else ""
+            adjusted = "" if new.p_adjusted is None else f"{new.p_adjusted:.3f}"
             lines.append(
                 f"| {path.stem.removesuffix('_contrasts')} | {name} "
-                f"| {100 * float(new['mean']):+.1f} | {points(old)} | {was} | {points(new)} "
-                f"| {float(new['p']):.3f} | {adjusted} | {now} |"
+                f"| {100 * new.mean:+.1f} | {points(old)} | {claim_verdict(old)} | {points(new)} "
+                f"| {new.p:.3f} | {adjusted} | {now} |"
             )
     return "\n".join(lines) + "\n"
 

@@ -17,6 +17,7 @@ All take arrays with any leading dimensions (say, of simulated experiments) and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -111,6 +112,12 @@ def crossed(sums: np.ndarray, counts: np.ndarray) -> Estimate:
     with np.errstate(invalid="ignore", divide="ignore"):
         freedom = np.where(spread > 0, variance**2 / spread, seeds - 1.0)
     return Estimate(mean, np.sqrt(variance) / total, np.maximum(freedom, 1.0))
+
+
+def chain(support: Sequence[Sequence[str]] | None) -> tuple[str, ...] | None:
+    """What questions share that stand or fall together: the first passage that they need, as one
+    of these ids. `support`: a list of ids a hop; None for a question that names none."""
+    return tuple(sorted(support[0])) if support and support[0] else None
 
 
 def by_cluster(values: list[float], clusters: list[object]) -> tuple[np.ndarray, np.ndarray]:
