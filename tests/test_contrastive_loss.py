@@ -167,7 +167,7 @@ def process(rank: int, batch: dict, address: str, output: str) -> None:
     Without the gradient cache, then with it.
     """
     torch.distributed.init_process_group(
-        "gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(seconds=120)
+        "gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(hours=1)
     )
     half = {name: rows[2 * rank : 2 * rank + 2] for name, rows in batch.items()}
     found = []
