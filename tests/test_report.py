@@ -538,4 +538,8 @@ def test_the_summary_prints_every_iteration_and_where_to_look(flywheel, capsys):
     said = capsys.readouterr().out
     for pair in results(flywheel).flywheel:
         assert f"{100 * pair.mean('em'):.1f}  {pair.mean('searches'):.2f}" in said
-    assert "data/report/index.html" in said and "mlflow ui" in said
+    assert (
+        "data/report/index.html" in said
+        and "mlflow ui" in said
+        and "Experiments, agentic-r" in said
+    )
