@@ -37,4 +37,4 @@ def _served(folder: Path) -> Iterator[str]:
 def _shown(browser: str, address: str, *options: str) -> str:
     with TemporaryDirectory() as profile:
         command = [browser, *OPTIONS.split(), f"--user-data-dir={profile}", *options, address]
-        return subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+        return subprocess.run(command, capture_output=True, text=True).stdout

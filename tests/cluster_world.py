@@ -70,10 +70,8 @@ class Cluster:
                 stderr=log,
                 start_new_session=True,
             )
-        limit = time.monotonic() + 300
         while self.process(name, "raylet/raylet") is None or not self._up(name):
             assert self.nodes[name].poll() is None, (self.folder / f"{name}.log").read_text()
-            assert time.monotonic() < limit, (self.folder / f"{name}.log").read_text()
             time.sleep(0.2)
 
     def process(self, name: str, program: str) -> psutil.Process | None:
@@ -143,7 +141,7 @@ def job(made: Cluster, folder: Path, *words: str, **more: str) -> subprocess.Pop
     )
 
 
-def wait_for(what, seconds: float = 900) -> None:
+def wait_for(what, seconds: float = 3600) -> None:
     """Until `what()` is true."""
     limit = time.monotonic() + seconds
     while not what():

@@ -15,12 +15,14 @@ from stages.engines.generator import TransformersGenerator
 class Served:
     """The model under `name`. The first `failing` requests get status 503, of which is kept count.
 
-    `plain`: it knows OpenAI's own fields alone, so it returns text, without the stop string.
+    After `until` requests it is stopping: further ones get 503. `plain`: it knows OpenAI's own
+    fields alone, so it returns text, without the stop string.
     """
 
     folder: object
     name: str
     failing: int = 0
+    until: int | None = None
     plain: bool = False
     api_key: str | None = None
     requests: list[dict] = field(default_factory=list)
@@ -50,6 +52,8 @@ def application(served: Served) -> FastAPI:
             raise HTTPException(404, "no such model")
         sampling = {"temperature": body["temperature"], "keys": [body["seed"]]}
         with lock:
+            if served.until == len(served.requests):
+                raise HTTPException(503, "stopping")
             served.requests.append(body)
             [ids] = generator.generate(
                 [body["prompt"]],

@@ -81,8 +81,10 @@ def write_index(folder: Path) -> None:
         index.main([*files, "--output", "index", "--metrics", "index.json"])
 
 
-async def load(address: str, server: psutil.Process, seconds: float) -> Load:
-    """All clients for `seconds`; those that still hold a connection then are let go."""
+async def load(address: str, server: psutil.Process, seconds: float, kinds: int = 0) -> Load:
+    """All clients for `seconds`, and until so many kinds have an outcome, good ones several; those
+    that still hold a connection then are let go.
+    """
     result, number = Load(), itertools.count()
     groups = ((GOOD, {good: {"200"}}), (BAD, QUICK), (SLOW, HOLDING))
     clients = [
@@ -91,7 +93,10 @@ async def load(address: str, server: psutil.Process, seconds: float) -> Load:
         for _ in range(count)
     ]
     end = time.monotonic() + seconds
-    while time.monotonic() < end and server.is_running():
+    while server.is_running():
+        enough = len(result.outcomes) >= kinds and len(result.seconds) >= 2
+        if enough and time.monotonic() >= end:
+            break
         result.memory.append(server.memory_info().rss)
         await asyncio.sleep(1)
     for client in clients:
@@ -114,14 +119,16 @@ async def _client(client: Client, kinds: dict[Kind, set[Outcome]], result: Load)
         await asyncio.sleep(2 * PAUSE * client.draw.random())
 
 
-def measured(folder: Path, seconds: float) -> dict:
-    """The figures of a load of `seconds` on a server over the index in `folder`."""
+def measured(folder: Path, seconds: float, kinds: int = 0) -> dict:
+    """The figures of a `load` on a server over the index in `folder`."""
     from stages.serving.process import running_server
 
     with chdir(folder), running_server("index", "passages.jsonl", "retriever") as address:
         [server] = [p for p in psutil.Process().children() if "stages.tools.serve" in p.cmdline()]
-        figures = asyncio.run(load(address, server, seconds)).figures()
-        figures["still_answers"] = asyncio.run(good(Client(address, 0))) == "200"
+        figures = asyncio.run(load(address, server, seconds, kinds)).figures()
+        while (answer := asyncio.run(good(Client(address, 0)))) == "503":
+            time.sleep(0.1)  # it still works off what it has
+        figures["still_answers"] = answer == "200"
     clients = {"good": GOOD, "hostile": BAD, "slow": SLOW}
     return {"seconds": seconds, "clients": clients, **figures}
 

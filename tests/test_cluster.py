@@ -55,7 +55,6 @@ def test_the_commands_of_the_page_label_as_one_process_does(tmp_path, monkeypatc
                 env=made.environment,
                 stdout=out,
                 stderr=out,
-                timeout=600,
             )
         assert Path("two.jsonl").exists(), said.read_text()
         assert Path("two.jsonl").read_bytes() == Path("local.jsonl").read_bytes()

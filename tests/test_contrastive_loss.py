@@ -270,7 +270,7 @@ def process(rank: int, batches: dict[bool, dict], address: str, output: str) -> 
     Of each batch, weighted or not, without the gradient cache, then with it.
     """
     torch.distributed.init_process_group(
-        "gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(seconds=120)
+        "gloo", init_method=address, rank=rank, world_size=2, timeout=timedelta(hours=1)
     )
     found = []
     for weights, batch in batches.items():

@@ -393,14 +393,13 @@ def test_a_killed_build_goes_on_and_gives_the_same_bytes(large, tmp_path, monkey
         f"test_index.encode(Path({str(large)!r}), Path({str(folder)!r}), 2, chunk=1)"
     )
     process = subprocess.Popen([sys.executable, "-c", program], cwd=REPO, env=dict(os.environ))
-    deadline = time.monotonic() + 120
     while not (note.exists() and len(json.loads(note.read_text())["done"]) >= 30):
-        assert process.poll() is None and time.monotonic() < deadline
+        assert process.poll() is None
         time.sleep(0.01)
     children = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGKILL)
     process.wait()
-    psutil.wait_procs(children, timeout=60)
+    psutil.wait_procs(children)
     assert not any(child.is_running() for child in children)
     done = len(json.loads(note.read_text())["done"])
     assert 30 <= done < 320

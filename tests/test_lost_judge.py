@@ -30,7 +30,8 @@ def place(tmp_path, monkeypatch):
 
 @contextmanager
 def serving_until(served: Served, requests: int):
-    """The server's address; it stops, and its port is closed, once it has had so many requests."""
+    """The server's address; it answers so many requests, then stops, and its port is closed."""
+    served.until = requests
     with ExitStack() as stack:
         url = stack.enter_context(serving(served))
         over = threading.Event()

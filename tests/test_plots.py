@@ -29,7 +29,7 @@ def page(tmp_path_factory):
     steps = [(iteration, step, 0.5, 0.5, 2, 0.1, "", 30) for iteration in "123" for step in (1, 2)]
     columns = "iteration,step,reward,em,searches,kl,entropy,response_length"
     write(copy / "metrics/curves.csv", columns, steps)
-    command(copy, "dvc", "plots", "show", "-o", "drawn", limit=600)
+    command(copy, "dvc", "plots", "show", "-o", "drawn")
     return copy / "drawn/index.html"
 
 
@@ -68,7 +68,7 @@ def test_nothing_is_fetched_to_draw_them(page):
 def test_a_browser_draws_every_line(page):
     words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     words += ["--virtual-time-budget=3000", f"file://{page}"]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=300, check=True)
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
     bodies = dict(re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|</body>)", done.stdout, re.DOTALL))
     lines = {title.partition(":")[0]: text.count("<polyline") for title, text in bodies.items()}
     assert lines["Exact match by iteration"] == len(SETS) and lines["Searches by iteration"] == len(

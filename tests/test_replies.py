@@ -314,10 +314,8 @@ def test_a_users_own_pattern_stays_the_only_reader():
 def test_a_users_slow_pattern_ends(monkeypatch):
     monkeypatch.setattr(prompts, "TIME_LIMIT", 0.2)
     slow = Prompt("", re.compile(r"(?P<value>(?:[a-z]+\s?)+[0-9])\Z"), "", "none", False)
-    start = time.perf_counter()
     with pytest.raises(MalformedReply, match="pattern_took_too_long"):
-        relevance.parse(slow, "a" * 5000 + "!", 1)
-    assert time.perf_counter() - start < 30
+        relevance.parse(slow, "a" * 5000 + "!", 1)  # without a limit: for ever
 
 
 WORDS = """[1]|[2]|[3]|1.|2)|Passage 1:| |85|10|7|101|85.5|/100| out of |-|**|`|"|{|}|[|]|,|:|(no)

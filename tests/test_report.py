@@ -560,4 +560,8 @@ def test_the_summary_prints_every_iteration_and_where_to_look(flywheel, capsys):
         for part in pair.sets.values():
             assert f"{100 * part.em_low:.1f}–{100 * part.em_high:.1f}" in said
     assert max(len(line) for line in said.splitlines() if line.startswith("│")) <= 80
-    assert "data/report/index.html" in said and "mlflow ui" in said
+    assert (
+        "data/report/index.html" in said
+        and "mlflow ui" in said
+        and "Experiments, agentic-r" in said
+    )

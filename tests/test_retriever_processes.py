@@ -26,7 +26,7 @@ WAIT = """
 import os, pathlib, time
 pathlib.Path("started" + os.environ["RANK"]).write_text(str(os.getpid()))
 os.rename("started" + os.environ["RANK"], "rank" + os.environ["RANK"])
-time.sleep(600)
+time.sleep(7200)
 """
 
 
@@ -108,10 +108,10 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, sign, interrupts
     )
     files = [tmp_path / "rank0", tmp_path / "rank1"]
     try:
-        wait_for(lambda: all(file.exists() for file in files), 120)
+        wait_for(lambda: all(file.exists() for file in files))
         parent.send_signal(sign)
-        parent.wait(30)
-        wait_for(lambda: not any(is_alive(int(file.read_text())) for file in files), 30)
+        parent.wait()
+        wait_for(lambda: not any(is_alive(int(file.read_text())) for file in files))
     finally:
         parent.kill()
         parent.wait()
@@ -120,10 +120,8 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, sign, interrupts
                 os.kill(pid, signal.SIGKILL)
 
 
-def wait_for(done, seconds: float) -> None:
-    end = time.monotonic() + seconds
-    while not done():
-        assert time.monotonic() < end
+def wait_for(done) -> None:
+    while not done():  # pytest ends what hangs
         time.sleep(0.1)
 
 

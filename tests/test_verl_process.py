@@ -32,17 +32,17 @@ ray.init(address="local", include_dashboard=False, num_cpus=1)
 @ray.remote
 class Worker:
     def pid(self):
-        self.engine = subprocess.Popen(["sleep", "600"])
+        self.engine = subprocess.Popen(["sleep", "7200"])
         return os.getpid()
 worker = Worker.remote()
 print("actor", ray.get(worker.pid.remote()), flush=True)
-time.sleep(600)
+time.sleep(7200)
 """
 STUBBORN = """
 import os, signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 print("actor", os.getpid(), flush=True)
-time.sleep(600)
+time.sleep(7200)
 """
 
 
@@ -53,13 +53,13 @@ ray.init(address="local", include_dashboard=False, num_cpus=1)
 @ray.remote(max_restarts=0)
 class Worker:
     def pids(self):
-        self.engine = subprocess.Popen(["sleep", "600"])
+        self.engine = subprocess.Popen(["sleep", "7200"])
         return os.getpid(), self.engine.pid
 worker = Worker.remote()
 actor, engine = ray.get(worker.pids.remote())
 os.kill(actor, signal.SIGKILL)
 print("engine", engine, flush=True)
-time.sleep(600)
+time.sleep(7200)
 """
 
 
@@ -80,18 +80,16 @@ def killed_stage(lock: Path, program: str) -> list[psutil.Process]:
     return started
 
 
-@pytest.mark.timeout(300)
 def test_a_killed_stage_takes_verl_and_rays_processes_with_it(tmp_path):
     pytest.importorskip("ray")
     started = killed_stage(tmp_path / "lock", WITH_RAY)
     assert len(started) > 4  # the program, Ray's servers, the actor, and what that started
-    _, alive = psutil.wait_procs(started, timeout=120)
+    _, alive = psutil.wait_procs(started)
     assert not alive
     with held(tmp_path / "lock"):
         pass
 
 
-@pytest.mark.timeout(300)
 def test_a_worker_of_verl_that_crashes_takes_its_engine_with_it(tmp_path):
     """While verl's program lives on: a vLLM engine that stays would keep its card's memory."""
     pytest.importorskip("ray")
@@ -101,7 +99,7 @@ def test_a_worker_of_verl_that_crashes_takes_its_engine_with_it(tmp_path):
         try:
             line = next(line for line in program.stdout if line.startswith("engine"))
             engine = psutil.Process(int(line.split()[1]))
-            _, alive = psutil.wait_procs([engine], timeout=60)
+            _, alive = psutil.wait_procs([engine])
             assert not alive and program.poll() is None
         finally:
             program.terminate()
@@ -114,13 +112,13 @@ def test_a_program_that_does_not_end_keeps_the_next_one_out(tmp_path):
     with pytest.raises(InputError, match=said), held(tmp_path / "lock"):
         pass
     program.kill()
-    psutil.wait_procs([program], timeout=10)
+    psutil.wait_procs([program])
     with held(tmp_path / "lock"):
         pass
 
 
 def test_the_program_ends_with_its_block(tmp_path):
     with held(tmp_path / "lock") as lock:
-        with running([sys.executable, "-c", "import time; time.sleep(600)"], {}, lock) as process:
+        with running([sys.executable, "-c", "import time; time.sleep(7200)"], {}, lock) as process:
             assert process.poll() is None
         assert process.returncode == -signal.SIGTERM

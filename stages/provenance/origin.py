@@ -29,10 +29,10 @@ def _version(name: str) -> str | None:
 
 
 def git(*words: str) -> str:
-    """What a git command prints; empty where it fails, or takes longer than 10 seconds."""
+    """What a git command prints; empty where it fails, or takes longer than a minute."""
     try:
         done = subprocess.run(
-            ["git", *words], capture_output=True, text=True, check=False, timeout=10
+            ["git", *words], capture_output=True, text=True, check=False, timeout=60
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

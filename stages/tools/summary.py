@@ -26,6 +26,7 @@ NEXT = (
     ("the report", "{page}"),
     ("in a shell, first", ". .venv/bin/activate"),
     ("every run and its curves", "mlflow ui --backend-store-uri {store}"),
+    ("on its page", "Experiments, agentic-r, then the chart above the runs"),
     ("an ablation", "dvc exp run -S correctness.mode=off"),
     ("experiments side by side", "make compare"),
     ("the same by DVC", EVERYTHING),
