@@ -125,8 +125,8 @@ def _builds(measured: dict) -> list[str]:
     return [
         *lines,
         "",
-        f"Vectors of {told}, one thread, on {measured['machine']}. The plan computes seconds by those "
-        "of the first build.",
+        f"Vectors of {told}, one thread, on {measured['machine']}. Planned seconds follow from "
+        "the first build's.",
     ]
 
 
