@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerFast
 
 from stages.engines.generator import TransformersGenerator
 from stages.engines.gumbel import GumbelNoise
+from stages.engines.roomy_cache import RoomyLayer, roomy_cache
 from stages.engines.tokenizer import load_tokenizer
 from stages.plumbing.errors import InputError
 
@@ -55,6 +56,30 @@ def test_a_batch_a_single_prompt_and_no_cache_agree(generator):
         assert generator.generate([prompt], stop=[], max_new_tokens=20) == [reply]
         assert without_cache(generator, prompt, 20) == reply
     assert len({tuple(reply) for reply in batched}) > 1
+
+
+def test_a_cache_with_room_is_written_into_and_changes_no_logit(generator):
+    """Beside the library's own, which is copied for every token: of each step, to the last bit."""
+    padded = generator.tokenizer(PROMPTS, padding=True, return_tensors="pt")
+    room = padded["input_ids"].shape[1] + 12
+    roomy, logits = roomy_cache(generator.model, room), []
+    for cache in (roomy, None):
+        written = generator.model.generate(
+            **{name: padded[name] for name in ("input_ids", "attention_mask")},
+            past_key_values=cache,
+            max_new_tokens=12,
+            min_new_tokens=12,
+            output_logits=True,
+            return_dict_in_generate=True,
+        )
+        logits.append(torch.stack(written.logits))
+    assert torch.equal(*logits)
+    layers = [layer for layer in roomy.layers if isinstance(layer, RoomyLayer)]
+    assert layers
+    for layer in layers:
+        rows, heads, length, width = layer.keys.shape
+        assert (rows, length) == (len(PROMPTS), room - 1)
+        assert layer.keys.untyped_storage().nbytes() == 4 * rows * heads * room * width
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])

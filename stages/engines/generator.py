@@ -28,6 +28,7 @@ from stages.common.models import check_whole, loading
 from stages.engines.description import describe_model
 from stages.engines.gumbel import GumbelNoise
 from stages.engines.replies import before_end, distinct
+from stages.engines.roomy_cache import roomy_cache
 from stages.engines.stopping import StopText, closing_tokens
 from stages.plumbing.finite import NotFinite
 
@@ -160,6 +161,7 @@ class TransformersGenerator:
         output = self.model.generate(
             input_ids=ids.to(device),
             attention_mask=mask.to(device),
+            past_key_values=roomy_cache(self.model, width + max_new_tokens),
             generation_config=config,
             logits_processor=processors,
             stopping_criteria=StoppingCriteriaList([stopping]),
