@@ -110,7 +110,7 @@ def _graded(
         yield from ((*row, False) for row in graded)
         return
     for row, seen in with_visits(graded, args.visits):
-        yield *row, bool(seen.trusted)
+        yield *row, bool(seen.own.trusted)
 
 
 def _plan(asked: QueryCandidates, grades: Labels, visited: bool, params: Params) -> list[list[str]]:

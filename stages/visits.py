@@ -2,10 +2,11 @@
 
 Not of the paper: what LRAT, ITER and others label by, where the paper rolls out. In: trajectories,
 the corpus, and for `visits.source: judged` the judge. Out: for each intermediate query the passages
-that it showed, those of them that the agent used (null with `off`: nobody looked), and whether the
-trajectory ended right. Queries without a visit are counted by reason; `visits.miss` and
-`visits.false` make visits worse, to study them. Replies of the judge that stay unreadable are kept
-in K.failed.jsonl; where more than `visits.max_dropped` are, the stage fails at its end.
+that it showed, those of them that the agent used (null with `off`: nobody looked), how many words
+it then thought (not with `off`), and whether the trajectory ended right. Queries without a visit
+are counted by reason; `visits.miss` and `visits.false` make visits worse, to study them. Replies of
+the judge that stay unreadable are kept in K.failed.jsonl; where more than `visits.max_dropped` are,
+the stage fails at its end.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> None:
 
     def kept(rows: Iterator[dict]) -> Iterator[dict]:
         for row in rows:
-            exact = QueryVisits(row["id"], row["em"], row["shown"], row["visits"])
+            exact = QueryVisits(row["id"], row["em"], row["shown"], row["visits"], row["reasoning"])
             found = worsened(exact, block.miss, block.false, params.seed, args.iteration)
             counts.add(row, exact, found)
             failed.extend([row["failed"]] if row["failed"] else [])
@@ -118,6 +119,7 @@ def _row(query: ShownQuery, visits: list[str] | None, **said) -> dict:
 
     usual = {"why": query.silent or NONE_USED, "retries": 0, "failed": None}
     found = {"id": query.id, "em": query.em, "shown": query.shown, "visits": visits}
+    found["reasoning"] = None if visits is None else query.reasoning
     return found | usual | said
 
 

@@ -13,6 +13,8 @@ from stages.params import load_params
 from stages.plumbing.errors import InputError
 
 ROOT = Path(__file__).parents[1]
+VISITS = {"visits__source": "restated", "pairs__source": "visits", "correctness__mode": "off"}
+VISITS_THEN_GAC = {"visits__source": "restated", "pairs__source": "visits_then_gac"}
 
 
 def params_with(tmp_path: Path, **changes) -> Path:
@@ -104,6 +106,16 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"pairs__source": "visits"}, "'pairs.source' .visits. needs visits"),
         ({"pairs__source": "visits_then_gac"}, "'pairs.source' .visits_then_gac. needs visits"),
         ({"pairs__source": "random_shown"}, "'correctness.mode' rolls out what 'pairs.source'"),
+        ({"pairs__tiers": True}, "'pairs.tiers' are of what the agent used: set 'pairs.source'"),
+        (VISITS_THEN_GAC | {"pairs__tiers": True}, "'pairs.tiers' are of what the agent used"),
+        (
+            VISITS_THEN_GAC | {"retriever__instance_weights": True},
+            "'retriever.instance_weights' weighs reasoning, which not all pairs of 'pairs.source'",
+        ),
+        (
+            VISITS | {"retriever__tier_weights": {}},
+            "'retriever.tier_weights' weighs tiers, which 'pairs.source' .visits. gives none",
+        ),
         (
             {
                 "pairs__source": "visits_then_gac",

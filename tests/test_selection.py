@@ -270,6 +270,7 @@ def files(tmp_path):
         rows[2].append({"id": f"q{n}#0", "scores": {"p0": 1} if n > 4 else {}})
         used = ["p0"] if n < 6 else []
         rows[3].append({"id": f"q{n}#0", "em": int(n != 5), "shown": SHOWN, "visits": used})
+        rows[3][-1]["reasoning"] = n
     for path, each in zip(paths, rows, strict=True):
         write_jsonl(path, each)
     return LabelFiles(*paths)

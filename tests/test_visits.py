@@ -97,6 +97,10 @@ def test_the_next_thought_says_which_passage_was_used(place):
         "silent#3": [],
     }
     assert rows["right#1"]["shown"] == ["3", "2"]
+    reasoning = {query: row["reasoning"] for query, row in rows.items()}
+    assert reasoning == dict(
+        zip(rows, [6, 5, 6, 6, 0, 5, 0, 0], strict=True)  # nothing shown, nothing reasoned about
+    )
     assert [rows[f"{name}#0"]["em"] for name in ("right", "wrong", "silent")] == [1, 0, 1]
     assert counts["visited"] == 4 and counts["visited_and_right"] == 3
     assert counts["without"] == {
@@ -111,6 +115,7 @@ def test_the_next_thought_says_which_passage_was_used(place):
 def test_nobody_looks_where_visits_are_off(place):
     rows, counts = run_stage()
     assert {row["visits"] for row in rows.values()} == {None}
+    assert not any("reasoning" in row for row in rows.values())
     assert rows["wrong#0"]["shown"] == ["3", "1"]
     assert set(counts) == {"in", "out", "dropped"}
 
@@ -245,9 +250,23 @@ def test_a_judge_that_loses_too_much_fails_with_its_replies_kept(judged):
         ({"id": "a#0", "em": 2, "shown": [], "visits": None}, "'em' must be from 0 to 1"),
         ({"id": "a#0", "em": 1, "shown": [3], "visits": None}, "'shown' must be a list of texts"),
         ({"id": "a#0", "em": 1, "shown": [], "visits": "b"}, "'visits' must be a list of texts"),
+        ({"id": "a#0", "em": 1, "shown": [], "visits": []}, "'reasoning'"),
+        ({"id": "a", "em": 1, "shown": [], "visits": None}, "'id' must be TRAJECTORY#TURN"),
+        ({"id": "a#b", "em": 1, "shown": [], "visits": None}, "'id' must be TRAJECTORY#TURN"),
     ],
 )
 def test_a_malformed_row_is_named(tmp_path, row, message):
     write_jsonl(tmp_path / "v.jsonl", [row])
     with pytest.raises(InputError, match=rf"v\.jsonl:1: .*{message}"):
         list(iter_visits(tmp_path / "v.jsonl"))
+
+
+@pytest.mark.parametrize("order", ["a#0 a#0", "a#1 a#0", "a#0 b#0 a#1", "a#0 b#1 b#0"])
+def test_queries_of_a_trajectory_stand_together_in_order(tmp_path, order):
+    rows = [QueryVisits(each, 1, [], [], 0).row() for each in order.split()]
+    write_jsonl(tmp_path / "v.jsonl", rows)
+    told = iter_visits(tmp_path / "v.jsonl")
+    good = [next(told).id for _ in rows[1:]]
+    with pytest.raises(InputError, match=rf"v\.jsonl:{len(rows)}: '{rows[-1]['id']}' stands apart"):
+        next(told)
+    assert good == order.split()[:-1]

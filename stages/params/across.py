@@ -54,9 +54,24 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "visits.source", able, not (asked and params.base.judge.model is None)
     unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
     yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
+    tiers = "are of what the agent used: set 'pairs.source' to visits"
+    yield "pairs.tiers", tiers, not pairs.tiers or source is PairSource.visits
+    yield from _weight_rules(params)
     needed = "is off, and 'pairs.source' (visits_then_gac) needs it"
     then = source is PairSource.visits_then_gac and mode is CorrectnessMode.off
     yield "correctness.mode", needed, not then
+
+
+def _weight_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """Weights of what the pairs do not have. With `gac`, the default, pairs may be the user's own
+    and have it, so that only the training can tell."""
+    block, pairs = params.retriever, params.pairs
+    own, source = pairs.source is PairSource.gac, pairs.source.name
+    plain = f"weighs tiers, which 'pairs.source' ({source}) gives none: set 'pairs.tiers' to true"
+    yield "retriever.tier_weights", plain, block.tier_weights is None or own or pairs.tiers
+    some = f"weighs reasoning, which not all pairs of 'pairs.source' ({source}) have: take visits"
+    known = own or source == PairSource.visits.name
+    yield "retriever.instance_weights", some, known or not block.instance_weights
 
 
 def training_questions(params: Params) -> dict[str, int]:

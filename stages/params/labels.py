@@ -61,12 +61,14 @@ class Correctness:
 
 @dataclass
 class Pairs:
-    """`threshold` is of what LR and GAC choose; `instances` null: all that there are."""
+    """`threshold` is of what LR and GAC choose; `instances` null: all that there are. `tiers`: of
+    visits alone; the negatives are ITER's, up to `negatives` (stages/selection/tiers.py)."""
 
     source: PairSource = PairSource.gac
     threshold: int = 60
     max_positives: int = 3
     negatives: int = 15
+    tiers: bool = False
     instances: int | None = None
 
     @property

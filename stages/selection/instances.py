@@ -12,7 +12,7 @@ from stages.common.corpus import WantedPassages
 from stages.common.instances import Instance, LabelledPassage
 from stages.common.records import Passage
 from stages.common.seeds import seed_of
-from stages.common.visits import QueryVisits, with_visits
+from stages.common.visits import TogetherVisits, with_visits
 from stages.params import Pairs, PairSource, Params
 from stages.plumbing.errors import InputError
 from stages.selection.rule import (
@@ -28,6 +28,7 @@ from stages.selection.rule import (
     select,
     select_observed,
 )
+from stages.selection.tiers import in_tiers
 
 ADVICE = {
     NO_RELEVANT: "the judge grades nothing high enough: see metrics/relevance, pairs.threshold",
@@ -98,7 +99,7 @@ def _select_files(files: LabelFiles, params: Params, iteration: str) -> Iterator
 
 
 def select_all(
-    rows: Iterable[tuple[tuple[QueryCandidates, Labels, Labels], QueryVisits | None]],
+    rows: Iterable[tuple[tuple[QueryCandidates, Labels, Labels], TogetherVisits | None]],
     params: Params,
     iteration: str,
 ) -> Iterator[Selected]:
@@ -106,9 +107,15 @@ def select_all(
     rule = params.pairs
     for (query, lr, gac), seen in rows:
         seed = seed_of(params.seed, "pairs", iteration, query.id)
-        chosen = None if seen is None else select_observed(query.ids, seen, rule, seed)
+        chosen = None
+        if seen is not None:
+            chosen = select_observed(query.ids, seen.own, rule, seed)
         if chosen is None:
             chosen = select(query.ids, lr.scores, gac.scores, rule, seed)
+        if seen is not None and rule.tiers:
+            chosen = in_tiers(chosen, query, seen, rule.negatives)
+        if chosen.visited and params.retriever.instance_weights:
+            chosen = replace(chosen, reasoning=seen.own.reasoning)
         yield query, lr, gac, chosen
 
 
@@ -121,7 +128,8 @@ def instances_of(
 ) -> list[Instance]:
     """One training instance for each positive of a query; LR or GAC is None where there is none."""
     relevance, correctness = lr.scores or {}, gac.scores or {}
-    negatives = [LabelledPassage.of(passages[n]) for n in selection.negatives]
+    tiers = selection.tiers or {}
+    negatives = [LabelledPassage.of(passages[n], tier=tiers.get(n)) for n in selection.negatives]
     return [
         Instance(
             id=f"{candidates.id}/{number}",
@@ -133,6 +141,7 @@ def instances_of(
             ),
             negatives=negatives,
             siblings=[tied for tied in selection.tied if tied != positive],
+            reasoning=selection.reasoning,
         )
         for number, positive in enumerate(selection.positives)
     ]

@@ -33,14 +33,17 @@ def reasons(rule: Pairs) -> tuple[str, ...]:
 @dataclass(frozen=True)
 class Selection:
     """Passage ids: `tied` are all candidates level with the top one, in rank order; `positives`
-    the first of them; `negatives` drawn from the others. `dropped` says why there are none,
-    `visited` whether the positives are what the agent used."""
+    the first of them; `negatives` drawn from the others, with `tiers` by id where they have some.
+    `dropped` says why there are none, `visited` whether the positives are what the agent used,
+    `reasoning` how many words it thought after that, where weights ask for it."""
 
     positives: list[str]
     tied: list[str]
     negatives: list[str]
     dropped: str | None = None
     visited: bool = False
+    tiers: dict[str, str] | None = None
+    reasoning: int | None = None
 
 
 def select(

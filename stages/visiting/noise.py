@@ -7,6 +7,7 @@ agent is.
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 from stages.common.seeds import seed_of
 from stages.common.visits import QueryVisits
@@ -30,4 +31,4 @@ def worsened(
     added = [draw.choice(others)] if others and lot < false else []
     kept = [] if missed else found.visits
     visits = [one for one in found.shown if one in (*kept, *added)]
-    return QueryVisits(found.id, found.em, found.shown, visits)
+    return replace(found, visits=visits)

@@ -38,6 +38,15 @@ class ShownQuery:
         """The query's."""
         return self.query.id
 
+    @property
+    def reasoning(self) -> int:
+        """Words of the thought; 0 without one.
+
+        LRAT counts tokens. Its weights depend on the ratio to the median alone, so that words,
+        which need no tokenizer, do as well in languages that write them apart.
+        """
+        return len((self.thought or "").split())
+
 
 def shown_queries(trajectory: Trajectory) -> Iterator[ShownQuery]:
     """The intermediate queries of a trajectory, in order."""
