@@ -444,6 +444,7 @@ def write_visits(used: int) -> list[str]:
                 "em": 1,
                 "shown": [each["id"] for each in row["candidates"][:3]],
                 "visits": [row["candidates"][0]["id"]] if number < used else [],
+                "reasoning": 3,
             }
             for number, row in enumerate(rows)
         ),

@@ -220,7 +220,13 @@ def test_labels_by_what_the_agent_used_are_counted_by_their_own_kinds(tmp_path):
     rows = []
     for name in flywheel_files.LABELS:
         em, visits = used.get(name, (0, []))
-        row = {"id": f"train-{name}#0", "em": em, "shown": ["0", "1", "2"], "visits": visits}
+        row = {
+            "id": f"train-{name}#0",
+            "em": em,
+            "shown": ["0", "1", "2"],
+            "visits": visits,
+            "reasoning": 3,
+        }
         rows.append(row)
     write_jsonl(tmp_path / "data/visits/1.jsonl", rows)
     none = [{"id": row["id"], "scores": None} for row in rows]
