@@ -63,7 +63,7 @@ def main(argv: list[str] | None = None) -> None:
                 stage,
                 "queries",
                 counts.unread,
-                counts.sums["in"],
+                counts.sums["asked"],
                 block.max_dropped,
                 f"the replies are in {_unread(args)}",
                 next((row["reply"] or "" for row in failed), ""),

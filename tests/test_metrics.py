@@ -202,7 +202,7 @@ EM, IN = '"em": [0-9.]+', '"in": [0-9]+'
         (
             "pairs/1",
             ('rate": [0-9.]+', 'rate": 0.01'),
-            "'positive_selection_rate' is not 'out' over 'in'",
+            "'positive_selection_rate' is not 'out'",
         ),
         (
             "pairs/2",

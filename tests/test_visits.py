@@ -238,7 +238,7 @@ def test_a_judge_that_loses_too_much_fails_with_its_replies_kept(judged):
     assert {row["tries"] for row in failed} == {1 + load_params().relevance.retries}
     judged["visits"]["max_dropped"] = 0.05
     Path("params.yaml").write_text(yaml.safe_dump(judged))
-    with pytest.raises(InputError, match=r"^visits@1: 5 of 8 queries were lost") as error:
+    with pytest.raises(InputError, match=r"^visits@1: 5 of 5 queries were lost") as error:
         run_stage()
     assert "visits.failed.jsonl" in str(error.value) and "\n" not in str(error.value)
 

@@ -143,8 +143,20 @@ def save_model(model, tokenizer, folder: str | Path) -> None:
     lets read.
     """
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
     as_umask(folder)
+
+
+def save_tokenizer(tokenizer, folder: str | Path) -> None:
+    """Write a tokenizer; the same bytes with HF_HUB_OFFLINE, which transformers writes down too."""
+    loaded_online(tokenizer).save_pretrained(folder)
+
+
+def loaded_online(tokenizer):
+    """The tokenizer, made to say that it was loaded where the hub may be asked."""
+    if "local_files_only" in tokenizer.init_kwargs:
+        tokenizer.init_kwargs["local_files_only"] = False
+    return tokenizer
 
 
 def model_digest(folder: Path) -> str:

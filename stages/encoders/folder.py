@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from stages.common.models import loaded_online
 from stages.common.records import read_json, write_json, write_text
 from stages.common.search import SearchRequest
 from stages.encoders.pooling import written_pooling
@@ -60,6 +61,7 @@ def save_retriever(model, folder: str | Path, query_format: QueryFormat) -> None
     Two equal models give equal bytes: the card holds no date, path or training log.
     """
     model.prompts = {"query": query_format.query_prompt, "document": query_format.passage_prompt}
+    loaded_online(model.tokenizer)
     model.save(str(folder), create_model_card=False, safe_serialization=True)
     write_format(folder, replace(query_format, pooling=None))  # modules.json has it now
     write_text(Path(folder) / "README.md", _card(query_format, written_pooling(folder)))

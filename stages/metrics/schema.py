@@ -91,8 +91,9 @@ def _trajectories_balance(row: dict) -> str | None:
 
 
 def _pairs_balance(row: dict) -> str | None:
-    if abs(row["positive_selection_rate"] - row["out"] / max(row["in"], 1)) > ROUNDED:
-        return "'positive_selection_rate' is not 'out' over 'in'"
+    gave = row["out"] + row["dropped"].get("not_drawn", 0)
+    if abs(row["positive_selection_rate"] - gave / max(row["in"], 1)) > ROUNDED:
+        return "'positive_selection_rate' is not 'out', with what was not drawn, over 'in'"
     return "'instances' are fewer than 'out'" if row["instances"] < row["out"] else None
 
 

@@ -166,17 +166,18 @@ class SelectionCounts:
             return
         self.visited += selection.visited
         self.instances += len(selection.positives)
-        self.ties_cut += len(selection.tied) - len(selection.positives)
+        self.ties_cut += max(0, len(selection.tied) - self.rule.max_positives)
 
     def metrics(self) -> dict:
         """Counts in and out, drops by reason, and the positive selection rate."""
         kept = self.queries - self.dropped.total()
+        gave = kept + self.dropped[NOT_DRAWN]  # how good labels are, however many are drawn
         return {
             "in": self.queries,
             "out": kept,
             "dropped": {reason: self.dropped[reason] for reason in reasons(self.rule)},
             "instances": self.instances,
-            "positive_selection_rate": round(kept / max(self.queries, 1), 4),
+            "positive_selection_rate": round(gave / max(self.queries, 1), 4),
             "ties_cut": self.ties_cut,
             **({"visited": self.visited} if self.rule.of_visits else {}),
         }

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from stages.common.models import save_tokenizer
 from stages.common.records import read_json, write_text
 from stages.engines.tokenizer import load_tokenizer
 from stages.plumbing.errors import InputError
@@ -30,7 +31,7 @@ def export(checkpoint: Path, base: Path, folder: Path) -> None:
     problem = broken_weights(saved_weights(folder))
     if problem is not None:
         raise NotFinite(f"{checkpoint}: {problem}; lower 'agent.policy_learning_rate'")
-    load_tokenizer(base).save_pretrained(folder)
+    save_tokenizer(load_tokenizer(base), folder)
     # Which attention verl trained with is nothing that a reader of the model must do.
     about = read_json(folder / "config.json", foreign=True)
     about.pop("attn_implementation", None)

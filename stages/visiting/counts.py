@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from stages.common.visits import QueryVisits
+from stages.visiting.told import NONE_USED
 
 
 @dataclass
@@ -22,6 +23,7 @@ class VisitCounts:
         if exact.visits is None:
             return
         self.sums["retries"] += row["retries"]
+        self.sums["asked"] += row["why"] == NONE_USED  # a thought is there to judge by
         if row["failed"]:
             self.unread[row["failed"]["reason"]] += 1
         elif not exact.visits:
