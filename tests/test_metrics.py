@@ -196,7 +196,7 @@ EM, IN = '"em": [0-9.]+', '"in": [0-9]+'
         ("evaluate/1", ('"questions": 200', '"questions": 5000'), "not of this run: it has 3 "),
         ("evaluate/1", ('"sets": \\{', '"sets": {}, "s": {'), "'sets' is empty"),
         ("evaluate/1", ('"indomain"', '"all"'), "a question set is called 'all'"),
-        ("evaluate/1", ('"indomain"', '"a\\u202eb"'), "cannot be shown"),
+        ("evaluate/1", ('"indomain"', r'"a\\u202eb"'), "cannot be shown"),
         ("pairs/1", (IN, '"in": -5'), "'in' must be a whole number from 0"),
         ("pairs/1", (IN, '"in": 1000'), r"do not balance \(1000 in, \d+ out, \d+ dropped\)"),
         (
