@@ -31,7 +31,7 @@ TINY = {"questions": 40, "top_k": 8, "steps": 16, "batch_size": 8, "learning_rat
 def set_params(**replug_values) -> None:
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["corpus"]["world"]["names"] = 20
-    params["questions"] |= {"training": 60, "test": 4}
+    params["questions"] |= {"training": 60, "test": 4, "development": 0}
     params["trajectories"]["questions"] = 60
     params["encoder"] |= SMALL
     params["compute"] |= {"threads": 1}

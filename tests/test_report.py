@@ -407,8 +407,8 @@ def test_sections_are_there_only_with_their_files(flywheel):
     )
     write_text(
         studies / "laptop_price.csv",
-        "variant,seeds,em,em_low,em_high,rollouts,written_tokens,read_tokens\n"
-        "full,3,0.86,0.84,0.88,941,20000,90000\nno_gac,3,0.77,0.75,0.79,0,0,0\n",
+        "variant,seeds,em,em_low,em_high,rollouts,written_tokens,read_tokens,selection_rate\n"
+        "full,3,0.86,0.84,0.88,941,20000,90000,0.8\nno_gac,3,0.77,0.75,0.79,0,0,0,0.9\n",
     )
     write_text(
         studies / "judge_accuracy.csv",
@@ -423,8 +423,8 @@ def test_sections_are_there_only_with_their_files(flywheel):
     )
     write_text(
         studies / "laptop_transfer.csv",
-        "agent,retriever,question_set,seeds,em,em_low,em_high,searches,unanswered\n"
-        "scripted,bm25,all,3,0.625,0.6,0.65,2.0,\n",
+        "agent,retriever,question_set,seeds,em,em_low,em_high,searches,searches_low,"
+        "searches_high,unanswered\nscripted,bm25,all,3,0.625,0.6,0.65,2.0,1.9,2.1,\n",
     )
     write_text(
         studies / "iterations_drift.csv",
