@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import math
 import shutil
 import signal
 import socket
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -204,6 +206,12 @@ def test_a_slow_client_is_not_waited_for(place, kind, expected, monkeypatch):
         assert ask(address, queries=["q"]).status_code == 200
 
 
+def wait_until(holds: Callable[[], bool], at_most: float = math.inf) -> None:
+    began = time.monotonic()
+    while not holds() and time.monotonic() - began < at_most:
+        time.sleep(0.02)
+
+
 def test_an_answer_that_is_not_taken_is_dropped(place, monkeypatch):
     """Ten large answers, asked for at once, of which the client reads nothing for a while."""
     monkeypatch.setattr(limits, "ANSWER", 1.0)
@@ -215,8 +223,12 @@ def test_an_answer_that_is_not_taken_is_dropped(place, monkeypatch):
         connection.connect((host, int(port)))
         connection.sendall((head(len(body)) + body) * 10)
         client = connection.getsockname()
-        while any(c.raddr == client for c in psutil.Process().net_connections("tcp")):
-            time.sleep(0.1)  # until the server lets it go
+
+        def held() -> bool:
+            return any(c.raddr == client for c in psutil.Process().net_connections("tcp"))
+
+        wait_until(held, at_most=30)  # taken by the server
+        wait_until(lambda: not held())  # and let go
         taken = 0
         with suppress(ConnectionResetError):
             while part := connection.recv(2**20):

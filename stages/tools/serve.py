@@ -64,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         print(f"It answers to {', '.join(sorted(names))}, its addresses and localhost.", flush=True)
     # the server ends in order on a signal, then passes it on: here, so that the last line is said
     signal.signal(signal.SIGTERM, _stopped)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script starts it
     try:
         server.run(sockets=[listener])
     except KeyboardInterrupt:
