@@ -15,6 +15,7 @@ import torch
 from rollout_models import make_model, make_tokenizer, save
 
 from stages import params
+from stages.common import portable
 from stages.engines.generator import TransformersGenerator
 from stages.loop_ppo.batch import collate
 from stages.loop_ppo.critic import Critic
@@ -54,6 +55,16 @@ def rollouts() -> list[SimpleNamespace]:
         ids = [draw.randrange(2, 300) for _ in mask]
         made.append(SimpleNamespace(ids=ids, mask=mask, prompt=prompt, reward=number % 2))
     return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_sums():
+    """verl's workers have torch's own linear layers; ours have them here too, so that what differs
+    is no rounding of a layer.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(portable, "is_on", lambda: False)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +190,8 @@ def test_the_weights_after_the_step(ours, theirs):
                 for name, tensor in theirs.critic.items()
             }
         for name, tensor in model.state_dict().items():
-            assert (tensor - weights[name]).abs().max().item() < 2e-6, name
+            # A thousandth of a step: Adam makes as much of a gradient's last bit where it is tiny.
+            assert (tensor - weights[name]).abs().max().item() < 1e-5, name
 
 
 def test_what_is_said_of_masked_tokens_changes_nothing(theirs, agent):
