@@ -96,7 +96,7 @@ def test_a_rebuild_holds_the_files_figures(flywheel):
     parent, children = tracked()
     assert parent.info.status == "FINISHED" and set(children) == {"1", "2"}
     results = read_results(flywheel / "metrics", load_params())
-    wanted = [(int(p.agent), p.sets["relations"]["em"]) for p in results.flywheel]
+    wanted = [(int(p.agent), p.sets["relations"].em) for p in results.flywheel]
     assert history(parent, "2 EM by iteration/relations") == wanted
     assert history(parent, "6 searches of other pairs/agent1_bm25 mean") == [
         (0, results.pair("1", "bm25").mean("searches"))
