@@ -124,21 +124,13 @@ def _judged(
 
 def _build(folder: str, prompts: JudgePrompts, params: Params) -> Work:
     """Load the judge."""
-    from stages.engines.loading import load_judge
-    from stages.judge.asking import Judge
     from stages.judge.judging import judge_trajectories
+    from stages.judge.loading import judge_of
 
-    block = params.relevance
-    judge = Judge(
-        load_judge(folder, params.generation, params.compute, block.judge_tensor_parallel),
-        seed=params.seed,
-        retries=block.retries,
-        temperature=block.temperature,
-        max_reply_tokens=block.max_reply_tokens,
-    )
+    judge = judge_of(folder, params)
 
     def grade(part: list[JudgedTrajectory], advance: Advance) -> list[dict]:
-        rows = judge_trajectories(judge, prompts, part, block)
+        rows = judge_trajectories(judge, prompts, part, params.relevance)
         advance(len(rows))
         return rows
 

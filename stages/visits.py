@@ -158,18 +158,10 @@ def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Itera
 
 def _build(folder: str, prompt: Prompt, params: Params) -> Work:
     """Load the judge."""
-    from stages.engines.loading import load_judge
-    from stages.judge.asking import Judge
+    from stages.judge.loading import judge_of
     from stages.visiting.judged import ask_visits
 
-    block = params.relevance
-    judge = Judge(
-        load_judge(folder, params.generation, params.compute, block.judge_tensor_parallel),
-        seed=params.seed,
-        retries=block.retries,
-        temperature=block.temperature,
-        max_reply_tokens=block.max_reply_tokens,
-    )
+    judge = judge_of(folder, params)
 
     def find(part: list[tuple[ShownQuery, list[Passage]]], advance: Advance) -> list[dict]:
         telling = [each for each in part if each[0].thought is not None]
