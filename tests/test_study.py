@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,23 +17,20 @@ from scipy import stats
 from stages.common.candidates import Query, QueryCandidates
 from stages.common.search import SearchRequest
 from stages.composing.compose import compose
+from stages.evaluation.intervals import nested
 from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.reporting.study_rows import LabelRow, PairRow
-from stages.studies import experiments
-from stages.studies.contrasts import (
-    Sample,
-    both_answered,
-    contrast_rows,
-    interval,
-    measured,
-    of_means,
-)
+from stages.studies import experiments, kept
+from stages.studies.contrasts import both_answered, contrast_rows, measured
 from stages.studies.experiments import Finished, revision
-from stages.studies.groups import Group, gap_interval, group_rows
+from stages.studies.groups import Group, gap_sample, group_rows
 from stages.studies.markdown import accuracy, fill, medians, pairs
-from stages.studies.plan import Contrast, Experiment, Side, read_study
+from stages.studies.plan import Contrast, Experiment, Side, Study, read_study
 from stages.studies.power import power, seed_variance, seeds_needed
+from stages.studies.samples import Sample, interval
+from stages.studies.seeds import seed_table
+from stages.studies.states import Made, code_of, state_of
 from stages.studies.tables import _judge_accuracy, accuracy_rows, costs
 from stages.tools import study
 
@@ -79,7 +76,7 @@ pairs = {"in": 4, "out": 2, "dropped": {"few_negatives": 2}}
 pairs |= {"positive_selection_rate": 0.5, "instances": 2}
 json.dump(pairs, open("metrics/pairs/1.json", "w"))
 json.dump(counts | {"uniform_share": 0.0}, open("metrics/relevance/1.json", "w"))
-moved = {"queries": 10, "questions": 9, "words_per_query": 4 + params["seed"]}
+moved = {"queries": 10, "questions": 9, "words_per_query": 4.0 + params["seed"]}
 moved |= {"overlap_with_question": 0.5, "distance_to_question": 0.25}
 moved |= {"queries_of_both_iterations": 8, "equal_to_previous_iteration": 0.5}
 moved |= {"overlap_with_previous_iteration": 0.5}
@@ -90,7 +87,8 @@ METRICS.append("metrics/drift.json")
 PIPELINE = {
     "stages": {
         "evaluate": {
-            "cmd": f"{sys.executable} stage.py",
+            "cmd": f"{sys.executable} stages/stage.py",
+            "deps": ["stages/stage.py"],
             "params": ["seed", "mode"],
             "outs": ["data/predictions", "data/questions"],
             "metrics": [{path: {"cache": False}} for path in METRICS],
@@ -102,6 +100,7 @@ seed: 0
 mode: lazy
 compare: {}
 corpus: {source: elsewhere}
+questions: {source: stages/world}
 iterations: {"1": {previous: "0"}}
 """
 STUDY = """
@@ -142,12 +141,13 @@ end
 def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study")
     files = {
-        "stage.py": STAGE,
+        "stages/stage.py": STAGE,
         "dvc.yaml": yaml.safe_dump(PIPELINE),
         "params.yaml": PARAMS,
         "README.md": README,
     }
     files |= {"laptop.yaml": STUDY, ".gitignore": "tmp/\n"}
+    (folder / "stages").mkdir()
     for name, text in files.items():
         (folder / name).write_text(text)
     with pytest.MonkeyPatch.context() as patch:
@@ -187,7 +187,7 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project, capsys)
     assert "tmp/unmarked.md: filled nothing" in said
     rows = table(project)
     assert list(rows[0]) == [
-        *("seed", "variant", "agent", "retriever", "question_set"),
+        *("seed", "commit", "state", "variant", "agent", "retriever", "question_set"),
         *("questions", "em", "f1", "searches", "unanswered", "found", "recall_3"),
     ]
     found = {(r["variant"], r["seed"], r["question_set"]): float(r["em"]) for r in rows}
@@ -200,7 +200,7 @@ def test_a_study_is_run_once_and_collected_from_its_experiments(project, capsys)
     readme = (project / "README.md").read_text()
     assert "stale" not in readme and readme.endswith("<!-- /results laptop accuracy -->\nend\n")
     assert "All seeds share one base agent and one judge" in readme
-    assert "No experiment of this commit has such figures." in readme
+    assert "No experiment has such figures yet." in readme
     assert "| no gac | Agent_1 + R_1 | 40.0 (40.0 to 40.0) | 3.00 | 1 |" in readme
     assert "| without GAC | -20.0 (" in readme and "never run" not in readme
     assert "| no gac | 40.0 (" in readme and "| 3 | 5 | 7 | 50 |" in readme, "price"
@@ -266,16 +266,20 @@ def test_groups_say_which_questions_and_queries_gain(project):
 
 def test_a_judges_accuracy_stands_beside_what_was_learned_from_it(project):
     finished = [Finished(e, revision(e)) for e in read_study(Path("laptop.yaml")).experiments]
+    table = seed_table(Study("x", [], [], accuracy=("full", "no_gac")), finished, Path("x"))
     nothing = dict.fromkeys(column.name for column in fields(LabelRow))
     graded = {"queries": 10, "judge_same_side": 0.9}
     labels = [
         LabelRow(
-            **nothing | graded | {"variant": name, "iteration": iteration, "judge_exact": exact}
+            **nothing
+            | graded
+            | {"seed": seed, "variant": name, "iteration": iteration, "judge_exact": exact}
         )
+        for seed in (0, 1)
         for name, exact in (("full", 0.75), ("no_gac", None))
         for iteration in ("1", "2")
     ]
-    (row,) = accuracy_rows(finished, labels, ["full", "no_gac"])
+    (row,) = accuracy_rows(table, labels, ["full", "no_gac"])
     assert (row.variant, row.seeds, row.judge_exact) == ("full", 2, 0.75)
     assert row.em_low < row.em == 0.55 < row.em_high
     (line,) = accuracy([row]).splitlines()[2:]
@@ -297,7 +301,7 @@ def test_an_interval_is_that_of_its_design():
     assert (apart.mean, apart.median) == (pytest.approx(0.5), 0.5)
     assert apart.spread == pytest.approx(0.3) and apart.question_error == 0
     assert apart.low < -0.2 and apart.high > 1.2, "t of three seeds"
-    assert apart.low == pytest.approx(of_means([0.2, 0.5, 0.8]).low)
+    assert apart.low == pytest.approx(nested([0.2, 0.5, 0.8]).bounds()[0])
     fixed = interval([sample(halves) for _ in range(3)])
     alone = interval([sample(halves)])
     assert fixed.high - fixed.low == pytest.approx(alone.high - alone.low, rel=1e-3), "one test set"
@@ -315,7 +319,7 @@ def test_questions_that_two_worlds_share_by_chance_cross_nothing():
     for seed in seeds:
         seed.questions[0] = "Where was the author of the book Hopox Vihoq born?"
     seeds[0].values[:] = [1.0] * 100
-    assert interval(seeds).low == pytest.approx(of_means([1.0, 0.5, 0.5]).low)
+    assert interval(seeds).low == pytest.approx(nested([1.0, 0.5, 0.5]).bounds()[0])
 
 
 def test_sides_that_were_asked_other_questions_are_refused():
@@ -324,14 +328,14 @@ def test_sides_that_were_asked_other_questions_are_refused():
     with pytest.raises(
         InputError, match=r"1 of old-seed0 and 1 of new-seed0 were asked different .* set 's': 2"
     ):
-        contrast_rows([GAIN], [new, old])
+        contrasted(new, old)
     old.predictions("1").reverse()
     old.predictions("1")[0].golden_answers = ["a"]
     first, second = old.predictions("1")
     first.id, second.id = "q0", "q1"
     first.question = new.predictions("1")[1].question = "Where?"
     second.em = 0
-    rows = contrast_rows([GAIN], [new, old])
+    rows = contrasted(new, old)
     assert rows[0].mean == 0.5, "the order and the ids are another's, the questions are not"
     (found,) = contrast_pairs(new, old, "Where?")
     assert [row.question for row in found] == ["Where?"] * 2
@@ -342,37 +346,176 @@ def contrast_pairs(new, old, question):
     return [rows for rows in pairs if rows[0].question == question]
 
 
-def test_intervals_are_made_again_from_what_is_kept(project):
+def files(folder, name="laptop"):
+    """The study's tables, by file."""
+    return {f.name: f.read_text() for f in sorted(folder.glob(f"metrics/studies/{name}*.csv"))}
+
+
+def test_tables_are_made_again_from_what_is_kept(project, capsys):
     study.main(["--study", "laptop.yaml"])
     folder = project / "metrics/studies"
-    names = ("laptop_contrasts", "laptop_price", "laptop_transfer", "laptop_groups", "laptop")
-    whole = {name: table(project, name) for name in names}
+    whole = files(project)
+    for name in ("contrasts", "price", "transfer", "groups"):
+        (folder / f"laptop_{name}.csv").unlink()
     study.main(["--study", "laptop.yaml", "--kept"])
-    for name in ("laptop_groups", "laptop"):
-        assert table(project, name) == whole[name], "as it was"
-    for name in ("laptop_price", "laptop_transfer"):
-        for kept, found in zip(table(project, name), whole[name], strict=True):
-            assert kept == pytest.approx(found) or float(kept["em_low"]) == pytest.approx(
-                float(found["em_low"]), abs=1e-4
-            )
-    kept = {(r["question_set"], r["measure"]): r for r in table(project, "laptop_contrasts")}
-    assert {key: row["mean"] for key, row in kept.items()} == {
-        (row["question_set"], row["measure"]): row["mean"] for row in whole["laptop_contrasts"]
-    }
-    assert not kept["all", "em"]["question_error"], "no question is kept"
-    (folder / "laptop.csv").unlink()
+    assert files(project) == whole
+    seeds = (folder / "laptop_seeds.csv").rename(project / "tmp/seeds.csv")
+    capsys.readouterr()
+    study.main(["--study", "laptop.yaml", "--kept", "--into", "README.md"])
+    assert "laptop_seeds.csv: not there, so the tables stay" in capsys.readouterr().err
+    assert "| without GAC | -20.0 (" in (project / "README.md").read_text()
+    seeds.rename(folder / "laptop_seeds.csv")
+    assert files(project) == whole
+    pairs = (folder / "laptop.csv").rename(project / "tmp/laptop.csv")
     with pytest.raises(InputError, match=r"laptop\.csv: not there; run the study"):
         study.main(["--study", "laptop.yaml", "--kept"])
+    pairs.rename(folder / "laptop.csv")
 
 
-def test_kept_sides_of_other_numbers_of_questions_are_refused(project):
+def test_another_clone_goes_on_with_a_study(project, tmp_path, monkeypatch, capsys):
     study.main(["--study", "laptop.yaml"])
-    path = project / "metrics/studies/laptop.csv"
-    text = path.read_text()
-    path.write_text(text.replace("1,no_gac,1,1,a,10,", "1,no_gac,1,1,a,20,"))
-    with pytest.raises(InputError, match=r"seed 1: one side of a contrast was asked .* set 'a'"):
-        study.main(["--study", "laptop.yaml", "--kept"])
-    path.write_text(text)
+    whole = files(project)
+    clone = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", project, clone], check=True)
+    monkeypatch.chdir(clone)
+    shutil.copytree(project / "metrics/studies", "metrics/studies")
+    for path in Path("metrics/studies").glob("*.csv"):  # what a study of seed 0 alone leaves
+        lines = path.read_text().splitlines(keepends=True)
+        kept = [line for line in lines[1:] if line.startswith("0,")]
+        path.write_text("".join([lines[0], *kept])) if kept else path.unlink()
+    study.main(["--study", "laptop.yaml", "--seeds", "1"])
+    assert "2 of 4 experiments are in the tables\n2 more" in capsys.readouterr().err
+    assert files(clone) == whole, "as one clone alone"
+    study.main(["--study", "laptop.yaml", "--seeds", "1"])
+    assert files(clone) == whole, "the rows of a seed that is there again are replaced"
+
+    code = Path("stages/stage.py")
+    code.write_text(code.read_text().replace("figures = {", "figures = {  # of another state\n"))
+    subprocess.run(["git", "commit", "-qam", "other code"], check=True)
+    with pytest.raises(InputError, match=r"laptop_seeds\.csv: has rows of another state .*seeds 0"):
+        study.main(["--study", "laptop.yaml", "--seeds", "1"])
+    assert not revision(read_study(Path("laptop.yaml")).experiments[1]), "told before it runs"
+    shutil.copy(project / "README.md", "README.md")
+    study.main(["--study", "laptop.yaml", "--seeds", "1", "--join", "--into", "README.md"])
+    rows = {(r["question_set"], r["measure"]): r for r in table(clone, "laptop_contrasts")}
+    assert rows["all", "em"]["states"] == rows["all", "em"]["seeds"] == "2"
+    readme = Path("README.md").read_text()
+    (told,) = {line for line in readme.splitlines() if line.startswith("States of code")}
+    assert "(seeds 0); state" in told and told.endswith("(seeds 1).")
+    with pytest.raises(InputError, match=r"--join keeps both.* --replace leaves"):
+        study.main(["--study", "laptop.yaml", "--collect"])
+    study.main(["--study", "laptop.yaml", "--collect", "--replace"])
+    assert {row["seed"] for row in table(clone)} == {"1"}
+    study.main(["--study", "laptop.yaml", "--collect"])
+
+
+def test_a_state_is_of_all_that_decides_results_but_the_seed(project, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(project, tmp_path / "copy"))
+    found = {e.name: Finished(e, revision(e)) for e in read_study(Path("laptop.yaml")).experiments}
+    made = {name: one.made.state for name, one in found.items()}
+    assert made["full-seed0"] == made["full-seed1"] != made["no-gac-seed0"]
+    assert len({state.partition("-")[0] for state in made.values()}) == 1
+    full = found["full-seed0"]
+    lock, params = full._text("dvc.lock"), full.params
+    assert state_of(full.commit, params, lock, False) == made["full-seed0"]
+    assert state_of(full.commit, params | {"compute": 3}, lock, False) == made["full-seed0"]
+    outside = "    deps:\n    - path: prompt.yaml\n      md5: {}\n"
+    changed = {lock.replace("    deps:\n", outside.format(n), 1) for n in ("a", "b")}
+    assert len({state_of(full.commit, params, text, False) for text in changed}) == 2
+
+    def code(path, text):
+        Path(path).parent.mkdir(exist_ok=True)
+        Path(path).write_text(text)
+        subprocess.run(["git", "add", path], check=True)
+        subprocess.run(["git", "commit", "-qm", path], check=True)
+        return code_of(experiments.head())
+
+    start = code_of(experiments.head())
+    assert code("docs.md", "words") == code("stages/other.py", "no stage lists it") == start
+    described = PIPELINE["stages"]["evaluate"] | {"desc": "words"}
+    report = {"cmd": "python -m stages.report", "deps": ["stages/other.py"]}
+    both = {"stages": {"evaluate": described, "report": report}}
+    assert code("dvc.yaml", yaml.safe_dump(both)) == start
+    other = code("requirements/laptop.txt", "torch==3")
+    assert other != start and code("stages/stage.py", STAGE + "# x") not in (start, other)
+
+
+def test_halves_of_a_study_joined_are_the_study(tmp_path):
+    """Means, spreads and errors over fact chains, through files, with sides that miss a seed."""
+    draw, kinds = np.random.default_rng(3), ("new", "old")
+    whole = []
+    for seed in range(6):
+        for variant in kinds[: 1 if seed == 4 else 2]:
+            one = given(variant, *[[("a", 1)]] * 40, hops=[1, 2] * 20)
+            for number, row in enumerate(one.predictions("1")):
+                row.question, row.set = f"Who is {number} of {seed}?", "st"[number % 2]
+                row.supporting_ids = [[f"p{number // 3}"]]
+                row.em, row.searches = int(draw.integers(2)), int(draw.integers(1, 5))
+            questions = one.files.pop("data/questions/test/s.jsonl")
+            one.files.update({f"data/questions/test/{name}.jsonl": questions for name in "st"})
+            whole.append(replace(one, experiment=Experiment(variant, seed, ())))
+    asked = Study(
+        "halves",
+        [one.experiment for one in whole],
+        [GAIN],
+        price=kinds,
+        groups=("gain",),
+        claims=("gain",),
+    )
+    here = made_of(asked, whole, tmp_path)
+    first = made_of(asked, [one for one in whole if one.experiment.seed < 3], tmp_path)
+    study.write_tables(asked, first.tables, tmp_path, first.samples)
+    rest = made_of(asked, [one for one in whole if one.experiment.seed > 2], tmp_path)
+    both = kept.joined(asked, kept.kept_tables(asked, tmp_path), rest.tables)
+    found = [
+        study.over_seeds(asked, tables, tmp_path, samples)
+        for tables, samples in ((here.tables, here.samples), (both, rest.samples))
+    ]
+    assert found[0] == found[1]
+    claim, *others = found[0]["contrasts"]
+    assert (claim.seeds, claim.claim, len(others)) == (5, True, 5)
+    assert claim.question_error and claim.spread and claim.question_error != others[0].spread
+    assert [row.seeds for row in found[0]["price"]] == [6, 5]
+    assert {row.group for row in found[0]["groups"]} >= {"1 hop", "2 hops"}
+    assert kept.mixture(both) == "" and not kept.of_other_states(first.tables, rest.tables)
+    one = replace(whole[0], experiment=Experiment("new", 9, ()))
+    shared = kept.joined(asked, both, made_of(asked, [one], tmp_path).tables)
+    with pytest.raises(InputError, match=r"the seeds 0 and 9 were asked the same questions \(of"):
+        study.over_seeds(asked, shared, tmp_path / "halves_seeds.csv", {})
+    crossed = [replace(one, experiment=Experiment("new", n, ())) for n in (7, 8)]
+    alone = made_of(asked, crossed, tmp_path)
+    (level, _) = study.over_seeds(asked, alone.tables, tmp_path, alone.samples)["price"], None
+    assert level[0].seeds == 2, "all experiments are here"
+
+
+def made_of(asked, finished, folder):
+    """What a study collects, of objects that have labels of their own."""
+    labels = [
+        LabelRow(
+            seed=one.experiment.seed,
+            **vars(one.made),
+            variant=one.experiment.variant,
+            iteration="1",
+            queries=4 + one.experiment.seed,
+            **dict.fromkeys(("selection_rate", "judge_exact", "judge_same_side"), 0.5),
+            **dict.fromkeys(("instances", "rollouts", "written_tokens", "read_tokens"), 3),
+            uniform_share=None,
+        )
+        for one in finished
+    ]
+    pairs = [
+        PairRow(
+            seed=one.experiment.seed,
+            **vars(one.made),
+            **{"variant": one.experiment.variant, "agent": "1", "retriever": "1"},
+            **{"question_set": "s", "questions": 40, "em": 0.5, "f1": 0.5, "searches": 1.0},
+            **{"unanswered": 0.0, "found": None, "recall": {"3": 0.25}},
+        )
+        for one in finished
+    ]
+    seeds = seed_table(asked, finished, folder)
+    tables = {"": pairs, "labels": labels, "seeds": seeds.rows, "drift": []}
+    return study.Fresh(tables, seeds.samples)
 
 
 def test_power_tells_what_claims_need(project, capsys):
@@ -403,7 +546,7 @@ def test_drift_stands_beside_em_of_the_iteration(project):
         ("0", "full", "1", "0.5"),
         ("1", "full", "1", "0.6"),
     ]
-    assert list(rows[0])[3:] == [
+    assert list(rows[0])[5:] == [
         *("queries", "questions", "words_per_query", "overlap_with_question"),
         *("distance_to_question", "queries_of_both_iterations", "equal_to_previous_iteration"),
         *("overlap_with_previous_iteration", "distance_to_previous_iteration", "em"),
@@ -413,10 +556,10 @@ def test_drift_stands_beside_em_of_the_iteration(project):
 
 
 def test_no_experiment_takes_uncommitted_code_along(project):
-    code = project / "stage.py"
+    code = project / "stages/stage.py"
     code.write_text(STAGE + "# changed\n")
     (project / "tmp/more.yaml").write_text("seeds: [0]\nvariants: {more: [mode=cheap]}\n")
-    with pytest.raises(InputError, match=r"stage\.py: not as in the commit that more-seed0"):
+    with pytest.raises(InputError, match=r"stages/stage\.py: not as in the commit that more-seed0"):
         study.main(["--study", "tmp/more.yaml"])
     study.main(["--study", "laptop.yaml"])  # all is there, and nothing runs
     code.write_text(STAGE)
@@ -458,6 +601,9 @@ class Given(Finished):
     def pairs(self):
         return {("1", "1"): "1"}
 
+    made = Made("commit", "code-params")
+    question_file = None
+
     @property
     def params(self):
         return {"corpus": {"source": "stages/world"}, "pairs": {"threshold": self.threshold}}
@@ -489,10 +635,19 @@ def given(variant, *predictions, **metadata):
 GAIN = Contrast("gain", Side("new", "1", "1"), Side("old", "1", "1"))
 
 
+def contrasted(*finished):
+    return contrast_rows([GAIN], seed_table(Study("x", [], [GAIN]), [*finished], Path("x")))
+
+
+def grouped(*finished):
+    study = Study("x", [], [GAIN], groups=("gain",))
+    return group_rows([GAIN], seed_table(study, [*finished], Path("x")))
+
+
 def test_each_side_counts_its_own_queries():
     new = given("new", [("a", 1)], [("b", 1), ("c", 0)])
     old = given("old", [("d", 0), ("e", 1), ("f", 0)], [("b", 0)])
-    (found,) = group_rows([GAIN], [new, old])
+    (found,) = grouped(new, old)
     assert (found.count, found.count_before) == (3, 4)
     assert found.mean == pytest.approx(2 / 3 - 1 / 4, abs=1e-6)
 
@@ -500,28 +655,29 @@ def test_each_side_counts_its_own_queries():
 def test_supports_without_an_order_say_nothing_of_queries():
     asked, titles = [[("a", 1)], [("b", 1)]], [["A"], ["B"]]
     sides = [given(n, *asked, hops=[2, 2], supporting_titles=titles) for n in ("new", "old")]
-    assert [row.group for row in group_rows([GAIN], sides)] == ["2 hops"]
+    assert [row.group for row in grouped(*sides)] == ["2 hops"]
 
 
 def test_groups_are_ordered_by_their_number():
     numbers = {"namesakes": [10, 9, 1] * 2, "hops": [2, 11, 3] * 2}
     sides = [given(name, *[[]] * 6, **numbers) for name in ("new", "old")]
-    assert [row.group for row in group_rows([GAIN], sides)] == [
+    assert [row.group for row in grouped(*sides)] == [
         *("2 hops", "3 hops", "11 hops"),
         *("1 namesake", "9 namesakes", "10 namesakes"),
     ]
     with pytest.raises(
         InputError, match=r"s\.jsonl of new-seed0: 'metadata.hops' of q1 is no whole"
     ):
-        group_rows([GAIN], [given(name, [], [], hops=[1, "two"]) for name in ("new", "old")])
+        grouped(*(given(name, [], [], hops=[1, "two"]) for name in ("new", "old")))
 
 
 def test_the_queries_of_a_question_stand_or_fall_together():
     values = [float(number % 3 == 0) for number in range(90)]
     about = sample([0.0] * 90)
     alike = Group([(4 * value, 4, 0, 1) for value in values], about)
-    assert gap_interval([alike]) == interval([sample(values)])
-    sparse = gap_interval([Group([(1, 1, 0, 0), (0, 0, 0, 1), (0, 1, 1, 1)], sample([0.0] * 3))])
+    assert interval([gap_sample(alike)]) == interval([sample(values)])
+    sparse = Group([(1, 1, 0, 0), (0, 0, 0, 1), (0, 1, 1, 1)], sample([0.0] * 3))
+    sparse = interval([gap_sample(sparse)])
     assert sparse.mean == pytest.approx(0) and sparse.low < sparse.mean < sparse.high
 
 
@@ -531,7 +687,7 @@ def test_the_interval_of_a_ratio_is_that_of_drawing_questions_again():
         (draw.binomial(n, 0.6), n, draw.binomial(m, 0.4), m)
         for n, m in draw.integers(1, 5, (300, 2))
     ]
-    found = gap_interval([Group(sums, sample([0.0] * 300))])
+    found = interval([gap_sample(Group(sums, sample([0.0] * 300)))])
     drawn = np.array(sums)[draw.integers(300, size=(2000, 300))].sum(axis=1).T
     gaps = drawn[0] / drawn[1] - drawn[2] / drawn[3]
     assert [found.low, found.high] == pytest.approx(

@@ -19,10 +19,19 @@ ALL = "all"  # the question set that stands for all
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairRow:
-    """STUDY.csv: what a pair measured in one experiment on a question set; `recall` by its k."""
+class OfSeed:
+    """A row of one seed, and what made it: the commit, and the fingerprint of all that decides its
+    figures (stages/studies/states.py); None in a table of version 0.1.0."""
 
     seed: int
+    commit: str | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairRow(OfSeed):
+    """STUDY.csv: what a pair measured in one experiment on a question set; `recall` by its k."""
+
     variant: str
     agent: str
     retriever: str
@@ -37,11 +46,10 @@ class PairRow:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LabelRow:
+class LabelRow(OfSeed):
     """`labels`: what the labels of one experiment's iteration cost, and what came of them; None for
     what was not counted, or where there is no judge."""
 
-    seed: int
     variant: str
     iteration: str
     queries: int
@@ -56,10 +64,32 @@ class LabelRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SeedRow(OfSeed):
+    """`seeds`: what one seed's `after` has more of than its `before` (sides as VARIANT/AGENT/
+    RETRIEVER), a mean over `questions`; without a `before`, what `after` has. `group`: of which
+    questions or queries, where not of all (`questions` are then `after`'s, `questions_before` the
+    other's). `error`: the standard error over the questions' `chains` of facts, None of one chain.
+    `asked`: equal for two seeds that may have been asked the same questions."""
+
+    contrast: str | None
+    after: str
+    before: str | None
+    question_set: str
+    group: str | None
+    measure: str
+    questions: int
+    questions_before: int | None
+    mean: float
+    error: float | None
+    chains: int
+    asked: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class ContrastResult:
     """`contrasts`: a difference over `seeds` seeds with its interval. `spread`: standard deviation
     of the seeds' means; `question_error`: what of it their questions explain. A primary claim is
-    clear by its p as Holm's rule adjusts it."""
+    clear by its p as Holm's rule adjusts it. `states`: how many states made its rows."""
 
     contrast: str
     after: str
@@ -77,6 +107,7 @@ class ContrastResult:
     clear: bool
     claim: bool = False
     p_adjusted: float | None = None
+    states: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +124,7 @@ class LabelPrice:
     written_tokens: float
     read_tokens: float
     selection_rate: float
+    states: int = 1
 
     @property
     def tokens(self) -> float:
@@ -114,6 +146,7 @@ class Accuracy:
     em: float
     em_low: float
     em_high: float
+    states: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,6 +166,30 @@ class Transfer:
     f1: float | None = None
     unanswered: float | None = None
     found: float | None = None
+    states: int = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridRow:
+    """`grid`: what a variant's R_1 learned from (`source` with what was taken away and added,
+    `instances` None: all), how negatives and instances weigh, and what it reads; EM and searches of
+    Agent_1 with it."""
+
+    variant: str
+    source: str
+    missed: float
+    false: float
+    instances: int | None
+    weights: str
+    input: str
+    seeds: int
+    em: float
+    em_low: float
+    em_high: float
+    searches: float
+    searches_low: float
+    searches_high: float
+    states: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,14 +212,14 @@ class GroupResult:
     spread: float | None = None
     question_error: float | None = None
     clear: bool
+    states: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Drift:
+class Drift(OfSeed):
     """`drift`: queries of one iteration of a run (stages/drift.py) and EM of its agent and
     retriever; None where there was nothing to average, as in iteration 0, which has none before."""
 
-    seed: int
     variant: str
     iteration: str
     queries: int
@@ -187,12 +244,14 @@ class Drift:
 TABLES: dict[str, type] = {
     "": PairRow,
     "labels": LabelRow,
+    "seeds": SeedRow,
     "contrasts": ContrastResult,
     "price": LabelPrice,
     "accuracy": Accuracy,
     "transfer": Transfer,
     "groups": GroupResult,
     "drift": Drift,
+    "grid": GridRow,
 }
 StudyRow = TypeVar("StudyRow")
 

@@ -1,170 +1,61 @@
 """Differences between pairs over seeds and questions, with the interval of their design.
 
-The two pairs of a contrast answer the same questions (stages/reporting/pairing.py). Seeds with
-questions of their own are nested, seeds with the same questions crossed, one seed alone is a run
-(stages/evaluation/intervals.py). The claims of a study are corrected for each other by Holm's rule;
-everything else is exploratory, and called clear where its interval leaves out zero.
+The two pairs of a contrast answer the same questions (stages/reporting/pairing.py). The claims of a
+study are corrected for each other by Holm's rule; everything else is exploratory, and called clear
+where its interval leaves out zero.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterable
-from dataclasses import dataclass, field, replace
-from statistics import fmean, median
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from stages.common.trajectories import Trajectory
-from stages.evaluation.intervals import (
-    Estimate,
-    by_cluster,
-    chain,
-    clustered,
-    crossed,
-    holm,
-    nested,
-)
+from stages.evaluation.intervals import holm
 from stages.plumbing.errors import InputError
-from stages.reporting.pairing import Identity, identified, paired
+from stages.reporting.pairing import identified, paired
 from stages.reporting.study_rows import ALL, ContrastResult
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
+from stages.studies.samples import Sample, joined
+
+if TYPE_CHECKING:
+    from stages.studies.seeds import Key, SeedTable
 
 MEASURES = ("em", "searches")
 SIGNIFICANT = 0.05
-SHARED = 0.1  # the share of a seed's questions that another must have for the two to be crossed
-
-
-@dataclass
-class Sample:
-    """What one seed measured: a value for each question, its chain, and what the question is."""
-
-    values: list[float] = field(default_factory=list)
-    chains: list[Hashable] = field(default_factory=list)
-    questions: list[Hashable] = field(default_factory=list)
-
-    def add(self, value: float, row: Trajectory, question: Identity) -> None:
-        """One question more."""
-        self.values.append(value)
-        self.chains.append(chain(row.supporting_ids) or question)
-        self.questions.append(question)
-
-
 Values = dict[str, Sample]  # by question set
 
 
-@dataclass(frozen=True)
-class Interval:
-    """Mean over seeds with its 95 % interval and p; the median and the standard deviation of the
-    seeds, and of the latter what their questions explain (None where no question is at hand)."""
-
-    mean: float
-    low: float
-    high: float
-    p: float
-    median: float
-    seeds: int
-    spread: float | None = None
-    question_error: float | None = None
-
-    @property
-    def clear(self) -> bool:
-        """Whether the interval leaves out zero."""
-        return self.low > 0 or self.high < 0
-
-    def cells(self) -> dict:
-        """What the row of a table says of it, by column."""
-        names = ("mean", "median", "low", "high", "p", "spread", "question_error")
-        values = {name: getattr(self, name) for name in names}
-        rounded = {n: None if v is None else round(v, 6) for n, v in values.items()}
-        return {"seeds": self.seeds, **rounded, "clear": self.clear}
-
-
-def interval(seeds: list[Sample]) -> Interval:
-    """The interval of the mean over seeds of the mean over questions, by the design of `seeds`.
-
-    InputError where there is one seed and all of its questions need the same passage.
-    """
-    alone = [by_cluster(seed.values, seed.chains) for seed in seeds]
-    if len(seeds) == 1 and len(alone[0][0]) < 2:
-        raise InputError(
-            "a study of one seed needs two questions that do not need the same first passage: "
-            "there is no interval without"
-        )
-    each = [fmean(seed.values) for seed in seeds]
-    errors = [float(clustered(*seed).error) for seed in alone if len(seed[0]) > 1]
-    of_questions = fmean(error**2 for error in errors) ** 0.5 if errors else None
-    if len(seeds) == 1:
-        estimate = clustered(*alone[0])
-    elif _are_crossed(seeds):
-        estimate = crossed(*_by_seed_and_cluster(seeds))
-    else:
-        estimate = nested(each)
-        if estimate.error == 0 and of_questions:  # equal by chance: only questions tell
-            estimate = Estimate(estimate.mean, of_questions / len(seeds) ** 0.5, estimate.freedom)
-    return _interval(estimate, each, of_questions)
-
-
-def of_means(seeds: list[float]) -> Interval:
-    """The interval from the means of two seeds or more that had questions of their own."""
-    return _interval(nested(seeds), seeds, None)
-
-
-def _interval(estimate: Estimate, each: list[float], of_questions: float | None) -> Interval:
-    low, high = estimate.bounds()
-    spread = float(nested(each).error) * len(each) ** 0.5 if len(each) > 1 else None
-    means = float(estimate.mean), float(low), float(high), float(estimate.p())
-    return Interval(*means, median(each), len(each), spread, of_questions)
-
-
-def _are_crossed(seeds: list[Sample]) -> bool:
-    """Whether two of the seeds were asked the same questions, or many of them. A made-up world has
-    few words, so that some questions of two worlds are equal by chance."""
-    asked = [{*seed.questions} for seed in seeds]
-    return any(
-        len(one & other) > SHARED * min(len(one), len(other))
-        for place, one in enumerate(asked)
-        for other in asked[:place]
-    )
-
-
-def _by_seed_and_cluster(seeds: list[Sample]):
-    """Sums and numbers of the values (seed, cluster), the clusters of all seeds together."""
-    import numpy as np
-
-    places = {c: n for n, c in enumerate(dict.fromkeys(c for seed in seeds for c in seed.chains))}
-    sums, counts = np.zeros((2, len(seeds), len(places)))
-    for number, seed in enumerate(seeds):
-        index = [places[one] for one in seed.chains]
-        np.add.at(sums[number], index, seed.values)
-        np.add.at(counts[number], index, 1)
-    return sums, counts
-
-
 def contrast_rows(
-    contrasts: list[Contrast], finished: list[Finished], claims: tuple[str, ...] = ()
+    contrasts: list[Contrast], table: SeedTable, claims: tuple[str, ...] = ()
 ) -> list[ContrastResult]:
     """A row for each contrast, measure and question set ("all": all questions of the sets that
-    both sides were asked); a contrast that no seed has both sides of is left out."""
-    rows, seeds = [], experiments_by_seed(finished)
-    for contrast in contrasts:
-        for measure in MEASURES:
-            each = [found for seed in seeds if (found := _paired(contrast, seed, measure))]
-            rows += [
-                contrast_row(contrast, name, measure, interval(samples))
-                for name, samples in _by_set(each).items()
-            ]
+    both sides were asked), of the seeds that have both sides; after the contrasts of the study
+    come those that only the table has."""
+    wanted = [(contrast.name, str(contrast.after), str(contrast.before)) for contrast in contrasts]
+    known = {tuple(sides) for _, *sides in wanted}
+    wanted += [(name, *sides) for sides, name in table.contrasts.items() if sides not in known]
+    rows = [
+        _contrast_row(name, key, table)
+        for name, *sides in wanted
+        for measure in MEASURES
+        for key in table.keys(*sides)
+        if key.measure == measure
+    ]
     return with_claims(rows, claims)
 
 
-def contrast_row(contrast: Contrast, name: str, measure: str, found: Interval) -> ContrastResult:
-    """A contrast's line of the table, of one question set and measure."""
+def _contrast_row(name: str, key: Key, table: SeedTable) -> ContrastResult:
     return ContrastResult(
-        contrast=contrast.name,
-        after=side_label(contrast.after),
-        before=side_label(contrast.before),
-        question_set=name,
-        measure=measure,
-        **found.cells(),
+        contrast=name,
+        after=side_label(Side.of(key.after)),
+        before=side_label(Side.of(key.before)),
+        question_set=key.question_set,
+        measure=key.measure,
+        **table.interval(key).cells(),
+        states=table.states(key),
     )
 
 
@@ -213,24 +104,28 @@ def both_answered(
     return paired(*(pair_predictions(one, side) for one, side in sides), names=tuple(names))
 
 
-def _paired(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values | None:
-    """Question by question, what one seed's `after` has more of than its `before`."""
-    if not both_ran(contrast, seed):
-        return None
+def differences(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values:
+    """Question by question, what one seed's `after` has more of than its `before`, by question
+    set; nothing where they were asked nothing together."""
     values: Values = {}
     pairs = both_answered(contrast, seed)
     for question, (old, new) in zip(identified(old for old, _ in pairs), pairs, strict=True):
         difference = float(getattr(new, measure) - getattr(old, measure))
         values.setdefault(question[0], Sample()).add(difference, old, question)
-    return values or None
+    return with_all(values)
 
 
 def measured(one: Finished, side: Side, measure: str) -> Values:
-    """`measure` of a pair's predictions, by question set."""
+    """`measure` of a pair's predictions, by question set and over all."""
     values: Values = {}
     for question, row in identified(pair_predictions(one, side)).items():
         values.setdefault(question[0], Sample()).add(float(getattr(row, measure)), row, question)
-    return values
+    return with_all(values)
+
+
+def with_all(values: Values) -> Values:
+    """All questions together first, then each set."""
+    return {ALL: joined(values.values())} | values if values else {}
 
 
 def pair_predictions(one: Finished, side: Side) -> list[Trajectory]:
@@ -248,24 +143,6 @@ def _predicted(one: Finished, name: str) -> list[Trajectory]:
             f"'{ALL}', which stands for all sets in the tables; give it another name"
         )
     return found
-
-
-def joined(parts: Iterable[Sample]) -> Sample:
-    """The questions of all parts."""
-    whole = Sample()
-    for part in parts:
-        whole.values += part.values
-        whole.chains += part.chains
-        whole.questions += part.questions
-    return whole
-
-
-def _by_set(seeds: list[Values]) -> dict[str, list[Sample]]:
-    """Question set, or "all" -> the sample of each seed."""
-    sets: Iterable[str] = dict.fromkeys(name for values in seeds for name in values)
-    found = {ALL: [joined(values.values()) for values in seeds]}
-    found |= {name: [values[name] for values in seeds if name in values] for name in sets}
-    return found if seeds else {}
 
 
 def side_label(side: Side) -> str:

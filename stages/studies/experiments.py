@@ -1,8 +1,8 @@
 """DVC experiments by name: run those that are missing, read what they left in git and the cache.
 
-An experiment belongs to the commit that it was started from, so a table never mixes code of two
-commits. `--temp` runs it in a copy of the checkout: the working tree stays as it is. DVC takes
-uncommitted changes along into that copy, so none may be there when an experiment starts.
+An experiment belongs to the commit that it was started from. `--temp` runs it in a copy of the
+checkout: the working tree stays as it is. DVC takes uncommitted changes along into that copy, so
+none may be there when an experiment starts.
 """
 
 from __future__ import annotations
@@ -20,8 +20,10 @@ from stages.common.evaluations import Evaluation
 from stages.common.records import read_json, read_jsonl
 from stages.common.trajectories import Trajectory, iter_predictions
 from stages.metrics.reading import checked, schema_of
+from stages.params import WORLD
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
+from stages.studies.states import Made, state_of
 
 NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads
 
@@ -80,6 +82,19 @@ class Finished:
         if params["seed"] != self.experiment.seed:
             raise InputError(f"{self.experiment.name}: ran with the seed {params['seed']}")
         return params
+
+    @functools.cached_property
+    def made(self) -> Made:
+        """The commit that it was started from, and its state."""
+        lock, own_base = self._text("dvc.lock"), self.experiment.own_base
+        return Made(head()[:12], state_of(self.commit, self.params, lock, own_base))
+
+    @functools.cached_property
+    def question_file(self) -> str | None:
+        """Where its questions come from, if not from a world of its own: draws of two seeds from
+        one file have questions in common."""
+        source = self.params["questions"]["source"]
+        return None if source == WORLD else str(source)
 
     @functools.cached_property
     def pairs(self) -> dict[tuple[str, str], str]:

@@ -9,24 +9,21 @@ independent: intervals take questions, each with all that both sides asked for i
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from stages.plumbing.errors import InputError
 from stages.reporting.breakdown import ambiguous_texts
 from stages.reporting.pairing import Identity, identified
 from stages.reporting.predictions import SHOWN, Outcome, outcome, unordered_sets
 from stages.reporting.study_rows import GroupResult
-from stages.studies.contrasts import (
-    Interval,
-    Sample,
-    both_answered,
-    both_ran,
-    experiments_by_seed,
-    interval,
-)
+from stages.studies.contrasts import both_answered
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast
+from stages.studies.samples import Sample
+
+if TYPE_CHECKING:
+    from stages.studies.seeds import SeedTable
 
 RECALL = f"recall_{SHOWN}"
 OF = {"em": "questions", RECALL: "queries"}
@@ -57,51 +54,72 @@ class Group:
         return sum(one[1] for one in self.sums), sum(one[3] for one in self.sums)
 
 
-def group_rows(contrasts: list[Contrast], finished: list[Finished]) -> list[GroupResult]:
+@dataclass(frozen=True)
+class Gap:
+    """What one seed's sides differ by in a group, and how many questions or queries each has."""
+
+    sample: Sample
+    count: int
+    count_before: int
+
+
+def group_rows(contrasts: list[Contrast], table: SeedTable) -> list[GroupResult]:
     """A row for each contrast and group that its questions tell; differences from -1 to 1. A group
     of one fact chain of one seed has no interval, and no row.
 
     `count` is how many questions or queries `after` has, `count_before` how many `before`.
     """
-    seeds = experiments_by_seed(finished)
-    return [row for contrast in contrasts for row in _rows(contrast, seeds)]
+    rows = []
+    for contrast in contrasts:
+        keys = table.keys(str(contrast.after), str(contrast.before), of_groups=True)
+        for key in sorted(keys, key=lambda key: _place(key.measure, key.group)):
+            seeds = table.of(key)
+            if len(seeds) > 1 or seeds[0].chains > 1:
+                found = GroupResult(
+                    contrast=contrast.name,
+                    measure=key.measure,
+                    group=key.group,
+                    of=OF[key.measure],
+                    count=sum(row.questions for row in seeds),
+                    count_before=sum(row.questions_before for row in seeds),
+                    **table.interval(key).cells(),
+                    states=table.states(key),
+                )
+                rows.append(found)
+    return rows
 
 
-def _rows(contrast: Contrast, seeds: list[dict[str, Finished]]) -> Iterable[GroupResult]:
-    each = [_groups(contrast, seed) for seed in seeds if both_ran(contrast, seed)]
-    for key in sorted({key for groups in each for key in groups}):
-        groups = [found[key] for found in each if key in found and all(found[key].counts)]
-        if len(groups) > 1 or any(len({*group.about.chains}) > 1 for group in groups):
-            measure, by, value = key
-            after, before = zip(*(group.counts for group in groups), strict=True)
-            yield GroupResult(
-                contrast=contrast.name,
-                measure=measure,
-                group=NAMES[by][value != 1].format(value) if by in NAMES else f"{by} query",
-                of=OF[measure],
-                count=sum(after),
-                count_before=sum(before),
-                **gap_interval(groups).cells(),
-            )
+def _place(measure: str, group: str) -> tuple[str, str, int]:
+    """EM before recall, hops before namesakes, each by its number."""
+    number, _, kind = group.rpartition(" ")
+    return (measure, kind.rstrip("s"), int(number)) if number.isdigit() else (measure, group, 0)
 
 
-def gap_interval(groups: list[Group]) -> Interval:
-    """The interval of the mean over seeds of `after`'s mean less `before`'s; one group a seed.
+def group_samples(contrast: Contrast, seed: dict[str, Finished]) -> dict[tuple[str, str], Gap]:
+    """(measure, group) -> what `after` has more of it than `before` in one seed."""
+    return {
+        (measure, NAMES[by][value != 1].format(value) if by in NAMES else f"{by} query"): Gap(
+            gap_sample(group), *group.counts
+        )
+        for (measure, by, value), group in _groups(contrast, seed).items()
+        if all(group.counts)
+    }
+
+
+def gap_sample(group: Group) -> Sample:
+    """`after`'s mean less `before`'s, question by question.
 
     Each side is a ratio of sums over questions. A question stands for the gap and its own pull on
     it, to first order: so the mean of the questions is the gap, and their spread that of the gap.
     """
-    samples = []
-    for group in groups:
-        news, olds = group.counts
-        new, old = (sum(one[place] for one in group.sums) for place in (0, 2))
-        new, old, count = new / news, old / olds, len(group.sums)
-        values = [
-            new - old + count * ((a - new * n) / news - (b - old * m) / olds)
-            for a, n, b, m in group.sums
-        ]
-        samples.append(Sample(values, group.about.chains, group.about.questions))
-    return interval(samples)
+    news, olds = group.counts
+    new, old = (sum(one[place] for one in group.sums) for place in (0, 2))
+    new, old, count = new / news, old / olds, len(group.sums)
+    values = [
+        new - old + count * ((a - new * n) / news - (b - old * m) / olds)
+        for a, n, b, m in group.sums
+    ]
+    return Sample(values, group.about.chains, group.about.questions)
 
 
 def _groups(contrast: Contrast, seed: dict[str, Finished]) -> dict[GroupKey, Group]:

@@ -1,73 +1,139 @@
-"""A study's tables anew from the figures of each seed that `metrics/studies` keeps; nothing runs.
+"""What `metrics/studies` keeps of each seed, and how rows of another clone's experiments join it.
 
-NAME.csv holds what every pair of every seed measured. In the made-up world each seed has questions
-of its own, so the seeds' means are all that an interval needs. What is not kept: which questions
-changed (so no interval of a single seed, none for a test set that seeds share, and no
-`question_error`), and the groups of questions, whose table stays as it was measured.
+Git refs of experiments and DVC's cache stay where they were made; the tables travel. A variant of a
+seed that was run again replaces its rows. Rows of another state (stages/studies/states.py)
+join only when asked to, and the tables then say so.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
 from stages.reporting.study_rows import (
-    ALL,
     TABLES,
-    Accuracy,
     ContrastResult,
-    LabelPrice,
-    PairRow,
-    Transfer,
+    OfSeed,
+    SeedRow,
     read_rows,
     table_path,
 )
-from stages.studies.contrasts import MEASURES, contrast_row, of_means, side_label, with_claims
-from stages.studies.plan import Contrast, Side, Study
+from stages.studies.plan import Study
 
-SetSeed = tuple[str, int]  # question set, seed
-Figures = dict[SetSeed, tuple[int, float]]  # -> the number of questions, the mean
-Level = LabelPrice | Accuracy | Transfer
-LEVELS = ("price", "accuracy", "transfer")  # tables of levels of EM
-MADE = ("contrasts", *LEVELS)  # made anew here; the others stay as they were written
+OF_SEEDS = ("", "labels", "seeds", "drift")  # tables with rows of each seed
+SeedTables = dict[str, list]
 
 
-def kept_tables(study: Study, folder: Path) -> dict[str, list]:
-    """The tables of `study` in `folder`, contrasts and levels with intervals of today."""
-    found = {
-        name: read_rows(table_path(folder, study.name, name), kind) for name, kind in TABLES.items()
+def kept_tables(study: Study, folder: Path) -> SeedTables:
+    """The rows of each seed that `folder` holds of a study; none of a file that is not there."""
+    return {n: read_rows(table_path(folder, study.name, n), TABLES[n]) for n in OF_SEEDS}
+
+
+def all_tables(study: Study, folder: Path) -> dict[str, list]:
+    """All tables of a study as they were written."""
+    return {n: read_rows(table_path(folder, study.name, n), kind) for n, kind in TABLES.items()}
+
+
+def joined(study: Study, kept: SeedTables, fresh: SeedTables) -> SeedTables:
+    """The rows of both, by variant or contrast and seed; `fresh` ones in place of `kept` ones."""
+    sides = [(str(contrast.after), str(contrast.before)) for contrast in study.contrasts]
+    order = {what: n for n, what in enumerate([*study.variants, *sides])}
+
+    def place(row: OfSeed) -> tuple:
+        return order.get(_what(row), len(order)), str(_what(row)), row.seed
+
+    left = _left(kept, {(row.seed, _what(row)) for row in _rows(fresh)})
+    return {name: sorted([*left[name], *fresh[name]], key=place) for name in OF_SEEDS}
+
+
+def of_other_states(kept: SeedTables, fresh: SeedTables) -> list[OfSeed]:
+    """The rows of `kept` that stay and were made by other code, or with other parameters, than the
+    rows of the same variant or contrast in `fresh`."""
+    codes = {_code(row) for row in _rows(fresh)}
+    states = _states(_rows(fresh))
+    left = _left(kept, {(row.seed, _what(row)) for row in _rows(fresh)})
+    return [
+        row
+        for row in _rows(left)
+        if _code(row) not in codes or row.state not in states.get(_what(row), {row.state})
+    ]
+
+
+def of_other_code(kept: SeedTables, code: str, coming: set[tuple[int, Hashable]]) -> list[OfSeed]:
+    """The rows that will stay beside those of the `coming` (seed, variant), and that `code` did not
+    make: what can be told before hours of experiments."""
+    return [row for row in _left(kept, coming)[""] if _code(row) != code]
+
+
+def without(kept: SeedTables, rows: list[OfSeed]) -> SeedTables:
+    """`kept` without these of its rows."""
+    out = {id(row) for row in rows}
+    return {name: [row for row in found if id(row) not in out] for name, found in kept.items()}
+
+
+def refuse(path: Path, others: list[OfSeed]) -> None:
+    """InputError if there are `others`: rows of another state than those of here."""
+    if others:
+        raise InputError(
+            f"{path}: has rows of another state of code or parameters than the experiments of the "
+            f"commit that is checked out: {_told(others)}; --join keeps both, and the tables say "
+            "so, --replace leaves those rows out (experiments that have run are kept)"
+        )
+
+
+def mixture(tables: SeedTables) -> str:
+    """Which states were mixed, as a sentence; empty where all rows are of one."""
+    rows, states = _rows(tables), _states(tables[""])
+    if len({_code(row) for row in rows}) < 2:
+        rows = [row for row in tables[""] if len(states[row.variant]) > 1]
+    return f"States of code or parameters were mixed: {_told(rows)}." if rows else ""
+
+
+def _rows(tables: SeedTables) -> list[OfSeed]:
+    return [row for name in OF_SEEDS for row in tables[name]]
+
+
+def _left(kept: SeedTables, replaced: set[tuple[int, Hashable]]) -> SeedTables:
+    """Without the rows of a seed's variant or contrast that are `replaced`."""
+    return {
+        name: [row for row in kept[name] if (row.seed, _what(row)) not in replaced]
+        for name in OF_SEEDS
     }
-    if not found[""]:
-        raise InputError(f"{folder}/{study.name}.csv: not there; run the study")
-    pairs = _pairs(found[""])
-    found["contrasts"] = kept_contrasts(study, pairs, found["contrasts"])
-    for name in LEVELS:
-        found[name] = [_level(row, study, pairs) for row in found[name]]
+
+
+def _what(row: OfSeed) -> Hashable:
+    """What of its seed a row is about: a variant, or two sides."""
+    return (row.after, row.before) if isinstance(row, SeedRow) else row.variant
+
+
+def _states(rows: Iterable[OfSeed]) -> dict[Hashable, set[str | None]]:
+    """What rows are about -> the states that made them."""
+    found: dict[Hashable, set[str | None]] = {}
+    for row in rows:
+        found.setdefault(_what(row), set()).add(row.state)
     return found
 
 
-def kept_contrasts(
-    study: Study, pairs: dict[tuple[Side, str], Figures], former: list[ContrastResult]
-) -> list[ContrastResult]:
-    """The rows of the study's contrasts, and of those that only the former table has."""
-    contrasts = {contrast.name: contrast for contrast in study.contrasts}
-    sides = {side_label(side): side for side, _ in pairs}
-    for row in former:
-        if row.contrast not in contrasts and {row.after, row.before} <= {*sides}:
-            both = sides[row.after], sides[row.before]
-            contrasts[row.contrast] = Contrast(row.contrast, *both)
-    rows = []
-    for contrast in contrasts.values():
-        for measure in MEASURES:
-            after, before = (
-                pairs.get((side, measure), {}) for side in (contrast.after, contrast.before)
-            )
-            both = [key for key in after if key in before]
-            for name in (ALL, *dict.fromkeys(name for name, _ in both)) if both else ():
-                if len(values := _differences(after, before, name)) > 1:
-                    rows.append(contrast_row(contrast, name, measure, of_means(values)))
-    return with_claims(rows, study.claims)
+def _code(row: OfSeed) -> str | None:
+    """The code's part of a state."""
+    return row.state and row.state.partition("-")[0]
+
+
+def _told(rows: list[OfSeed]) -> str:
+    """Each state with its commits and seeds: by the code, where that differs."""
+    by_code = len({_code(row) for row in rows}) > 1
+    groups: dict[str | None, list[OfSeed]] = {}
+    for row in rows:
+        groups.setdefault(_code(row) if by_code else row.state, []).append(row)
+    return "; ".join(_state(name, found) for name, found in groups.items())
+
+
+def _state(name: str | None, rows: list[OfSeed]) -> str:
+    seeds = ", ".join(map(str, sorted({row.seed for row in rows})))
+    commits = ", ".join(sorted({row.commit for row in rows if row.commit}))
+    made = f"state {name} of commit {commits}" if name else "a version that told no state"
+    return f"{made} (seeds {seeds})"
 
 
 def claim_rows(folder: Path) -> dict[str, list[ContrastResult]]:
@@ -77,49 +143,3 @@ def claim_rows(folder: Path) -> dict[str, list[ContrastResult]]:
         if rows := [row for row in read_rows(path, ContrastResult) if row.claim]:
             found[path.stem.removesuffix("_contrasts")] = rows
     return found
-
-
-def _differences(after: Figures, before: Figures, wanted: str) -> list[float]:
-    """A mean over the questions for each seed that has both sides. InputError where they had other
-    numbers of questions."""
-    seeds: dict[int, list[tuple[int, float]]] = {}
-    for (name, seed), (questions, value) in after.items():
-        if wanted not in (ALL, name) or (name, seed) not in before:
-            continue
-        others, other = before[name, seed]
-        if questions != others:
-            raise InputError(
-                f"seed {seed}: one side of a contrast was asked {questions} questions of the "
-                f"set '{name}', the other {others}: they are not the same questions"
-            )
-        seeds.setdefault(seed, []).append((questions, value - other))
-    return [sum(n * v for n, v in each) / sum(n for n, _ in each) for each in seeds.values()]
-
-
-def _pairs(rows: list[PairRow]) -> dict[tuple[Side, str], Figures]:
-    found: dict[tuple[Side, str], Figures] = {}
-    for row in rows:
-        side = Side(row.variant, row.agent, row.retriever)
-        for measure in MEASURES:
-            figures = found.setdefault((side, measure), {})
-            figures[row.question_set, row.seed] = row.questions, getattr(row, measure)
-    return found
-
-
-def _level(row: Level, study: Study, pairs: dict[tuple[Side, str], Figures]) -> Level:
-    """A row of a table of levels, with the interval of its pair over seeds."""
-    if isinstance(row, Transfer):
-        retriever, _, short = row.retriever.partition(":")
-        first, *others = study.transfer
-        variant = next((v for v in others if v.removeprefix(f"{first}_") == short), first)
-        side, wanted = Side(variant, row.agent, retriever), row.question_set
-    else:
-        side, wanted = Side(row.variant, "1", "1"), ALL
-    ends: dict[str, float] = {}
-    for measure in MEASURES:
-        if hasattr(row, f"{measure}_low"):
-            figures = pairs[side, measure]
-            nothing = {key: (questions, 0.0) for key, (questions, _) in figures.items()}
-            level = of_means(_differences(figures, nothing, wanted))
-            ends |= {f"{measure}_low": round(level.low, 4), f"{measure}_high": round(level.high, 4)}
-    return replace(row, **ends)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean, median
 
 from stages.reporting.drift import drift_means
+from stages.reporting.grid import instances_name, source_name
 from stages.reporting.results import agent_label, retriever_label
 from stages.reporting.studies import retriever_name
 from stages.reporting.study_rows import (
@@ -13,6 +14,7 @@ from stages.reporting.study_rows import (
     Accuracy,
     ContrastResult,
     Drift,
+    GridRow,
     GroupResult,
     LabelPrice,
     PairRow,
@@ -20,7 +22,7 @@ from stages.reporting.study_rows import (
 )
 
 PairKey = tuple[str, str, str]  # variant, agent, retriever
-NOTHING = "No experiment of this commit has such figures.\n"
+NOTHING = "No experiment has such figures yet.\n"
 
 
 @dataclass(frozen=True)
@@ -66,8 +68,11 @@ def base_line(own_base: bool) -> str:
     return "All seeds share one base agent and one judge."
 
 
-def fragments(name: str, tables: dict[str, list], own_base: bool = False) -> dict[str, str]:
-    """Markdown of a study's tables, by what documents call it: NAME, NAME contrasts, ..."""
+def fragments(
+    name: str, tables: dict[str, list], own_base: bool = False, mixture: str = ""
+) -> dict[str, str]:
+    """Markdown of a study's tables, by what documents call it: NAME, NAME contrasts, ...; `mixture`
+    says above each which states were mixed."""
     made = {
         "contrasts": contrasts,
         "price": price,
@@ -75,12 +80,14 @@ def fragments(name: str, tables: dict[str, list], own_base: bool = False) -> dic
         "accuracy": accuracy,
         "groups": groups,
         "drift": drift,
+        "grid": grid,
     }
-    above = f"{base_line(own_base)}\n\n"
+    mixed = f"{mixture}\n\n" if mixture else ""
+    above = f"{mixed}{base_line(own_base)}\n\n"
     found = {name: above + pairs(tables[""])}
     for table, make in made.items():
         rows = tables[table]
-        line = above if table == "contrasts" else ""
+        line = above if table == "contrasts" else mixed
         found[f"{name} {table}"] = line + make(rows) if rows else NOTHING
     return found
 
@@ -256,6 +263,23 @@ def groups(rows: list[GroupResult]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def grid(rows: list[GridRow]) -> str:
+    """What each variant learned from and reads, the best EM first."""
+    lines = [
+        "EM of Agent_1 with R_1, the best first; means over seeds with 95 % intervals. "
+        "Exploratory: the order is no verdict.",
+        "",
+        "| labels from | instances | weights | the retriever reads | EM (%) | searches | seeds |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {source_name(row)} | {instances_name(row)} | {row.weights} | `{row.input}` "
+        f"| {_level(row)} | {row.searches:.2f} | {row.seeds} |"
+        for row in sorted(rows, key=lambda row: -row.em)
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def drift(rows: list[Drift]) -> str:
     """How the queries change by iteration, means over seeds, beside EM of its own pair."""
     lines = [
@@ -296,7 +320,7 @@ def _place(retriever: str) -> tuple[bool, bool, str]:
     return retriever != "bm25", retriever[0].isdigit(), retriever
 
 
-def _level(row: LabelPrice | Accuracy | Transfer) -> str:
+def _level(row: LabelPrice | Accuracy | Transfer | GridRow) -> str:
     em, low, high = (100 * value for value in (row.em, row.em_low, row.em_high))
     return f"{em:.1f} ({low:.1f} to {high:.1f})"
 

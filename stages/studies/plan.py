@@ -18,6 +18,7 @@ class Experiment:
     seed: int
     overrides: tuple[str, ...]
     targets: tuple[str, ...] = ()
+    own_base: bool = False  # its base agent and judge follow the seed
 
     @property
     def name(self) -> str:
@@ -27,11 +28,19 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Side:
-    """One (agent, retriever) pair of one variant."""
+    """One (agent, retriever) pair of one variant; as text VARIANT/AGENT/RETRIEVER."""
 
     variant: str
     agent: str
     retriever: str
+
+    def __str__(self) -> str:
+        return f"{self.variant}/{self.agent}/{self.retriever}"
+
+    @staticmethod
+    def of(text: str) -> Side:
+        """The side that is written so. ValueError where it is none."""
+        return Side(*text.rsplit("/", 2))
 
 
 @dataclass(frozen=True)
@@ -45,10 +54,11 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Study:
-    """Experiments variant by variant; `price`, `transfer`, `accuracy` and `drift` name the variants
-    of those tables, `groups` the contrasts that are also shown by group of questions, `claims` the
-    primary ones (docs/statistics.md). `base_of_each_seed`: whether seed s has a base agent and a
-    judge of its own, those of `base.seed=s`; else all seeds have those of the parameters."""
+    """Experiments variant by variant; `price`, `transfer`, `accuracy`, `drift` and `grid` name the
+    variants of those tables, `groups` the contrasts that are also shown by group of questions,
+    `claims` the primary ones (docs/statistics.md). `base_of_each_seed`: whether seed s has a base
+    agent and a judge of its own, those of `base.seed=s`; else all seeds have those of the
+    parameters."""
 
     name: str
     experiments: list[Experiment]
@@ -58,11 +68,21 @@ class Study:
     groups: tuple[str, ...] = ()
     accuracy: tuple[str, ...] = ()
     drift: tuple[str, ...] = ()
+    grid: tuple[str, ...] = ()
     claims: tuple[str, ...] = ()
     base_of_each_seed: bool = False
 
+    @property
+    def variants(self) -> list[str]:
+        """All of them, in order."""
+        return list(dict.fromkeys(experiment.variant for experiment in self.experiments))
 
-TABLES = ("price", "transfer", "accuracy", "drift")  # keys that list variants
+    def overrides(self, variant: str) -> tuple[str, ...]:
+        """What a variant changes (with a base of each seed, as its first seed does)."""
+        return next(e.overrides for e in self.experiments if e.variant == variant)
+
+
+TABLES = ("price", "transfer", "accuracy", "drift", "grid")  # keys that list variants
 OF_CONTRASTS = ("groups", "claims")  # keys that list contrasts
 
 
@@ -92,7 +112,7 @@ def read_study(path: Path) -> Study:
     own_base = _own_base(path, row)
     _check_shared(path, variants, targets, own_base)
     experiments = [
-        Experiment(variant, seed, (*_base(seed, own_base), *overrides), targets)
+        Experiment(variant, seed, (*_base(seed, own_base), *overrides), targets, own_base)
         for variant, overrides in variants.items()
         for seed in _seeds(path, row)
     ]

@@ -1,9 +1,13 @@
-"""The tidy tables of a study: pairs, labels, GAC's price, the judge's accuracy, transfer, drift."""
+"""The tidy tables of a study: pairs, labels, GAC's price, the judge's accuracy, transfer, drift.
+
+Those of each seed come from its experiment; those over seeds from the rows of each seed, wherever
+they were made (stages/studies/kept.py).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from statistics import fmean
 
 from stages.reporting.study_rows import (
@@ -15,9 +19,11 @@ from stages.reporting.study_rows import (
     PairRow,
     Transfer,
 )
-from stages.studies.contrasts import Interval, interval, joined, measured
+from stages.studies.contrasts import MEASURES
 from stages.studies.experiments import Finished
 from stages.studies.plan import Side
+from stages.studies.samples import Interval
+from stages.studies.seeds import OWN_PAIR, Key, SeedTable
 
 COSTS = ("rollouts", "written_tokens", "read_tokens")
 
@@ -33,6 +39,7 @@ def _pairs(one: Finished) -> Iterator[PairRow]:
         for question_set, part in pair.sets.items():
             yield PairRow(
                 seed=one.experiment.seed,
+                **vars(one.made),
                 variant=one.experiment.variant,
                 agent=pair.agent,
                 retriever=pair.retriever,
@@ -59,6 +66,7 @@ def _labels(one: Finished, iteration: str) -> LabelRow:
     )
     return LabelRow(
         seed=one.experiment.seed,
+        **vars(one.made),
         variant=one.experiment.variant,
         iteration=iteration,
         queries=pairs["in"],
@@ -104,74 +112,89 @@ def _judge_accuracy(one: Finished, iteration: str) -> dict[str, float | None]:
     }
 
 
-def price_rows(finished: list[Finished], variants: Iterable[str]) -> list[LabelPrice]:
+def price_rows(
+    table: SeedTable, labels: list[LabelRow], variants: Iterable[str]
+) -> list[LabelPrice]:
     """GAC's price: EM of Agent_1 with R_1 against what the labels of iteration 1 cost."""
     rows = []
     for variant in variants:
-        mine = [one for one in finished if one.experiment.variant == variant]
-        if not mine:
+        if (em := own_level(table, variant, "em")) is None:
             continue
-        em = _level(mine, "1", "1", "em")
-        taken = [costs(one.metrics("metrics/correctness/1.json")) for one in mine]
-        means = {key: round(fmean(cost[key] for cost in taken), 1) for key in COSTS}
-        rates = [one.metrics("metrics/pairs/1.json")["positive_selection_rate"] for one in mine]
+        mine = _first_labels(labels, variant, em)
+        means = {key: round(fmean(getattr(row, key) for row in mine), 1) for key in COSTS}
         rows.append(
             LabelPrice(
                 variant=variant,
-                seeds=em.seeds,
-                **_figures("em", em),
+                seeds=em.interval.seeds,
+                **em.cells("em"),
                 **means,
-                selection_rate=round(fmean(rates), 4),
+                selection_rate=round(fmean(row.selection_rate for row in mine), 4),
+                states=em.states,
             )
         )
     return rows
 
 
 def accuracy_rows(
-    finished: list[Finished], labels: list[LabelRow], variants: Iterable[str]
+    table: SeedTable, labels: list[LabelRow], variants: Iterable[str]
 ) -> list[Accuracy]:
     """The judge's accuracy on iteration 1 (see `label_rows`) beside EM of Agent_1 with R_1."""
     rows = []
     for variant in variants:
-        mine = [one for one in finished if one.experiment.variant == variant]
-        graded = [row for row in labels if (row.variant, row.iteration) == (variant, "1")]
-        if not mine or any(row.judge_exact is None for row in graded):
+        em = own_level(table, variant, "em")
+        graded = _first_labels(labels, variant, em) if em else []
+        if em is None or any(row.judge_exact is None for row in graded):
             continue
-        em = _level(mine, "1", "1", "em")
         means = {
             key: round(fmean(getattr(row, key) for row in graded), 4)
             for key in ("judge_exact", "judge_same_side", "queries")
         }
-        rows.append(Accuracy(variant=variant, seeds=em.seeds, **means, **_figures("em", em)))
+        told = {**means, **em.cells("em"), "states": em.states}
+        rows.append(Accuracy(variant=variant, seeds=em.interval.seeds, **told))
     return rows
 
 
-def transfer_rows(finished: list[Finished], variants: tuple[str, ...]) -> list[Transfer]:
+def _first_labels(labels: list[LabelRow], variant: str, level: Level) -> list[LabelRow]:
+    """What the labels of iteration 1 were in the seeds of a level."""
+    return [
+        row
+        for row in labels
+        if (row.variant, row.iteration) == (variant, "1") and row.seed in level.of
+    ]
+
+
+def transfer_rows(
+    table: SeedTable, pairs: list[PairRow], labels: list[LabelRow], variants: tuple[str, ...]
+) -> list[Transfer]:
     """Every agent with every retriever: a row for each pair and question set, "all" for all.
 
     Of other variants than the first, the retrievers that they trained, named after the variant.
     """
     rows = []
     for variant in variants:
-        mine = [one for one in finished if one.experiment.variant == variant]
+        mine = [row for row in pairs if row.variant == variant]
         first = variant == variants[0]
-        for agent, retriever in mine[0].pairs if mine else ():
-            if not first and retriever not in mine[0].params["iterations"]:
+        trained = {row.iteration for row in labels if row.variant == variant}
+        for agent, retriever in dict.fromkeys((row.agent, row.retriever) for row in mine):
+            if not first and retriever not in trained:
                 continue
             short = variant.removeprefix(f"{variants[0]}_")
             name = retriever if first else f"{retriever}:{short}"
-            for question_set in [*_sets(mine[0], agent, retriever), ALL]:
-                em, searches = (
-                    _level(mine, agent, retriever, key, question_set) for key in ("em", "searches")
-                )
+            here = [row for row in mine if (row.agent, row.retriever) == (agent, retriever)]
+            for question_set in [*dict.fromkeys(row.question_set for row in here), ALL]:
+                side = Side(variant, agent, retriever)
+                em, searches = (level(table, side, key, question_set) for key in MEASURES)
+                if em is None or searches is None:
+                    continue
                 found = Transfer(
                     agent=agent,
                     retriever=name,
                     question_set=question_set,
-                    seeds=em.seeds,
-                    **_figures("em", em),
-                    **_figures("searches", searches),
-                    **_means(mine, agent, retriever, question_set),
+                    seeds=em.interval.seeds,
+                    **em.cells("em"),
+                    **searches.cells("searches"),
+                    **_means(here, question_set),
+                    states=em.states,
                 )
                 rows.append(found)
     return rows
@@ -195,6 +218,7 @@ def _drift(one: Finished) -> Iterator[Drift]:
         pair = one.evaluation(one.pair(iteration, iteration))
         yield Drift(
             seed=one.experiment.seed,
+            **vars(one.made),
             variant=one.experiment.variant,
             iteration=iteration,
             **{key: value for key, value in metrics.items() if key in known},
@@ -202,35 +226,41 @@ def _drift(one: Finished) -> Iterator[Drift]:
         )
 
 
-def _sets(one: Finished, agent: str, retriever: str) -> list[str]:
-    return list(one.evaluation(one.pair(agent, retriever)).sets)
+@dataclass(frozen=True)
+class Level:
+    """A figure of a pair over seeds `of`, and how many states made them."""
+
+    interval: Interval
+    of: frozenset[int]
+    states: int
+
+    def cells(self, key: str) -> dict[str, float]:
+        """What the row of a table says of it, by column."""
+        return {
+            key: round(self.interval.mean, 4),
+            f"{key}_low": round(self.interval.low, 4),
+            f"{key}_high": round(self.interval.high, 4),
+        }
 
 
-def _level(
-    finished: list[Finished], agent: str, retriever: str, key: str, question_set: str = ALL
-) -> Interval:
-    """The mean of a figure over seeds and questions of a pair."""
-    seeds = []
-    for one in finished:
-        values = measured(one, Side(one.experiment.variant, agent, retriever), key)
-        seeds.append(joined(v for name, v in values.items() if question_set in (ALL, name)))
-    return interval(seeds)
+def level(table: SeedTable, side: Side, measure: str, question_set: str = ALL) -> Level | None:
+    """The mean of a figure over seeds and questions of a pair; None where no seed has it."""
+    key = Key(str(side), None, question_set, measure)
+    if not (rows := table.of(key)):
+        return None
+    return Level(table.interval(key), frozenset(row.seed for row in rows), table.states(key))
 
 
-def _means(finished: list[Finished], agent: str, retriever: str, question_set: str) -> dict:
+def own_level(table: SeedTable, variant: str, measure: str) -> Level | None:
+    """The level of Agent_1 with the R_1 of its variant."""
+    return level(table, Side(variant, *OWN_PAIR), measure)
+
+
+def _means(rows: list[PairRow], question_set: str) -> dict:
     """Figures without intervals: means over seeds, and over sets for "all"."""
     found: dict[str, list[float]] = {"f1": [], "unanswered": [], "found": []}
-    for one in finished:
-        for name, part in one.evaluation(one.pair(agent, retriever)).sets.items():
-            for key, values in found.items():
-                if question_set in (ALL, name) and (value := getattr(part, key)) is not None:
-                    values.append(value)
+    for row in rows:
+        for key, values in found.items():
+            if question_set in (ALL, row.question_set) and (value := getattr(row, key)) is not None:
+                values.append(value)
     return {key: round(fmean(values), 4) if values else None for key, values in found.items()}
-
-
-def _figures(key: str, found: Interval) -> dict[str, float]:
-    return {
-        key: round(found.mean, 4),
-        f"{key}_low": round(found.low, 4),
-        f"{key}_high": round(found.high, 4),
-    }

@@ -77,7 +77,7 @@ def _gain(last: str, worlds: list[list[tuple[float, list[str]]]]) -> str:
     """What the last retriever has more than R_0; of each world the questions' differences of EM,
     each with the first passage that it needs. The interval is over worlds, with the models as
     they are; of one world it is over its questions."""
-    from stages.studies.contrasts import Sample, interval
+    from stages.studies.samples import Sample, interval
 
     found = interval(
         [

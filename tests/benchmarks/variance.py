@@ -20,10 +20,11 @@ from stages.evaluation.intervals import chain
 from stages.plumbing.errors import InputError
 from stages.reporting.pairing import paired
 from stages.reporting.study_rows import ContrastResult, PairRow, read_rows
-from stages.studies.contrasts import SIGNIFICANT, Sample, interval
+from stages.studies.contrasts import SIGNIFICANT
 from stages.studies.markdown import fill
 from stages.studies.plan import Contrast, read_study
 from stages.studies.power import seed_variance, seeds_needed
+from stages.studies.samples import Sample, interval
 
 STUDY, KEPT = Path("conf/study/laptop.yaml"), Path("metrics/studies/laptop.csv")
 OUTPUT, PAGE = Path("metrics/benchmarks/variance.csv"), Path("docs/statistics.md")
