@@ -394,6 +394,35 @@ def drift_of(folder):
     return found
 
 
+GRID = """\
+variant,source,missed,false,instances,weights,input,seeds,em,em_low,em_high,searches,searches_low,\
+searches_high,states
+one,gac,0.0,0.0,120,none,question_query,5,0.84,0.8,0.88,2.0,1.9,2.1,1
+two,visits,0.2,0.1,120,none,question_query,5,0.74,0.7,0.78,2.1,2.0,2.2,1
+three,visits,0.0,0.0,,instances by reasoning,query,4,0.64,0.6,0.68,2.2,2.1,2.3,2
+four,visits,0.0,0.0,,none,query,4,0.6404,0.6,0.68,2.2,2.1,2.3,1
+"""
+
+
+def check_grid(text, page):
+    """Rows by what was learned from, columns by what is read, best and worst by printed figures."""
+    assert (
+        "Best: gac, 120 instances, reads question_query (84.0). Worst: visits, all instances, "
+        "weights: instances by reasoning, reads query (64.0); visits, all instances, reads query "
+        "(64.0)." in text
+    )
+    assert (
+        "Labels from question_query query gac, 120 instances 84.0 best 80.0–88.0 5 seeds –" in text
+    )
+    assert "visits (20 % missed, 10 % false), 120 instances 74.0 70.0–78.0 5 seeds –" in text
+    assert (
+        "64.0 worst 60.0–68.0 instances by reasoning 4 seeds 64.0 worst 60.0–68.0 4 seeds" in text
+    )
+    shades = re.findall(r"var\(--curve-1\) (\d+)%", page)
+    assert shades == ["45", "22", "0", "0"]
+    assert "Seeds of more than one state" in text and "arena_seeds.csv says which" in text
+
+
 def test_sections_are_there_only_with_their_files(flywheel):
     report.main(ARGUMENTS.split())
     assert "Studies" not in text_of(flywheel) and "Queries over iterations" not in text_of(flywheel)
@@ -433,8 +462,10 @@ def test_sections_are_there_only_with_their_files(flywheel):
         "0,full,0,9,0,4.5,,0.48,,0.59\n0,full,1,10,5,4.2,0.6,0.5,0.2,0.8\n"
         "1,full,1,10,5,4.4,0.8,0.6,0.3,0.9\n",
     )
+    write_text(studies / "arena_grid.csv", GRID)
     report.main(ARGUMENTS.split())
     text = text_of(flywheel)
+    check_grid(text, (flywheel / "data/report/index.html").read_text())
     assert "full 0 1 4.50 – 0.480 – 59.0 full 1 2 4.30 35.0 0.550 0.250 85.0" in text
     assert "-8.8 points, clear -11.0 to -6.0" in text
     assert "+0.05 searches, not clear -0.01 to +0.11" in text

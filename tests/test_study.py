@@ -422,6 +422,8 @@ def test_a_state_is_of_all_that_decides_results_but_the_seed(project, tmp_path, 
     outside = "    deps:\n    - path: prompt.yaml\n      md5: {}\n"
     changed = {lock.replace("    deps:\n", outside.format(n), 1) for n in ("a", "b")}
     assert len({state_of(full.commit, params, text, False) for text in changed}) == 2
+    made = lock.replace("    deps:\n", "    deps:\n    - path: data\n      md5: a\n", 1)
+    assert made != lock and state_of(full.commit, params, made, False) == full.made.state
 
     def code(path, text):
         Path(path).parent.mkdir(exist_ok=True)

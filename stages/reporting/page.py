@@ -18,6 +18,7 @@ from stages.reporting.breakdown import BY, Breakdown
 from stages.reporting.cases import KINDS, Case, gold_hops
 from stages.reporting.comparisons import PairChange
 from stages.reporting.drift import drift_means, drift_table
+from stages.reporting.grid import heat_map, line_name
 from stages.reporting.health import accounts, limits, selection_rate, signature_rows, warnings
 from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
@@ -91,6 +92,7 @@ def render_page(content: Content) -> str:
     environment.globals |= {"cell": cell, "best": best_cell, "matrix": matrix, "links": links}
     environment.globals |= {"agent_label": agent_label, "retriever_name": retriever_name}
     environment.globals |= {"gold_hops": gold_hops, "drift_means": drift_means}
+    environment.globals |= {"heat_map": heat_map, "line_name": line_name}
     results = content.results
     script = (TEMPLATES / "filter.js").read_text(encoding="utf-8")
     return environment.get_template("page.html.j2").render(

@@ -13,6 +13,7 @@ from stages.reporting.study_rows import (
     Accuracy,
     ContrastResult,
     Drift,
+    GridRow,
     GroupResult,
     LabelPrice,
     Transfer,
@@ -20,7 +21,7 @@ from stages.reporting.study_rows import (
     table_path,
 )
 
-SHOWN = ("contrasts", "price", "accuracy", "transfer", "groups", "drift")
+SHOWN = ("contrasts", "price", "accuracy", "transfer", "grid", "groups", "drift")
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,15 @@ class StudyTables:
     price: list[LabelPrice]
     accuracy: list[Accuracy]
     transfer: list[Transfer]
+    grid: list[GridRow]
     groups: list[GroupResult]
     drift: list[Drift]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether seeds of several states of the code or the parameters stand behind some row."""
+        tables = (self.contrasts, self.price, self.accuracy, self.transfer, self.grid, self.groups)
+        return any(row.states > 1 for rows in tables for row in rows)
 
 
 def read_studies(folder: Path) -> list[StudyTables]:

@@ -87,12 +87,17 @@ def _code(path: str) -> bool:
 def _from_outside(lock: str, stages: dict[str, dict]) -> dict[str, str]:
     """Path -> hash of what the stages read that neither a stage made nor `code_of` holds."""
     steps = parse_lock(lock, "dvc.lock")
-    known = [dep for body in stages.values() for dep in body.get("deps", ()) if _code(dep)]
-    known += [path for step in steps for path in step.outputs]
+    code = [dep for body in stages.values() for dep in body.get("deps", ()) if _code(dep)]
+    made = [path for step in steps for path in step.outputs]
     return {
         path: hashed
         for step in steps
         if step.stage.split("@")[0] in stages
         for path, hashed in step.inputs.items()
-        if not any(path == one or path.startswith(f"{one}/") for one in known)
+        if not any(_within(path, one) for one in (*code, *made))
+        and not any(_within(one, path) for one in made)  # a folder of outputs
     }
+
+
+def _within(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
