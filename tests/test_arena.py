@@ -1,5 +1,7 @@
 """The published recipes as parameters: what each retriever reads, and the costs of a run."""
 
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,11 @@ import pytest
 from stages.common.search import SearchRequest
 from stages.composing.compose import compose
 from stages.encoders.reference import format_of
-from stages.params import POOLINGS, load_params
+from stages.params import POOLINGS, PairSource, load_params
+from stages.planning.costs import Planner
+from stages.planning.hardware import ACCELERATORS
+from stages.planning.sizes import sizes
+from stages.studies.plan import read_study
 from stages.tools import plan
 
 ROOT = Path(__file__).parents[1]
@@ -52,6 +58,56 @@ def test_each_published_retriever_reads_what_it_was_trained_with(tmp_path, monke
     last = list(params.iterations)[-1]
     pairs = {(pair.agent, pair.retriever) for pair in params.compare.values()}
     assert {(last, name) for name in READ} <= pairs
+
+
+@pytest.mark.parametrize("recipe", ["lrat", "iter", "agentir"])
+def test_a_recipe_is_its_parameters_one_by_one(recipe, tmp_path, monkeypatch):
+    """The command in the document and, of whole recipes, the variant of the study."""
+    monkeypatch.chdir(ROOT)
+    whole = composed(tmp_path, f"+recipe={recipe}")
+    assert f"`dvc exp run -S +recipe={recipe}`" in ARENA
+    commands = re.findall(r"`dvc exp run (-S (?!scale|\+)[^`]+)`", ARENA)
+    given = [re.findall(r"-S '?(\S+?)'?(?= |$)", command) for command in commands]
+    assert whole in [composed(tmp_path, *overrides) for overrides in given]
+    variant = f"arena_{recipe}"
+    found = read_study(ROOT / "conf/study/arena.yaml")
+    if variant in found.variants:
+        given = composed(tmp_path, *found.overrides(variant))
+        assert (given.visits, given.retriever) == (whole.visits, whole.retriever)
+        assert replace(given.pairs, instances=None) == whole.pairs
+
+
+LABELS = f"+encoder=qwen3 {FIXED} ~iterations.2 ~compare.agent2_r1"
+OWN = ("correctness", "retriever", "index", "evaluate")  # stages that no two sources share
+ROW = re.compile(r"^\| `pairs\.source: (\w+)` \| (.*?) \| (.*?) \| (.*?) \|$", re.MULTILINE)
+
+
+@pytest.mark.parametrize(("scale", "column"), [("gpu", 2), ("paper", 3)])
+def test_the_costs_of_label_sources_are_those_of_the_plan(
+    scale, column, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(ROOT)
+    rows = ROW.findall(ARENA)
+    assert [row[0] for row in rows] == [source.name for source in PairSource]
+    shared, own = {}, []
+    for source, changes, *costs in rows:
+        params = composed(tmp_path, f"scale={scale}", *LABELS.split(), *changes.strip("`").split())
+        assert params.pairs.source.name == source
+        plan.main(["--params", str(tmp_path / "params.yaml")])
+        total = next(s for s in capsys.readouterr().out.splitlines() if s.startswith("In all "))
+        assert costs[column - 2] in total
+        for cost in Planner(params, sizes(params), ACCELERATORS["h100"]).costs():
+            name, _, iteration = cost.stage.partition("@")
+            if name in OWN and iteration:
+                own.append(cost.hours)
+            else:
+                shared[cost.stage] = max(cost.hours, shared.get(cost.stage, 0))
+    whole = sum(shared.values()) + sum(own)
+    trained = ("retriever@1", "index@1", "evaluate@1")
+    costs = Planner(params, sizes(params), ACCELERATORS["h100"]).costs()
+    more = [cost.hours for cost in costs if cost.stage in trained]
+    told = f"{whole:.3g} accelerator hours at `{scale}`, {sum(more):.3g} for each further variant"
+    assert told in " ".join(ARENA.split()), told
 
 
 @pytest.mark.parametrize("scale", ["gpu", "paper"])

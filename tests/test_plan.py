@@ -17,6 +17,7 @@ from stages.params import (
     Index,
     IndexKind,
     Ivfpq,
+    PairSource,
     Questions,
     VisitSource,
     load_params,
@@ -124,6 +125,13 @@ def test_costs_follow_the_method(at_root, tmp_path):
     asked = planned(params, known)["visits@1"]
     assert asked.rollouts == 169_232 * known.searches
     assert 0 < asked.hours < everything["relevance@1"].hours
+    params.pairs.source = PairSource.visits_then_gac
+    half = planned(params, replace(known, visited=0.75))["correctness@1"]
+    assert half.rollouts == everything["correctness@1"].rollouts / 4, "queries without a visit"
+    params.correctness.mode = CorrectnessMode.lazy
+    part = planned(params, known)["correctness@1"].rollouts / lazy["correctness@1"].rollouts
+    assert part == pytest.approx(1 - known.visited)
+    params.correctness.mode, params.pairs.source = CorrectnessMode.exhaustive, PairSource.gac
     params.baseline = {"four": Baseline(model="Tevatron/AgentIR-4B")}
     of_four = planned(params, known)["index-baseline@four"]
     assert of_four.hours / lazy["index@1"].hours == pytest.approx(4.02 / 0.109)
@@ -211,6 +219,11 @@ def test_what_a_run_measured_replaces_assumptions(measured):
     assert (known.passages, known.searches, known.selected) == (1234, 1.5, 0.25)
     assert known.lazy_share == pytest.approx(0.1)
     assert set(known.measured) == set(FIGURES)
+    spared = {"saved_share": 0.9, "visited": 30, "in": 40}
+    (measured / "correctness/1.json").write_text(json.dumps(spared))
+    known = known_with(measured)
+    assert (known.visited, known.lazy_share) == (0.75, pytest.approx(0.4)), "of those without one"
+    assert {"visited", "lazy_share"} < set(known.measured)
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from stages.params import (
     Baseline,
     CorrectnessMode,
     IndexKind,
+    PairSource,
     Params,
     RelevanceMode,
     Rollout,
@@ -266,6 +267,8 @@ class Planner:
         if mode is CorrectnessMode.off:
             return Cost(stage)
         share = self.sizes.lazy_share if mode is CorrectnessMode.lazy else 1.0
+        if self.params.pairs.source is PairSource.visits_then_gac:
+            share *= 1 - self.sizes.visited
         rollouts = self._queries * self.params.candidates.top_k * share
         return self._answering(stage, rollouts, self.sizes.searches / 2)
 

@@ -33,10 +33,24 @@ def with_measured(assumed: Sizes, params: Path, metrics: Path, lock: Path) -> Si
         file = metrics / name
         if locked is None or not file.exists() or not _of_this_run(locked, behind, name, file):
             continue
-        figure = read(file, partial=True).get(key)
-        if figure is not None:
-            found[field] = 1 - figure if field == "lazy_share" else figure
+        row = read(file, partial=True)
+        if (figure := row.get(key)) is None:
+            continue
+        if field == "lazy_share":
+            found |= _rolled_out(1 - figure, row)
+        else:
+            found[field] = figure
     return replace(assumed, measured=tuple(sorted(found)), **found)
+
+
+def _rolled_out(share: float, row: dict) -> dict[str, float]:
+    """`lazy_share` from the share of the rollouts of all queries, and `visited` where a run counted
+    the queries that a visit made needless."""
+    if not row.get("visited") or not row.get("in"):
+        return {"lazy_share": share}
+    visited = row["visited"] / row["in"]
+    left = 1 - visited
+    return {"visited": visited} | ({"lazy_share": min(share / left, 1.0)} if left else {})
 
 
 def _of_this_run(lock: Lock, behind: tuple[str, ...], name: str, file: Path) -> bool:

@@ -42,7 +42,8 @@ class Sizes:
     searches: float = 2.5
     turn_tokens: float = 120.0
     passage_tokens: float = 150.0
-    lazy_share: float = 0.15  # of the exhaustive GAC rollouts
+    lazy_share: float = 0.15  # of the exhaustive GAC rollouts of the queries that are rolled out
+    visited: float = 0.5  # of the queries: a visit in a right trajectory, where visits come first
     selected: float = 0.8  # of the queries
     development: int = 0  # questions of all development sets
     measured: tuple[str, ...] = ()  # which of these come from this run's metrics
