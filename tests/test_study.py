@@ -383,8 +383,13 @@ def test_another_clone_goes_on_with_a_study(project, tmp_path, monkeypatch, caps
         lines = path.read_text().splitlines(keepends=True)
         kept = [line for line in lines[1:] if line.startswith("0,")]
         path.write_text("".join([lines[0], *kept])) if kept else path.unlink()
+    (pairs := Path("metrics/studies/laptop.csv")).write_text(
+        pairs.read_text() + pairs.read_text().splitlines(keepends=True)[-1].replace("0", "7", 1)
+    )
     study.main(["--study", "laptop.yaml", "--seeds", "1"])
-    assert "2 of 4 experiments are in the tables\n2 more" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "2 of 4 experiments are in the tables\n2 more" in said
+    assert "1 kept rows are of seeds, variants or contrasts that laptop.yaml does not have" in said
     assert files(clone) == whole, "as one clone alone"
     study.main(["--study", "laptop.yaml", "--seeds", "1"])
     assert files(clone) == whole, "the rows of a seed that is there again are replaced"

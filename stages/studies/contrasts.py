@@ -32,16 +32,13 @@ def contrast_rows(
     contrasts: list[Contrast], table: SeedTable, claims: tuple[str, ...] = ()
 ) -> list[ContrastResult]:
     """A row for each contrast, measure and question set ("all": all questions of the sets that
-    both sides were asked), of the seeds that have both sides; after the contrasts of the study
-    come those that only the table has."""
-    wanted = [(contrast.name, str(contrast.after), str(contrast.before)) for contrast in contrasts]
-    known = {tuple(sides) for _, *sides in wanted}
-    wanted += [(name, *sides) for sides, name in table.contrasts.items() if sides not in known]
+    both sides were asked), of the seeds that have both sides; a contrast that no seed has both
+    sides of is left out."""
     rows = [
-        _contrast_row(name, key, table)
-        for name, *sides in wanted
+        _contrast_row(contrast.name, key, table)
+        for contrast in contrasts
         for measure in MEASURES
-        for key in table.keys(*sides)
+        for key in table.keys(str(contrast.after), str(contrast.before))
         if key.measure == measure
     ]
     return with_claims(rows, claims)

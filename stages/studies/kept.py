@@ -19,7 +19,7 @@ from stages.reporting.study_rows import (
     read_rows,
     table_path,
 )
-from stages.studies.plan import Study
+from stages.studies.plan import Side, Study
 
 OF_SEEDS = ("", "labels", "seeds", "drift")  # tables with rows of each seed
 SeedTables = dict[str, list]
@@ -33,6 +33,21 @@ def kept_tables(study: Study, folder: Path) -> SeedTables:
 def all_tables(study: Study, folder: Path) -> dict[str, list]:
     """All tables of a study as they were written."""
     return {n: read_rows(table_path(folder, study.name, n), kind) for n, kind in TABLES.items()}
+
+
+def listed(study: Study, kept: SeedTables) -> SeedTables:
+    """Without the rows of seeds, variants and contrasts that the study's file does not have."""
+    experiments = {(one.seed, one.variant) for one in study.experiments}
+    sides = {(str(contrast.after), str(contrast.before)) for contrast in study.contrasts}
+
+    def has(row: OfSeed) -> bool:
+        if not isinstance(row, SeedRow):
+            return (row.seed, row.variant) in experiments
+        variants = {Side.of(side).variant for side in (row.after, row.before) if side}
+        asked = row.before is None or (row.after, row.before) in sides
+        return asked and all((row.seed, variant) in experiments for variant in variants)
+
+    return {name: [row for row in rows if has(row)] for name, rows in kept.items()}
 
 
 def joined(study: Study, kept: SeedTables, fresh: SeedTables) -> SeedTables:

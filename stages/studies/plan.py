@@ -39,7 +39,7 @@ class Side:
 
     @staticmethod
     def of(text: str) -> Side:
-        """The side that is written so. ValueError where it is none."""
+        """The side that is written so."""
         return Side(*text.rsplit("/", 2))
 
 

@@ -62,15 +62,6 @@ class SeedTable:
             found.setdefault(Key.of(row), []).append(row)
         return found
 
-    @functools.cached_property
-    def contrasts(self) -> dict[tuple[str, str], str]:
-        """The sides of every contrast in the table -> its name."""
-        return {
-            (row.after, row.before): row.contrast
-            for row in self.rows
-            if row.before is not None and row.contrast is not None
-        }
-
     def keys(self, after: str, before: str | None, of_groups: bool = False) -> list[Key]:
         """What the table has of two sides: all questions first, or only its groups of them."""
         found = [

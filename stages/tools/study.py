@@ -60,6 +60,7 @@ def main(argv: list[str] | None = None) -> None:
         _fill(args.into, _kept(study, kept, args.output))
         return
     chosen = _chosen(study, args)
+    kept = _listed(study, kept, args.study)
     if not args.collect:
         _check_before(study, chosen, kept, args)
         for number, experiment in enumerate(chosen, 1):
@@ -87,6 +88,20 @@ def _seeds(study, folder: Path) -> Path:
     from stages.reporting.study_rows import table_path
 
     return table_path(folder, study.name, "seeds")
+
+
+def _listed(study, kept: dict[str, list], file: Path) -> dict[str, list]:
+    """What is kept of the study's own experiments; tells how many rows are of others."""
+    from stages.studies.kept import listed
+
+    found = listed(study, kept)
+    if more := sum(map(len, kept.values())) - sum(map(len, found.values())):
+        print(
+            f"{more} kept rows are of seeds, variants or contrasts that {file} does not have: left "
+            "out",
+            file=sys.stderr,
+        )
+    return found
 
 
 def _check_before(study, chosen: list, kept: dict[str, list], args: argparse.Namespace) -> None:

@@ -4,7 +4,7 @@
 
 Run by hand, a second; writes the table of docs/verdicts.md from metrics/studies/former (the tables
 as they were, with intervals of the bootstrap over seeds and questions) and metrics/studies (the
-same seeds, `python -m stages.tools.study --kept`).
+same seeds, with t intervals).
 """
 
 from __future__ import annotations
