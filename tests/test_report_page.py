@@ -8,7 +8,7 @@ import flywheel_files
 import pytest
 from chromium import dom_of
 from omegaconf import OmegaConf
-from test_report import ARGUMENTS
+from test_report import ARGUMENTS, GRID
 
 from stages import report
 from stages.common.records import write_text
@@ -20,13 +20,14 @@ PHONE = 375
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    """The page of a run of two iterations, with all studies that are kept in git."""
+    """The page of a run of two iterations, with all studies that are kept in git, and a grid."""
     folder = tmp_path_factory.mktemp("page")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr("stages.tracking.rebuilding.rebuild", lambda *given: None)
         flywheel_files.write_flywheel(folder)
         shutil.copytree(STUDIES, folder / "metrics/studies")
+        write_text(folder / "metrics/studies/arena_grid.csv", GRID)
         params = flywheel_files.params()
         params.report.cases_per_kind = 2
         OmegaConf.save(OmegaConf.structured(params), "params.yaml")
@@ -54,7 +55,7 @@ def test_studies_of_other_runs_are_folded(page):
     text = page.read_text()
     section = text[text.index('<h2 id="studies">') : text.index('<section aria-labelledby="train')]
     names = re.findall(r'<details class="table"><summary><h3>([^<]+)</h3>', section)
-    assert names == ["iterations", "judge", "laptop", "price", "transfer"]
+    assert names == ["arena", "iterations", "judge", "laptop", "price", "transfer"]
     depth = 0
     for tag in re.findall(r"<(/?details\b|table|svg|h4)", section):
         depth += {"details": 1, "/details": -1}.get(tag, 0)

@@ -473,7 +473,7 @@ def test_halves_of_a_study_joined_are_the_study(tmp_path):
     first = made_of(asked, [one for one in whole if one.experiment.seed < 3], tmp_path)
     study.write_tables(asked, first.tables, tmp_path, first.samples)
     rest = made_of(asked, [one for one in whole if one.experiment.seed > 2], tmp_path)
-    both = kept.joined(asked, kept.kept_tables(asked, tmp_path), rest.tables)
+    both = kept.join_rows(asked, kept.kept_tables(asked, tmp_path), rest.tables)
     found = [
         study.over_seeds(asked, tables, tmp_path, samples)
         for tables, samples in ((here.tables, here.samples), (both, rest.samples))
@@ -486,7 +486,7 @@ def test_halves_of_a_study_joined_are_the_study(tmp_path):
     assert {row.group for row in found[0]["groups"]} >= {"1 hop", "2 hops"}
     assert kept.mixture(both) == "" and not kept.of_other_states(first.tables, rest.tables)
     one = replace(whole[0], experiment=Experiment("new", 9, ()))
-    shared = kept.joined(asked, both, made_of(asked, [one], tmp_path).tables)
+    shared = kept.join_rows(asked, both, made_of(asked, [one], tmp_path).tables)
     with pytest.raises(InputError, match=r"the seeds 0 and 9 were asked the same questions \(of"):
         study.over_seeds(asked, shared, tmp_path / "halves_seeds.csv", {})
     crossed = [replace(one, experiment=Experiment("new", n, ())) for n in (7, 8)]

@@ -101,7 +101,7 @@ def both_answered(
     return paired(*(pair_predictions(one, side) for one, side in sides), names=tuple(names))
 
 
-def differences(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values:
+def gains(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values:
     """Question by question, what one seed's `after` has more of than its `before`, by question
     set; nothing where they were asked nothing together."""
     values: Values = {}

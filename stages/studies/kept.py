@@ -50,7 +50,7 @@ def listed(study: Study, kept: SeedTables) -> SeedTables:
     return {name: [row for row in rows if has(row)] for name, rows in kept.items()}
 
 
-def joined(study: Study, kept: SeedTables, fresh: SeedTables) -> SeedTables:
+def join_rows(study: Study, kept: SeedTables, fresh: SeedTables) -> SeedTables:
     """The rows of both, by variant or contrast and seed; `fresh` ones in place of `kept` ones."""
     sides = [(str(contrast.after), str(contrast.before)) for contrast in study.contrasts]
     order = {what: n for n, what in enumerate([*study.variants, *sides])}

@@ -18,8 +18,8 @@ from stages.reporting.study_rows import ALL, SeedRow
 from stages.studies.contrasts import (
     MEASURES,
     both_ran,
-    differences,
     experiments_by_seed,
+    gains,
     measured,
 )
 from stages.studies.experiments import Finished
@@ -104,7 +104,7 @@ def seed_table(study: Study, finished: list[Finished], path: Path) -> SeedTable:
             if both_ran(contrast, seed):
                 _add_contrast(table, contrast, seed, contrast.name in study.groups)
         for one in seed.values():
-            for side in levels(study, one):
+            for side in shown_pairs(study, one):
                 for measure in MEASURES:
                     for name, sample in measured(one, side, measure).items():
                         key = Key(str(side), None, name, measure)
@@ -121,7 +121,7 @@ def _different(contrasts: Iterable[Contrast]) -> Iterator[Contrast]:
             yield contrast
 
 
-def levels(study: Study, one: Finished) -> list[Side]:
+def shown_pairs(study: Study, one: Finished) -> list[Side]:
     """The pairs of an experiment whose own figures the study's tables show."""
     variant = one.experiment.variant
     pairs = list(one.pairs) if variant in study.transfer else []
@@ -136,7 +136,7 @@ def _add_contrast(
     after, before = str(contrast.after), str(contrast.before)
     made = [seed[contrast.after.variant], seed[contrast.before.variant]]
     for measure in MEASURES:
-        for name, sample in differences(contrast, seed, measure).items():
+        for name, sample in gains(contrast, seed, measure).items():
             found = Gap(sample, len(sample.values), None)
             _add(table, Key(after, before, name, measure), contrast.name, made, found)
     if of_groups:

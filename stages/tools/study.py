@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
 
     from stages.studies import experiments
-    from stages.studies.kept import joined, kept_tables, of_other_states, refuse, without
+    from stages.studies.kept import join_rows, kept_tables, of_other_states, refuse, without
     from stages.studies.plan import read_study
 
     study = read_study(args.study)
@@ -76,7 +76,7 @@ def main(argv: list[str] | None = None) -> None:
         kept = without(kept, others)
     elif not args.join:
         refuse(_seeds(study, args.output), others)
-    tables = joined(study, kept, fresh.tables)
+    tables = join_rows(study, kept, fresh.tables)
     _fill(args.into, write_tables(study, tables, args.output, fresh.samples))
     print(f"{len(finished)} of {len(commits)} experiments are in the tables", file=sys.stderr)
     seeds = {(row.seed, row.variant) for row in tables[""]}
