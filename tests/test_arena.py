@@ -13,7 +13,10 @@ from stages.params import POOLINGS, PairSource, load_params
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.sizes import sizes
+from stages.reporting.study_rows import SeedRow
+from stages.studies.grid import grid_rows
 from stages.studies.plan import read_study
+from stages.studies.seeds import SeedTable
 from stages.tools import plan
 
 ROOT = Path(__file__).parents[1]
@@ -121,3 +124,32 @@ def test_the_costs_in_the_document_are_those_of_the_plan(scale, tmp_path, monkey
     plan.main(["--params", str(tmp_path / "params.yaml")])
     total = next(s for s in capsys.readouterr().out.splitlines() if s.startswith("In all "))
     assert total in ARENA
+
+
+def test_a_grid_is_told_by_the_parameters_of_its_variants(monkeypatch):
+    """Whatever the variants are called: rows of two seeds, of two variants of the study."""
+    monkeypatch.chdir(ROOT)
+    study = read_study(ROOT / "conf/study/arena.yaml")
+    given = {
+        "contrast": None,
+        **{"before": None, "group": None, "question_set": "all"},
+        **{"questions": 9, "questions_before": None, "error": 0.1, "chains": 9},
+    }
+    rows = [
+        SeedRow(
+            seed=seed,
+            after=f"{variant}/1/1",
+            measure=measure,
+            mean=mean,
+            asked=str(seed),
+            **given,
+        )
+        for variant, mean in (("arena_worse_visits", 0.5), ("arena_lrat", 0.75))
+        for measure in ("em", "searches")
+        for seed in (20, 21)
+    ]
+    worse, lrat = grid_rows(study, SeedTable(Path("arena_seeds.csv"), rows))
+    assert (worse.source, worse.missed, worse.false, worse.weights) == ("visits", 0.2, 0.2, "none")
+    assert (worse.input, worse.instances, worse.em) == ("question_query", 120, 0.5)
+    assert (lrat.input, lrat.weights) == ("query", "instances by reasoning")
+    assert (lrat.missed, lrat.seeds, lrat.searches) == (0.0, 2, 0.75)
