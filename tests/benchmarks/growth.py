@@ -30,7 +30,7 @@ from stages.composing.compose import compose
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "metrics/benchmarks/growth.json"
 FACTORS = (1, 4, 16)
-QUESTIONS, NAMES = 60, 12  # at 1 time
+QUESTIONS, NAMES, TITLE_WORDS = 60, 12, 20  # at 1 time
 FILES = {
     "questions": "data/questions/train.jsonl",
     "passages": "data/passages.jsonl",
@@ -87,8 +87,17 @@ def main() -> None:
 def _world(folder: Path, factor: int) -> dict[str, dict]:
     """The figures of each stage on a world of its own."""
     asked = QUESTIONS * factor
-    sizes = (f"corpus.world.names={NAMES * factor}", f"trajectories.questions={asked}")
-    counts = (f"questions.training={asked}", f"questions.test={max(8, asked // 4)}")
+    sizes = (
+        f"corpus.world.names={NAMES * factor}",
+        f"corpus.world.title_words={TITLE_WORDS * math.isqrt(factor)}",  # a title is two of them
+        f"trajectories.questions={asked}",
+    )
+    tested = max(8, asked // 4)
+    counts = (
+        f"questions.training={asked}",
+        f"questions.test={tested}",
+        f"questions.development={tested // 2}",
+    )
     compose(folder / "params.yaml", [*sizes, *counts, "compute.threads=1"])
     _timed(folder, "corpus", ["--output", "data"])
     _timed(folder, "questions", ["--corpus", "data", "--output", "data/questions"])
