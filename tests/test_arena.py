@@ -1,5 +1,7 @@
 """The published recipes as parameters: what each retriever reads, and the costs of a run."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from stages.common.search import SearchRequest
 from stages.composing.compose import compose
 from stages.encoders.reference import format_of
-from stages.params import POOLINGS, load_params
+from stages.params import POOLINGS, VisitSource, load_params
 from stages.tools import plan
 
 ROOT = Path(__file__).parents[1]
@@ -65,3 +67,22 @@ def test_the_costs_in_the_document_are_those_of_the_plan(scale, tmp_path, monkey
     plan.main(["--params", str(tmp_path / "params.yaml")])
     total = next(s for s in capsys.readouterr().out.splitlines() if s.startswith("In all "))
     assert total in ARENA
+
+
+@pytest.mark.parametrize("scale", ["gpu", "paper"])
+def test_agents_at_scale_can_be_labelled_by_what_they_open(scale, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    rows = [line for line in ARENA.splitlines() if "-S protocol=visit_tool" in line]
+    commands = re.findall(r"`dvc exp run -S scale=gpu (.+?)`", "\n".join(rows))
+    assert len(commands) == len(rows) == 2, "LRAT's and ITER's"
+    for command in commands:
+        changes = [word for word in shlex.split(command) if word != "-S"]
+        changes += ["agent.protocol=null"] if scale == "paper" else []  # which is Search-R1's
+        _check_visits(composed(tmp_path, f"scale={scale}", *changes))
+
+
+def _check_visits(params) -> None:
+    assert params.protocol.visit_tool and params.training_protocol.visit_tool
+    assert params.visits.source is VisitSource.tool and params.visits.verify
+    assert params.pairs.tiers or params.retriever.instance_weights
+    assert params.training_rollout.max_visits == 4

@@ -9,10 +9,10 @@ import label_world as world
 import pytest
 import yaml
 from label_world import REPO, arguments, set_params
-from rollout_models import CHAT_TEMPLATE, make_chat_tokenizer
+from rollout_models import CHAT_TEMPLATE, make_chat_tokenizer, make_model, save
 from rows import trajectory_row
 
-from stages import pairs, visits
+from stages import correctness, index, pairs, visits
 from stages.common.candidates import queries_of
 from stages.common.records import (
     Passage,
@@ -34,7 +34,7 @@ from stages.rollout.loop import prefix, record, run, start
 from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.rollout.visit_calls import id_of_call, with_visits
 from stages.selection.tiers import tiered_negatives
-from stages.tools import adopt, conform
+from stages.tools import adopt, ask, conform
 from stages.trajectories import TrajectoryCounts
 from stages.visiting.noise import worsened
 
@@ -525,7 +525,41 @@ def test_rejected_visits_reach_the_pairs(place):
     }
 
 
-# who refuses
+# stages and commands
+
+
+def test_the_stage_of_gac_goes_through_trajectories_with_visits(place):
+    """Its agent has random weights and says nothing: every rollout is made, and is lost."""
+    line = record(told(*TURNS))
+    write_jsonl("trajectories.jsonl", [line.row()])
+    asked, hits = list(queries_of(line)), [{"id": each, "score": 1.0} for each in FACTS]
+    write_jsonl("candidates.jsonl", [q.row() | {"candidates": hits} for q in asked])
+    write_jsonl("relevance.jsonl", [{"id": q.id, "scores": None} for q in asked])
+    index.main(["--bm25", "--passages", "passages.jsonl", "--output", "index", "--metrics", "i"])
+    save(make_model("qwen2", CHAT, context=20_000), CHAT, Path("agent"))
+    project(
+        correctness={"mode": "exhaustive", "max_dropped": 1.0},
+        rollout={
+            **{"max_turn_tokens": 4, "max_information_tokens": 400},
+            **{"max_context_tokens": 9000, "max_searches": 3},
+        },
+    )
+    correctness.main(arguments("correctness"))
+    assert [set(row["scores"]) for row in read_jsonl("correctness.jsonl")] == [set(FACTS)] * 2
+    counts = read_json("correctness.json")
+    assert counts["rollouts"] == 6 and counts["lost"] == {"invalid": 6}
+
+
+def test_a_visit_is_told_to_who_asks_a_question():
+    turns = told(*TURNS).turns
+    lines = [line for turn in turns for line in ask._said(turn, PROTOCOL.block)]
+    assert [line for line in lines if not line.startswith("thinks")] == [
+        "searches  first",
+        "opens     a1",
+        "is denied a3",
+        "searches  second",
+        "opens     a3",
+    ]
 
 
 def test_other_programs_logs_are_refused_in_one_line(place, tmp_path):
