@@ -184,7 +184,7 @@ class Visitor:
     def _turn(self, prompt: list[int]) -> str:
         text = self.tokenizer.decode(prompt)
         listed = re.findall(r"^\[(\S+)\] ", text, re.MULTILINE)
-        word = text.partition("Question: ")[2].split()[-1]
+        word = text.partition("Question: ")[2].partition("?")[0].split()[-1]
         calls = [("search", {"query": word}), ("visit", {"id": (listed or ["?"])[0]})]
         calls += [("visit", {"id": "none"})]
         number = text.count("<|im_start|>assistant") - 1
