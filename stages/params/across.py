@@ -49,11 +49,11 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     made = params.corpus.source == WORLD and params.base.agent.model is None
     taught = "(restated) reads the thoughts of the made-up world's own agent: take judged"
     yield "visits.source", taught, made or visits.source is not VisitSource.restated
+    yield from _tool_rules(params)
     able = "asks what the made-up world's judge is not taught: set 'base.judge.model'"
     asked = visits.source is VisitSource.judged or visits.verify
     made = params.base.judge.model is None
     yield "visits.source", f"({visits.source.name}) {able}", not (asked and made)
-    yield from _tool_rules(params)
     unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
     yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
     tiers = "are of what the agent used: set 'pairs.source' to visits"
