@@ -130,14 +130,20 @@ def _evaluate(
     """(query, GAC of what is planned), CHUNK queries at a time; `counts` is told what they took."""
     from stages.common.candidates import by_trajectory
     from stages.common.corpus import WantedPassages
-    from stages.gac.rollouts import Finisher, by_levels
+    from stages.common.trajectories import iter_trajectories
+    from stages.gac.rollouts import Finisher, by_levels, listed_before
     from stages.plumbing.progress import progress
+    from stages.rollout.protocol import load_protocol
     from stages.serving.process import running_server
 
     args, params = job.args, job.params
     wanted: set[str] = set()
     for row in _graded(args, params):
         wanted.update(*_plan(*row, params))
+    visits = load_protocol(args.agent, params.protocol).block.visit_tool is not None
+    if visits:
+        told = iter_trajectories(args.trajectories)
+        wanted.update(*(listed_before(each, len(each.turns)) for each in told))
     passages = WantedPassages(args.passages, wanted)
     build, compute = partial(_build, args, params), params.compute
     options = {
@@ -169,6 +175,7 @@ def _evaluate(
                 passages=passages,
                 finish=finish,
                 advance=bar.update,
+                visits=visits,
                 price=counts.price,
             )
             scores = by_levels(plans, finisher, plan)
@@ -196,13 +203,14 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
     from stages.rollout.protocol import load_protocol
+    from stages.rollout.visit_calls import with_visits
     from stages.serving.shared import searcher_at
 
     compute = params.compute
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
     search = partial(searcher.search, top_k=params.rollout.top_k)
-    protocol, limits = load_protocol(args.agent, params.protocol), params.rollout
+    protocol, limits = with_visits(load_protocol(args.agent, params.protocol)), params.rollout
     agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:

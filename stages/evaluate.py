@@ -125,13 +125,14 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load the pair."""
     from stages.engines.loading import load_agent
     from stages.rollout.protocol import load_protocol
+    from stages.rollout.visit_calls import with_visits
     from stages.serving.shared import searcher_at
 
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
     context = params.rollout.max_context_tokens
     agent = load_agent(args.agent, params.generation, params.compute, context=context)
-    protocol = load_protocol(args.agent, params.evaluation_protocol)
+    protocol = with_visits(load_protocol(args.agent, params.evaluation_protocol))
     return partial(_rollouts, agent, searcher, protocol, params)
 
 

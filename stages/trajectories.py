@@ -98,9 +98,10 @@ def _build(arguments: argparse.Namespace, params: Params, address: str | None = 
     from stages.engines.loading import load_agent
     from stages.rollout.loop import record, run, start
     from stages.rollout.protocol import load_protocol
+    from stages.rollout.visit_calls import with_visits
     from stages.serving.shared import searcher_at
 
-    protocol = load_protocol(arguments.agent, params.protocol)
+    protocol = with_visits(load_protocol(arguments.agent, params.protocol))
     searcher = searcher_at(  # first: it takes what the engine leaves
         address, arguments.index, arguments.passages, arguments.retriever, params.compute
     )
@@ -143,10 +144,11 @@ class TrajectoryCounts:
         self.sums.update({"out": 1} | numbers)
         self.stops[trajectory.stop] += 1
         self.limits.update(limited(trajectory.turns, trajectory.stop))
+        self.sums["visits"] += sum(turn.visit is not None for turn in trajectory.turns)
 
     def metrics(self, asked: int) -> dict:
         """Counts in and out, mean EM, F1 and searches, how many rollouts stopped for what, and,
-        where limits told at all, how often (see `limited`)."""
+        where limits told at all, how often (see `limited`); calls of a visit tool, if any."""
         sums = self.sums
         return {
             "in": asked,
@@ -154,6 +156,7 @@ class TrajectoryCounts:
             "dropped": {},
             **{key: sums[key] / sums["out"] for key in ("em", "f1", "searches")},
             "queries": sums["searches"],
+            **({"visits": sums["visits"]} if sums["visits"] else {}),
             "stops": dict(sorted(self.stops.items())),
             **({"limits": dict(self.limits)} if any(self.limits.values()) else {}),
         }

@@ -3,10 +3,12 @@
 Not of the paper: what LRAT, ITER and others label by, where the paper rolls out. In: trajectories,
 the corpus, and for `visits.source: judged` the judge. Out: for each intermediate query the passages
 that it showed, those of them that the agent used (null with `off`: nobody looked), how many words
-it then thought (not with `off`), and whether the trajectory ended right. Queries without a visit
-are counted by reason; `visits.miss` and `visits.false` make visits worse, to study them. Replies of
-the judge that stay unreadable are kept in K.failed.jsonl; where more than `visits.max_dropped` are,
-the stage fails at its end.
+it then thought (not with `off`), and whether the trajectory ended right. With `visits.source: tool`
+it used what it opened by a call, and the judge is read only where `visits.verify` has it reject
+some of these, which the row then names too. Queries without a visit are counted by reason;
+`visits.miss` and `visits.false` make visits worse, to study them. Replies of the judge that stay
+unreadable are kept in K.failed.jsonl; where more than `visits.max_dropped` are, the stage fails at
+its end.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages.params import Params, VisitSource, load_params
-from stages.plumbing.errors import run
+from stages.plumbing.errors import InputError, run
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from stages.common.corpus import WantedPassages
     from stages.common.records import Passage
     from stages.judge.prompts import Prompt
+    from stages.visiting.judged import JudgedVisit
+    from stages.visiting.opened import OpenedQuery
     from stages.visiting.told import ShownQuery
 
 SHARD = 256  # queries between two save points
@@ -47,13 +51,21 @@ def main(argv: list[str] | None = None) -> None:
 
     def kept(rows: Iterator[dict]) -> Iterator[dict]:
         for row in rows:
-            exact = QueryVisits(row["id"], row["em"], row["shown"], row["visits"], row["reasoning"])
+            exact = QueryVisits(
+                row["id"],
+                row["em"],
+                row["shown"],
+                row["visits"],
+                row["reasoning"],
+                row.get("rejected"),
+            )
             found = worsened(exact, block.miss, block.false, params.seed, args.iteration)
             counts.add(row, exact, found)
-            failed.extend([row["failed"]] if row["failed"] else [])
+            failed.extend(row["failed"])
             yield found.row()
 
-    if block.source is VisitSource.judged:
+    opened = block.source is VisitSource.tool
+    if block.source is VisitSource.judged or block.verify:
         stage = f"visits@{args.iteration}"
         inputs = (args.trajectories, args.passages, args.judge, block.prompt)
         with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
@@ -61,7 +73,7 @@ def main(argv: list[str] | None = None) -> None:
             _write_counts(args, counts.metrics(looked), failed)
             check_lost(
                 stage,
-                "queries",
+                "visits" if opened else "queries",
                 counts.unread,
                 counts.sums["asked"],
                 block.max_dropped,
@@ -69,7 +81,7 @@ def main(argv: list[str] | None = None) -> None:
                 next((row["reply"] or "" for row in failed), ""),
             )
         return
-    write_jsonl(args.output, kept(_told(args, looked)))
+    write_jsonl(args.output, kept(_opened(args) if opened else _told(args, looked)))
     _write_counts(args, counts.metrics(looked), failed)
 
 
@@ -105,6 +117,22 @@ def _queries(args: argparse.Namespace) -> Iterator[ShownQuery]:
         yield from shown_queries(trajectory)
 
 
+def _opened_queries(args: argparse.Namespace) -> Iterator[OpenedQuery]:
+    """InputError at the end if no turn of the whole file called a visit tool."""
+    from stages.common.trajectories import iter_trajectories
+    from stages.visiting.opened import opened_queries
+
+    calls = 0
+    for trajectory in iter_trajectories(args.trajectories):
+        calls += sum(turn.visit is not None for turn in trajectory.turns)
+        yield from opened_queries(trajectory)
+    if not calls:
+        raise InputError(
+            f"{args.trajectories}: no turn calls a visit tool, which 'visits.source' (tool) reads: "
+            "its agent had none, or never used it"
+        )
+
+
 def _passages(args: argparse.Namespace) -> WantedPassages:
     """Those that any query showed."""
     from stages.common.corpus import WantedPassages
@@ -117,7 +145,8 @@ def _row(query: ShownQuery, visits: list[str] | None, **said) -> dict:
     """The row of a query: its visits, and how they were found."""
     from stages.visiting.told import NONE_USED
 
-    usual = {"why": query.silent or NONE_USED, "retries": 0, "failed": None}
+    usual = {"why": query.silent or NONE_USED, "asked": int(query.thought is not None)}
+    usual |= {"retries": 0, "failed": []}
     found = {"id": query.id, "em": query.em, "shown": query.shown, "visits": visits}
     found["reasoning"] = None if visits is None else query.reasoning
     return found | usual | said
@@ -135,13 +164,42 @@ def _told(args: argparse.Namespace, looked: bool) -> Iterator[dict]:
         yield _row(query, visits)
 
 
+def _opened(args: argparse.Namespace) -> Iterator[dict]:
+    """The rows of all queries, by what the agent opened."""
+    return (_opened_row(query) for query in _opened_queries(args))
+
+
+def _opened_row(query: OpenedQuery, said: dict[str, JudgedVisit] | None = None) -> dict:
+    """The row of a query; `said`: by passage, what the judge said of its visits, or None."""
+    from stages.visiting.opened import ALL_REJECTED, NONE_OPENED, reasoning_after, rejects
+    from stages.visiting.told import NOTHING_SHOWN
+
+    rejected = [one for one, reply in (said or {}).items() if rejects(reply)]
+    visits = [each.id for each in query.opened if each.id not in rejected]
+    none = NONE_OPENED if query.shown else NOTHING_SHOWN
+    row = {"id": query.query.id, "em": query.em, "shown": query.shown, "visits": visits}
+    row["reasoning"] = reasoning_after(query.opened, visits)
+    row |= {"why": ALL_REJECTED if rejected else none, "asked": len(said or {})}
+    row["retries"] = sum(reply.retries for reply in (said or {}).values())
+    row["failed"] = [reply.failed for reply in (said or {}).values() if reply.failed]
+    row |= {"again": query.again, "elsewhere": query.elsewhere}
+    return row if said is None else row | {"rejected": rejected}
+
+
 def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Iterator[dict]:
     """The rows of all queries, by the judge."""
+    from stages.common.corpus import WantedPassages
     from stages.engines.loading import judge_devices
     from stages.visiting.judged import load_prompt
 
-    passages, prompt = _passages(args), load_prompt(params.visits.prompt)
-    asked = ((query, [passages[one] for one in query.shown]) for query in _queries(args))
+    prompt, block = load_prompt(params.visits.prompt), params.visits
+    if block.source is VisitSource.tool:
+        wanted = {each.id for query in _opened_queries(args) for each in query.opened}
+        passages, queries = WantedPassages(args.passages, wanted), _opened_queries
+        used = _ids_opened
+    else:
+        passages, queries, used = _passages(args), _queries, _ids_shown
+    asked = ((query, [passages[one] for one in used(query)]) for query in queries(args))
     return rows_of(
         asked,
         SHARD,
@@ -152,16 +210,34 @@ def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Itera
         devices=judge_devices(params.relevance.judge_tensor_parallel, params.compute),
         desc="visits",
         unit="query",
-        total=sum(1 for _ in _queries(args)),
+        total=sum(1 for _ in queries(args)),
     )
+
+
+def _ids_shown(query: ShownQuery) -> list[str]:
+    return query.shown
+
+
+def _ids_opened(query: OpenedQuery) -> list[str]:
+    return [each.id for each in query.opened]
 
 
 def _build(folder: str, prompt: Prompt, params: Params) -> Work:
     """Load the judge."""
     from stages.judge.loading import judge_of
     from stages.visiting.judged import ask_visits
+    from stages.visiting.opened import ask_rejected
 
     judge = judge_of(folder, params)
+
+    def verify(part: list[tuple[OpenedQuery, list[Passage]]], advance: Advance) -> list[dict]:
+        said = ask_rejected(judge, prompt, part)
+        rows = [_opened_row(query, own) for (query, _), own in zip(part, said, strict=True)]
+        advance(len(rows))
+        return rows
+
+    if params.visits.source is VisitSource.tool:
+        return verify
 
     def find(part: list[tuple[ShownQuery, list[Passage]]], advance: Advance) -> list[dict]:
         telling = [each for each in part if each[0].thought is not None]
@@ -173,7 +249,8 @@ def _build(folder: str, prompt: Prompt, params: Params) -> Work:
                 continue
             visit = next(said)
             visits = [visit.passage] if visit.passage else []
-            rows.append(_row(query, visits, retries=visit.retries, failed=visit.failed))
+            failed = [visit.failed] if visit.failed else []
+            rows.append(_row(query, visits, retries=visit.retries, failed=failed))
         advance(len(rows))
         return rows
 

@@ -1,6 +1,7 @@
 """The published recipes as parameters: what each retriever reads, and the costs of a run."""
 
 import re
+import shlex
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from stages.common.search import SearchRequest
 from stages.composing.compose import compose
 from stages.encoders.reference import format_of
-from stages.params import POOLINGS, PairSource, load_params
+from stages.params import POOLINGS, PairSource, VisitSource, load_params
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.sizes import sizes
@@ -153,3 +154,22 @@ def test_a_grid_is_told_by_the_parameters_of_its_variants(monkeypatch):
     assert (worse.input, worse.instances, worse.em) == ("question_query", 120, 0.5)
     assert (lrat.input, lrat.weights) == ("query", "instances by reasoning")
     assert (lrat.missed, lrat.seeds, lrat.searches) == (0.0, 2, 0.75)
+
+
+@pytest.mark.parametrize("scale", ["gpu", "paper"])
+def test_agents_at_scale_can_be_labelled_by_what_they_open(scale, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    rows = [line for line in ARENA.splitlines() if "-S protocol=visit_tool" in line]
+    commands = re.findall(r"`dvc exp run -S scale=gpu (.+?)`", "\n".join(rows))
+    assert len(commands) == len(rows) == 2, "LRAT's and ITER's"
+    for command in commands:
+        changes = [word for word in shlex.split(command) if word != "-S"]
+        changes += ["agent.protocol=null"] if scale == "paper" else []  # which is Search-R1's
+        _check_visits(composed(tmp_path, f"scale={scale}", *changes))
+
+
+def _check_visits(params) -> None:
+    assert params.protocol.visit_tool and params.training_protocol.visit_tool
+    assert params.visits.source is VisitSource.tool and params.visits.verify
+    assert params.pairs.tiers or params.retriever.instance_weights
+    assert params.training_rollout.max_visits == 4

@@ -89,6 +89,10 @@ def refused(composed, *overrides: str) -> str:
         ("relevance.prompt=stages/prompts/none.yaml", "stages/prompts/none.yaml: cannot be read"),
         ("relevance.prompt=stages/prompts/sub_answers.yaml", "sub_answers.yaml: 'template'"),
         ("+guest.mine={protocol: none.yaml}", "none.yaml: cannot be read"),
+        (
+            "+guest.mine={protocol: conf/protocol/visit_tool.yaml}",
+            "'visit_tool' is taught to no agent made here",
+        ),
         ("+protocol.search_pattern='('", "'protocol.search_pattern' is no regular expression"),
     ],
 )

@@ -224,6 +224,10 @@ def test_bad_guests_are_named(project):
         ({"rollout": {"max_turns": 0}}, "guest.r1_searcher.rollout.max_turns"),
         ({"rollout": {"turns": 1}}, "guest.r1_searcher.rollout.turns"),
         ({"protocol": "none.yaml"}, "none.yaml"),
+        (
+            {"protocol": str(REPO / "conf/protocol/visit_tool.yaml")},
+            r"visit_tool\.yaml: 'visit_tool' is taught to no agent made here",
+        ),
     ):
         project(**changes)
         with pytest.raises(InputError, match=reason):

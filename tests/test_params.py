@@ -101,6 +101,28 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"visits__max_dropped": 2.0}, "'visits.max_dropped' is a share"),
         ({"visits__miss": 0.1}, "'visits.miss' changes visits, and nothing looks for any"),
         ({"visits__source": "opened"}, "visits.source"),
+        ({"visits__source": "tool"}, "'visits.source' .tool. reads calls of a visit tool, and"),
+        ({"visits__verify": True}, "'visits.verify' is of 'visits.source: tool'"),
+        (
+            {"protocol__tool": "a", "protocol__visit_tool": "b", "visits__source": "tool"},
+            "'protocol.visit_tool' is not taught to the made-up world's own agent",
+        ),
+        (
+            {"evaluate__protocol": {"tool": "a", "visit_tool": "b"}},
+            "'evaluate.protocol.visit_tool' is not taught",
+        ),
+        (
+            {"protocol__visit_tool": "b", "visits__source": "restated"},
+            "'visits.source' .restated. reads thoughts about passages that are only listed",
+        ),
+        (
+            {
+                **{"base__agent__model": "a", "protocol__visit_tool": "b"},
+                **{"visits__source": "tool", "visits__verify": True},
+            },
+            "'visits.source' .tool. asks what the made-up world's judge is not taught",
+        ),
+        ({"rollout__max_visits": 0}, "'rollout.max_visits' must be at least 1"),
         ({"visits__source": "judged"}, "'visits.source' .judged. asks what the made-up world's"),
         ({"pairs__source": "clicks"}, "pairs.source"),
         ({"pairs__source": "visits"}, "'pairs.source' .visits. needs visits"),

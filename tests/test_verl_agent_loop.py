@@ -7,12 +7,16 @@ calls our reward. The language model is the base agent kept in git, the retrieve
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
+from rollout_models import make_chat_tokenizer, make_model, save
 
 from stages import corpus, index, questions
 from stages.common.records import read_questions
@@ -24,6 +28,7 @@ from stages.ppo.task import Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.loop import record, run, start
 from stages.rollout.protocol import AgentProtocol
+from stages.rollout.visit_calls import with_visits
 from stages.scoring import exact_match
 from stages.serving.process import running_server
 from stages.verl_ppo import training
@@ -101,7 +106,9 @@ class Engine:
         return TokenOutput(token_ids=ids, log_probs=log_probs, extra_fields=versions)
 
 
-def of_verl(case: Params, world, generator, folder: Path, engine: Engine | None = None):
+def of_verl(
+    case: Params, world, generator, folder: Path, engine: Engine | None = None, base: Path = AGENT
+):
     """verl's batch of the first step's greedy rollouts, and the files of it."""
     import verl_workers
     from verl.experimental.agent_loop.agent_loop import AgentLoopWorker
@@ -111,7 +118,7 @@ def of_verl(case: Params, world, generator, folder: Path, engine: Engine | None 
 
     agent = replace(case.agent, trainer=Trainer.verl, steps=STEPS, questions=COUNT)
     case, files = replace(case, agent=agent), Files(folder)
-    task = Task(AGENT, None, None, None, world.questions, case, 5, folder, print)
+    task = Task(base, None, None, None, world.questions, case, 5, folder, print)
     whole = verl_workers.composed(training.prepare(task, files, [world.address]))
     rewards = RewardLoopWorker(whole)
     handle = SimpleNamespace(compute_score=SimpleNamespace(remote=rewards.compute_score))
@@ -161,6 +168,58 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
         assert line["response_length"] == sum(rollout.mask)
         assert line["invalid"] == (rollout.stop in ("invalid", "length"))
     assert end in {rollout.stop for rollout in rollouts}
+
+
+class Visitor:
+    """Searches, opens the first passage that is listed, then one that is not, and answers."""
+
+    window = 20_000
+
+    def __init__(self, tokenizer):
+        self.tokenizer = tokenizer
+
+    def generate(self, prompts, **settings):
+        return [self.tokenizer.encode(self._turn(p), add_special_tokens=False) for p in prompts]
+
+    def _turn(self, prompt: list[int]) -> str:
+        text = self.tokenizer.decode(prompt)
+        listed = re.findall(r"^\[(\S+)\] ", text, re.MULTILINE)
+        word = text.partition("Question: ")[2].partition("?")[0].split()[-1]
+        calls = [("search", {"query": word}), ("visit", {"id": (listed or ["?"])[0]})]
+        calls += [("visit", {"id": "none"})]
+        number = text.count("<|im_start|>assistant") - 1
+        if number == len(calls):
+            return "so <answer> Ana </answer>"
+        name, given = calls[number]
+        told = json.dumps({"name": name, "arguments": given})
+        return f"look <tool_call>\n{told}\n</tool_call>"
+
+
+def test_visits_are_those_of_the_loop(world, tmp_path):
+    tokenizer = make_chat_tokenizer()
+    base = save(make_model("qwen2", tokenizer, context=20_000), tokenizer, tmp_path / "base")
+    block = yaml.safe_load((AGENT.parents[2] / "conf/protocol/visit_tool.yaml").read_text())
+    limits = Rollout(
+        max_turn_tokens=200, max_information_tokens=900, max_context_tokens=9000, max_visits=2
+    )
+    case = Params(protocol=ProtocolParams(**block), rollout=limits)
+    visitor = Visitor(tokenizer)
+    made, files = of_verl(case, world, visitor, tmp_path / "verl", Engine(visitor), base)
+    asked = questions_of_step(world.questions, 0, COUNT, 5)
+    protocol = with_visits(AgentProtocol(case.protocol))
+    rollouts = [start(question, protocol, tokenizer) for question in asked]
+    search = partial(world.searcher.search, top_k=case.agent.top_k)
+    run(rollouts, visitor, search, protocol, case.training_rollout)
+    for row, rollout in enumerate(rollouts):
+        present = made.batch["attention_mask"][row].bool()
+        assert made.batch["input_ids"][row][present].tolist() == rollout.token_ids
+        shown = present[made.batch["prompts"].shape[1] :]
+        mask = made.batch["response_mask"][row][shown].tolist()
+        assert mask == rollout.mask[rollout.prompt_length :]
+        assert (rollout.stop, rollout.visits) == ("answer", 2)
+    assert any(rollout.turns[1].opened for rollout in rollouts), "something was found and opened"
+    lines = {line["id"]: line for line in counted(files.counts, 0)}
+    assert all(lines[r.question.id]["refused"] == 1 + (r.turns[1].opened is None) for r in rollouts)
 
 
 def test_batch_invariant_rollouts_are_drawn_by_seeds_of_their_own(world, generator, tmp_path):

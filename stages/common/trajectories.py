@@ -27,13 +27,26 @@ class Shown:
         return {"id": self.id, "score": self.score}
 
 
+@dataclass(frozen=True)
+class Visit:
+    """A call of the visit tool: the id that it names; `refused` if no search had listed it."""
+
+    id: str
+    refused: bool = False
+
+    def row(self) -> dict:
+        """As a file has it."""
+        return {"id": self.id, "refused": self.refused}
+
+
 @dataclass
 class Turn:
     """What the model wrote in one turn and what it was shown after it.
 
     `query` is None unless it was searched; `information` is the text that was shown, `passages`
     those in it, `cut` whether they had to be cut. `ranked`, in predictions alone: ids of all
-    passages that the query found, best first.
+    passages that the query found, best first. `visit`: what the turn opened, or was refused, which
+    `information` then is; `passages` are a query's alone, listed where the agent can visit.
     """
 
     text: str
@@ -44,6 +57,12 @@ class Turn:
     information: str = ""
     cut: bool = False
     ranked: list[str] | None = None
+    visit: Visit | None = None
+
+    @property
+    def opened(self) -> str | None:
+        """The id of the passage that the turn opened."""
+        return None if self.visit is None or self.visit.refused else self.visit.id
 
     def row(self) -> dict:
         """As a file has it."""
@@ -52,6 +71,10 @@ class Turn:
             del row["cut"]
         if self.ranked is None:
             del row["ranked"]
+        if self.visit is None:
+            del row["visit"]
+        else:
+            row["visit"] = self.visit.row()
         return row
 
 
@@ -171,7 +194,15 @@ def _turn(read: Fields) -> Turn:
         information=read.text("information"),
         cut=read.truth("cut", absent=True) or False,
         ranked=read.texts("ranked", absent=True),
+        visit=_visit(read),
     )
+
+
+def _visit(read: Fields) -> Visit | None:
+    if "visit" not in read.row:
+        return None
+    visit = read.object("visit")
+    return Visit(str(visit.identifier("id")), visit.truth("refused"))
 
 
 def shown_of(read: Fields) -> Shown:

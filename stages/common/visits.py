@@ -20,13 +20,15 @@ from stages.plumbing.errors import InputError
 class QueryVisits:
     """Passage ids of an intermediate query: `shown` to the agent, and of those `visits`, the ones
     that it used (None: nobody looked); `em` is that of the whole trajectory. `reasoning`: words of
-    the thought after what the query showed, 0 without one (None: nobody looked)."""
+    the thought after what the query showed, 0 without one (None: nobody looked). `rejected`: what
+    it opened and did not use, to the judge (None: the judge was not asked)."""
 
     id: str
     em: int
     shown: list[str]
     visits: list[str] | None
     reasoning: int | None = None
+    rejected: list[str] | None = None
 
     @property
     def trajectory(self) -> str:
@@ -48,6 +50,8 @@ class QueryVisits:
         row = dict(vars(self))
         if self.reasoning is None:
             del row["reasoning"]
+        if self.rejected is None:
+            del row["rejected"]
         return row
 
 
@@ -74,6 +78,7 @@ def iter_visits(path: str | Path) -> Iterator[QueryVisits]:
             read.texts("shown"),
             read.texts("visits") if looked else None,
             read.integer("reasoning", least=0) if looked else None,
+            read.texts("rejected", absent=True),
         )
         if last is not None and found.trajectory == last.trajectory:
             ordered = last.turn < found.turn

@@ -14,13 +14,14 @@ def check_run(params: Params) -> None:
     Corpora and questions that are not here yet are left to the stages.
     """
     from stages.rollout.protocol import AgentProtocol, read_protocol
+    from stages.rollout.visit_calls import check_taught, with_visits
 
-    AgentProtocol(params.protocol)
+    with_visits(AgentProtocol(params.protocol))
     for name in ("agent", "evaluate"):
         if (own := getattr(params, name).protocol) is not None:
-            AgentProtocol(own, key=f"{name}.protocol")
+            with_visits(AgentProtocol(own, key=f"{name}.protocol"))
     for guest in params.guest.values():
-        read_protocol(guest.protocol)
+        check_taught(with_visits(read_protocol(guest.protocol)), guest.model)
     if params.iterations:
         _check_iterations(params)
     _check_data(params)
@@ -33,7 +34,7 @@ def _check_iterations(params: Params) -> None:
 
     if params.relevance.mode is not RelevanceMode.off:
         JudgePrompts.load(params.relevance)
-    if params.visits.source is VisitSource.judged:
+    if params.visits.source is VisitSource.judged or params.visits.verify:
         load_prompt(params.visits.prompt)
     if params.agent.trainer is Trainer.verl:
         check_sharing(params)

@@ -89,11 +89,15 @@ def by_levels(
 
 @dataclass(frozen=True)
 class Start:
-    """Where a rollout starts: a trajectory up to the query of `turn`, answered by one passage."""
+    """Where a rollout starts: a trajectory up to the query of `turn`, answered by one passage.
+
+    `listed`, of an agent that can visit: what the searches before listed.
+    """
 
     trajectory: Trajectory
     turn: int
     passage: Passage
+    listed: tuple[Passage, ...] = ()
 
     def context(self) -> str:
         """A digest of all that the rollout depends on: what was said, and what is right."""
@@ -126,15 +130,16 @@ def finish(
     nothing.
     """
     rollouts = [
-        loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits)
+        loop.prefix(s.trajectory, s.turn, [s.passage], protocol, agent.tokenizer, limits, s.listed)
         for s in starts
     ]
     before = [sum(rollout.mask) for rollout in rollouts]
     searched = [len(rollout.queries) for rollout in rollouts]
     loop.run(rollouts, agent, search, protocol, limits, advance=advance)
     completions = [sum(r.mask) - earlier for r, earlier in zip(rollouts, before, strict=True)]
+    spent = ("searches", "visits")
     lost = [
-        r.stop if r.answer is None and len(r.queries) == n and r.stop != "searches" else None
+        r.stop if r.answer is None and len(r.queries) == n and r.stop not in spent else None
         for r, n in zip(rollouts, searched, strict=True)
     ]
     return [
@@ -146,6 +151,12 @@ def finish(
         }
         for r, new, why in zip(rollouts, completions, lost, strict=True)
     ]
+
+
+def listed_before(trajectory: Trajectory, turn: int) -> list[str]:
+    """Ids of the passages that the queries before `turn` have shown, each once."""
+    before = trajectory.turns[:turn]
+    return list(dict.fromkeys(shown.id for each in before for shown in each.passages))
 
 
 @dataclass
@@ -172,6 +183,7 @@ class Finisher:
     passages: WantedPassages
     finish: Callable[[list[Start], int], Iterable[dict]]
     advance: Callable[[int], object]
+    visits: bool = False  # whether the agent may open what searches before have listed
     price: GacCost = field(default_factory=GacCost)
     known: dict[str, int] = field(default_factory=dict)
 
@@ -193,7 +205,10 @@ class Finisher:
     def _start(self, query: str, passage: str) -> Start:
         asked = self.queries[query]
         trajectory = self.trajectories[asked.question_id]
-        return Start(trajectory, asked.turn, self.passages[passage])
+        listed = listed_before(trajectory, asked.turn) if self.visits else []
+        return Start(
+            trajectory, asked.turn, self.passages[passage], tuple(self.passages[p] for p in listed)
+        )
 
 
 @dataclass

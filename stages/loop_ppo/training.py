@@ -22,6 +22,7 @@ from stages.params import Advantage
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import AgentProtocol
+from stages.rollout.visit_calls import with_visits
 
 
 def train(task: Task) -> list[StepMetrics]:
@@ -34,7 +35,7 @@ def train(task: Task) -> list[StepMetrics]:
         generator,
         partial(searcher.search, top_k=params.agent.top_k),
         task.questions,
-        AgentProtocol(params.training_protocol),
+        with_visits(AgentProtocol(params.training_protocol)),
         params.training_rollout,
         params.agent,
         params.compute.checkpoint_steps,

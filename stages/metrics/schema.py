@@ -229,6 +229,7 @@ SCHEMAS = {
             "queries": COUNT,
             "stops": Each(COUNT),
         },
+        optional={"visits": COUNT},
         also=_trajectories_balance,
     ),
     "visits": _counted(
@@ -237,6 +238,7 @@ SCHEMAS = {
             "retries": COUNT,
             "without": Each(COUNT),
             "unread": Each(COUNT),
+            "calls": Each(COUNT),
         }
     ),
     "candidates": _counted(

@@ -41,7 +41,7 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     """Where positives come from, and what must be there for that."""
     visits, pairs, mode = params.visits, params.pairs, params.correctness.mode
     source, off = pairs.source, visits.source is VisitSource.off
-    asks = f"({source.name}) needs visits: set 'visits.source' to restated or judged"
+    asks = f"({source.name}) needs visits: set 'visits.source' to restated, judged or tool"
     yield "pairs.source", asks, not (pairs.of_visits and off)
     for name in ("miss", "false"):
         changes = "changes visits, and nothing looks for any: set 'visits.source'"
@@ -49,9 +49,11 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     made = params.corpus.source == WORLD and params.base.agent.model is None
     taught = "(restated) reads the thoughts of the made-up world's own agent: take judged"
     yield "visits.source", taught, made or visits.source is not VisitSource.restated
-    able = "(judged) asks what the made-up world's judge is not taught: set 'base.judge.model'"
-    asked = visits.source is VisitSource.judged
-    yield "visits.source", able, not (asked and params.base.judge.model is None)
+    yield from _tool_rules(params)
+    able = "asks what the made-up world's judge is not taught: set 'base.judge.model'"
+    asked = visits.source is VisitSource.judged or visits.verify
+    made = params.base.judge.model is None
+    yield "visits.source", f"({visits.source.name}) {able}", not (asked and made)
     unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
     yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
     tiers = "are of what the agent used: set 'pairs.source' to visits"
@@ -60,6 +62,23 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     needed = "is off, and 'pairs.source' (visits_then_gac) needs it"
     then = source is PairSource.visits_then_gac and mode is CorrectnessMode.off
     yield "correctness.mode", needed, not then
+
+
+def _tool_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """Where agents have a visit tool, and who reads what they opened."""
+    source, tool = params.visits.source, VisitSource.tool
+    able = params.protocol.visit_tool is not None
+    calls = "(tool) reads calls of a visit tool, and 'protocol.visit_tool' is null"
+    yield "visits.source", f"{calls}: take protocol=visit_tool", able or source is not tool
+    listed = f"({source.name}) reads thoughts about passages that are only listed: take tool or off"
+    yield "visits.source", listed, not able or source in (tool, VisitSource.off)
+    rejects = "is of 'visits.source: tool': nothing else opens what could be rejected"
+    yield "visits.verify", rejects, source is tool or not params.visits.verify
+    taught = "is not taught to the made-up world's own agent: set 'base.agent.model'"
+    made = params.base.agent.model is None
+    blocks = {"protocol": params.protocol, "agent.protocol": params.training_protocol}
+    for name, block in {**blocks, "evaluate.protocol": params.evaluation_protocol}.items():
+        yield f"{name}.visit_tool", taught, not made or block.visit_tool is None
 
 
 def _weight_rules(params: Params) -> Iterator[tuple[str, str, bool]]:

@@ -66,6 +66,7 @@ class VisitSource(Enum):
     off = "off"
     restated = "restated"
     judged = "judged"
+    tool = "tool"
 
 
 class PairSource(Enum):

@@ -15,6 +15,11 @@ class Protocol:
     to a chat template; null: no tool calls. In `passage`, {title} is the passage's first line as it
     stands and {name} the same without quotes around it. `strip` cuts the blanks at either end of
     the passages. `retokenise`: every turn reads the whole conversation tokenised anew as one text.
+
+    `visit_tool` describes a second tool, which opens a passage; null: there is none. A search then
+    shows lines of `listing` (places {rank}, {id}, {title}, {name}, {snippet}, which is the first
+    `snippet_words`), and `passage` is how an opened one is shown. `unlisted_message` answers a
+    visit of an id that no search has listed.
     """
 
     name: str = "tiny"
@@ -32,6 +37,10 @@ class Protocol:
     passage: str = "{text}\n"
     invalid_message: str | None = None
     retokenise: bool = False
+    visit_tool: str | None = None
+    listing: str = "[{id}] {name}: {snippet}\n"
+    snippet_words: int = 30
+    unlisted_message: str = "No search has listed a passage of this id."
 
 
 @dataclass
@@ -51,12 +60,14 @@ class Generation:
 class Rollout:
     """Where a rollout ends without an answer, and what a turn is shown; three limits in tokens. Of
     every rollout outside PPO: trajectories, GAC and evaluation. `max_turns` null: one turn more
-    than `max_searches`, which cannot search.
+    than `max_searches`, which cannot search. `max_visits` is of protocols with a `visit_tool`: so
+    many turns may visit beside those.
     """
 
     top_k: int = 3
     max_searches: int = 4
     max_turns: int | None = None
+    max_visits: int = 4
     max_turn_tokens: int = 32
     max_information_tokens: int = 64
     max_context_tokens: int = 512
@@ -69,6 +80,7 @@ class OwnRollout:
     top_k: int | None = None
     max_searches: int | None = None
     max_turns: int | None = None
+    max_visits: int | None = None
     max_turn_tokens: int | None = None
     max_information_tokens: int | None = None
     max_context_tokens: int | None = None

@@ -19,10 +19,12 @@ class Trajectories:
 @dataclass
 class Visits:
     """`miss`: the share of visits that are taken away; `false`: the share of queries that are given
-    one that was none. How a judge is asked is said by `relevance`."""
+    one that was none. How a judge is asked is said by `relevance`. `verify`, of `tool`: the judge
+    is asked whether the agent used what it opened."""
 
     source: VisitSource = VisitSource.off
     prompt: str = "stages/prompts/visits.yaml"
+    verify: bool = False
     miss: float = 0.0
     false: float = 0.0
     max_dropped: float = 0.05  # share of the judge's replies

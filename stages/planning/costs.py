@@ -242,7 +242,8 @@ class Planner:
 
     def _visits(self, stage: str) -> list[Cost]:
         """Nothing unless a judge is asked, once a query."""
-        if self.params.visits.source is not VisitSource.judged:
+        visits = self.params.visits
+        if visits.source is not VisitSource.judged and not visits.verify:
             return []
         read = self._queries * (PROMPT + self._information + self.sizes.turn_tokens)
         written = self._queries * GRADE

@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 def limited(turns: list[Turn], stop: str | None) -> dict[str, int]:
-    """Observations of a rollout that were cut, turns that were refused, and whether the context
-    had no room for another turn, which loses the question.
+    """Observations of a rollout that were cut, turns that were refused (a visit of what was not
+    listed is one), and whether the context had no room for another turn, which loses the question.
     """
-    refused = (turn.query is None and bool(turn.information) for turn in turns)
+    acted = (turn.query is not None or turn.opened is not None for turn in turns)
+    refused = (not did and bool(t.information) for did, t in zip(acted, turns, strict=True))
     return {
         "cut": sum(turn.cut for turn in turns),
         "refused": sum(refused),

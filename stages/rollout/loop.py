@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Literal
 from stages import params
 from stages.common.records import Passage, Question
 from stages.common.search import Hit, SearchRequest
-from stages.common.trajectories import Shown, Trajectory, Turn
+from stages.common.trajectories import Shown, Trajectory, Turn, Visit
 from stages.rollout.protocol import AgentProtocol
+from stages.rollout.visit_calls import VisitProtocol
 from stages.scoring import exact_match, f1_score
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
     from stages.engines.generator import Generator
 
-Stop = Literal["answer", "searches", "turns", "invalid", "length"]
+Stop = Literal["answer", "searches", "visits", "turns", "invalid", "length"]
 
 
 SearchFunction = Callable[[list[SearchRequest]], list[list[Hit]]]
@@ -43,7 +44,7 @@ class RolloutState:
     `mask` is 1 where the model wrote the token, 0 in the prompt and in what was put in (PPO leaves
     those out); it is as long as `token_ids`. `as_written`: the model is trained on its tokens,
     which stay as it wrote them (see above); `beyond` is what the last of them hold after a stop
-    string.
+    string. `listed`, of an agent that can visit: what it may open, by id.
     """
 
     question: Question
@@ -55,6 +56,7 @@ class RolloutState:
     stop: Stop | None = None
     as_written: bool = False
     beyond: str = ""
+    listed: dict[str, Passage] = field(default_factory=dict)
 
     def add(self, token_ids: Sequence[int], *, written: bool) -> None:
         """Append tokens that the model wrote, or that it was shown."""
@@ -66,6 +68,11 @@ class RolloutState:
         """The queries searched so far, in order."""
         return tuple(turn.query for turn in self.turns if turn.query is not None)
 
+    @property
+    def visits(self) -> int:
+        """How many turns called the visit tool."""
+        return sum(turn.visit is not None for turn in self.turns)
+
 
 def start(
     question: Question,
@@ -75,6 +82,8 @@ def start(
     as_written: bool = False,
 ) -> RolloutState:
     """A rollout of which nothing but the prompt is there."""
+    if protocol.block.visit_tool is not None and not isinstance(protocol, VisitProtocol):
+        raise ValueError("a protocol with a visit tool goes through with_visits")
     ids = protocol.prompt_ids(question.question, tokenizer)
     return RolloutState(question, list(ids), [0] * len(ids), len(ids), as_written=as_written)
 
@@ -86,11 +95,17 @@ def prefix(
     protocol: AgentProtocol,
     tokenizer: PreTrainedTokenizerBase,
     limits: params.Rollout,
+    listed: Sequence[Passage] = (),
 ) -> RolloutState:
     """A trajectory up to the query of `turn` (from 0), then exactly `passages` as its information.
 
     Agentic-R, step B5: with one passage this is where the rollout that decides GAC starts. The
     stored token ids are used, so what the model wrote is what it reads.
+
+    An agent that can visit is shown `passages` whole, as it is shown one that it has opened, though
+    in reply to its search. A line of a list would make GAC depend on whether the agent opens it,
+    and a call of visit in between would be words that it never wrote. None of its visits is used
+    up. `listed` are the passages of the searches before, which it may still open.
     """
     question = Question(trajectory.id, trajectory.question, trajectory.golden_answers)
     rollout = start(question, protocol, tokenizer)
@@ -100,7 +115,10 @@ def prefix(
         rollout.turns.append(earlier)
     last = trajectory.turns[turn]
     rollout.add(last.token_ids, written=True)
-    text, ids = protocol.fit(passages, tokenizer, limits.max_information_tokens)
+    shows = protocol
+    if isinstance(protocol, VisitProtocol):
+        shows, rollout.listed = protocol.put_in, {each.id: each for each in (*listed, *passages)}
+    text, ids = shows.fit(passages, tokenizer, limits.max_information_tokens)
     rollout.add(ids, written=False)
     shown = [Shown(passage.id, None) for passage in passages]
     rollout.turns.append(replace(last, passages=shown, information=text))
@@ -130,8 +148,9 @@ def run(
     At most `max_searches` turns may go without an answer; one that searches beyond them stops with
     "searches". There are at most `max_turns` turns: the last one's search is made and the rollout
     stops with "turns". A turn without an action is told so and counts as one of both, or stops the
-    rollout with "invalid" where the protocol has no message for it. Sampling needs a key for each
-    rollout.
+    rollout with "invalid" where the protocol has no message for it. At most `max_visits` turns may
+    call a visit tool, with an id that was listed or not; they are none of `max_searches`, and one
+    beyond them stops with "visits". Sampling needs a key for each rollout.
     """
     live = [i for i, rollout in enumerate(rollouts) if rollout.stop is None]
     while live:
@@ -192,8 +211,10 @@ def take_turn(
         rollout.beyond = text[len(kept) :]
     elif kept != text:
         text, ids = kept, tokenizer.encode(kept, add_special_tokens=False)
-    action = protocol.parse(kept)
-    spent = len(rollout.turns) >= limits.max_searches
+    action, visited = protocol.parse(kept), None
+    if isinstance(protocol, VisitProtocol):
+        visited = protocol.visited(kept)
+    spent = len(rollout.turns) - rollout.visits >= limits.max_searches
     last = len(rollout.turns) + 1 == limits.max_turns
     searched = action.kind == "search" and not spent
     turn = Turn(text, list(ids), action.thought, action.value if searched else None)
@@ -203,12 +224,37 @@ def take_turn(
         rollout.answer, rollout.stop = action.value, "answer"
     elif action.kind == "search" and spent:
         rollout.stop = "searches"
+    elif visited is not None:
+        _visit(rollout, visited, protocol, tokenizer, limits)
     elif action.kind == "invalid":
         message = None if spent or last else protocol.refusal(tokenizer)
         if message is None:
             rollout.stop = "invalid"
         else:
             _show(rollout, message, protocol, tokenizer)
+
+
+def _visit(
+    rollout: RolloutState,
+    asked: str,
+    protocol: VisitProtocol,
+    tokenizer: PreTrainedTokenizerBase,
+    limits: params.Rollout,
+) -> None:
+    """Open the passage of the id that the last turn asks for, or say that none is listed."""
+    if rollout.visits >= limits.max_visits:
+        rollout.stop = "visits"
+        return
+    turn, passage = rollout.turns[-1], rollout.listed.get(asked)
+    turn.visit = Visit(asked, refused=passage is None)
+    if passage is None:
+        text = protocol.opened.unlisted(tokenizer)
+    else:
+        most = limits.max_information_tokens
+        text, _, turn.cut = protocol.opened.fitted([passage], tokenizer, most)
+    _show(rollout, text, protocol, tokenizer)
+    if len(rollout.turns) == limits.max_turns:
+        rollout.stop = "turns"
 
 
 def _show(rollout: RolloutState, text: str, protocol: AgentProtocol, tokenizer) -> None:
@@ -263,6 +309,8 @@ def take_passages(
 ) -> None:
     """Append what the last query found."""
     passages = [hit.passage for hit in hits]
+    if isinstance(protocol, VisitProtocol):
+        rollout.listed.update((passage.id, passage) for passage in passages)
     text, _, cut = protocol.fitted(passages, tokenizer, limits.max_information_tokens)
     turn = rollout.turns[-1]
     turn.passages = [Shown(hit.passage.id, round(float(hit.score), 6)) for hit in hits]

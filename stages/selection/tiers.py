@@ -1,23 +1,25 @@
 """Negatives from what the agent used, in tiers (ITER, arXiv 2608.27912).
 
 A visit is a passage that the agent used after the search that showed it. What it had used before
-and asks on from is redundant now; what this search returned and the agent never used is weak, and
-fills up. `retriever.tier_weights` weighs them.
+and asks on from is redundant now; what it had opened before and a verifier rejected is hard; what
+this search returned and the agent never opened is weak, and fills up. `retriever.tier_weights`
+weighs them.
 
-ITER has a third tier, hard: visits that a verifier rejects. No visit here is one: `restated` and
-`judged` name what was used alone, and what `visits.false` adds nobody knows to be false.
+Hard needs `visits.verify`, so an agent with a visit tool: `restated` and `judged` name what was
+used alone, and what `visits.false` adds nobody knows to be false.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 
 from stages.common.candidates import QueryCandidates
 from stages.common.visits import TogetherVisits
 from stages.selection.rule import FEW_NEGATIVES, Selection
 
-MOST = 3  # of redundancy
+MOST = 3  # of redundancy, and of hard
 
 
 def in_tiers(
@@ -38,6 +40,7 @@ def in_tiers(
         [*seen.own.shown, *query.ids],
         {*chosen.tied, *(used for each in again for used in each.visits or [])},
         total,
+        {each.turn: each.rejected or [] for each in seen.trajectory},
     )
     if not tiers:
         return Selection([], chosen.tied, [], FEW_NEGATIVES)
@@ -50,20 +53,24 @@ def tiered_negatives(
     returned: Sequence[str],
     positives: Collection[str],
     total: int,
+    rejected: Mapping[int, Sequence[str]] | None = None,
 ) -> dict[str, str]:
-    """Passage id -> tier of at most `total` negatives of one query: redundancy, then weak.
+    """Passage id -> tier of at most `total` negatives of one query: redundancy, hard, then weak.
 
     `turn`: the query's, from 0. `visits`: by turn of its trajectory, the passages that the query
-    there found and the agent used. `returned`: passages of the query, best first. `positives`: all
-    known positives of this query, which are never its negatives; the query asked again has the
-    same.
+    there found and the agent used, `rejected` those that it opened and did not use. `returned`:
+    passages of the query, best first. `positives`: all known positives of this query, which are
+    never its negatives; the query asked again has the same.
 
     ITER caps the tiers without saying which are kept: here the latest visits, and the best of what
     was returned.
     """
-    taken, opened = set(positives), {passage for used in visits.values() for passage in used}
-    before = [p for at in sorted(visits, reverse=True) if at < turn for p in visits[at]]
-    redundancy = [p for p in dict.fromkeys(before) if p not in taken][: min(MOST, total)]
+    rejected, taken = rejected or {}, set(positives)
+    opened = {*chain.from_iterable(visits.values()), *chain.from_iterable(rejected.values())}
+    tiers: dict[str, str] = {}
+    for tier, found in (("redundancy", visits), ("hard", rejected)):
+        before = [p for at in sorted(found, reverse=True) if at < turn for p in found[at]]
+        fresh = [p for p in dict.fromkeys(before) if p not in taken and p not in tiers]
+        tiers |= dict.fromkeys(fresh[: min(MOST, total - len(tiers))], tier)
     never = [p for p in dict.fromkeys(returned) if p not in opened | taken]
-    tiers = dict.fromkeys(redundancy, "redundancy")
     return tiers | dict.fromkeys(never[: total - len(tiers)], "weak")

@@ -53,6 +53,11 @@ def main(argv: list[str] | None = None) -> None:
     file = args.agent / FILE
     block = parameters.read_block(file, parameters.Protocol) if file.exists() else params.protocol
     protocol = AgentProtocol(block, file if file.exists() else None)
+    if block.visit_tool is not None:
+        raise InputError(
+            f"the protocol {block.name} has a 'visit_tool', whose calls are not adopted: "
+            "trajectories of such agents are made by the stage trajectories"
+        )
     tokenizer = load_tokenizer(args.agent)
     tokenizer.model_max_length = sys.maxsize  # nothing runs here: a long text is no error
     frame = frame_of(protocol, block, tokenizer)

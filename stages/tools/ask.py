@@ -158,8 +158,9 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         waits,
     )
     from stages.rollout.protocol import load_protocol, rollout_of
+    from stages.rollout.visit_calls import with_visits
 
-    protocol = load_protocol(args.agent, params.evaluation_protocol)
+    protocol = with_visits(load_protocol(args.agent, params.evaluation_protocol))
     block = rollout_of(args.agent, params.evaluation_rollout)
     limits = block
     searcher = searcher_of(retriever, args, params)
@@ -188,6 +189,8 @@ def _said(turn: Turn, block: Protocol) -> Iterator[str]:
         yield f"thinks    {thought}"
     if turn.query is not None:
         yield f"searches  {turn.query}"
+    if turn.visit is not None:
+        yield f"{'is denied' if turn.visit.refused else 'opens    '} {turn.visit.id}"
 
 
 def _untagged(thought: str, block: Protocol) -> str:

@@ -30,6 +30,7 @@ from stages.rollout.loop import (
     waits,
 )
 from stages.rollout.protocol import AgentProtocol
+from stages.rollout.visit_calls import with_visits
 from stages.serving.client import HttpSearcher
 from stages.verl_ppo.counts import count
 from stages.verl_ppo.data import question_of_row
@@ -41,7 +42,7 @@ class Environment:
 
     def __init__(self, settings: Settings):
         self.settings, self.limits = settings, settings.limits
-        self.protocol = AgentProtocol(settings.protocol)
+        self.protocol = with_visits(AgentProtocol(settings.protocol))
         self.tokenizer = load_tokenizer(settings.tokenizer)
         self.searcher = HttpSearcher(*settings.retriever)
 

@@ -6,7 +6,6 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from stages.common.visits import QueryVisits
-from stages.visiting.told import NONE_USED
 
 
 @dataclass
@@ -16,6 +15,7 @@ class VisitCounts:
     sums: Counter[str] = field(default_factory=Counter)
     without: Counter[str] = field(default_factory=Counter)
     unread: Counter[str] = field(default_factory=Counter)
+    calls: Counter[str] = field(default_factory=Counter)  # of a visit tool that are no visits
 
     def add(self, row: dict, exact: QueryVisits, found: QueryVisits) -> None:
         """Count one more: the row of its finder, its visits, and those that are left of them."""
@@ -23,11 +23,13 @@ class VisitCounts:
         if exact.visits is None:
             return
         self.sums["retries"] += row["retries"]
-        self.sums["asked"] += row["why"] == NONE_USED  # a thought is there to judge by
-        if row["failed"]:
-            self.unread[row["failed"]["reason"]] += 1
-        elif not exact.visits:
+        self.sums["asked"] += row["asked"]
+        self.unread.update(each["reason"] for each in row["failed"])
+        if not exact.visits and not row["failed"]:
             self.without[row["why"]] += 1
+        self.calls.update({key: row.get(key, 0) for key in ("again", "elsewhere")})
+        if exact.rejected is not None:
+            self.calls["rejected"] += len(exact.rejected)
         self.sums["visited"] += bool(found.visits)
         self.sums["visited_and_right"] += bool(found.trusted)
         self.sums["taken_away"] += bool({*exact.visits} - {*found.visits})
@@ -44,4 +46,5 @@ class VisitCounts:
             **{key: self.sums[key] for key in keys},
             "without": dict(sorted(self.without.items())),
             "unread": dict(sorted(self.unread.items())),
+            **({"calls": calls} if (calls := dict(+self.calls)) else {}),
         }

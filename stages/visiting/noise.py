@@ -31,4 +31,6 @@ def worsened(
     added = [draw.choice(others)] if others and lot < false else []
     kept = [] if missed else found.visits
     visits = [one for one in found.shown if one in (*kept, *added)]
+    if found.rejected is not None:
+        found = replace(found, rejected=[one for one in found.rejected if one not in visits])
     return replace(found, visits=visits)
