@@ -105,12 +105,16 @@ def _queries(args: argparse.Namespace) -> Iterator[ShownQuery]:
         yield from shown_queries(trajectory)
 
 
-def _passages(args: argparse.Namespace) -> WantedPassages:
-    """Those that any query showed."""
+def _asked(args: argparse.Namespace) -> tuple[int, WantedPassages]:
+    """How many queries there are, and the passages that any of them showed: known before the first
+    is asked, so that queries are then read once more and none is held."""
     from stages.common.corpus import WantedPassages
 
-    wanted = {passage for query in _queries(args) for passage in query.shown}
-    return WantedPassages(args.passages, wanted)
+    count, wanted = 0, set()
+    for query in _queries(args):
+        count += 1
+        wanted.update(query.shown)
+    return count, WantedPassages(args.passages, wanted)
 
 
 def _row(query: ShownQuery, visits: list[str] | None, **said) -> dict:
@@ -127,7 +131,7 @@ def _told(args: argparse.Namespace, looked: bool) -> Iterator[dict]:
     """The rows of all queries, by what the agent's thoughts restate."""
     from stages.visiting.told import restated
 
-    passages = _passages(args) if looked else {}
+    _, passages = _asked(args) if looked else (0, {})
     for query in _queries(args):
         visits = [] if looked else None
         if looked and query.thought is not None:
@@ -140,7 +144,7 @@ def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Itera
     from stages.engines.loading import judge_devices
     from stages.visiting.judged import load_prompt
 
-    passages, prompt = _passages(args), load_prompt(params.visits.prompt)
+    (count, passages), prompt = _asked(args), load_prompt(params.visits.prompt)
     asked = ((query, [passages[one] for one in query.shown]) for query in _queries(args))
     return rows_of(
         asked,
@@ -152,7 +156,7 @@ def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Itera
         devices=judge_devices(params.relevance.judge_tensor_parallel, params.compute),
         desc="visits",
         unit="query",
-        total=sum(1 for _ in _queries(args)),
+        total=count,
     )
 
 

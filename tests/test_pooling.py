@@ -148,7 +148,9 @@ NO_MODULES = {
 def test_modules_of_another_form_are_named(models, tmp_path, written):
     whole = saved(models[0] / "encoder", tmp_path / "whole", "mean")
     (whole / "modules.json").write_text(written)
-    message = rf"^{re.escape(str(whole))}/modules\.json(:1)?: {re.escape(NO_MODULES[written])}[^\n]*$"
+    message = (
+        rf"^{re.escape(str(whole))}/modules\.json(:1)?: {re.escape(NO_MODULES[written])}[^\n]*$"
+    )
     with pytest.raises(InputError, match=message):
         written_pooling(whole)
     with pytest.raises(InputError, match=r"^[^\n]*modules\.json[^\n]*$"):
