@@ -21,7 +21,7 @@ from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from stages.params import CorrectnessMode, PairSource, Params, load_params
+from stages.params import CorrectnessMode, PairSource, Params, check_weights, load_params
 from stages.plumbing.errors import run
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, Workers, shards
@@ -48,6 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     """Evaluate the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
+    check_weights(params)
 
     from stages.common.candidates import iter_graded
     from stages.common.records import write_json, write_jsonl

@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> int:
 
     now = values_of(args.iteration, args.metrics_folder)
     before = read(args.before, "health")["values"] if args.before else {}
-    found = signatures(now, before, limits)
+    found = signatures(now, before, limits, decided_by(args.iteration, args.metrics_folder))
     shown = [signature.sentence for signature in found if signature.shows]
     rows = [{**asdict(s), "value": _plain(s.value), "shows": s.shows} for s in found]
     values = {name: _plain(value) for name, value in now.items()}
@@ -126,6 +126,14 @@ def values_of(iteration: str, metrics: Path) -> dict[str, float | None]:
     }
 
 
+def decided_by(iteration: str, metrics: Path) -> str | None:
+    """Which kind of sets EM and searches are of; None of iteration 0, which has none."""
+    if iteration == "0":
+        return None
+    evaluation = read(metrics / "evaluate" / f"{iteration}.json", partial=True)
+    return "development sets" if evaluation.get("development") else "test sets"
+
+
 def _figure(metrics: dict, key: str) -> float:
     """The number at `key`; MISSING where there is none."""
     value = metrics.get(key)
@@ -141,18 +149,21 @@ def _plain(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def signatures(now: dict, before: dict, limits: Health) -> list[Signature]:
-    """Every signature of an iteration, against the values of the iteration before.
+def signatures(now: dict, before: dict, limits: Health, sets: str | None = None) -> list[Signature]:
+    """Every signature of an iteration, against the values of the iteration before; `sets`: what EM
+    and searches are of.
 
     Both are empty, as in iteration 0, or have all figures: one that is missing breaks its limit.
     """
+    of = f" ({sets})" if sets else ""
+    fewer, more = f"the iteration answers fewer questions{of}", f"the iteration searches more{of}"
     rate = _ratio(*_both("selection_rate", now, before))
     gain, rise = (_difference(*_both(key, now, before)) for key in ("em", "searches"))
     length, entropy = _value("length_ratio", now), _value("entropy", now)
     reward, uniform = _value("reward_gain", now), _value("uniform_share", now)
     return [
-        Signature("em_gain", gain, limits.em_gain, None, "the iteration answers fewer questions"),
-        Signature("searches_rise", rise, None, limits.searches_rise, "the iteration searches more"),
+        Signature("em_gain", gain, limits.em_gain, None, fewer),
+        Signature("searches_rise", rise, None, limits.searches_rise, more),
         Signature("selection_ratio", rate, limits.selection_ratio, None, "GAC collapse"),
         Signature("entropy", entropy, limits.entropy, None, "PPO has no variety left"),
         Signature("length_ratio", length, limits.length_ratio, None, "responses collapse in PPO"),

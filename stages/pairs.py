@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 
-from stages.params import load_params
+from stages.params import check_weights, load_params
 from stages.plumbing.errors import run
 
 
@@ -19,6 +19,7 @@ def main(argv: list[str] | None = None) -> None:
     """Select the training pairs of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
+    check_weights(params)
 
     from stages.common.corpus import WantedPassages
     from stages.common.records import write_json, write_jsonl

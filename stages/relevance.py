@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.params import Params, RelevanceMode, load_params
+from stages.params import Params, RelevanceMode, check_weights, load_params
 from stages.plumbing.errors import run
 from stages.running.scratch import Scratch, fingerprint
 from stages.running.workers import Advance, Work, rows_of
@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     """Grade the candidates of one iteration of the flywheel."""
     args = _arguments(argv)
     params = load_params()
+    check_weights(params)
 
     from stages.common.candidates import iter_candidates, wanted_by
     from stages.common.records import write_json, write_jsonl

@@ -14,7 +14,7 @@ its end.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -133,12 +133,18 @@ def _opened_queries(args: argparse.Namespace) -> Iterator[OpenedQuery]:
         )
 
 
-def _passages(args: argparse.Namespace) -> WantedPassages:
-    """Those that any query showed."""
+def _asked(
+    args: argparse.Namespace, queries: Callable, used: Callable
+) -> tuple[int, WantedPassages]:
+    """How many `queries` there are, and the passages that any of them `used`: known before the
+    first is asked, so that queries are then read once more and none is held."""
     from stages.common.corpus import WantedPassages
 
-    wanted = {passage for query in _queries(args) for passage in query.shown}
-    return WantedPassages(args.passages, wanted)
+    count, wanted = 0, set()
+    for query in queries(args):
+        count += 1
+        wanted.update(used(query))
+    return count, WantedPassages(args.passages, wanted)
 
 
 def _row(query: ShownQuery, visits: list[str] | None, **said) -> dict:
@@ -156,7 +162,7 @@ def _told(args: argparse.Namespace, looked: bool) -> Iterator[dict]:
     """The rows of all queries, by what the agent's thoughts restate."""
     from stages.visiting.told import restated
 
-    passages = _passages(args) if looked else {}
+    _, passages = _asked(args, _queries, _ids_shown) if looked else (0, {})
     for query in _queries(args):
         visits = [] if looked else None
         if looked and query.thought is not None:
@@ -192,13 +198,9 @@ def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Itera
     from stages.engines.loading import judge_devices
     from stages.visiting.judged import load_prompt
 
-    prompt, block = load_prompt(params.visits.prompt), params.visits
-    if block.source is VisitSource.tool:
-        wanted = {each.id for query in _opened_queries(args) for each in query.opened}
-        passages, queries = WantedPassages(args.passages, wanted), _opened_queries
-        used = _ids_opened
-    else:
-        passages, queries, used = _passages(args), _queries, _ids_shown
+    prompt, opened = load_prompt(params.visits.prompt), params.visits.source is VisitSource.tool
+    queries, used = (_opened_queries, _ids_opened) if opened else (_queries, _ids_shown)
+    count, passages = _asked(args, queries, used)
     asked = ((query, [passages[one] for one in used(query)]) for query in queries(args))
     return rows_of(
         asked,
@@ -210,7 +212,7 @@ def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Itera
         devices=judge_devices(params.relevance.judge_tensor_parallel, params.compute),
         desc="visits",
         unit="query",
-        total=sum(1 for _ in queries(args)),
+        total=count,
     )
 
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+from waiting import wait_until
 
 import stages  # noqa: F401  before numpy: it sets the environment of portable sums
 
@@ -141,9 +142,6 @@ def job(made: Cluster, folder: Path, *words: str, **more: str) -> subprocess.Pop
     )
 
 
-def wait_for(what, seconds: float = 3600) -> None:
-    """Until `what()` is true."""
-    limit = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < limit, "waited too long"
-        time.sleep(0.1)
+def wait_for(what) -> None:
+    """Until `what()` is true, an hour at most."""
+    assert wait_until(what, at_most=3600), "waited too long"

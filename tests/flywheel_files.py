@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from rows import trajectory_row, turn_row
+from rows import figures, trajectory_row, turn_row
 
 from stages.common.records import (
     Passage,
@@ -15,7 +15,6 @@ from stages.common.records import (
     write_text,
 )
 from stages.common.trajectories import trajectory_of
-from stages.evaluation.summary import summarise
 from stages.params import Iteration, Pair, Params
 
 SETS = ("indomain", "relations")
@@ -136,9 +135,8 @@ def _labels(data: Path, iteration: str) -> None:
 
 
 def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
-    options = {"recall_at": [3, 20], "shown": 3, "most_searches": 4}
     told = [trajectory_of(row, "a test") for row in rows]
-    sets = {name: summarise([one for one in told if one.set == name], **options) for name in SETS}
+    sets = {name: figures([one for one in told if one.set == name]) for name in SETS}
     return {"agent": agent, "retriever": retriever, "sets": sets}
 
 

@@ -1,6 +1,9 @@
 """Rows of trajectories and predictions, of which a test says only what it is about."""
 
+from collections.abc import Iterable, Sequence
+
 from stages.common.trajectories import Trajectory, trajectory_of
+from stages.evaluation.summary import SetFigures
 
 
 def turn_row(**said) -> dict:
@@ -20,3 +23,11 @@ def trajectory_row(identifier: str, *turns: dict, **said) -> dict:
 def prediction(identifier: str, *turns: dict, **said) -> Trajectory:
     """A trajectory of the question set `a`, unless another `set` is said."""
     return trajectory_of({"set": "a"} | trajectory_row(identifier, *turns, **said), "a test")
+
+
+def figures(rows: Iterable[Trajectory], recall_at: Sequence[int] = (3, 20), shown: int = 3) -> dict:
+    """The figures of predictions of one set, as a file has them."""
+    found = SetFigures(recall_at, shown, most_searches=4)
+    for row in rows:
+        found.add(row)
+    return found.metrics()

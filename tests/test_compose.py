@@ -85,6 +85,8 @@ def refused(composed, *overrides: str) -> str:
         ("agent.value_learning_rate=0", "'agent.value_learning_rate' must be above 0"),
         ("retriever.tier_weights={weak: 0}", "'retriever.tier_weights.weak' must be above 0"),
         ("retriever.tier_weights={soft: 1}", "'retriever.tier_weights.soft'"),
+        ("retriever.tier_weights={}", "'retriever.tier_weights' weighs tiers, which no pair that"),
+        ("retriever.instance_weights=true", "'retriever.instance_weights' weighs reasoning"),
         ("agent.gamma=1.5", "'agent.gamma' must be above 0, to 1"),
         ("relevance.prompt=stages/prompts/none.yaml", "stages/prompts/none.yaml: cannot be read"),
         ("relevance.prompt=stages/prompts/sub_answers.yaml", "sub_answers.yaml: 'template'"),

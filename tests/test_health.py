@@ -178,5 +178,17 @@ def test_development_sets_decide_where_there_are_any(run):
     run("1", evaluate=BETTER | {"development": same})
     run("2", evaluate=BETTER | {"development": worse})
     (shown,) = read_json("metrics/health/2.json")["shown"]
-    assert "answers fewer questions: em_gain is -0.2" in shown
+    assert "answers fewer questions (development sets): em_gain is -0.2" in shown
     assert read_json("metrics/health/2.json")["values"]["em"] == 0.5
+
+
+def test_without_development_sets_the_sentence_is_of_test_sets(run):
+    worse = {"a": {"em": 0.5, "searches": 3.0}}
+    run("2", evaluate={"sets": worse})
+    shown = read_json("metrics/health/2.json")["shown"]
+    assert [sentence.partition(":")[0] for sentence in shown] == [
+        "the iteration answers fewer questions (test sets)",
+        "the iteration searches more (test sets)",
+    ]
+    first = read_json("metrics/health/0.json")["signatures"][0]
+    assert first["meaning"] == "the iteration answers fewer questions"

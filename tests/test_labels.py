@@ -477,6 +477,16 @@ def test_a_query_with_a_visit_takes_no_rollout_and_the_others_as_many_as_ever(pl
     assert theirs == others
 
 
+@pytest.mark.parametrize("weights", [{"tier_weights": {}}, {"instance_weights": True}])
+def test_no_label_is_made_for_weights_that_its_pairs_cannot_have(place, weights):
+    set_params(retriever=weights)
+    for stage, models in ((relevance, {"judge": "nowhere"}), (correctness, {"agent": "nowhere"})):
+        with pytest.raises(InputError, match=r"^params.yaml: 'retriever\.[a-z_]*weights' weighs"):
+            stage.main(arguments(stage.__name__.removeprefix("stages."), **models))
+    with pytest.raises(InputError, match=r"^params.yaml: 'retriever\.[a-z_]*weights' weighs"):
+        pairs.main(arguments("pairs"))
+
+
 def test_visits_alone_need_neither_judge_nor_rollout(place):
     set_params(
         relevance={"mode": "off"},

@@ -13,7 +13,10 @@ from stages.params import load_params
 from stages.plumbing.errors import InputError
 
 ROOT = Path(__file__).parents[1]
-VISITS = {"visits__source": "restated", "pairs__source": "visits", "correctness__mode": "off"}
+GRADED = {"visits__source": "restated", "pairs__source": "visits", "correctness__mode": "off"}
+VISITS = GRADED | {"relevance__mode": "off"}
+SHOWN = {"pairs__source": "random_shown", "correctness__mode": "off"}
+PUBLISHED = {"published": {"mine": {"source": "my/pairs.yaml"}}}
 VISITS_THEN_GAC = {"visits__source": "restated", "pairs__source": "visits_then_gac"}
 
 
@@ -128,6 +131,16 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"pairs__source": "visits"}, "'pairs.source' .visits. needs visits"),
         ({"pairs__source": "visits_then_gac"}, "'pairs.source' .visits_then_gac. needs visits"),
         ({"pairs__source": "random_shown"}, "'correctness.mode' rolls out what 'pairs.source'"),
+        (GRADED, "'relevance.mode' grades what 'pairs.source' .visits. does not read: set it to"),
+        (SHOWN, "'relevance.mode' grades what 'pairs.source' .random_shown. does not read"),
+        (
+            PUBLISHED | {"retriever__tier_weights": {}},
+            "'retriever.tier_weights' weighs tiers, which published pairs do not have",
+        ),
+        (
+            PUBLISHED | {"retriever__instance_weights": True},
+            "'retriever.instance_weights' weighs reasoning, which published pairs do not have",
+        ),
         ({"pairs__tiers": True}, "'pairs.tiers' are of what the agent used: set 'pairs.source'"),
         (VISITS_THEN_GAC | {"pairs__tiers": True}, "'pairs.tiers' are of what the agent used"),
         (

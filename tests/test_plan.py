@@ -104,6 +104,30 @@ def test_an_inverted_file_takes_what_the_plan_says(tmp_path):
     assert size == pytest.approx(file_bytes(40_000, 16, block), rel=1e-3)
 
 
+def test_the_building_of_an_inverted_file_is_planned(at_root, tmp_path, capsys):
+    compose(tmp_path / "params.yaml", ["scale=paper", "index.kind=ivfpq"])
+    plan.main(["--params", str(tmp_path / "params.yaml")])
+    printed = " ".join(capsys.readouterr().out.split())
+    found = re.search(
+        r"Each IVF-PQ index is built in one process, in up to ([0-9.]+) GB of a machine's memory: "
+        r"on one core ([0-9.]+) h of training and ([0-9.]+) h of adding",
+        printed,
+    )
+    room, trained, added = map(float, found.groups())
+    assert room == pytest.approx(2 * 21_015_324 * (64 + 8) / 1e9, rel=0.3), "lists, grown"
+    told = json.loads((ROOT / "metrics/benchmarks/ivfpq.json").read_text())
+    first = told["builds"][0]
+    lists = (8192 + 256) / (first["lists"] + 256) * 768 / told["dimension"]
+    expected = first["add_seconds"] * 21_015_324 / first["passages"] * lists / 3600
+    assert added == pytest.approx(expected, rel=0.01)
+    vectors = 400_000 / first["passages"]  # samples that are compared with each list
+    expected = first["train_seconds"] * vectors * 8192 / first["lists"] * 768 / told["dimension"]
+    assert trained == pytest.approx(expected / 3600, rel=0.01)
+    none = ["--metrics-folder", str(tmp_path / "none")]
+    plan.main(["--params", str(tmp_path / "params.yaml"), *none])
+    assert "has not been measured here" in " ".join(capsys.readouterr().out.split())
+
+
 def test_costs_follow_the_method(at_root, tmp_path):
     params = params_of("paper", tmp_path)
     known = sizes(params)

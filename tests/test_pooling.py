@@ -130,6 +130,45 @@ def test_files_of_earlier_versions_of_the_library_say_it_too(models, tmp_path):
         made(whole, tmp_path / "again")
 
 
+POOLING = "sentence_transformers.models.Pooling"
+NO_MODULES = {
+    "null": "expected a list of objects",
+    "{}": "expected a list of objects",
+    "3": "expected a list of objects",
+    '"text"': "expected a list of objects",
+    "[1]": "expected a list of objects",
+    '[{"path": "1_Pooling"}]': "'0.type' must be a text",
+    f'[{{"type": "{POOLING}"}}]': "'0.path' must be a text",
+    f'[{{"type": "{POOLING}", "path": ""}}, {{"type": "{POOLING}", "path": 3}}]': "'1.path' must",
+    '[{"type": ': "not valid JSON",
+}
+
+
+@pytest.mark.parametrize("written", NO_MODULES)
+def test_modules_of_another_form_are_named(models, tmp_path, written):
+    whole = saved(models[0] / "encoder", tmp_path / "whole", "mean")
+    (whole / "modules.json").write_text(written)
+    message = (
+        rf"^{re.escape(str(whole))}/modules\.json(:1)?: {re.escape(NO_MODULES[written])}[^\n]*$"
+    )
+    with pytest.raises(InputError, match=message):
+        written_pooling(whole)
+    with pytest.raises(InputError, match=r"^[^\n]*modules\.json[^\n]*$"):
+        made(whole, tmp_path / "made")
+
+
+@pytest.mark.parametrize("written", ["null", "[]", "3", '"mean"', '{"pooling_mode": '])
+def test_a_pooling_of_another_form_is_named(models, tmp_path, written):
+    whole = saved(models[0] / "encoder", tmp_path / "whole", "mean")
+    config = whole / "1_Pooling" / "config.json"
+    config.write_text(written)
+    problem = r"(:1: not valid JSON[^\n]*|: expected an object)"
+    with pytest.raises(InputError, match=rf"^{re.escape(str(config))}{problem}$"):
+        written_pooling(whole)
+    with pytest.raises(InputError, match=r"^[^\n]*config\.json[^\n]*$"):
+        made(whole, tmp_path / "made")
+
+
 def test_modes_may_be_joined(models, tmp_path):
     whole = saved(models[0] / "encoder", tmp_path / "whole", ("cls", "mean"))
     assert written_pooling(whole) == "cls+mean"

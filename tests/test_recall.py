@@ -1,35 +1,51 @@
 import random
 
 import pytest
-from rows import prediction
+from rows import figures, prediction
 from scipy.stats import ttest_1samp
 
 from stages.evaluation.bearing import first_hits, normal_text, within
-from stages.evaluation.recall import first_query_recall, found_share, hop_recall
-from stages.evaluation.summary import summarise
+from stages.evaluation.recall import first_query_recall
 
 SUPPORT = [[["a"], ["b", "c"]], [["d"]]]  # a question of two hops, one of one hop
 RANKINGS = [[["x", "a"], ["y", "z"], ["c"]], [["d", "e"]]]
 
 
+def recalled(support: list, rankings: list, k: int) -> dict:
+    """The figures of questions whose hops and rankings these are, of which `k` passages a query are
+    looked at."""
+    rows = [
+        prediction(str(number), *map(searched, asked), supporting_ids=hops)
+        for number, (hops, asked) in enumerate(zip(support, rankings, strict=True))
+    ]
+    found = figures(rows, recall_at=[k], shown=k)
+    assert found["first_query_recall"][str(k)] == first_query_recall(support, rankings, k)
+    return found
+
+
+def searched(ranking: list[str]) -> dict:
+    return {"query": "q", "ranked": ranking}
+
+
 def test_a_hop_is_looked_for_in_the_query_of_its_turn():
-    assert hop_recall(SUPPORT, RANKINGS, 1) == 1 / 3, "d alone is first"
-    assert hop_recall(SUPPORT, RANKINGS, 2) == 2 / 3, "c came with the third query, not the second"
+    assert recalled(SUPPORT, RANKINGS, 1)["recall"] == {"1": 1 / 3}, "d alone is first"
+    found = recalled(SUPPORT, RANKINGS, 2)["recall"]
+    assert found == {"2": 2 / 3}, "c came with the third query, not the second"
 
 
 def test_a_turn_without_a_query_is_a_miss():
-    assert hop_recall([[["a"], ["b"]]], [[["a"]]], 5) == 1 / 2
-    assert hop_recall([[["a"]]], [[]], 5) == 0
+    assert recalled([[["a"], ["b"]]], [[["a"]]], 5)["recall"] == {"5": 1 / 2}
+    assert recalled([[["a"]]], [[]], 5)["recall"] == {"5": 0}
 
 
 def test_found_looks_at_every_query_and_first_at_one():
-    assert found_share(SUPPORT, RANKINGS, 2) == 1
-    assert first_query_recall(SUPPORT, RANKINGS, 2) == 2 / 3
+    found = recalled(SUPPORT, RANKINGS, 2)
+    assert found["found"] == 1 and found["first_query_recall"] == {"2": 2 / 3}
 
 
 def test_without_supporting_passages_there_is_no_recall():
-    assert hop_recall([[], []], [[["a"]], []], 3) is None
-    assert found_share([[]], [[["a"]]], 3) is None
+    found = recalled([[], []], [[["a"]], []], 3)
+    assert found["recall"] == found["first_query_recall"] == {"3": None} and found["found"] is None
 
 
 @pytest.mark.parametrize(
@@ -52,10 +68,6 @@ def test_a_gold_answer_is_in_a_passage_as_em_reads_both(gold, contents, held):
 @pytest.mark.parametrize("golds", [["yes"], ["No."], ["The"], []])
 def test_no_passage_holds_an_answer_that_is_no_name(golds):
     assert first_hits(golds, [["a"]], {"a": normal_text("Yes, no: the end")}) is None
-
-
-def figures(rows):
-    return summarise(rows, recall_at=[3], shown=3, most_searches=4)
 
 
 def test_an_interval_of_one_run_is_over_fact_chains_or_else_over_questions():

@@ -262,6 +262,24 @@ def test_replies_not_read_are_shown_by_reason_with_one_example(tmp_path):
     assert read_unread(tmp_path / "data", ["1"]) == []  # of an iteration without the file
 
 
+def test_visits_not_read_are_shown_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    flywheel_files.write_flywheel(tmp_path, questions=3)
+    replies = ["", "none of them", "[7]"]
+    rows = [
+        {"id": f"visits/q{n}#0", "reply": reply, "reason": reason, "tries": 3}
+        for n, (reply, reason) in enumerate(
+            zip(replies, ("missing_labels", "missing_labels", "out_of_range"), strict=True)
+        )
+    ]
+    write_jsonl(tmp_path / "data/visits/1.failed.jsonl", rows)
+    found = read_unread(tmp_path / "data", ["1", "2"])
+    assert [(row.iteration, row.step, row.reason, row.count, row.reply) for row in found] == [
+        ("1", "visits", "missing_labels", 2, ""),
+        ("1", "visits", "out_of_range", 1, "[7]"),
+    ]
+
+
 def table(path, rows):
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "w", newline="") as file:

@@ -5,7 +5,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 import retrieval_world as world
 from safetensors.numpy import load_file
 from test_retriever import curve, hashes, make_retriever, set_params, write_pairs
+from waiting import wait_until
 
 from stages.common.records import read_json
 from stages.contrastive.processes import run_processes
@@ -108,21 +108,16 @@ def test_processes_end_with_the_one_that_started_them(tmp_path, sign, interrupts
     )
     files = [tmp_path / "rank0", tmp_path / "rank1"]
     try:
-        wait_for(lambda: all(file.exists() for file in files))
+        wait_until(lambda: all(file.exists() for file in files))
         parent.send_signal(sign)
         parent.wait()
-        wait_for(lambda: not any(is_alive(int(file.read_text())) for file in files))
+        wait_until(lambda: not any(is_alive(int(file.read_text())) for file in files))
     finally:
         parent.kill()
         parent.wait()
         for pid in (int(file.read_text()) for file in files if file.exists()):
             if is_alive(pid):
                 os.kill(pid, signal.SIGKILL)
-
-
-def wait_for(done) -> None:
-    while not done():  # pytest ends what hangs
-        time.sleep(0.1)
 
 
 def is_alive(pid: int) -> bool:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import math
 import shutil
 import signal
 import socket
@@ -10,7 +9,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -22,6 +20,7 @@ import pytest
 import serving_world
 from load_clients import HOLDING, Client, head
 from serving_world import REPO, searcher_of, served
+from waiting import wait_until
 
 from stages.common.records import read_jsonl
 from stages.common.search import SearchRequest
@@ -204,12 +203,6 @@ def test_a_slow_client_is_not_waited_for(place, kind, expected, monkeypatch):
     with served(searcher_of(place)) as address:
         assert asyncio.run(kind(Client(address, 0))) in expected
         assert ask(address, queries=["q"]).status_code == 200
-
-
-def wait_until(holds: Callable[[], bool], at_most: float = math.inf) -> None:
-    began = time.monotonic()
-    while not holds() and time.monotonic() - began < at_most:
-        time.sleep(0.02)
 
 
 def test_an_answer_that_is_not_taken_is_dropped(place, monkeypatch):

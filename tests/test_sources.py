@@ -14,7 +14,8 @@ from stages import index
 from stages.common.records import Passage, read_passages, read_questions, write_passages
 from stages.common.search import SearchRequest
 from stages.composing.compose import compose_unchecked
-from stages.params import Compute, Questions, load_params
+from stages.params import Compute, Params, Questions, load_params
+from stages.planning.sizes import sizes
 from stages.plumbing.errors import InputError
 from stages.retrieval.searcher import load_searcher
 from stages.sources.description import local_path, question_files, read_description
@@ -423,3 +424,28 @@ def test_development_questions_are_held_out_of_training_and_are_no_test_question
     assert len(sets.train) < 40 and len({q.question for q in sets.train}) == 25
     with pytest.raises(InputError, match=r"'questions.development' \(20\) takes all of the 20"):
         read_sets(Questions(source, training=None, development=20), 0)
+
+
+def test_development_sets_of_a_folder_are_read(tmp_path):
+    def asked(kind: str, count: int) -> list[dict]:
+        return [
+            {"id": f"{kind}{n}", "question": f"Who is {kind}{n}?", "golden_answers": ["a"]}
+            for n in range(count)
+        ]
+
+    files = {"train": asked("t", 9), "test/mine": asked("s", 6), "development/mine": asked("d", 8)}
+    for name, rows in files.items():
+        lines(tmp_path / f"{name}.jsonl", rows)
+    lines(tmp_path / "development/few.jsonl.gz", asked("f", 2))
+    block = Questions(str(tmp_path), training=None, development=5)
+    sets = read_sets(block, 0)
+    assert {name: len(asked) for name, asked in sets.development.items()} == {"few": 2, "mine": 5}
+    assert len(sets.train) == 9 and list(sets.test) == ["mine"], "nothing is held out"
+    assert sizes(Params(questions=block)).development == 7
+    with pytest.raises(InputError, match=r"has development sets, and 'questions.development' is 0"):
+        read_sets(Questions(str(tmp_path), training=None), 0)
+    for other, row in (("train", files["train"][3]), ("test/mine", files["test/mine"][2])):
+        lines(tmp_path / "development/mine.jsonl", [*asked("d", 8), row | {"id": "again"}])
+        message = rf"'again' of development/mine is a question of {other} too"
+        with pytest.raises(InputError, match=message):
+            read_sets(block, 0)

@@ -8,6 +8,7 @@ import flywheel_files
 import pytest
 import yaml
 from omegaconf import OmegaConf
+from rows import figures
 
 from stages import report
 from stages.common.records import read_json, read_jsonl, write_json, write_jsonl
@@ -239,12 +240,10 @@ def own_questions(name: str, iteration: str | None = None) -> None:
     rows = [flywheel_files._prediction(name, number, 0.5) for number in range(count)]
     rows = [row | {"set": name} for row in rows]
     write_jsonl(f"data/predictions/{iteration}.jsonl", rows)
-    options = {"recall_at": [3, 20], "shown": 3, "most_searches": 4}
-    told = [trajectory_of(row, "a test") for row in rows]
-    figures = flywheel_files.summarise(told, **options)
+    told = figures([trajectory_of(row, "a test") for row in rows])
     write_json(
         f"metrics/evaluate/{iteration}.json",
-        {"agent": iteration, "retriever": iteration, "sets": {name: figures}},
+        {"agent": iteration, "retriever": iteration, "sets": {name: told}},
     )
 
 

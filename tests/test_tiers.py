@@ -114,6 +114,7 @@ def made(retriever: dict, **block) -> list[dict]:
     set_params(
         visits={"source": "restated"},
         correctness={"mode": "off"},
+        relevance={"mode": "off"},
         pairs={"source": "visits", "negatives": 3, **block},
         retriever=retriever,
     )

@@ -10,6 +10,7 @@ from label_world import REPO, arguments, set_params
 from rows import trajectory_row
 
 from stages import visits
+from stages.common import trajectories
 from stages.common.records import Passage, read_json, read_jsonl, write_jsonl, write_passages
 from stages.common.trajectories import trajectory_of
 from stages.common.visits import QueryVisits, iter_visits
@@ -227,6 +228,19 @@ def test_a_judge_is_asked_of_every_thought_and_what_it_loses_is_kept(judged):
     assert all(rows[query]["visits"] == rows[query]["shown"][:1] for query in telling)
     assert counts["unread"] == {} and read_jsonl("visits.failed.jsonl") == []
     assert counts["without"] == {"no_thought_after": 1, "no_turn_after": 1, "nothing_shown": 1}
+
+
+def test_a_judge_is_asked_in_two_readings_of_the_trajectories(judged, monkeypatch):
+    """One finds the passages that are shown, one asks; none would be to hold all of them."""
+    world.teach(Path("judge"), naming, steps=0)
+    readings, iter_trajectories = [], trajectories.iter_trajectories
+    monkeypatch.setattr(
+        trajectories,
+        "iter_trajectories",
+        lambda path, **options: readings.append(path) or iter_trajectories(path, **options),
+    )
+    run_stage()
+    assert len(readings) == 2
 
 
 def test_a_judge_that_loses_too_much_fails_with_its_replies_kept(judged):

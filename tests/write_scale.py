@@ -14,12 +14,7 @@ from pathlib import Path
 from stages.common.records import write_text
 from stages.composing.compose import compose
 from stages.params import IndexKind, Ivfpq, Params, load_params
-from stages.planning.approximate import (
-    add_operations,
-    build_bytes,
-    file_bytes,
-    train_operations,
-)
+from stages.planning.approximate import Speed, build_bytes, file_bytes
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.sizes import sizes
@@ -77,10 +72,7 @@ def passages() -> str:
         f"| --- |{' --- |' * 7}",
     ]
     measured = json.loads((BENCHMARKS / "ivfpq.json").read_text())
-    first, dimension = measured["builds"][0], measured["dimension"]
-    small = Ivfpq(lists=first["lists"], bytes=measured["bytes"])
-    trained = first["train_seconds"] / train_operations(dimension, small, measured["sample"])
-    added = first["add_seconds"] / first["passages"] / add_operations(dimension, small)
+    speed = Speed.read(Path("metrics"))
     for count, block in LARGE.items():
         known = replace(plan.sizes, passages=count)
         index = replace(params.index, kind=IndexKind.exact)
@@ -94,8 +86,8 @@ def passages() -> str:
             f"{file_bytes(count, width, block) / 1e9:,.1f} GB",
             f"{build_bytes(count, width, block, sample) / 1e9:,.0f} GB",
             f"{sized.elapsed(cost, params.compute.devices):,.2g} h",
-            f"{trained * train_operations(width, block, sample) / 3600:,.1f} h",
-            f"{added * add_operations(width, block) * count / 3600:,.0f} h",
+            f"{speed.train_hours(width, block, sample):,.1f} h",
+            f"{speed.add_hours(count, width, block):,.0f} h",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", "Checked against builds here:", "", *_builds(measured)]) + "\n"

@@ -5,7 +5,7 @@ stages/params has the rules that need nothing but the parameters.
 
 from __future__ import annotations
 
-from stages.params import WORLD, Params, RelevanceMode, Trainer, VisitSource
+from stages.params import WORLD, Params, RelevanceMode, Trainer, VisitSource, check_weights
 
 
 def check_run(params: Params) -> None:
@@ -32,6 +32,7 @@ def _check_iterations(params: Params) -> None:
     from stages.verl_ppo.config import check_sharing
     from stages.visiting.judged import load_prompt
 
+    check_weights(params)
     if params.relevance.mode is not RelevanceMode.off:
         JudgePrompts.load(params.relevance)
     if params.visits.source is VisitSource.judged or params.visits.verify:

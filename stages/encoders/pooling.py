@@ -30,20 +30,19 @@ def written_pooling(folder: str | Path) -> str | None:
     """The pooling that a folder's modules.json names, such as `mean` or `cls+mean`; None where it
     has no such file, or no pooling among its modules (static embeddings).
 
-    InputError for a pooling that says no mode, or that leaves the prompt out.
+    InputError for a file of another form, a pooling that says no mode, or one that leaves the
+    prompt out.
     """
     folder = Path(folder)
     if not (folder / MODULES).exists():
         return None
-    kinds = {
-        str(module.get("type")).rpartition(".")[2]: str(module.get("path", ""))
-        for module in read_json(folder / MODULES)
-    }
-    if "Pooling" not in kinds:
+    paths = _paths(folder / MODULES)
+    if "Pooling" not in paths:
         return None
-    path = folder / kinds["Pooling"] / "config.json"
+    path = folder / paths["Pooling"] / "config.json"
     about = read_json(path, foreign=True)
-    about = about if isinstance(about, dict) else {}
+    if not isinstance(about, dict):
+        raise InputError(f"{path}: expected an object")
     modes = about.get(MODE) or [mode for flag, mode in FLAGS.items() if about.get(flag)]
     modes = [modes] if isinstance(modes, str) else modes
     if not modes or not isinstance(modes, list) or not all(isinstance(m, str) for m in modes):
@@ -51,6 +50,18 @@ def written_pooling(folder: str | Path) -> str | None:
     if about.get("include_prompt") is False:
         raise InputError(f"{path}: leaves the prompt out of the pooling, which is not done here")
     return "+".join(modes)
+
+
+def _paths(file: Path) -> dict[str, str]:
+    """Where a modules.json has each kind of module, such as `Pooling`."""
+    modules = read_json(file, foreign=True)
+    if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
+        raise InputError(f"{file}: expected a list of objects")
+    for number, module in enumerate(modules):
+        for key in ("type", "path"):
+            if not isinstance(module.get(key), str):
+                raise InputError(f"{file}: '{number}.{key}' must be a text")
+    return {module["type"].rpartition(".")[2]: module["path"] for module in modules}
 
 
 def pooling_to_make(folder: str | Path, stated: str | None) -> str | None:

@@ -56,27 +56,13 @@ def first_query_hits(hops: Support, asked: Rankings, k: int) -> list[bool]:
     return found_hits(hops, asked[:1], k)
 
 
-def hop_recall(support: Iterable[Support], rankings: Iterable[Rankings], k: int) -> float | None:
-    """The share of all hops by `hop_hits`, over questions."""
-    return _share(hop_hits, support, rankings, k)
-
-
-def found_share(support: Iterable[Support], rankings: Iterable[Rankings], k: int) -> float | None:
-    """The share of all hops by `found_hits`, over questions."""
-    return _share(found_hits, support, rankings, k)
-
-
 def first_query_recall(
     support: Iterable[Support], rankings: Iterable[Rankings], k: int
 ) -> float | None:
     """The share of all hops by `first_query_hits`, over questions."""
-    return _share(first_query_hits, support, rankings, k)
-
-
-def _share(hits, support: Iterable[Support], rankings: Iterable[Rankings], k: int) -> float | None:
     total = Hits()
     for hops, asked in zip(support, rankings, strict=True):
-        total.add(hits(hops, asked, k))
+        total.add(first_query_hits(hops, asked, k))
     return total.share
 
 

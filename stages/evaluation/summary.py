@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -109,16 +109,6 @@ def figures_of(params: Params) -> SetFigures:
     """The figures of a set of no question yet, as the parameters ask for them."""
     rollout = params.rollout
     return SetFigures(params.evaluate.recall_at, rollout.top_k, rollout.max_searches)
-
-
-def summarise(
-    rows: Iterable[Trajectory], *, recall_at: Sequence[int], shown: int, most_searches: int
-) -> dict:
-    """The figures of trajectories of one set; see SetFigures."""
-    figures = SetFigures(recall_at, shown, most_searches)
-    for row in rows:
-        figures.add(row)
-    return figures.metrics()
 
 
 def _shares(hits: dict[str, Hits]) -> dict[str, float | None]:

@@ -8,7 +8,7 @@ The blocks stand in files by theme; `rules`, `training_rules`, `across`, `names`
 what types cannot say; `loading` reads and checks. Import all of it from here.
 """
 
-from stages.params.across import training_questions
+from stages.params.across import check_weights, training_questions
 from stages.params.agent import Agent
 from stages.params.choices import (
     DTYPES,
@@ -100,6 +100,7 @@ __all__ = [
     "Visits",
     "Wording",
     "World",
+    "check_weights",
     "input_fault",
     "load_params",
     "read_block",

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stages.params.choices import CorrectnessMode, IndexKind, PairSource, VisitSource
+from stages.params.choices import (
+    CorrectnessMode,
+    IndexKind,
+    PairSource,
+    RelevanceMode,
+    VisitSource,
+)
 from stages.params.data import WORLD
 from stages.params.index import CODES
 from stages.params.run import Params
+from stages.plumbing.errors import InputError
+
+WEIGHED = {"tier_weights": "tiers", "instance_weights": "reasoning"}  # of `retriever`
 
 
 def rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
@@ -56,6 +65,8 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "visits.source", f"({visits.source.name}) {able}", not (asked and made)
     unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
     yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
+    graded = f"grades what 'pairs.source' ({source.name}) does not read: set it to off"
+    yield "relevance.mode", graded, pairs.of_gac or params.relevance.mode is RelevanceMode.off
     tiers = "are of what the agent used: set 'pairs.source' to visits"
     yield "pairs.tiers", tiers, not pairs.tiers or source is PairSource.visits
     yield from _weight_rules(params)
@@ -83,7 +94,7 @@ def _tool_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
 
 def _weight_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     """Weights of what the pairs do not have. With `gac`, the default, pairs may be the user's own
-    and have it, so that only the training can tell."""
+    and have it: see `check_weights`."""
     block, pairs = params.retriever, params.pairs
     own, source = pairs.source is PairSource.gac, pairs.source.name
     plain = f"weighs tiers, which 'pairs.source' ({source}) gives none: set 'pairs.tiers' to true"
@@ -91,6 +102,24 @@ def _weight_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     some = f"weighs reasoning, which not all pairs of 'pairs.source' ({source}) have: take visits"
     known = own or source == PairSource.visits.name
     yield "retriever.instance_weights", some, known or not block.instance_weights
+    for name, what in WEIGHED.items():
+        none = f"weighs {what}, which published pairs do not have: run them without it"
+        yield f"retriever.{name}", none, not (params.published and getattr(block, name))
+
+
+def check_weights(params: Params) -> None:
+    """InputError where the retriever would weigh what the pairs that this run makes do not have.
+
+    For compose and the stages that label. The training itself looks at its pairs, which may be the
+    user's own.
+    """
+    for name, what in WEIGHED.items():
+        if getattr(params.retriever, name) and params.pairs.source is PairSource.gac:
+            raise InputError(
+                f"params.yaml: 'retriever.{name}' weighs {what}, which no pair that is made with "
+                "'pairs.source' (gac) has: set that to visits; with pairs of your own, write the "
+                "weights into params.yaml before retriever@k alone"
+            )
 
 
 def training_questions(params: Params) -> dict[str, int]:

@@ -34,12 +34,13 @@ class Corpus:
 
 @dataclass
 class Questions:
-    """`source`: the synthetic world's code, a folder train.jsonl, test/NAME.jsonl, or a description
-    of public sets. Of a file, at most so many questions are drawn; null: all. `sets`: the names of
-    test sets; null: all that the source has. `development`: questions to decide by, so many a set
-    of the world, of names that neither training nor test asks about; of described public
-    sets so many in all, held out of training. 0, or a folder: none, and decisions look at the test
-    sets.
+    """`source`: the synthetic world's code, a folder train.jsonl, test/NAME.jsonl and perhaps
+    development/NAME.jsonl, or a description of public sets. Of a file, at most so many questions
+    are drawn; null: all. `sets`: the names of test sets; null: all that the source has.
+    `development`: questions to decide by, so many a set of the world, of names that neither
+    training nor test asks about; of each file of a folder's at most so many; of described public
+    sets so many in all, held out of training. 0, or a folder without such: none, and decisions look
+    at the test sets.
     """
 
     source: str = WORLD

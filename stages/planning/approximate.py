@@ -1,10 +1,14 @@
-"""What an IVF-PQ index takes on disk, and in memory while it is built.
+"""What an IVF-PQ index takes on disk, and in memory and time while it is built.
 
 Each passage has its code and its number; the rest are the centres of the lists and of the codes.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.common.records import read_json
 from stages.params import CODES, Ivfpq
 from stages.retrieval.dense import BLOCK
 
@@ -46,3 +50,37 @@ def add_operations(dimension: int, block: Ivfpq) -> int:
 def train_operations(dimension: int, block: Ivfpq, sample: int) -> int:
     """Products that training takes: rounds in which the sample is compared with all centres."""
     return ROUNDS * min(sample, MOST_A_LIST * block.lists) * block.lists * dimension
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Seconds a product of vectors and centres on one core, where builds were measured."""
+
+    training: float
+    adding: float
+    machine: str
+
+    @classmethod
+    def read(cls, metrics: Path) -> Speed | None:
+        """From the first build of `metrics`/benchmarks/ivfpq.json; None where there is no such
+        file."""
+        file = metrics / "benchmarks" / "ivfpq.json"
+        if not file.exists():
+            return None
+        told = read_json(file)
+        first, dimension = told["builds"][0], told["dimension"]
+        block = Ivfpq(lists=first["lists"], bytes=told["bytes"])
+        sample = min(told["sample"], first["passages"])
+        return cls(
+            first["train_seconds"] / train_operations(dimension, block, sample),
+            first["add_seconds"] / first["passages"] / add_operations(dimension, block),
+            told["machine"],
+        )
+
+    def train_hours(self, dimension: int, block: Ivfpq, sample: int) -> float:
+        """Of training on `sample` vectors."""
+        return self.training * train_operations(dimension, block, sample) / 3600
+
+    def add_hours(self, passages: int, dimension: int, block: Ivfpq) -> float:
+        """Of adding all passages."""
+        return self.adding * passages * add_operations(dimension, block) / 3600

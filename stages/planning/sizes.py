@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stages.params import WORLD, Baseline, BaseModel, Encoder, Params
 from stages.sources.description import corpus_files, is_description, question_files
-from stages.sources.questions import test_files, training_file
+from stages.sources.questions import development_files, test_files, training_file
 from stages.world.questions import TEST_SETS
 
 BERT, QWEN3 = (0.109e9, 768), (0.596e9, 1024)  # parameters, dimension of a vector
@@ -116,7 +116,10 @@ def _development(params: Params) -> int:
     block = params.questions
     if block.source == WORLD:
         return block.development * len(block.sets or TEST_SETS)
-    return block.development if is_description(block.source) else 0
+    if is_description(block.source):
+        return block.development
+    files = development_files(Path(block.source)).values()
+    return sum(min(_lines(file), block.development) for file in files)
 
 
 def _lines(path: Path) -> int:

@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 
@@ -54,41 +55,40 @@ class HttpSearcher:
         return [hits for part in found for hits in part]
 
     def _ask(self, body: dict) -> list[list[Hit]]:
-        said: dict[str, str] = {}  # why each server did not answer
-        for wait in WAITS:
+        said: dict[str, str] = {}
+        for wait, number, url in self._attempts(said):
             time.sleep(wait)
-            for number, url in self._in_turn():
-                try:
-                    response = self._client.post(f"{url}/retrieve", json=body)
-                except httpx.TransportError as error:
-                    said[url] = str(error) or type(error).__name__
-                    continue
+            with _noting(said, url):
+                response = self._client.post(f"{url}/retrieve", json=body)
                 if response.status_code not in LATER:
-                    self._asked = number
-                    return _hits(response, len(body["queries"]), url)
+                    return self._found(response, body, number)
                 said[url] = f"status {response.status_code}"
-        raise _away(said)
 
     async def _ask_asynchronously(self, body: dict) -> list[list[Hit]]:
         client, said = self._client_of_this_loop(), {}
-        for wait in WAITS:
+        for wait, number, url in self._attempts(said):
             await asyncio.sleep(wait)
-            for number, url in self._in_turn():
-                try:
-                    response = await client.post(f"{url}/retrieve", json=body)
-                except httpx.TransportError as error:
-                    said[url] = str(error) or type(error).__name__
-                    continue
+            with _noting(said, url):
+                response = await client.post(f"{url}/retrieve", json=body)
                 if response.status_code not in LATER:
-                    self._asked = number
-                    return _hits(response, len(body["queries"]), url)
+                    return self._found(response, body, number)
                 said[url] = f"status {response.status_code}"
+
+    def _attempts(self, said: dict[str, str]) -> Iterator[tuple[float, int, str]]:
+        """(seconds to wait, position of the server, its address) of each attempt, in every round
+        the server that answered last first. InputError after the last: `said` has why each server
+        did not answer."""
+        for wait in WAITS:
+            numbered = list(enumerate(self.urls))
+            for number, url in numbered[self._asked :] + numbered[: self._asked]:
+                yield wait, number, url
+                wait = 0
         raise _away(said)
 
-    def _in_turn(self) -> list[tuple[int, str]]:
-        """(position, address) of all servers, the one that answered last first."""
-        numbered = list(enumerate(self.urls))
-        return numbered[self._asked :] + numbered[: self._asked]
+    def _found(self, response: httpx.Response, body: dict, number: int) -> list[list[Hit]]:
+        """What the server at position `number`, which is asked first from now on, has found."""
+        self._asked = number
+        return _hits(response, len(body["queries"]), self.urls[number])
 
     def _client_of_this_loop(self) -> httpx.AsyncClient:
         """Connections belong to the event loop that opened them."""
@@ -96,6 +96,15 @@ class HttpSearcher:
         if self._asynchronous is None or self._asynchronous[0] is not loop:
             self._asynchronous = loop, httpx.AsyncClient(**self.options)
         return self._asynchronous[1]
+
+
+@contextmanager
+def _noting(said: dict[str, str], url: str) -> Iterator[None]:
+    """Note in `said` why a server was not reached."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        said[url] = str(error) or type(error).__name__
 
 
 def _hits(response: httpx.Response, count: int, url: str) -> list[list[Hit]]:

@@ -27,12 +27,14 @@ class Sets:
 
 
 def read_sets(block: params.Questions, seed: int) -> Sets:
-    """The question sets of `block.source`, a folder train.jsonl, test/NAME.jsonl or a description.
+    """The question sets of `block.source`, a folder train.jsonl, test/NAME.jsonl and, if it has
+    such, development/NAME.jsonl, or a description.
 
-    Of more than `block.training` (or `block.test`, a set) questions that many are drawn by the
-    seed; file order is kept. None: all. Of a description `block.development` training questions
-    are held out as the development set `held_out`, none that is a test question too. InputError
-    where a file is missing, a line is no question or one of `block.sets` is not there.
+    Of more than `block.training` (or `block.test`, `block.development`, a set) questions that many
+    are drawn by the seed; file order is kept. None: all. Of a description `block.development`
+    training questions are held out as the development set `held_out`, none that is a test question
+    too. InputError where a file is missing, a line is no question, one of `block.sets` is not
+    there, or a folder's development question is a training or test question too.
     """
     source = block.source
     sets = _described(source) if is_description(source) else _of_folder(Path(source))
@@ -42,6 +44,8 @@ def read_sets(block: params.Questions, seed: int) -> Sets:
     for name in params.POOLED:
         if name in (block.sets or sets.test):
             raise InputError(f"{source}: a test set cannot be called '{name}': tables call all so")
+    if sets.development:
+        _check_development(sets, block)
     count = block.development if is_description(source) else 0
     train, held_out = _held_out(sets, count, source, seed)
     return Sets(
@@ -50,7 +54,10 @@ def read_sets(block: params.Questions, seed: int) -> Sets:
             name: draw(sets.test[name], block.test, seed_of(seed, "questions", name))
             for name in block.sets or sets.test
         },
-        {"held_out": held_out} if held_out else {},
+        {
+            name: draw(asked, block.development, seed_of(seed, "questions", "development", name))
+            for name, asked in ({"held_out": held_out} if held_out else sets.development).items()
+        },
     )
 
 
@@ -74,6 +81,25 @@ def _held_out(
     return [q for q in sets.train if _identity(q) not in kept_out], chosen
 
 
+def _check_development(sets: Sets, block: params.Questions) -> None:
+    """InputError where a folder's development sets would not be asked, or where a question of
+    theirs, by which decisions are made, is one to train on or to report too."""
+    if not block.development:
+        raise InputError(
+            f"{block.source}: has development sets, and 'questions.development' is 0: set it to "
+            "how many questions of each are asked, or take them out of the folder"
+        )
+    known = {_identity(question): "train" for question in sets.train}
+    known |= {_identity(q): f"test/{name}" for name, asked in sets.test.items() for q in asked}
+    for name, questions in sets.development.items():
+        for question in questions:
+            if other := known.get(_identity(question)):
+                raise InputError(
+                    f"{block.source}: '{question.id}' of development/{name} is a question of "
+                    f"{other} too: decisions need questions of their own"
+                )
+
+
 def _identity(question: Question) -> tuple[str, tuple[str, ...]]:
     """The question's words, with a question mark (`asking`) or without, and its gold answers."""
     return question.question.strip().rstrip("?").casefold(), tuple(sorted(question.golden_answers))
@@ -94,12 +120,13 @@ def _of_folder(folder: Path) -> Sets:
             f"{folder}: is a file, not a folder of question sets: "
             + (other or f"`python -m stages.tools.split {folder} FOLDER --training N` makes one")
         )
-    tests = {name: _read(path) for name, path in sorted(test_files(folder).items())}
+    tests = {name: _read(path) for name, path in test_files(folder).items()}
     if not tests:
         others = sorted(path.name for path in folder.glob("test/*") if other_form(path))
         found = f", found {others[0]}: {other_form(folder / 'test' / others[0])}" if others else ""
         raise InputError(f"{folder}: no test sets (expected test/NAME.jsonl{found})")
-    return Sets(_read(training_file(folder)), tests)
+    development = {name: _read(path) for name, path in development_files(folder).items()}
+    return Sets(_read(training_file(folder)), tests, development)
 
 
 def training_file(folder: Path) -> Path:
@@ -112,13 +139,23 @@ def training_file(folder: Path) -> Path:
 
 def test_files(folder: Path) -> dict[str, Path]:
     """The test sets in a folder by name: test/NAME.jsonl, or gzipped."""
+    return _named_files(folder / "test")
+
+
+def development_files(folder: Path) -> dict[str, Path]:
+    """The development sets in a folder by name: development/NAME.jsonl, or gzipped."""
+    return _named_files(folder / "development")
+
+
+def _named_files(folder: Path) -> dict[str, Path]:
+    """Files of questions by name, in the order of their names."""
     files: dict[str, Path] = {}
-    for path in sorted([*folder.glob("test/*.jsonl"), *folder.glob("test/*.jsonl.gz")]):
+    for path in sorted([*folder.glob("*.jsonl"), *folder.glob("*.jsonl.gz")]):
         name = path.name.removesuffix(".gz").removesuffix(".jsonl")
         if name in files:
             raise InputError(f"{path}: there is {files[name].name} too; keep one of them")
         files[name] = path
-    return files
+    return dict(sorted(files.items()))
 
 
 def _described(source: str) -> Sets:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from stages.metrics.reading import read_usage
 from stages.params import IndexKind, Params, load_params
+from stages.planning.approximate import Speed, build_bytes
 from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
@@ -68,6 +69,8 @@ def main(argv: list[str] | None = None) -> None:
             "reflinks (Btrfs, XFS), copies take no room."
         )
     measured = args.params, args.metrics_folder, args.lock
+    if params.index.kind is IndexKind.ivfpq:
+        console.print(_building(params, known, Speed.read(args.metrics_folder)))
     warned = [*_too_short(params, known), *limits_warned(params.iterations, *measured)]
     for line in [*_idle(planner, costs), *_labelling(planner), *warned]:
         console.print(line)
@@ -204,6 +207,27 @@ def _index_place(params: Params, known: Sizes, accelerator: Accelerator) -> str:
         f"{part * known.dimension * 2 / 1e9:.3g} GB of vectors a device "
         + ("are held" if fit else "do not fit and are read from disk at each search,")
         + f" beside compute.gpu_memory={share:g} of {accelerator.memory} GB."
+    )
+
+
+def _building(params: Params, known: Sizes, speed: Speed | None) -> str:
+    """What building an IVF-PQ index of R_k's vectors takes beside encoding."""
+    index, count, width = params.index, known.passages, known.dimension
+    room = build_bytes(count, width, index.ivfpq, index.sample)
+    unit, size = _unit([room / 1e9], SIZES)
+    told = (
+        f"Each IVF-PQ index is built in one process, in up to {_number(room / 1e9 / size)} {unit} "
+        "of a machine's memory"
+    )
+    if speed is None:
+        return f"{told}; how long that takes has not been measured here."
+    trained = speed.train_hours(width, index.ivfpq, min(index.sample, count))
+    added = speed.add_hours(count, width, index.ivfpq)
+    card = "; with device cuda faiss does both on a card" if params.compute.device == "cuda" else ""
+    return (
+        f"{told}: on one core {_hours(trained) or 'no time'} of training and "
+        f"{_hours(added) or 'no time'} of adding, by builds on {speed.machine}{card}. Not in the "
+        "table."
     )
 
 
