@@ -194,7 +194,6 @@ def _opened_row(query: OpenedQuery, said: dict[str, JudgedVisit] | None = None) 
 
 def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Iterator[dict]:
     """The rows of all queries, by the judge."""
-    from stages.common.corpus import WantedPassages
     from stages.engines.loading import judge_devices
     from stages.visiting.judged import load_prompt
 
