@@ -65,7 +65,9 @@ def application(served: Served) -> FastAPI:
         if not served.plain:
             return {"choices": [{"text": text, "token_ids": ids}]}
         ends = [text.find(stop) for stop in body["stop"] or [] if stop in text]
-        return {"choices": [{"text": text[: min(ends, default=len(text))]}]}
+        why = "length" if len(ids) == body["max_tokens"] and not ends else "stop"
+        text = text[: min(ends, default=len(text))]
+        return {"choices": [{"text": text, "finish_reason": why}]}
 
     return app
 

@@ -412,6 +412,53 @@ def test_results_are_told_apart_by_other_keys(caller):
     assert ["1st" in t["information"] for t in row["turns"]] == [True, False, False]
 
 
+def test_calls_of_one_id_are_answered_in_their_order(caller):
+    calls = [call("a", "one"), call("a", "two")]
+    asking = {"role": "assistant", "tool_calls": calls}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "1st"), result("a", "2nd"), ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert queries(row) == ["one", "two"]
+    assert ["1st" in t["information"] for t in row["turns"]] == [True, False, False]
+
+
+def test_ids_may_be_numbers(caller):
+    asking = {"role": "assistant", "tool_calls": [call(0, "one"), call(1, "two")]}
+    results = [
+        {**result(None, "2nd"), "tool_call_id": 1},
+        {**result(None, "1st"), "tool_call_id": 0},
+    ]
+    write_jsonl("logs.jsonl", chat(asking, *results, ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert queries(row) == ["one", "two"]
+    assert ["1st" in t["information"] for t in row["turns"]] == [True, False, False]
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning"])
+def test_a_thought_of_its_own_is_kept(caller, key):
+    asking = {"role": "assistant", "content": None, key: "why", "tool_calls": [call("a", "one")]}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "x"), ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert row["turns"][0]["text"].startswith("<think>why</think>\n")
+
+
+@pytest.mark.parametrize("role", ["user", "system"])
+def test_what_nobody_asked_for_is_no_refusal(caller, capsys, role):
+    asking = {"role": "assistant", "tool_calls": [call("a", "one")]}
+    more = {"role": role, "content": "And his wife?"}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "x"), more, ENDING))
+    assert "And his wife?" in adopted("logs.jsonl", agent=caller)[0]["turns"][0]["information"]
+    assert "messages that follow no invalid action: 1 times" in capsys.readouterr().err
+    with pytest.raises(InputError, match="messages that follow no invalid action"):
+        adopted("logs.jsonl", "--strict", agent=caller)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_log(place):
+    row = {"id": "0", **ASKED, "response": LOG}
+    for text in (json.dumps(row) + "\r\n", json.dumps([row])):
+        Path("logs.jsonl").write_text(text, encoding="utf-8-sig")
+        assert queries(adopted("logs.jsonl")[0]) == ["one"]
+
+
 def test_half_characters_are_one_clear_error(place):
     write = Path("logs.jsonl").write_text
     for row in ({"response": "\ud800"}, {"messages": [{"role": "assistant", "content": "\ud800"}]}):

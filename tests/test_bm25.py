@@ -44,6 +44,25 @@ def test_scripts_without_blanks_are_found(tmp_path, capsys):
     assert capsys.readouterr().err == ""
 
 
+MARKED = {  # scripts whose vowels or points are marks on letters
+    ("दिल्ली", "नई दिल्ली भारत की राजधानी है।"): "भारत की राजधानी",
+    ("मुंबई", "मुंबई महाराष्ट्र का सबसे बड़ा नगर है।"): "महाराष्ट्र का नगर",
+    ("சென்னை", "சென்னை தமிழ்நாட்டின் தலைநகரம் ஆகும்."): "தமிழ்நாட்டின் தலைநகரம்",
+    ("ঢাকা", "ঢাকা বাংলাদেশের রাজধানী।"): "বাংলাদেশের রাজধানী",
+    ("القاهرة", "القاهرة عاصمة مصر وأكبر مدنها."): "عاصمة مصر",
+    ("القرآن", "بِسْمِ اللَّهِ الرَّحْمَٰنِ الرَّحِيمِ"): "الرَّحْمَٰنِ",
+    ("ירושלים", "בְּרֵאשִׁית בָּרָא אֱלֹהִים"): "בְּרֵאשִׁית",
+}
+
+
+def test_marks_are_parts_of_their_words(tmp_path, capsys):
+    index = built(tmp_path, list(MARKED))
+    found = index.search(list(MARKED.values()), 1)
+    assert [positions[0] for positions, _ in found] == list(range(len(MARKED)))
+    assert terms(["राजधानी हिन्दी", "בָּרָא"], ids=False) == [["राजधानी", "हिन्दी"], ["בָּרָא"]]
+    assert capsys.readouterr().err == ""
+
+
 def test_what_shares_no_term_is_not_found(tmp_path, capsys):
     index = built(tmp_path, list(TEXTS))
     found = index.search(["unheard", "the of", "", "?!", "河"], 3)

@@ -6,6 +6,7 @@ from rollout_models import make_model, make_tokenizer, save
 
 from stages.common.models import write_reference
 from stages.engines import endpoint_generator
+from stages.engines.cut import Cut
 from stages.engines.endpoint_generator import EndpointGenerator
 from stages.engines.generator import TransformersGenerator
 from stages.plumbing.errors import InputError
@@ -64,6 +65,14 @@ def test_a_server_that_returns_text_alone_gives_the_same_text(folder, here):
         expected = [decode(ids) for ids in here.generate(prompts(here), **options)]
         written = [decode(ids) for ids in there.generate(prompts(here), **options)]
     assert written == [text.partition("who")[0] for text in expected] != expected
+
+
+def test_what_a_server_cut_is_told(folder, here):
+    options = {"stop": [], "max_new_tokens": 1}
+    with serving(Served(folder, "judge", plain=True)) as url:
+        told = EndpointGenerator(folder, url).generate(prompts(here), **options)
+    full = [len(ids) == 1 for ids in here.generate(prompts(here), **options)]
+    assert [isinstance(ids, Cut) for ids in told] == full and any(full)
 
 
 def test_a_server_that_comes_back_is_waited_for(folder, here):

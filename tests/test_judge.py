@@ -9,6 +9,7 @@ import yaml
 from rows import prediction
 
 from stages.common.records import Passage
+from stages.engines.cut import Cut
 from stages.judge import relevance, sub_answers
 from stages.judge.asking import PLACE, Ask, Judge, JudgeReply, encode_prompt
 from stages.judge.prompts import MalformedReply, Prompt
@@ -18,6 +19,7 @@ from stages.plumbing.errors import InputError
 
 WORDS = make_tokenizer([f"[{n}] {n} none Not Sure q w p" for n in range(101)])
 PATTERN = re.compile(r"^\[(?P<label>[0-9]+)\] (?P<value>.*)$", re.MULTILINE)
+FIRST = re.compile(r"^\[(?P<label>[0-9]+)\] (?P<value>[0-9]+)( p)?$", re.MULTILINE)
 PROMPT = Prompt("{query}|{reference}|{passages}", PATTERN, "[{label}] {text}\n", "none", False)
 ANSWERS = Prompt("{trajectory}|{queries}", PATTERN, "[{label}] {text}\n", "Not Sure", False)
 PASSAGES = [Passage(f"p{n}", "", f"p {n}") for n in range(4)]
@@ -41,7 +43,7 @@ class Script:
 
 
 def judge(generator, retries=2) -> Judge:
-    return Judge(generator, seed=5, retries=retries, temperature=0.7, max_reply_tokens=20)
+    return Judge(generator, seed=5, retries=retries, temperature=0.7, max_reply_tokens=60)
 
 
 def query(name: str, reference=None) -> relevance.JudgedQuery:
@@ -212,3 +214,32 @@ def test_a_thought_that_the_template_opens_is_cut(marks, reply, grades):
 def test_a_template_that_closes_its_thought_opens_none():
     """As that of a judge that can think and is asked not to."""
     assert not opens("assistant <think>\n\n</think>\n\n") and opens("assistant <think>\n")
+
+
+@pytest.mark.parametrize(
+    ("reply", "grades", "reason"),
+    [
+        ("[1] 80\n[2] 7", None, "cut_off"),  # of 70, say
+        ("[1] 80 [2] 7", None, "cut_off"),
+        ("[1] 80\n[2] 70\n", [80, 70], None),
+        ("[1] 80\n[2] 70\np q", [80, 70], None),
+        ("[1] 80\n[2] 70 p\n[1] 9", [80, 70], None),
+    ],
+)
+@pytest.mark.parametrize("said", [False, True])
+def test_half_a_number_is_none(reply, grades, reason, said):
+    """Of a reply that ran into the limit, by its length or by its server's word."""
+
+    class Limited(Script):
+        def generate(self, prompts, **_):
+            ids = WORDS.encode(reply)
+            return [Cut(ids) if said else ids for _ in prompts]
+
+    limit = len(WORDS.encode(reply)) + said
+    asked = Judge(Limited(), seed=5, retries=0, temperature=0.7, max_reply_tokens=limit)
+    prompt = Prompt("{query}|{reference}|{passages}", FIRST, "[{label}] {text}\n", "none", False)
+    (found,) = relevance.grade_passages(asked, prompt, [query("q")], window=2)
+    assert found.scores == (grades and dict(zip(("p0", "p1"), grades)))
+    assert found.failure == reason
+    if reason:
+        assert found.failed[0]["reply"] == reply, "it is kept whole"

@@ -51,6 +51,14 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "\n[2] 10",
     "analysisWe grade: [1] 20 [2] 90assistantfinal[1] 85\n[2] 10",
     "[1] 85\n[2] 10\n<think>Was that right? [1] 20",
+    "<|thinking|>[1] 20<|/thinking|>[1] 85\n[2] 10",
+    "<|channel>thought\n[1] 20\n<channel|>[1] 85\n[2] 10",
+    "<unused94>thought\n[1] 20\n<unused95>[1] 85\n[2] 10",
+    "<|inner_prefix|>[1] 20<|inner_suffix|>[1] 85\n[2] 10",
+    "<reasoning_process>[1] 20</reasoning_process>[1] 85\n[2] 10",
+    "<internal_thoughts>\n[1] 20\n</internal_thoughts>\n[1] 85\n[2] 10",
+    "Here is my thought process:\n[1] 20\n[2] 90\n\nHere is my response:\n[1] 85\n[2] 10",
+    "Thinking...\n[1] 20\n[2] 90\n...done thinking.\n\n[1] 85\n[2] 10",
     # decoration
     "**[1]** 85\n**[2]** 10",
     "[1] **85**\n[2] **10**",
@@ -71,6 +79,35 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "[1] 85\n[2] 10</s>",
     "[1] 85<br>\n[2] 10<br>",
     "\ufeff[1]\u00a085\n[2]\u00a010",
+    "[1] 85\r[2] 10\r",
+    "\\[1\\] 85\n\\[2\\] 10",
+    "<｜Assistant｜>[1] 85\n[2] 10<｜end▁of▁sentence｜>",
+    "[INST][/INST] [1] 85\n[2] 10",
+    '<passage id="1">85</passage>\n<passage id="2">10</passage>',
+    '<passage id="1"><score>85</score><reason>yes</reason></passage>\n'
+    '<passage id="2"><score>10</score><reason>no</reason></passage>',
+    "［1］ 85\n［2］ 10",
+    "【1】85\n【2】10",
+    "[1]：85\n[2]：10",
+    "（1）85\n（2）10",
+    "[1] 85分\n[2] 10分",
+    "[1] 85％\n[2] 10％",
+    "1\ufe0f\u20e3 85\n2\ufe0f\u20e3 10",
+    "① 85\n② 10",
+    # headings and tables
+    "### Passage 1\nScore: 85\n\n### Passage 2\nScore: 10",
+    "### Passage [1]\n**Grade:** 85\n**Reason:** states it\n\n### Passage [2]\n**Grade:** 10",
+    "**Passage 1: 21 (album)**\n- Relevance: high\n- Score: 85/100\n- Explanation: one of 3.\n\n"
+    "**Passage 2: Paris**\n- Relevance: low\n- Score: 10/100\n- Explanation: another topic.",
+    "1. **Passage 1**\n   - Relevance Score (0-100): 85\n2. **Passage 2**\n  - Relevance Score: 10",
+    "[1]\n85\n[2]\n10",
+    "**[1]**\n\n85 (states it)\n\n**[2]**\n\n10 (does not)",
+    "| Passage | Title | Grade |\n|:--|:--|--:|\n| [1] | 21 (album) | 85 |\n| [2] | 25 | 10 |",
+    "| Passage | Score | Reason |\n|---|---|---|\n| [1] | 85 | in 20 |\n| [2] | 10 | no |",
+    "| # | Title | Relevance score |\n|---|---|---|\n| 1 | 12 Monkeys | **85** |\n| 2 | X | 10 |",
+    "| Passage | Grade | Confidence |\n|---|---|---|\n| 1 | 85 | 90 |\n| 2 | 10 | 95 |",
+    "| Rank | Passage | Grade |\n|---|---|---|\n| 1 | [2] | 10 |\n| 2 | [1] | 85 |",
+    "Passage | Grade\n--- | ---\n1 | 85\n2 | 10",
     # labels
     "[1]85\n[2]10",
     "[1]: 85\n[2]: 10",
@@ -91,6 +128,17 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "1 - 85\n2 - 10",
     "1\t85\n2\t10",
     "#1: 85\n#2: 10",
+    "Relevance score for [1]: 85\nRelevance score for [2]: 10",
+    "Score for passage [1]: 85 out of 100\nScore for passage [2]: 10 out of 100",
+    "Score of Passage 1: 85\nScore of Passage 2: 10",
+    "**Passage 1** (Score: 85)\n**Passage 2** (Score: 10)",
+    "**Passage 1** - **Score:** 85\n**Passage 2** - **Score:** 10",
+    "passage_1: 85\nPassage-2: 10",
+    "1. [1] 85\n2. [2] 10",
+    "1. **Passage 1**: 85\n2. **Passage 2**: 10",
+    "1. Passage [2]: 10\n2. Passage [1]: 85",
+    "**[1] Christopher Nolan**: 85\n**[2] Paris**: 10",
+    "[1] Inception - 85\n[2] Highly relevant: 10",
     "Here you are:\n\n| Passage | Grade |\n|---|---|\n| 1 | 85 |\n| 2 | 10 |",
     # grades
     "[1] 85/100\n[2] 10/100",
@@ -116,7 +164,12 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "[1] 85. The passage states it.\n[2] 10. It does not.",
     "[1] 85 because it states the answer\n[2] 10 since it does not",
     "[1] 85 | states it\n[2] 10 | does not",
+    "[1] 85 (out of 100)\n[2] 10 (out of 100)",
     # words around
+    "[1] 85\n[2] 10\n\nExplanation:\n[1] says that he made it in 2010.\n[2] 1999 film, unrelated.",
+    "[1] states it\n[2] does not\n\nGrades:\n[1] 85\n[2] 10",
+    "[1] 85\n[2] 10\n\nPassage [1] was given 85 because it states the answer.",
+    "[1] 85\n[2] 10\n\n**Passage 1** (85): states it. **Passage 2** (10): no.",
     "Here are the grades:\n\n[1] 85\n[2] 10\n\nPassage 1 is about 2 films.",
     # lists on one line
     "[1] 85 [2] 10",
@@ -124,7 +177,8 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "[1] 85; [2] 10",
     "[1]: 85 | [2]: 10",
     "[1] 85 and [2] 10",
-    "Grades: [1] 85 [2] 10".removeprefix("Grades: "),
+    "Grades: [1] 85, [2] 10",
+    "The grades are: [1] 85 and [2] 10.",
     "1: 85, 2: 10",
     "1. 85 2. 10",
     "Passage 1: 85, Passage 2: 10",
@@ -144,6 +198,11 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "[[1, 85], [2, 10]]",
     '{"passage": 1, "grade": 85}\n{"passage": 2, "grade": 10}',
     '{"1": {"grade": 85, "why": "a"}, "2": {"grade": 10, "why": "b"}}',
+    'The JSON:\n```json\n{\n  "1": 85,\n  "2": 10\n}\n```\nWhy: passage 1 states it.',
+    '{"1": 85,\n "2": 10,}',
+    "{'1': 85, '2': 10}",
+    '[\n  {"passage": 1, "relevance_grade": 85, "explanation": "In 1984 [1] says 20"},\n'
+    '  {"passage": 2, "relevance_grade": 10, "explanation": ""}\n]',
 ]
 
 MALFORMED = [  # (reply, the reason that relevance.yaml gives)
@@ -186,6 +245,43 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
     ("[1] 85 to 90\n[2] 10", "two_grades"),
     ("[1] 85 -> 20\n[2] 10", "two_grades"),
     ("[1] 85, no: revised to 20\n[2] 10", "two_grades"),
+    ("[1] 21 (album): 85\n[2] 10", "two_grades"),
+    ("[1] 24: Live Another Day: 85\n[2] 10", "two_grades"),
+    ("[1] 21, Adele: 85\n[2] 10", "two_grades"),
+    ("[1] 8 Mile - 85\n[2] 10", "two_grades"),
+    ("| 1 | 21 (album) | 85 |\n| 2 | Paris | 10 |", "two_grades"),
+    ("[1] 85 (previously 20)\n[2] 10", "two_grades"),
+    ("[1] 85 (was: 20)\n[2] 10", "two_grades"),
+    ("[1] Relevance: 85, Clarity: 20\n[2] 10", "two_grades"),
+    ("[1] 85; overall: 20\n[2] 10", "two_grades"),
+    ("[1] 85±5\n[2] 10", "two_grades"),
+    ("[1] ~~85~~ 90\n[2] 10", "not_an_integer"),
+    ("[1] −5\n[2] 10", "not_an_integer"),
+    ("### Passage 1\nScore: 85\nScore: 20\n### Passage 2\nScore: 10", "duplicate_labels"),
+    ("### Passage 1\nScore: N/A\n### Passage 2\nScore: 10", "not_an_integer"),
+    ("### Passage 1\nScore: 85\n### Passage 2\nIt is about Paris.", "not_an_integer"),
+    ("| Passage | Grade |\n|---|---|\n| 1 | 85 |\n| 2 | N/A |", "not_an_integer"),
+    ("[1, 2]", "missing_labels"),
+    ("I cannot grade the passages [1, 2].", "missing_labels"),
+    ("[1,2] 85", "missing_labels"),
+    ("[2, 1]", "missing_labels"),
+    ("1. [2]\n2. [1]", "duplicate_labels"),
+    ("[2] > [1]", "not_an_integer"),
+    ("[1] 85\n[2] 10\nFinal: [1] 20", "duplicate_labels"),
+    ("[1] 85\n[2] 10\nWait, [2] is 40", "duplicate_labels"),
+    ("[1] 85\n[2] 10\nCorrection: [2] should be 40.", "duplicate_labels"),
+    ("[1] 85\n[2] 10\nActually, Passage 2: 40", "duplicate_labels"),
+    ("[1] 85\n[2] 10\nGrade for [1]: 20", "duplicate_labels"),
+    ("[1] 85\n[2] 10\nFinal grades: [1] 70, [2] 20", "duplicate_labels"),
+    ("[1] 85\n[2] 10\n\n| 1 | 20 |\n| 2 | 30 |", "duplicate_labels"),
+    ('[1] 85\n[2] 10\n\nFinal: {"1": 20, "2": 30}', "duplicate_labels"),
+    ("[1] 85\n[2] 10\n### Passage 1\nScore: 20\n### Passage 2\nScore: 30", "duplicate_labels"),
+    ("<unused94>thought\n[1] 20\n[2] 90", "only_reasoning"),
+    ("<|channel>thought\n[1] 20\n[2] 90", "only_reasoning"),
+    ("<|thinking|>\n[1] 20\n[2] 90", "only_reasoning"),
+    ("<thought_process>\n[1] 20\n[2] 90", "only_reasoning"),
+    ("Here is my thought process:\n[1] 20\n[2] 90", "only_reasoning"),
+    ("Thinking...\n[1] 20\n[2] 90", "only_reasoning"),
     ("[1] 85 [1] 20\n[2] 10", "duplicate_labels"),
     ("[1] 85\n[1] 20\n[2] 10", "duplicate_labels"),
     ("[1] 85\n[1] 85\n[2] 10", "duplicate_labels"),
@@ -207,6 +303,9 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
 ]
 
 
+LAST = re.compile("revised|album|Live|Adele|Mile|Clarity|overall")
+
+
 @pytest.mark.parametrize("name", RELEVANCE)
 @pytest.mark.parametrize("reply", READ)
 def test_replies_that_say_85_and_10(reply, name):
@@ -218,7 +317,7 @@ def test_replies_that_say_no_grades(reply, reason):
     with pytest.raises(MalformedReply) as error:
         relevance.parse(RELEVANCE["relevance"], reply, 2)
     assert str(error.value) == reason
-    if "revised" in reply:  # to a pattern for the last number of a line, words are a passage
+    if LAST.search(reply):  # to a pattern for the last number of a line, words are a passage
         return
     for name in ("relevance_few_shot", "relevance_short"):
         with pytest.raises(MalformedReply):
@@ -262,6 +361,21 @@ ANSWERS = [  # (reply, the answers to two queries)
     ('[{"query": 1, "answer": "Zo\\u00eb"}, {"query": 2, "answer": "N/A"}]', ["Zoë", None]),
     ("[1] Nolan\n[2] Paris\n\nWhy:\n1. It says so.\n2. It is known.", ["Nolan", "Paris"]),
     ("[1] 85\n[2] 1,984", ["85", "1,984"]),
+    (
+        "**Query 1:** who\n**Answer:** Nolan\n\n**Query 2:** where\n**Answer:** Paris",
+        ["Nolan", "Paris"],
+    ),
+    ("Q1: who?\nA1: Nolan\nQ2: where?\nA2: Paris", ["Nolan", "Paris"]),
+    ("A1: Nolan\nA2: Paris", ["Nolan", "Paris"]),
+    ("[1]\nNolan\n[2]\nNot Sure", ["Nolan", None]),
+    (
+        "| # | Query | Answer |\n|---|---|---|\n| 1 | who | Nolan |\n| 2 | x | N/A |",
+        ["Nolan", None],
+    ),
+    ("[1] Short answer: Nolan\n[2] Final Answer: Paris", ["Nolan", "Paris"]),
+    ("[1] - Nolan,\n[2] → Paris;", ["Nolan", "Paris"]),
+    ("[1] <answer>Nolan</answer>\n[2] <answer>Not Sure</answer>", ["Nolan", None]),
+    ('{"1": "Nolan", "2": ["Paris"]}', ["Nolan", "Paris"]),
     ('[1] "Heroes" and "Villains"\n[2] J. R. R. Jr.', ['"Heroes" and "Villains"', "J. R. R. Jr."]),
 ]
 NOT_SURE = """Not Sure|not sure.|NOT SURE|**Not Sure**|*Not Sure*|"Not sure."|“Not Sure”|`Not Sure`
@@ -270,10 +384,21 @@ NOT_SURE = """Not Sure|not sure.|NOT SURE|**Not Sure**|*Not Sure*|"Not sure."|�
 |Paris (not sure)|n/a.|Unknown|unknown.|Unknown (not stated)|None|null|-|---|?|Unclear|Not available
 |Cannot be determined|Can't tell from the text|I don’t know|I do not know.|Not mentioned in the text
 |Not specified|No information is given|The text does not say|The passages don't mention it
-|It is unclear|Not enough information""".replace("\n", "").split("|")
+|It is unclear|Not enough information|It cannot be determined.|Unanswerable|Not_Sure|NotSure|NA
+|The provided passages do not mention this.|The given text doesn't say.|No answer found|No data
+|None of the passages state this.|Information not provided|This is not stated.|Not answerable
+|Information not available in the passages|This cannot be determined from the text|None found
+|Not explicitly stated|There's no information|There isn't enough information.|We don't know
+|I was unable to find it|Unable to determine|The assistant did not find it.|<Not Sure>|…
+|The answer is not provided|The question cannot be answered from the passages.|Answer unknown
+|The search results don't say|Paris, but I'm not sure|Insufficient evidence""".replace(
+    "\n", ""
+).split("|")
 SURE = """Unknown Pleasures|None of them|No|Nada Surf|The Unknown Soldier|Na|Who?|Uncertain Smile
 |N/A Records|Not Fade Away|Information Society|The passage of time|'Allo 'Allo!|1984 (novel)
-|Nil by Mouth|Knot Sure""".replace("\n", "").split("|")
+|Nil by Mouth|Knot Sure|The document was found in Nag Hammadi|The Passage is not safe|Nothing
+|The information was given by Deep Throat
+|The text was given to him by Smith|The answer was Paris""".replace("\n", "").split("|")
 
 
 @pytest.mark.parametrize("name", SUB_ANSWERS)

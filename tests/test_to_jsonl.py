@@ -8,6 +8,7 @@ import pytest
 
 from stages.common.records import read_passages, read_questions
 from stages.plumbing.errors import InputError
+from stages.sources.questions import supporting_titles
 from stages.tools import to_jsonl
 
 
@@ -36,6 +37,61 @@ def test_tables_and_arrays_of_questions(tmp_path):
     assert [(q.id, q.golden_answers) for q in found] == [("0", ["Ada", "O'Neil"]), ("1", ["1840"])]
     rows = [{"question": q.question, "golden_answers": q.golden_answers} for q in found]
     assert read_questions(converted(tmp_path / "q.json", json.dumps(rows, indent=2))) == found
+
+
+@pytest.mark.parametrize(
+    ("cell", "answers"),
+    [
+        ("['a' 'b c']", ["a", "b c"]),  # as numpy writes it, which Python would join
+        ("['a'\n 'b']", ["a", "b"]),
+        ('["a\\/b", "\\u00e9"]', ["a/b", "é"]),
+        ("[1984, 'x']", ["1984", "x"]),
+        ("[1.50]", ["1.50"]),
+        ("[REC]", ["[REC]"]),
+        ("a|b", ["a|b"]),
+        ("'Allo", ["'Allo"]),
+    ],
+)
+def test_cells_of_answers(tmp_path, cell, answers):
+    quoted = cell.replace('"', '""')
+    [question] = read_questions(
+        converted(tmp_path / "q.csv", f'question,answer\nWho?,"{quoted}"\n')
+    )
+    assert question.golden_answers == answers
+
+
+def test_a_list_of_answers_that_is_cut_is_no_answer(tmp_path):
+    with pytest.raises(InputError, match=r"q\.csv:2: .* opens a list of answers and is none"):
+        converted(tmp_path / "q.csv", "question,answer\nWho?,\"['a', 'b\"\n")
+
+
+HOTPOTQA = {
+    "_id": "5a8b",
+    "question": "Who?",
+    "answer": "yes",
+    "supporting_facts": [["X", 0], ["Y", 1]],
+}
+MUSIQUE = {
+    "id": "2hop__1",
+    "question": "Who?",
+    "answer": "Ada",
+    "answer_aliases": ["Ada", "Countess of Lovelace"],
+    "paragraphs": [{"idx": 3, "title": "X"}, {"idx": 7, "title": "Y"}],
+    "question_decomposition": [{"paragraph_support_idx": 7}, {"paragraph_support_idx": 3}],
+}
+TRIVIAQA = {"question": "Who?", "answer": {"value": "Ada", "aliases": ["Ada L."], "type": "x"}}
+
+
+@pytest.mark.parametrize("form", ["json", "jsonl", "jsonl.gz"])
+def test_data_sets_as_their_authors_give_them(tmp_path, form):
+    rows = [HOTPOTQA, MUSIQUE, TRIVIAQA]
+    text = json.dumps(rows) if form == "json" else "".join(json.dumps(row) + "\n" for row in rows)
+    hotpotqa, musique, triviaqa = read_questions(converted(tmp_path / f"q.{form}", text))
+    assert (hotpotqa.id, hotpotqa.golden_answers) == ("5a8b", ["yes"])
+    assert supporting_titles(hotpotqa.metadata) == ["X", "Y"]
+    assert (musique.id, musique.golden_answers) == ("2hop__1", ["Ada", "Countess of Lovelace"])
+    assert supporting_titles(musique.metadata) == ["Y", "X"]
+    assert (triviaqa.id, triviaqa.golden_answers) == ("2", ["Ada", "Ada L."])
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict]]:
 
 def _is_array(path: Path) -> bool:
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8-sig", errors="replace") as file:
             return file.read(1000).lstrip()[:1] == "["
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -23,12 +23,15 @@ if TYPE_CHECKING:
 AGENT = "assistant"
 PROMPT = ("system", "developer", "user")
 RESULT = ("tool", "function", "ipython", "observation", "environment")
+THOUGHTS = ("reasoning_content", "reasoning")  # keys of a message
+UNASKED = "messages that follow no invalid action"
 NO_OBJECT = "messages that are no objects"
 NO_ROLE = "messages without a role"
 NO_TEXT = "parts of messages that are no text"
 NO_QUERY = "calls without a query of text"
 NO_CALL = "results that belong to no call"
 UNWRITABLE = "calls whose query the protocol cannot write"
+Waiting = dict[str, list[int | None]]  # the calls of an id: their pieces; None: of another tool
 
 
 class Conversation:
@@ -51,7 +54,7 @@ class Conversation:
     def pieces(self, messages: list, counts: Counter) -> list[Piece]:
         """The pieces of a conversation up to its answer; what is odd is counted by reason."""
         pieces: list[Piece] = []
-        waiting: dict[str, int | None] = {}  # a call's id: its piece; None: of another tool
+        waiting: Waiting = {}
         for message in messages:
             role = _role(message, counts)
             if role is None or (role in PROMPT and not pieces):
@@ -69,9 +72,11 @@ class Conversation:
         counts[UNANSWERED] += sum(not p.found and p.action.kind == "search" for p in pieces)
         return pieces
 
-    def _agent(self, message: dict, pieces: list[Piece], waiting: dict, counts: Counter) -> None:
+    def _agent(self, message: dict, pieces: list[Piece], waiting: Waiting, counts: Counter) -> None:
         words = _text(message.get("content"), counts)
-        if isinstance(thought := message.get("reasoning_content"), str) and thought.strip():
+        thoughts = (message.get(key) for key in THOUGHTS)
+        thought = next((text for text in thoughts if isinstance(text, str) and text.strip()), None)
+        if thought is not None:
             words = f"<think>{thought}</think>\n{words}"
         calls = message.get("tool_calls") or []
         if isinstance(message.get("function_call"), dict):
@@ -83,7 +88,7 @@ class Conversation:
             identifier, name, query = _call(call)
             key = identifier or f"call {len(pieces)}.{number}"
             text = self._writer.search(words, query) if query and name == self._tool else None
-            waiting[key] = None if text is None else len(pieces)
+            waiting.setdefault(key, []).append(None if text is None else len(pieces))
             if text is not None:
                 pieces.append(Piece(text, self._reader.protocol.parse(text)))
                 words = ""
@@ -93,19 +98,23 @@ class Conversation:
                 counts[UNWRITABLE if query else NO_QUERY] += 1
         pieces += [Piece(*turn) for turn in self._reader.turns(words)]
 
-    def _result(self, message: dict, pieces: list[Piece], waiting: dict, counts: Counter) -> None:
+    def _result(
+        self, message: dict, pieces: list[Piece], waiting: Waiting, counts: Counter
+    ) -> None:
         content = _text(message.get("content"), counts)
-        told = [message.get(name) for name in ("tool_call_id", "call_id", "id")]
-        key = next((key for key in told if isinstance(key, str) and key in waiting), told[0])
+        told = [_identifier(message.get(name)) for name in ("tool_call_id", "call_id", "id")]
+        key = next((key for key in told if key in waiting), told[0])
         if key is None:
             key = next(iter(waiting), None)
-        if not isinstance(key, str) or key not in waiting:
+        if key not in waiting:
             if key is None and pieces and _asks(pieces[-1]):
                 self._show(len(pieces) - 1, content, pieces)
             else:
                 counts[NO_CALL] += 1
             return
-        place = waiting.pop(key)
+        place = waiting[key].pop(0)  # calls of one id are answered in their order
+        if not waiting[key]:
+            del waiting[key]
         if place is not None:
             self._show(place, content, pieces)
 
@@ -114,8 +123,8 @@ class Conversation:
         if _asks(pieces[-1]):
             self._show(len(pieces) - 1, content, pieces)
         else:
-            counts[REFUSED] += 1
             last = pieces[-1]
+            counts[REFUSED if last.action.kind == "invalid" else UNASKED] += 1
             told = f"\n{content}\n"
             if self._block.tool is not None:
                 told = tool_calls.after_text(content, self._block.tool, self._tokenizer)
@@ -165,6 +174,10 @@ def _call(call: object) -> tuple[str | None, object, str]:
     query, queries = arguments.get("query"), arguments.get("query_list")  # verl's tool has a list
     if query is None and isinstance(queries, list) and len(queries) == 1:
         query = queries[0]
-    identifier = call.get("id")
     query = query.strip() if isinstance(query, str) else ""
-    return identifier if isinstance(identifier, str) else None, function.get("name"), query
+    return _identifier(call.get("id")), function.get("name"), query
+
+
+def _identifier(value: object) -> str | None:
+    """An id as text; None for what is none."""
+    return str(value) if isinstance(value, str | int) and not isinstance(value, bool) else None

@@ -64,7 +64,8 @@ def iter_jsonl(
 ) -> Iterator[tuple[str, dict]]:
     """Yield (`file:line`, row) for each line; every row is an object with the `required` keys.
 
-    A file NAME.gz is read as it is. In a file from `outside` no key may stand twice in an object.
+    A file NAME.gz is read as it is. A file from `outside` may open with a byte order mark, and no
+    key may stand twice in an object of it.
     """
     required = tuple(required)
     opened = gzip.open if Path(path).suffix == ".gz" else open
@@ -77,6 +78,8 @@ def iter_jsonl(
         try:
             for number, line in enumerate(file, 1):
                 where = f"{path}:{number}"
+                if outside and number == 1:
+                    line = line.removeprefix(MARK)
                 try:
                     row = _parse(line, where, required)
                 except InputError:
@@ -134,6 +137,7 @@ def other_form(path: str | Path, line: str = "") -> str | None:
     )
 
 
+MARK = "\ufeff"  # of byte order, with which some programs open a text file
 _KEY = re.compile(r'"\s*:')  # the end of a key, unless it stands in a text
 
 
@@ -252,7 +256,7 @@ def read_json(path: str | Path, *, foreign: bool = False) -> object:
     configurations of some models) and no figure of ours.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = Path(path).read_text(encoding="utf-8").removeprefix(MARK)
         return json.loads(text) if foreign else parse_json(text, str(path))
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None

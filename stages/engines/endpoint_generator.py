@@ -16,6 +16,7 @@ import httpx
 
 from stages.common.models import REFERENCE
 from stages.common.records import read_json
+from stages.engines.cut import Cut
 from stages.engines.description import describe_model
 from stages.engines.replies import Item, before_end, distinct, through_stop
 from stages.engines.tokenizer import encode_text
@@ -63,7 +64,7 @@ class EndpointGenerator:
         keys: Sequence[int] | None = None,
     ) -> list[list[int]]:
         """See Generator. Equal prompts (with equal keys) are sent once. Where the server returns
-        text alone, the ids are those of the text."""
+        text alone, the ids are those of the text; where it says that it cut it, they are a Cut."""
         items, todo = distinct(prompts, keys, temperature, self.window)
 
         def write(item: Item) -> list[int]:
@@ -71,7 +72,7 @@ class EndpointGenerator:
 
         with ThreadPoolExecutor(self._concurrency) as threads:
             done = dict(zip(todo, threads.map(write, todo), strict=True))
-        return [list(done.get(item, [])) for item in items]
+        return [type(ids)(ids) for ids in (done.get(item, []) for item in items)]
 
     def _write(self, item: Item, stop: list[str], max_new_tokens: int, temperature: float):
         prompt, key = item
@@ -92,7 +93,8 @@ class EndpointGenerator:
             ids = choice.get("token_ids") or encode_text(choice["text"], self.tokenizer)
         except (KeyError, IndexError, TypeError):
             raise InputError(f"{self._shown}/completions: the answer holds no completion") from None
-        return through_stop(before_end(ids, self._ends), stop, self.tokenizer)
+        ids = through_stop(before_end(ids, self._ends), stop, self.tokenizer)
+        return Cut(ids) if choice.get("finish_reason") == "length" else ids
 
     def _served(self, names: list[str]) -> dict:
         """What the endpoint says of the model."""

@@ -3,6 +3,7 @@
 The first try is greedy. A reply that cannot be read is asked for again at a temperature, with
 noise named by (question, try), so that tries differ from each other and a run from no other run.
 The last reply to a question that stayed unread is kept, as a row of the file of failed replies.
+Of a reply that ran into the token limit the last line is not read: its number may be half of one.
 """
 
 from __future__ import annotations
@@ -12,8 +13,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from stages.common.seeds import seed_of
+from stages.engines.cut import Cut
 from stages.engines.tokenizer import encode_text
-from stages.judge.prompts import MalformedReply, Prompt
+from stages.judge.prompts import ABSENT, MalformedReply, Prompt
 from stages.judge.reasoning import is_mark, opened
 from stages.plumbing.errors import InputError
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from stages.engines.generator import Generator
 
 TOO_LONG = "prompt_too_long"
+CUT_OFF = "cut_off"
 PLACE = "<the prompt>"
 
 
@@ -66,12 +69,13 @@ class Judge:
         live = [i for i, ids in enumerate(prompts) if len(ids) <= room]
         for attempt in range(1 + self.retries):
             texts = self._write(prompt, [(asks[i], prompts[i]) for i in live], attempt)
-            for i, text in zip(live, texts, strict=True):
-                replies[i] = _read(asks[i], opened(text, begun), attempt)
+            for i, (text, cut) in zip(live, texts, strict=True):
+                replies[i] = _read(asks[i], opened(text, begun), cut, attempt)
             live = [i for i in live if replies[i].failure]
         return replies
 
-    def _write(self, prompt: Prompt, sent: list[tuple[Ask, list[int]]], attempt: int) -> list[str]:
+    def _write(self, prompt: Prompt, sent: list[tuple[Ask, list[int]]], attempt: int):
+        """(reply, whether it was cut off) to each prompt."""
         if not sent:
             return []
         written = self.generator.generate(
@@ -81,7 +85,15 @@ class Judge:
             temperature=self.temperature if attempt else 0.0,
             keys=[seed_of(self.seed, "judge", ask.name, attempt) for ask, _ in sent],
         )
-        return [decode(ids, self.generator.tokenizer) for ids in written]
+        return [
+            (text, self._is_cut(ids, text, prompt.stop))
+            for ids in written
+            for text in (decode(ids, self.generator.tokenizer),)
+        ]
+
+    def _is_cut(self, ids: list[int], text: str, stop: list[str]) -> bool:
+        full = isinstance(ids, Cut) or len(ids) >= self.max_reply_tokens
+        return full and not any(each in text for each in stop)
 
 
 def decode(ids: list[int], tokenizer) -> str:
@@ -119,11 +131,12 @@ def _frame(tokenizer) -> tuple[str, str]:
     return before, after
 
 
-def _read(ask: Ask, text: str, attempt: int) -> JudgeReply:
+def _read(ask: Ask, text: str, cut: bool, attempt: int) -> JudgeReply:
     try:
-        return JudgeReply(ask.read(text), None, attempt)
+        return JudgeReply(ask.read(text.rpartition("\n")[0] if cut else text), None, attempt)
     except MalformedReply as failure:
-        return _failed(ask, text, str(failure), attempt)
+        reason = CUT_OFF if cut and str(failure) in ABSENT else str(failure)
+        return _failed(ask, text, reason, attempt)
 
 
 def _failed(ask: Ask, text: str | None, reason: str, attempt: int) -> JudgeReply:

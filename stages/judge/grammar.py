@@ -2,11 +2,12 @@
 
 A grade is an integer from 0 to 100 in ASCII digits, and nothing that could be another:
 
-    value  =  [name] [sign] number [scale] [why]
+    value  =  [title sign] [name] [sign] number [scale] [why]
+    title  =  words without a digit, before ":", "|", "=", an arrow or a dash; no why then
     name   =  "grade", "score", "rating", "relevance" (before them "relevance", "final"), and ":",
               "=", "-" or an arrow; or the sign alone
     number =  digits, with or without a sign and a decimal part of zeros: 85, +85, 085, 85.0
-    scale  =  "/100", "/ 100", "out of 100", "%", "points"
+    scale  =  "/100", "/ 100", "out of 100", "%", "points" (also in wide signs)
     why    =  an explanation, after a bracket, a dash, a colon, a comma, a full stop, a bar or
               "because", "since", "as"
 
@@ -17,12 +18,14 @@ of these reasons:
     decimal         85.5, 0.85, 85,5
     out_of_range    -5, 101
     other_scale     8/10, 4 out of 5
-    two_grades      85-90, 85 or 90, 85 (or 90), 85 -> 90, 85, no: revised to 90, 85 [1] 20
+    two_grades      85-90, 85 or 90, 85 (or 90), 85 -> 90, 85, no: revised to 90, 85 [1] 20, 85-,
+                    21 (album): 85, 85 (was 20), relevance: 85, clarity: 20
 
 A sub-answer is not sure where it is, or begins with, a phrase of NOT_SURE or of the prompt file's
 `missing`, whatever the case, quotes, emphasis or full stop: alone, or before ",", ";", ":", ".", a
 bracket or a dash. Phrases of UNSURE say so however the sentence goes on. An answer that ends with
-"(not sure)" is not sure either. `Unknown Pleasures` and `None of them` are answers.
+"(not sure)" or "but I'm not sure" is not sure either. "NA" in capitals is none. `Unknown Pleasures`
+and `None of them` are answers.
 """
 
 from __future__ import annotations
@@ -34,56 +37,101 @@ from stages.judge.prompts import MalformedReply, one_line
 _BOXED = re.compile(r"\\(?:boxed|text|textbf|mathbf)\{([^{}]{0,200})\}")
 _EDGES = " \t\r\n*_`\"'“”‘’«»$\\"
 _NUMBER = re.compile(
-    r"(?:(?:relevance|final|lr)[ _-])?(?:grade|score|rating|relevance|value)?[*_\s]*+(?:is\b)?\s*+"
-    r"(?:[:=|]|[-=]>|[→⇒]|[-–—](?=\s))?[\s*_`\"'$]*+[(\[{]?\s*+(?P<number>[+-]?[0-9]++)",
+    r"[(\[{]?(?:(?:relevance|final|lr)[ _-])?(?:grade|score|rating|relevance|value)?[*_\s]*+"
+    r"(?:is\b)?\s*+(?:[:=|]|[-=]>|[→⇒]|[-–—](?=\s))?[\s*_`\"'$]*+[(\[{]?\s*+(?P<number>[+-]?[0-9]++)",
     re.IGNORECASE,
 )
 _ZEROS = re.compile(r"\.0++(?![0-9])")
 _FRACTION = re.compile(r"[.,][0-9]")
-_SCALE = re.compile(r"\s*+[)\]}*_]*+\s*+(?:/|out of\b|of\b)\s*+(?P<scale>[0-9]++)", re.IGNORECASE)
-_UNIT = re.compile(r"\s*+(?:%|percent\b|points?\b|pts?\b)", re.IGNORECASE)
+_TITLED = re.compile(  # at the end of words without digits
+    r"[^0-9]*?[^0-9\s~<>≈±+]\s*+(?:[:：=|]|[-=]>|[→⇒]|(?<=\s)[-–—](?=\s))[\s*_`\"'$(]*+"
+    r"(?P<grade>\+?[0-9]++(?![.,]?[0-9])\s*+(?:/\s*+100|%)?)[\s*_`\"'$.,;)|]*+\Z"
+)
+_SCALE = re.compile(
+    r"\s*+[)\]}*_]*+\s*+\(?(?:[/／]|out of\b|of\b)\s*+(?P<scale>[0-9]++)", re.IGNORECASE
+)
+_UNIT = re.compile(r"\s*+(?:[%％分点]|percent\b|points?\b|pts?\b)", re.IGNORECASE)
 _SILENT = re.compile(r"[^\w+?~<>≈]*+\Z")
 _WHY = re.compile(r"\s*+(?:[^\w\s+?~<>≈]|(?:because|since|as)\b)", re.IGNORECASE)
 _AGAIN = re.compile(  # a second grade in what follows the first
-    r"\s*+[-–—/][0-9]"
+    r"\s*+[-–—/](?:[0-9]|\Z)"
     r"|\W*+(?:(?:or|to|and|maybe|perhaps)\b\W*+)?(?:100|[0-9]{1,2})(?![0-9])",
     re.IGNORECASE,
+)
+_ENDING = re.compile(  # a second grade at the end of what follows the first
+    r"(?:(?<![0-9])\s?[:=|]|\s[-–—]\s)[\s*_`\"'$(]{0,5}(?:100|[0-9]{1,2})(?:\s?/\s?100|\s?%)?"
+    r"[\s*_`\"'$.,;)|]{0,5}\Z"
 )
 _REVISED = re.compile(
     r"\b(?:wait|actually|correct(?:ion|ed)|revised?|rather|instead|changed?|final(?:ly)?|no"
     r"|make it)\b\W{0,5}(?:\w{1,12}\W{1,3})?(?:100|[0-9]{1,2})(?![0-9])"
-    r"|[\[(][0-9]{1,3}[\])][ \t]?[:=-]?[ \t]?[0-9]|(?:->|=>|[→⇒])\s?[0-9]",
+    r"|[\[(](?:was|were|previously|formerly|originally|initially|before|(?:up|down )?from)\b\W{1,3}"
+    r"[0-9]{1,2}(?![0-9])"
+    r"|[\[(][0-9]{1,3}[\])][ \t]?[:=-]?[ \t]?[0-9]|(?:->|=>|[→⇒])\s?[0-9]"
+    r"|[,;|]\s?[a-z]{3,20}\s?[:=]\s?(?:100|[0-9]{1,2})(?=\s?(?:[,;|/%]|\Z))",
     re.IGNORECASE,
 )
 LOWEST, HIGHEST = 0, 100
 
 NOT_SURE = (
-    *("not sure", "unsure", "uncertain", "unclear", "unknown", "undetermined", "not known"),
-    *("n/a", "n.a", "not applicable", "none", "null", "nil", "no answer", "no idea", "?", "-"),
+    *("not sure", "not-sure", "notsure", "unsure", "uncertain", "unclear", "unknown"),
+    *("undetermined", "indeterminate", "not known", "not determinable", "cannot determine"),
+    *("n/a", "n.a", "not applicable", "none", "null", "nil", "nan", "undefined", "tbd", "?", "-"),
+    *("no answer", "no idea", "no clear answer", "no answer found", "answer not found"),
+    *("not answerable", "unanswerable", "answer unknown", "answer not available"),
+    *("answer not provided", "answer not given", "reference not available"),
     *("not available", "not stated", "not given", "not mentioned", "not specified"),
-    *("not provided", "not found", "not clear", "not certain", "not enough information"),
-    *("insufficient information", "no information", "no relevant information"),
-    *("information not available", "information not found", "answer not found"),
+    *("not provided", "not found", "not clear", "not certain", "none found", "none given"),
+    *("none provided", "none stated", "none mentioned", "nothing found", "no data", "no info"),
+    *("not in the text", "not in the passages", "not in the documents", "no results"),
+    *("no relevant passage", "no relevant passages", "not enough info", "not enough data"),
+    *("not enough information", "not enough evidence", "not enough context"),
+    *("insufficient information", "insufficient evidence", "insufficient data"),
+    *("insufficient context", "no information", "no relevant information"),
+    *("information not available", "information not found", "information not provided"),
 )
 _WORDS = "|".join(re.escape(phrase) for phrase in NOT_SURE if phrase[0].isalpha())
-_UNSURE = re.compile(  # however the sentence goes on
-    r"(?:i(?: am|'m) (?:not (?:sure|certain)|unsure)|not sure|(?:i )?(?:do not|don't) know"
-    r"|(?:i )?(?:cannot|can not|can't|could not|couldn't) (?:be )?(?:tell|told|say|determined?"
-    r"|answer(?:ed)?|find|found|known|inferred)"
-    r"|it(?: is|'s) (?:not (?:clear|known|stated|mentioned|specified|given)|unclear|unknown)"
-    r"|(?:there is )?(?:no|not enough|insufficient) (?:relevant )?(?:information|mention of)"
-    r"|not (?:directly |explicitly )?(?:mentioned|stated|given|specified|provided|found|available"
-    r"|clear|known|answered) (?:in|by|from|here|anywhere)"
-    r"|the (?:text|passages?|work|documents?|answer|information|results?)"
-    r" (?:(?:do|does|did)(?: not|n't)|(?:is|are|was|were|cannot|can't)(?: not)? (?:be )?(?:unknown"
-    r"|unclear|not|determined|told|stated|given|mentioned|provided|found|specified|available)))\b"
+_ABOUT = (  # what does not say it
+    r"(?:the |this |these )?(?:(?:provided|given|above|available|retrieved|search) ){0,2}(?:texts?"
+    r"|passages?|work|documents?|answers?|information|results?|trajectory|context|sources?|snippets?"
+    r"|query|question|assistant)"
 )
-_ENDS = re.compile(r"[(\[,;–—-]\s?(?:i am |i'm )?(?:not sure|unsure|uncertain)[.)\]]*\Z")
+_SAID = (
+    r"(?:determined|told|stated|given|mentioned|provided|found|specified|available|clear|known"
+    r"|answered|answerable|inferred|included|contained|addressed|certain)"
+)
+_UNSURE = re.compile(  # however the sentence goes on
+    r"(?:i(?: am|'m) (?:not (?:sure|certain)|unsure)|not sure|(?:i |we )?(?:do not|don't) know"
+    r"|(?:i |we )?(?:cannot|can not|can't|could not|couldn't) (?:be )?(?:tell|told|say|determined?"
+    r"|answer(?:ed)?|find|found|known|inferred)"
+    r"|(?:i(?: am|'m| was) |it is )?(?:unable|not possible|impossible) to (?:determine|answer|find"
+    r"|tell|say|identify)"
+    r"|it(?: is|'s) (?:not (?:clear|known|stated|mentioned|specified|given)|unclear|unknown)"
+    r"|(?:there(?: is|'s) )?(?:no|not enough|insufficient) (?:relevant )?(?:information|mention of)"
+    r"|there (?:is not|isn't) (?:enough|any) "
+    r"|(?:no|none of the) (?:provided |given |relevant )?(?:passages?|documents?|texts?|results?"
+    r"|sources?) (?:directly |explicitly )?(?:states?|mentions?|says?|answers?|gives?|contains?"
+    r"|provides?|tells?)"
+    rf"|not (?:directly |explicitly )?{_SAID} (?:in|by|from|here|anywhere)"
+    rf"|not (?:directly|explicitly|clearly|specifically) {_SAID}"
+    rf"|{_ABOUT} (?:do|does|did)(?: not|n't)"
+    rf"|(?:{_ABOUT}|it|this|that) (?:(?:(?:(?:is|are|was|were) )?not|(?:is|are|was|were)n't)"
+    rf" (?:[a-z]{{1,12}}ly )?{_SAID}"
+    rf"|(?:cannot|can't|could not|couldn't) be {_SAID}"
+    r"|(?:is|are|was|were|remains?) (?:unknown|unclear|uncertain|undetermined|unavailable)))\b"
+)
+_ENDS = re.compile(r"[(\[,;–—-]\s?(?:but )?(?:i am |i'm )?(?:not sure|unsure|uncertain)[.)\]]*\Z")
+
+
+_NAME = re.compile(
+    r"\A(?:(?:[-–—=→⇒]|[-=]>)\s)?(?:(?:(?:short|final|sub) ?-?)?answer\s?:\s?)?", re.IGNORECASE
+)
+_WRAPPED = re.compile(r"\A<([a-z_]{1,20})>([^<>]*)</\1>\Z", re.IGNORECASE)
 
 
 def bare(value: str) -> str:
     """The value on one line, without emphasis, quotes and boxes around it."""
-    value = one_line(_BOXED.sub(r"\1", value))
+    value = _WRAPPED.sub(r"\2", one_line(_BOXED.sub(r"\1", value))).strip()
     for _ in range(4):
         before, value = value, _unwrapped(value)
         if value == before:
@@ -106,10 +154,12 @@ def grade_of(value: str) -> str:
     """The digits of the grade that `value` is, by the grammar above. May be MalformedReply."""
     value = _BOXED.sub(r"\1", value).strip(_EDGES)
     found = _NUMBER.match(value)
+    if found is None and (titled := _TITLED.match(value)):
+        found = _NUMBER.match(value := titled["grade"])
     if found is None or len(found["number"]) > 18:
         raise MalformedReply("not_an_integer")
     rest = _rest(value[found.end() :])
-    if _AGAIN.match(rest) or _REVISED.search(rest):
+    if _AGAIN.match(rest) or _REVISED.search(rest) or _ENDING.search(rest):
         raise MalformedReply("two_grades")
     if not _SILENT.match(rest) and not _WHY.match(rest):
         raise MalformedReply("not_an_integer")
@@ -135,7 +185,7 @@ def _rest(text: str) -> str:
 def answer(value: str) -> str:
     """A sub-answer as it is kept: on one line, bare. MalformedReply for an empty one."""
     value = bare(value)
-    value = bare(re.sub(r"\A(?:sub-?)?answer\s?:\s?", "", value, flags=re.IGNORECASE))
+    value = bare(_NAME.sub("", value).rstrip(",;"))
     if not value:
         raise MalformedReply("empty_sub_answer")
     return value
@@ -143,9 +193,10 @@ def answer(value: str) -> str:
 
 def is_not_sure(value: str, missing: str) -> bool:
     """Whether a sub-answer says that there is none, by the grammar above."""
-    value = value.replace("’", "'").casefold().strip(" .*_`\"'“”«»!")
+    capitals = value.strip(" .") == "NA"
+    value = value.replace("’", "'").replace("_", " ").casefold().strip(" .…*`\"'“”«»!<>{}[]()")
     missing = missing.casefold()
-    if value in (*NOT_SURE, missing) or not value.strip("?-–— "):
+    if capitals or value in (*NOT_SURE, missing) or not value.strip("?-–— "):
         return True
     phrases = rf"(?:{_WORDS}|{re.escape(missing)})[\s*_`\"'”»]*(?:[,;:.(\[–—]|\s-)"
     return bool(re.match(phrases, value) or _UNSURE.match(value) or _ENDS.search(value))

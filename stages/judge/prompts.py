@@ -33,7 +33,7 @@ from string import Formatter
 import regex
 
 from stages.common.records import check_encodable, read_yaml
-from stages.judge.decoration import fault, versions
+from stages.judge.decoration import fault, undecorated, versions
 from stages.judge.reasoning import without_reasoning
 from stages.plumbing.errors import InputError
 
@@ -47,10 +47,20 @@ KEYS = {
     "stop": (list, []),
 }
 ITEM_FIELDS = {"label", "title", "text"}
+WORDY = 2  # words of an explanation, at least
 TIME_LIMIT = 5.0  # seconds of one pattern on one reply
 ABSENT = ("missing_labels", "missing_values")
 _SECOND = re.compile(  # between a label and a value that is the second number of its line
     r"\W{0,9}[0-9]{1,3}(?:\.0{1,9})?(?:\W|out|of|or|to|and|then|maybe|perhaps|\[[0-9]{1,3}\]){0,9}"
+)
+
+
+_NUMBER = re.compile(r"(?<![0-9])(?:100|[0-9]{1,2})(?![0-9])")
+_REMARK = re.compile(  # in the words around the values: a label, and a number that is said of it
+    r"(?:\[|\b(?:passage|document|doc)\s?\[?)(?P<label>[0-9]{1,4})\]?\s?[:=]?\s?"
+    r"(?:(?:is|be|should|have|been|now|gets|becomes|scores|to|a|of|at|->|→)\s){0,3}"
+    r"(?P<value>100|[0-9]{1,2})(?=\s?(?:[.,;)%!]|/100|$|because\b|since\b|instead\b))(?!\.[0-9])",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
@@ -115,6 +125,8 @@ class Prompt:
         for version in versions(text, count, labelled, tidy):
             try:
                 found = self._find(version)
+                if numbers and labelled:
+                    found = _with_numbers(found)
                 values = _values(found, count, labelled)
                 if numbers and any(_is_second(version, match) for match in found):
                     raise MalformedReply("two_grades")
@@ -124,7 +136,7 @@ class Prompt:
                     raise
                 failure = error if failure is None or str(failure) in ABSENT else failure
                 continue
-            if numbers and labelled and self._says_again(_without(version, found), count, tidy):
+            if numbers and labelled and self._says_other(_without(version, found), tidied, tidy):
                 raise MalformedReply("duplicate_labels")
             return tidied
         if str(failure) in ABSENT and (reason := fault(text, tidy)):
@@ -139,19 +151,20 @@ class Prompt:
         except TimeoutError:
             raise MalformedReply("pattern_took_too_long") from None
 
-    def _says_again(self, rest: str, count: int, tidy: Callable[[str], str]) -> bool:
-        """Whether the words around the values give a value to some item once more."""
+    def _says_other(self, rest: str, told: list[str], tidy: Callable[[str], str]) -> bool:
+        """Whether the words around the values give some item another value than it was `told`."""
         if not rest.strip():
             return False
-        for version in versions(rest, count, True, tidy):
-            for match in self._find(version):
-                try:
-                    again = 1 <= as_integer(match["label"] or "") <= count
-                    tidy(match["value"] or "")
-                except MalformedReply:
-                    continue
-                if again:
+        said = [(found["label"], found["value"]) for found in _REMARK.finditer(undecorated(rest))]
+        for version in versions(rest, len(told), True, tidy):
+            said += [(match["label"] or "", match["value"] or "") for match in self._find(version)]
+        for label, value in said:
+            try:
+                number = as_integer(label)
+                if 1 <= number <= len(told) and int(tidy(value)) != int(told[number - 1]):
                     return True
+            except MalformedReply:
+                continue
         return False
 
 
@@ -172,6 +185,17 @@ def _values(found: list, count: int, labelled: bool) -> list[str]:
     if len(values) < count:
         raise MalformedReply("missing_labels")
     return [values[label] for label in range(1, count + 1)]
+
+
+def _with_numbers(found: list) -> list:
+    """The matches without explanations: words, and no number of 0 to 100, about an item whose
+    grade stands elsewhere."""
+    graded = {match["label"] for match in found if not _explains(match["value"] or "")}
+    return [m for m in found if m["label"] not in graded or not _explains(m["value"] or "")]
+
+
+def _explains(value: str) -> bool:
+    return len(value.split()) >= WORDY and not _NUMBER.search(value)
 
 
 def _is_second(text: str, match) -> bool:

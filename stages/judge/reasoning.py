@@ -7,6 +7,10 @@ Thoughts stand between tags, written as
     <|begin_of_thought|> ... <|end_of_thought|>, <|START_THINKING|> ... <|END_THINKING|>
     <|channel|>analysis ... <|channel|>final    channels, with their marks or, where a server has
                                                 dropped those, `analysis... assistantfinal...`
+    <|channel>thought ... <channel|>, <unused94>thought ... <unused95>
+    <|inner_prefix|> ... <|inner_suffix|>
+    Here is my thought process: ... Here is my response:    as lines of their own
+    Thinking... ... ...done thinking.                       as lines of their own
 
 The name in a closing tag need not be that of the opening one. Three rules:
 
@@ -21,17 +25,22 @@ from __future__ import annotations
 import re
 
 NAMES = (
-    "antthinking|chain_of_thought|cot|deliberation|inner_monologue|inner_thoughts?|monologue"
-    "|rationale|reasoning|reason|reflection|scratchpad|analysis|thinking|think|thoughts?"
+    "antthinking|chain_of_thought|cot|deliberation|(?:inner|internal)_(?:monologue|thoughts?)"
+    "|monologue|(?:thinking|thought|reasoning)_process|reasoning_content|rationale|reasoning|reason"
+    "|reflection|scratchpad|analysis|thinking|think|thoughts?"
 )
 _TAG = re.compile(
-    rf"<[ \t]{{0,3}}(?P<closes>/?)[ \t]{{0,3}}\|?(?:[a-z]{{1,12}}:)?(?:{NAMES})\|?"
+    rf"<[ \t]{{0,3}}(?P<closes>/?)[ \t]{{0,3}}\|?(?P<bars>/?)(?:[a-z]{{1,12}}:)?(?:{NAMES})\|?"
     r"(?:\s[^<>]{0,80})?>"
     r"|[\[◁](?P<shuts>/?)think(?:ing)?[\]▷]"
     r"|<\|(?:(?P<end>end)|begin|start)_?(?:of_?)?(?:thinking|thought|think|reasoning)\|>"
     r"|(?P<final>(?:<\|start\|>)?(?:assistant)?<\|channel\|>final(?:<\|message\|>)?|assistantfinal)"
-    r"|<\|channel\|>(?:analysis|commentary)|(?-i:\Aanalysis(?=[A-Z]))",
-    re.IGNORECASE,
+    r"|<\|channel\|>(?:analysis|commentary)|(?-i:\Aanalysis(?=[A-Z]))"
+    r"|(?P<over><channel\|>|<unused95>|<\|inner_suffix\|>|^[ \t]{0,3}here(?:'s| is) my response:"
+    r"|^[ \t]{0,3}\.{3}done thinking\.)"
+    r"|<\|channel>thought|<unused94>(?:thought)?|<\|inner_prefix\|>"
+    r"|^[ \t]{0,3}here(?:'s| is) my thought process:|\A\s{0,9}thinking\.\.\.[ \t]{0,3}$",
+    re.IGNORECASE | re.MULTILINE,
 )
 OPENING = "<think>"
 
@@ -53,7 +62,7 @@ def without_reasoning(reply: str) -> str:
 
 
 def _closes(tag: re.Match) -> bool:
-    return bool(tag["closes"] or tag["shuts"] or tag["end"])
+    return any(tag[name] for name in ("closes", "bars", "shuts", "end", "over"))
 
 
 def is_mark(token: str) -> bool:

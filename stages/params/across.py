@@ -41,6 +41,9 @@ def rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
         yield key, most, needed <= (asked.training or needed)
     yield from _visit_rules(params)
     if params.iterations:
+        turns = params.rollout.max_turns
+        last = "must be at least 2: what the last turn asks is not labelled"
+        yield "rollout.max_turns", last, turns is None or turns > 1
         drawn, found = params.pairs.negatives, params.candidates.top_k
         few = f"leaves no positive: a query has 'candidates.top_k' ({found}) passages in all"
         yield "pairs.negatives", few, drawn < found

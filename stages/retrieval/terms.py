@@ -2,12 +2,15 @@
 
 Chinese, Japanese, Thai, Lao, Khmer, Burmese and Tibetan are written without blanks between words,
 so a sentence would be one term that no query shares. As Lucene's analyser for such scripts does,
-each run of their characters becomes all its pairs, a lone character itself. Other text stays.
+each run of their characters becomes all its pairs, a lone character itself. Other text stays. A
+mark on a letter (a vowel of Hindi or Tamil, a point of Hebrew or Arabic) is a part of its word.
 """
 
 from __future__ import annotations
 
 import re
+import sys
+import unicodedata
 from collections.abc import Iterable
 
 # Han, kana and bopomofo; Thai and Lao; Tibetan, Burmese, Khmer: letters, and the signs on them.
@@ -19,7 +22,10 @@ UNSPACED = (
     "\u0f40-\u0fbc\u1000-\u103f\u1050-\u108f\u109a-\u109d\uaa60-\uaa7f\u1780-\u17d3"
 )
 _RUN = re.compile(f"[{UNSPACED}]+")
-_TERM = rf"(?u)[{UNSPACED}]{{1,2}}|\b\w\w+\b"  # the second is bm25s's own
+_MARKS = "".join(
+    sign for sign in map(chr, range(sys.maxunicode)) if unicodedata.category(sign)[0] == "M"
+)
+_TERM = rf"(?u)[{UNSPACED}]{{1,2}}|\w[\w{_MARKS}]+"  # without marks the second is bm25s's own
 
 
 def terms(texts: Iterable[str], *, ids: bool):
