@@ -106,6 +106,15 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
         ({"pairs__source": "visits"}, "'pairs.source' .visits. needs visits"),
         ({"pairs__source": "visits_then_gac"}, "'pairs.source' .visits_then_gac. needs visits"),
         ({"pairs__source": "random_shown"}, "'correctness.mode' rolls out what 'pairs.source'"),
+        ({"pairs__source": "judge_ranking"}, "'correctness.mode' rolls out what 'pairs.source'"),
+        (
+            {
+                "pairs__source": "judge_ranking",
+                "correctness__mode": "off",
+                "relevance__mode": "off",
+            },
+            "'relevance.mode' is off, and 'pairs.source' .judge_ranking. is the ranking by its",
+        ),
         ({"pairs__tiers": True}, "'pairs.tiers' are of what the agent used: set 'pairs.source'"),
         (VISITS_THEN_GAC | {"pairs__tiers": True}, "'pairs.tiers' are of what the agent used"),
         (

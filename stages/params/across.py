@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from stages.params.choices import CorrectnessMode, IndexKind, PairSource, VisitSource
+from stages.params.choices import CorrectnessMode, IndexKind, PairSource, RelevanceMode, VisitSource
 from stages.params.data import WORLD
 from stages.params.index import CODES
 from stages.params.run import Params
@@ -54,6 +54,9 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "visits.source", able, not (asked and params.base.judge.model is None)
     unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
     yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
+    graded = params.relevance.mode is not RelevanceMode.off
+    ranked = "is off, and 'pairs.source' (judge_ranking) is the ranking by its grades"
+    yield "relevance.mode", ranked, graded or source is not PairSource.judge_ranking
     tiers = "are of what the agent used: set 'pairs.source' to visits"
     yield "pairs.tiers", tiers, not pairs.tiers or source is PairSource.visits
     yield from _weight_rules(params)
