@@ -61,8 +61,9 @@ class Correctness:
 
 @dataclass
 class Pairs:
-    """`threshold` is of what LR and GAC choose, `max_positives` not of a ranking; `instances` null: all that there are. `tiers`: of
-    visits alone; the negatives are ITER's, up to `negatives` (stages/selection/tiers.py)."""
+    """`threshold` is of what LR and GAC choose, `max_positives` of all but a ranking; `instances`
+    null: all that there are. `tiers`: of visits alone; the negatives are ITER's, up to `negatives`
+    (stages/selection/tiers.py)."""
 
     source: PairSource = PairSource.gac
     threshold: int = 60
