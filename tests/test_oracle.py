@@ -1,31 +1,37 @@
 """Oracle ranking on a tiny world: held to rollouts that are written out, one passage at a time."""
 
-import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import label_world as world
 import pytest
 
 from stages import evaluate, oracle
 from stages.common.evaluations import Evaluation
-from stages.common.records import Question, read_json, read_jsonl, write_questions
+from stages.common.records import Question, read_json, read_jsonl, write_jsonl, write_questions
 from stages.common.trajectories import trajectory_of
 from stages.engines.loading import load_agent
 from stages.evaluation.asking import question_sets
 from stages.metrics.reading import read
+from stages.metrics.run import check_same_sets
 from stages.params import load_params
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.sizes import sizes
 from stages.plumbing.errors import InputError
 from stages.reporting.comparisons import bounds
+from stages.reporting.page import Content, render_page
+from stages.reporting.pairing import paired
 from stages.reporting.predictions import read_all_predictions
-from stages.reporting.results import PairResult, Results, pair_names
+from stages.reporting.results import PairResult, Results, pair_names, read_results
 from stages.retrieval.searcher import load_searcher
 from stages.rollout import loop
 from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match
+from stages.studies.experiments import Finished
+from stages.studies.plan import Experiment
 
+ROOT = Path(__file__).parents[1]
 TOP = 8
 PAIR = {"agent": "1", "retriever": "0", "questions": 4}
 BLOCKS = {
@@ -163,7 +169,7 @@ def results_of(**pairs: dict) -> Results:
     return Results([], found, {}, {}, {})
 
 
-def test_it_is_held_against_its_own_retriever_over_the_same_questions(project):
+def test_it_is_held_against_its_own_retriever_over_the_same_questions(project, monkeypatch):
     rows, figures, _ = ranked()
     plain, others = asked(evaluate, "plain", "plain")
     results = results_of(plain=others, ranked=figures)
@@ -174,11 +180,15 @@ def test_it_is_held_against_its_own_retriever_over_the_same_questions(project):
     gains = [row["em"] - own[row["set"], row["id"]] for row in rows]
     assert bound.em.mean == pytest.approx(sum(gains) / len(gains))
     assert bound.what == "Agent_1 + R_0 ranked by an oracle (a bound) for Agent_1 + R_0"
-    extra = [row for row in plain if row["set"] == "first"][:1]
-    Path("ranked.jsonl").write_text(
-        "".join(json.dumps(row | {"id": "x"}) + "\n" for row in extra + rows[1:])
-    )
-    with pytest.raises(InputError, match="not of this run"):
+    with pytest.raises(InputError, match="2 are of one of them alone"):
+        paired(predictions["plain"], predictions["ranked"], ("plain", "ranked"))
+    monkeypatch.chdir(ROOT)
+    page = render_page(Content(read_results(Path("metrics"), load_params()), [], bounds=[bound]))
+    section = page.partition("<h3>What is left to gain</h3>")[2].partition("</section>")[0]
+    assert bound.what in section and "no system" in section and "<td>7</td>" in section
+    monkeypatch.chdir(project)
+    write_jsonl("ranked.jsonl", [rows[0] | {"id": "x"}, *rows[1:]])
+    with pytest.raises(InputError, match="not of this run: .* has other questions than"):
         read_all_predictions(Path(), results, keys, Path("evaluate"))
 
 
@@ -194,3 +204,25 @@ def test_the_tables_name_it_after_its_retriever_and_the_plan_knows_its_price(pro
     tried = asked_of_all * planner.sizes.searches * TOP
     assert costs["oracle@ranked"].rollouts == asked_of_all + tried
     assert costs["oracle@ranked"].hours > 0 and planner.bound(costs["oracle@ranked"]).devices == 1
+
+
+def test_a_study_finds_it_under_its_name_and_runs_of_before_have_none():
+    plan = Experiment("arena_oracle", 0, (), ("drift",))
+    one, old = Finished(plan, "a"), Finished(plan, "b")
+    known = {"compare": {"plain": PAIR}, "iterations": {"1": {"previous": "0"}}}
+    vars(one)["params"], vars(old)["params"] = known | {"oracle": {"ranked": PAIR}}, known
+    assert one.pair("1", "0+oracle") == "ranked" and one.pair("1", "0") == "plain"
+    assert ("1", "0+oracle") not in old.pairs and old.pair("1", "1") == "1"
+
+
+def test_a_part_of_the_questions_is_told_from_other_questions():
+    def part(sets: dict[str, int]) -> dict:
+        return {name: SimpleNamespace(questions=n, recall={"3": 1}) for name, n in sets.items()}
+
+    whole = {Path("whole"): part({"first": 6, "wrong": 3})}
+    check_same_sets(whole, {Path("part"): part({"first": 4, "wrong": 3})})
+    for sets in ({"first": 7, "wrong": 3}, {"first": 4}, {"first": 4, "wrong": 3, "x": 1}):
+        with pytest.raises(InputError, match="part: not of this run"):
+            check_same_sets(whole, {Path("part"): part(sets)})
+    with pytest.raises(InputError, match="not of this run"):
+        check_same_sets(whole | {Path("other"): part({"first": 4, "wrong": 3})})
