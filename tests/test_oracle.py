@@ -28,8 +28,10 @@ from stages.retrieval.searcher import load_searcher
 from stages.rollout import loop
 from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match
+from stages.studies.contrasts import contrast_row, of_means
 from stages.studies.experiments import Finished
-from stages.studies.plan import Experiment
+from stages.studies.kept import kept_contrasts
+from stages.studies.plan import Contrast, Experiment, Side
 
 ROOT = Path(__file__).parents[1]
 TOP = 8
@@ -188,7 +190,7 @@ def test_it_is_held_against_its_own_retriever_over_the_same_questions(project, m
     assert bound.what in section and "no system" in section and "<td>7</td>" in section
     monkeypatch.chdir(project)
     write_jsonl("ranked.jsonl", [rows[0] | {"id": "x"}, *rows[1:]])
-    with pytest.raises(InputError, match="not of this run: .* has other questions than"):
+    with pytest.raises(InputError, match=r"not of this run: .* has other questions than"):
         read_all_predictions(Path(), results, keys, Path("evaluate"))
 
 
@@ -226,3 +228,18 @@ def test_a_part_of_the_questions_is_told_from_other_questions():
             check_same_sets(whole, {Path("part"): part(sets)})
     with pytest.raises(InputError, match="not of this run"):
         check_same_sets(whole | {Path("other"): part({"first": 4, "wrong": 3})})
+
+
+def test_its_contrasts_stay_as_measured_where_tables_are_made_again():
+    bound = Contrast("a bound", Side("a", "1", "0+oracle"), Side("a", "1", "0"))
+    own = Contrast("a gain", Side("a", "1", "1"), Side("a", "1", "0"))
+    values = {"0+oracle": (2, 0.9), "0": (6, 0.5), "1": (6, 0.75)}
+    pairs = {
+        (Side("a", "1", retriever), measure): {("first", seed): found for seed in (1, 2)}
+        for retriever, found in values.items()
+        for measure in ("em", "searches")
+    }
+    former = [contrast_row(bound, "all", "em", of_means([0.3, 0.5]))]
+    rows = kept_contrasts(SimpleNamespace(contrasts=[own, bound], claims=()), pairs, former)
+    assert rows[-1] == former[0] and {row.contrast for row in rows[:-1]} == {"a gain"}
+    assert {row.mean for row in rows[:-1]} == {0.25}

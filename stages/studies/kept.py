@@ -3,7 +3,8 @@
 NAME.csv holds what every pair of every seed measured. In the made-up world each seed has questions
 of its own, so the seeds' means are all that an interval needs. What is not kept: which questions
 changed (so no interval of a single seed, none for a test set that seeds share, and no
-`question_error`), and the groups of questions, whose table stays as it was measured.
+`question_error`), and the groups of questions, whose table stays as it was measured, as do
+contrasts with an oracle ranking, which was asked a part of the questions.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
+from stages.reporting.results import is_oracle
 from stages.reporting.study_rows import (
     ALL,
     TABLES,
@@ -59,6 +61,9 @@ def kept_contrasts(
             contrasts[row.contrast] = Contrast(row.contrast, *both)
     rows = []
     for contrast in contrasts.values():
+        if is_oracle(contrast.after.retriever) or is_oracle(contrast.before.retriever):
+            rows += [row for row in former if row.contrast == contrast.name]
+            continue
         for measure in MEASURES:
             after, before = (
                 pairs.get((side, measure), {}) for side in (contrast.after, contrast.before)
