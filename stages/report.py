@@ -91,6 +91,7 @@ def _content(
 ) -> Content:
     from stages.reporting.breakdown import breakdown
     from stages.reporting.cases import case_pairs, choose_cases
+    from stages.reporting.comparisons import bounds
     from stages.reporting.drift import check_drift, read_drift
     from stages.reporting.labelled import check_counts, read_labelled
     from stages.reporting.page import Content
@@ -128,6 +129,7 @@ def _content(
         passages_by_id(args.passages, wanted),
         unordered_sets(metadata),
         read_unread(args.labels, results.iterations),
+        bounds(results, predictions),
     )
 
 

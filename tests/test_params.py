@@ -141,6 +141,15 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
             PUBLISHED | {"retriever__instance_weights": True},
             "'retriever.instance_weights' weighs reasoning, which published pairs do not have",
         ),
+        ({"pairs__source": "judge_ranking"}, "'correctness.mode' rolls out what 'pairs.source'"),
+        (
+            {
+                "pairs__source": "judge_ranking",
+                "correctness__mode": "off",
+                "relevance__mode": "off",
+            },
+            "'relevance.mode' is off, and 'pairs.source' .judge_ranking. is the ranking by its",
+        ),
         ({"pairs__tiers": True}, "'pairs.tiers' are of what the agent used: set 'pairs.source'"),
         (VISITS_THEN_GAC | {"pairs__tiers": True}, "'pairs.tiers' are of what the agent used"),
         (
@@ -216,6 +225,12 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
             "'replug.retrievers': 'bm25' is the name of another",
         ),
         ({"replug__retrievers": {"../a": {}}}, "'replug.retrievers': '../a' is not of letters"),
+        ({"oracle": {"a": {"agent": "7"}}}, "'oracle.a.agent': no iteration '7'"),
+        ({"oracle": {"a": {"retriever": "x"}}}, "'oracle.a.retriever': no iteration 'x'"),
+        ({"oracle": {"a": {"questions": 0}}}, "'oracle.a.questions' must be at least 1"),
+        ({"oracle": {"base": {}}}, "'oracle.base': 'compare' has a pair of that name"),
+        ({"oracle": {"1": {}}}, "'oracle.1': that is how an iteration's own pair is called"),
+        ({"oracle": {"a/b": {}}}, "'oracle': 'a/b' is not of letters"),
         ({"compare__1": {}}, "'compare.1': that is how an iteration's own pair is called"),
         ({"compare": {"a/b": {}}}, "'compare': 'a/b' is not of letters"),
         ({"compare": {"a b": {}}}, "'compare': 'a b' is not of letters"),

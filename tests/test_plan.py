@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from stages import candidates, correctness, evaluate, relevance, trajectories, visits
+from stages import candidates, correctness, evaluate, oracle, relevance, trajectories, visits
 from stages.composing.compose import compose
 from stages.params import (
     Baseline,
@@ -84,7 +84,7 @@ def test_more_nodes_help_as_far_as_a_stage_can_use_them(at_root, tmp_path, capsy
     assert all(planner.elapsed(c, 8) == c.hours / 8 for c in planner.costs()), "of one node, all"
     parts = nodes.QUESTIONS, nodes.JUDGED, nodes.ROLLOUTS, nodes.ASKED, nodes.QUERIES, nodes.VISITS
     made = (trajectories, relevance, correctness, evaluate, candidates, visits)
-    assert list(parts) == [stage.SHARD for stage in made]
+    assert [*parts, nodes.ORACLE] == [stage.SHARD for stage in (*made, oracle)]
     compose(
         tmp_path / "params.yaml",
         ["scale=paper", "compute.nodes=32", "compute.ray=auto", "compute.retriever_url=http://r"],

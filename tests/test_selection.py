@@ -23,6 +23,7 @@ from stages.selection.rule import (
     Selection,
     select,
     select_observed,
+    select_ranked,
 )
 
 CANDIDATES = [f"p{number}" for number in range(20)]
@@ -256,6 +257,37 @@ def test_a_random_positive_is_any_that_was_shown_by_the_seed():
     assert {*drawn(3).negatives[:2]} == {*SHOWN} - {*drawn(3).positives}
 
 
+def ranked_by_hand(lr, em, negatives):
+    """AgentIR's rule as it is written, with a place for equal grades: (positives, negatives)."""
+    if not em:
+        return [], []
+    order = [c for grade in range(100, -1, -1) for c in CANDIDATES if lr[c] == grade]
+    below = [c for c in order if lr[c] < lr[order[0]]]
+    last = [c for n, c in enumerate(below) if len(below) - n <= negatives]
+    return ([order[0]], last) if len(last) == negatives else ([], [])
+
+
+@given(LABELS, st.integers(0, 1), st.integers(1, 9))
+def test_the_judges_ranking_gives_its_first_and_its_last(labels, em, negatives):
+    lr, _ = complete(labels)
+    found = select_ranked(CANDIDATES, lr, seen(em=em), by("judge_ranking", negatives=negatives))
+    assert (found.positives, found.negatives) == ranked_by_hand(lr, em, negatives)
+    assert bool(found.dropped) == (not found.positives)
+
+
+def test_a_ranking_written_out():
+    lr = dict.fromkeys(CANDIDATES, 40) | {"p3": 90, "p7": 90, "p1": 10, "p9": 20, "p12": 10}
+    rule = by("judge_ranking", negatives=5)
+    found = select_ranked(CANDIDATES, lr, seen(), rule)
+    assert found == Selection(["p3"], ["p3", "p7"], ["p18", "p19", "p9", "p1", "p12"])
+    assert select_ranked(CANDIDATES, lr, seen(em=0), rule).dropped == WRONG_ANSWER
+    low = {c: min(grade, 10) for c, grade in lr.items()}
+    assert select_ranked(CANDIDATES, low, seen(), rule).dropped == FEW_NEGATIVES, "no ranking"
+    counts = SelectionCounts(rule)
+    counts.add(found)
+    assert counts.metrics()["ties_cut"] == 1 and counts.metrics()["instances"] == 1
+
+
 @pytest.fixture
 def files(tmp_path):
     """Ten queries of 20 candidates: the first shown is right in all, and used in the first six, of
@@ -295,6 +327,9 @@ def test_what_each_source_drops_is_counted(files):
     assert len(kept) == 10 and (found["out"], found["visited"]) == (10, 5)
     kept, found = counted(files, by("random_shown"))
     assert len(kept) == 10 and "visited" not in found
+    kept, found = counted(files, by("judge_ranking", negatives=7))
+    assert kept == [f"q{n}#0" for n in range(10) if n != 5] and "visited" not in found
+    assert found["dropped"] == {WRONG_ANSWER: 1, FEW_NEGATIVES: 0} and found["instances"] == 9
     kept, found = counted(files, by("gac"))
     assert kept == [f"q{n}#0" for n in range(5, 10)] and "visited" not in found
     assert list(found["dropped"]) == [NO_RELEVANT, NO_CORRECT, FEW_NEGATIVES]

@@ -807,7 +807,7 @@ def test_every_study_of_the_repo_composes(path, tmp_path, monkeypatch):
     for experiment in found.experiments[:: len({e.seed for e in found.experiments})]:
         compose(tmp_path / "params.yaml", list(experiment.overrides))
         composed.append(params := load_params(tmp_path / "params.yaml"))
-        there = {(pair.agent, pair.retriever) for pair in params.compare.values()}
+        there = {*params.pairs_beside.values()}
         pairs[experiment.variant] = there | {(k, k) for k in params.iterations}
     for contrast in found.contrasts:
         for side in (contrast.after, contrast.before):

@@ -12,6 +12,7 @@ from stages.plumbing.errors import InputError
 BY_NAME = (
     "iterations",
     "compare",
+    "oracle",
     "guest",
     "baseline",
     "published",

@@ -21,6 +21,7 @@ from stages.metrics.table import numbers
 from stages.plumbing.errors import InputError
 
 QuestionKey = tuple[str, str]  # question set, id
+SetsByFile = Mapping[Path, Mapping[str, SetResult]]
 
 CHAIN = (  # what one stage of an iteration gives, the next one takes
     (("trajectories", "out"), ("candidates", "trajectories")),
@@ -49,13 +50,15 @@ def check_lock(paths: Iterable[Path]) -> None:
             raise foreign(path, reason)
 
 
-def check_same_sets(sets: Mapping[Path, Mapping[str, SetResult]]) -> None:
+def check_same_sets(sets: SetsByFile, parts: SetsByFile | None = None) -> None:
     """InputError unless all evaluations (file -> its `sets`) asked the same question sets, of the
-    same sizes, at the same depths of recall."""
+    same sizes, at the same depths of recall; those of `parts` may have asked fewer of a set."""
     first, known = next(iter(sets.items()))
-    for path, found in sets.items():
-        here, there = questions_by_set(found), questions_by_set(known)
-        if here != there:
+    there = questions_by_set(known)
+    for path, found in {**sets, **(parts or {})}.items():
+        here = questions_by_set(found)
+        fewer = here.keys() == there.keys() and all(here[name] <= there[name] for name in here)
+        if here != there and not (path in (parts or {}) and fewer):
             raise foreign(path, f"it has {told(here)}, and {first} has {told(there)}")
         if depths(found) != depths(known):
             raise foreign(path, f"it has recall at other depths than {first}")
@@ -88,11 +91,14 @@ def prediction_reason(
     path: Path,
     questions: Collection[QuestionKey] | None = None,
     again: Callable[[], SetMeans] | None = None,
+    *,
+    part: bool = False,
 ) -> str | None:
     """How figures (`sets`) differ from those of their `predictions`, read from `path`, or None.
     Those of gold answers in passages are not compared: predictions hold no passage's text.
 
-    `questions`: those of the question sets, all of which must be predicted. `again` begins all
+    `questions`: those of the question sets, all of which must be predicted, but where `part` says
+    that some are enough. `again` begins all
     figures of a set anew; without it the means are compared alone. Predictions are read once, and
     none is kept.
     """
@@ -110,7 +116,7 @@ def prediction_reason(
         left.discard(prediction.key)
     if counts != questions_by_set(sets):
         return f"it has {told(questions_by_set(sets))}, and {path} {told(counts)}"
-    if questions is not None and (left or others):
+    if questions is not None and ((left and not part) or others):
         return f"{path} has other questions than the question sets"
     for name, part in asked.items():
         made = dict(numbers(part.metrics()))

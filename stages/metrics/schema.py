@@ -117,6 +117,14 @@ def _candidates_balance(row: dict) -> str | None:
     return None
 
 
+def _oracle_balance(row: dict) -> str | None:
+    if row["right"] > row["rollouts"]:
+        return "'right' is more than 'rollouts'"
+    if row["with_right"] + row["unranked"] > row["queries"]:
+        return "'with_right' and 'unranked' are more than 'queries'"
+    return None
+
+
 def _drift_balance(row: dict) -> str | None:
     if row["questions"] > row["queries"]:
         return "'questions' are more than 'queries'"
@@ -166,6 +174,15 @@ QUESTION_SET = Object(
         "support": Text(),
     },
     balance=_set_balance,
+)
+
+ORACLE_PRICE = Object(
+    {
+        **dict.fromkeys(("queries", "unranked", "with_right", "rollouts", "right"), COUNT),
+        **dict.fromkeys(("written_tokens", "read_tokens"), COUNT),
+        "lost": Each(COUNT),
+    },
+    balance=_oracle_balance,
 )
 
 STEP_MEANS = Object(
@@ -287,6 +304,7 @@ SCHEMAS = {
         {"development": Each(QUESTION_SET, least=1)},
         balance=_evaluation_balance,
     ),
+    "oracle": Object({"questions": COUNT, "sets": Each(ORACLE_PRICE, least=1)}),
     "first_query": Object(
         {"questions": COUNT, "queries": COUNT},
         {key: Each(SHARE_OR_NONE, names=_depth) for key in ("query", "question_query")},

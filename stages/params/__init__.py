@@ -41,7 +41,7 @@ from stages.params.loading import load_params, read_block
 from stages.params.models import HEADS, Base, BaseAgent, BaseJudge, BaseModel, Guest
 from stages.params.reporting import POOLED, Evaluate, Health, Report
 from stages.params.retrievers import Baseline, Encoder, Replug, Retriever, TierWeights
-from stages.params.run import Iteration, Pair, Params
+from stages.params.run import ORACLE, Iteration, Oracle, Pair, Params, oracle_name
 from stages.params.training_rules import HIGHEST_SEED
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "HEADS",
     "HIGHEST_SEED",
     "INPUT_FIELDS",
+    "ORACLE",
     "POOLED",
     "POOLINGS",
     "RETRIEVER_INPUTS",
@@ -79,6 +80,7 @@ __all__ = [
     "Iteration",
     "Ivfpq",
     "Kl",
+    "Oracle",
     "OwnRollout",
     "Pair",
     "PairSource",
@@ -103,6 +105,7 @@ __all__ = [
     "check_weights",
     "input_fault",
     "load_params",
+    "oracle_name",
     "read_block",
     "training_questions",
     "with_own",

@@ -76,6 +76,7 @@ class PairSource(Enum):
     visits = "visits"
     visits_then_gac = "visits_then_gac"
     random_shown = "random_shown"
+    judge_ranking = "judge_ranking"
 
 
 class Wording(Enum):

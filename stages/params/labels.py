@@ -63,8 +63,9 @@ class Correctness:
 
 @dataclass
 class Pairs:
-    """`threshold` is of what LR and GAC choose; `instances` null: all that there are. `tiers`: of
-    visits alone; the negatives are ITER's, up to `negatives` (stages/selection/tiers.py)."""
+    """`threshold` is of what LR and GAC choose, `max_positives` of all but a ranking; `instances`
+    null: all that there are. `tiers`: of visits alone; the negatives are ITER's, up to `negatives`
+    (stages/selection/tiers.py)."""
 
     source: PairSource = PairSource.gac
     threshold: int = 60
@@ -77,6 +78,11 @@ class Pairs:
     def of_visits(self) -> bool:
         """Whether the positives are what the agent used, wherever that is known."""
         return self.source in (PairSource.visits, PairSource.visits_then_gac)
+
+    @property
+    def most(self) -> int:
+        """How many positives a query gives at most: of a ranking, the first alone."""
+        return 1 if self.source is PairSource.judge_ranking else self.max_positives
 
     @property
     def of_gac(self) -> bool:

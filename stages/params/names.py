@@ -30,7 +30,7 @@ def check_iterations(params: Params, path: str) -> None:
 
 def check_names(params: Params, path: str) -> None:
     """Names become those of files and stages."""
-    for key in ("compare", "guest", "baseline", "published", "replug.retrievers"):
+    for key in ("compare", "oracle", "guest", "baseline", "published", "replug.retrievers"):
         for name in attrgetter(key)(params):
             if not PLAIN.fullmatch(name):
                 raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-' only")
@@ -38,15 +38,17 @@ def check_names(params: Params, path: str) -> None:
 
 def check_pairs(params: Params, path: str) -> None:
     known = ["0", *params.iterations]
-    for name, pair in params.compare.items():
-        if name.isdigit():
-            raise InputError(
-                f"{path}: 'compare.{name}': that is how an iteration's own pair is called"
-            )
-        if pair.agent not in [*known, "scripted", *params.guest]:
-            raise InputError(f"{path}: 'compare.{name}.agent': no iteration '{pair.agent}'")
-        if pair.retriever not in params.all_retrievers:
-            raise InputError(f"{path}: 'compare.{name}.retriever': no iteration '{pair.retriever}'")
+    for key, pairs in (("compare", params.compare), ("oracle", params.oracle)):
+        for name, pair in pairs.items():
+            where = f"{path}: '{key}.{name}"
+            if name.isdigit():
+                raise InputError(f"{where}': that is how an iteration's own pair is called")
+            if pair.agent not in [*known, "scripted", *params.guest]:
+                raise InputError(f"{where}.agent': no iteration '{pair.agent}'")
+            if pair.retriever not in params.all_retrievers:
+                raise InputError(f"{where}.retriever': no iteration '{pair.retriever}'")
+            if key == "oracle" and name in params.compare:
+                raise InputError(f"{where}': 'compare' has a pair of that name")
 
 
 def check_retrievers(params: Params, path: str) -> None:

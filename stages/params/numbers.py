@@ -56,6 +56,9 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
                 yield f"{name}.rollout.{key}", value, 1
     if params.pairs.instances is not None:
         yield "pairs.instances", params.pairs.instances, 1
+    for name, pair in params.oracle.items():
+        if pair.questions is not None:
+            yield f"oracle.{name}.questions", pair.questions, 1
     for name, baseline in params.baseline.items():
         if baseline.max_query_tokens is not None:
             yield f"baseline.{name}.max_query_tokens", baseline.max_query_tokens, 1

@@ -34,6 +34,22 @@ class Pair:
 
 
 @dataclass
+class Oracle(Pair):
+    """A pair whose retriever's passages are ranked by GAC (stages/oracle.py). `questions`: of each
+    set; null: all."""
+
+    questions: int | None = 50
+
+
+ORACLE = "+oracle"  # after the retriever's name where the tables have such a pair
+
+
+def oracle_name(retriever: str) -> str:
+    """What tables call a retriever whose passages are ranked by GAC."""
+    return retriever + ORACLE
+
+
+@dataclass
 class Params:
     seed: int = 0
     iterations: dict[str, Iteration] = field(default_factory=dict)
@@ -49,6 +65,7 @@ class Params:
     encoder: Encoder = field(default_factory=Encoder)
     baseline: dict[str, Baseline] = field(default_factory=dict)
     published: dict[str, Published] = field(default_factory=dict)
+    oracle: dict[str, Oracle] = field(default_factory=dict)
     index: Index = field(default_factory=Index)
     agent: Agent = field(default_factory=Agent)
     trajectories: Trajectories = field(default_factory=Trajectories)
@@ -96,6 +113,14 @@ class Params:
         """The limits in evaluation of one agent, by name: a guest may have its own."""
         own = self.guest[agent].rollout if agent in self.guest else OwnRollout()
         return with_own(self.evaluation_rollout, own)
+
+    @property
+    def pairs_beside(self) -> dict[str, tuple[str, str]]:
+        """Name -> (agent, retriever) of what is evaluated beside each iteration's own pair, as the
+        tables call them: `compare`, then the oracle rankings."""
+        pairs = {name: (pair.agent, pair.retriever) for name, pair in self.compare.items()}
+        ranked = {n: (pair.agent, oracle_name(pair.retriever)) for n, pair in self.oracle.items()}
+        return pairs | ranked
 
     @property
     def all_retrievers(self) -> list[str]:

@@ -89,7 +89,8 @@ class Planner:
             ]
         for name in self.params.replug.retrievers:
             stages += [self._replug(f"replug@{name}"), self._index(f"index-replug@{name}")]
-        return stages + [self._evaluate(f"compare@{name}") for name in self.params.compare]
+        stages += [self._evaluate(f"compare@{name}") for name in self.params.compare]
+        return stages + [self._oracle(f"oracle@{name}") for name in self.params.oracle]
 
     def hours(self) -> float:
         """Of one accelerator, for the whole run."""
@@ -315,6 +316,22 @@ class Planner:
         if stage.startswith("evaluate"):  # pairs of `compare` are asked no development set
             asked += self.sizes.development
         return self._answering(stage, asked, self.sizes.searches, block)
+
+    def _oracle(self, stage: str) -> Cost:
+        """An evaluation of some questions, and of each query a rollout for each candidate: fewer
+        where three are right before the last, of which a plan knows nothing."""
+        block, size = self.params.evaluation_rollout, self.sizes
+        asked = size.drawn(self.params.oracle[stage.partition("@")[2]].questions)
+        tried = asked * size.searches * self.params.candidates.top_k
+        own = self._answering(stage, asked, size.searches, block)
+        ranking = self._answering(stage, tried, size.searches / 2, block)
+        return replace(
+            own,
+            rollouts=own.rollouts + ranking.rollouts,
+            read=own.read + ranking.read,
+            written=own.written + ranking.written,
+            hours=own.hours + ranking.hours,
+        )
 
 
 def _weights(parameters: float) -> float:

@@ -9,6 +9,7 @@ from stages.planning.sizes import Sizes
 
 # Items between two save points, which one worker computes at a time: SHARD of each stage.
 QUESTIONS, QUERIES, ASKED, JUDGED, ROLLOUTS, VISITS = 256, 1024, 512, 32, 256, 256
+ORACLE = 64
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Bound:
 
 def device_bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> Bound:
     """Of a stage as the plan names it, which has so many `rollouts`."""
-    name = stage.partition("@")[0]
+    name, _, key = stage.partition("@")
     compute = params.compute
     own = Bound(compute.devices, "runs on one node")
     if name == "agent":
@@ -30,6 +31,7 @@ def device_bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> B
         return Bound(params.retriever.processes, "the batch is that of `retriever.processes`")
     labelled = params.trajectories.questions
     labelled = sizes.training if labelled is None else min(labelled, sizes.training)
+    ranked = sizes.drawn(params.oracle[key].questions) if name == "oracle" else 0
     items, size, devices = {
         "trajectories": (labelled, QUESTIONS, params.generation.tensor_parallel),
         "visits": (labelled * sizes.searches, VISITS, params.relevance.judge_tensor_parallel),
@@ -37,6 +39,7 @@ def device_bound(stage: str, params: Params, sizes: Sizes, rollouts: float) -> B
         "relevance": (labelled, JUDGED, params.relevance.judge_tensor_parallel),
         "correctness": (rollouts, ROLLOUTS, params.generation.tensor_parallel),
         "evaluate": (sizes.test, ASKED, params.generation.tensor_parallel),
+        "oracle": (ranked, ORACLE, params.generation.tensor_parallel),
         "compare": (sizes.test, ASKED, params.generation.tensor_parallel),
     }.get(name, (0, 1, 1))
     if not items:

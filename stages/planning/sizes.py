@@ -46,12 +46,17 @@ class Sizes:
     visited: float = 0.5  # of the queries: a visit in a right trajectory, where visits come first
     selected: float = 0.8  # of the queries
     development: int = 0  # questions of all development sets
+    sets: tuple[int, ...] = ()  # test questions of each set
     measured: tuple[str, ...] = ()  # which of these come from this run's metrics
+
+    def drawn(self, count: int | None) -> int:
+        """Test questions, if `count` of each set are asked at most; None: all."""
+        return sum(each if count is None else min(count, each) for each in self.sets)
 
 
 def sizes(params: Params) -> Sizes:
     """The sizes of a run that has measured nothing yet."""
-    training, test = _questions(params)
+    training, sets = _questions(params)
     small = params.base.agent.model is None
     return Sizes(
         agent=language_model(params.base.agent),
@@ -60,7 +65,8 @@ def sizes(params: Params) -> Sizes:
         dimension=encoder_model(params.encoder)[1],
         passages=_passages(params),
         training=training,
-        test=test,
+        test=sum(sets),
+        sets=sets,
         development=_development(params),
         turn_tokens=min(20.0 if small else 120.0, params.rollout.max_turn_tokens),
         passage_tokens=15.0 if small else 150.0,
@@ -93,11 +99,11 @@ def _passages(params: Params) -> int:
     return _lines(Path(source))
 
 
-def _questions(params: Params) -> tuple[int, int]:
-    """Training questions, and test questions of all sets."""
+def _questions(params: Params) -> tuple[int, tuple[int, ...]]:
+    """Training questions, and test questions of each set."""
     block = params.questions
     if block.source == WORLD:
-        return block.training, block.test * len(block.sets or TEST_SETS)
+        return block.training, (block.test,) * len(block.sets or TEST_SETS)
     if is_description(block.source):
         blocks = question_files(block.source)
         training = sum(entry.count or 0 for entry in blocks["train"].values())
@@ -107,7 +113,7 @@ def _questions(params: Params) -> tuple[int, int]:
         training = _lines(training_file(folder))
         sets = {name: _lines(file) for name, file in test_files(folder).items()}
     asked = [count for name, count in sets.items() if name in (block.sets or sets)]
-    test = sum(min(count, block.test or count) for count in asked)
+    test = tuple(min(count, block.test or count) for count in asked)
     return min(training, block.training or training), test
 
 

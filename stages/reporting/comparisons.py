@@ -13,6 +13,7 @@ import math
 from dataclasses import dataclass
 
 from stages.evaluation.intervals import by_cluster, chain, clustered
+from stages.params import ORACLE
 from stages.reporting.pairing import identified, paired
 from stages.reporting.predictions import Outcome, Predictions
 from stages.reporting.results import PairResult, Results, agent_label, retriever_label
@@ -72,6 +73,21 @@ def half_iterations(results: Results, predictions: Predictions) -> list[PairChan
     return found
 
 
+def bounds(results: Results, predictions: Predictions) -> list[PairChange]:
+    """What an oracle's ranking gives over the retriever's own, over the questions that it was
+    asked: what is left to gain, and no system. Only where both pairs were evaluated."""
+    found = []
+    for after in results.pairs:
+        before = results.pair(after.agent, after.retriever.removesuffix(ORACLE))
+        if after.of_oracle and before is not None:
+            rows = [predictions[pair.name] for pair in (before, after)]
+            names = before.label, after.label
+            em, searches = (difference(*rows, key, names, part=True) for key in ("em", "searches"))
+            what = f"{after.label} for {before.label}"
+            found.append(PairChange(what, before, after, em, searches))
+    return found
+
+
 def _changes(iterations: list[str]) -> list[tuple[str, tuple[str, str], tuple[str, str]]]:
     """(name, (agent, retriever) before, after), in the order in which the flywheel makes them."""
     rows = []
@@ -92,13 +108,15 @@ def difference(
     after: list[Outcome],
     key: str,
     names: tuple[str, str] = ("before", "after"),
+    *,
+    part: bool = False,
 ) -> Difference:
     """Of the questions of the sets that both were asked, by words and gold answers.
 
     InputError where they were asked different questions in a set of one name. Of one chain alone
     nothing says how others would do: its interval reaches as far as the mean and 1 more, beyond 0.
     """
-    pairs = paired(before, after, names)
+    pairs = paired(before, after, names, part=part)
     values = [float(getattr(new, key) - getattr(old, key)) for old, new in pairs]
     questions = identified(old for old, _ in pairs)
     chains = [

@@ -36,7 +36,7 @@ class Content:
     """All that the page shows. `cases` follow questions through the pairs `sides`; `traced` are
     predictions that MLflow has traces of; `passages` are those that the page shows, by id;
     `unordered` names the sets whose gold passages have no order; `unread` are the judge's replies
-    that could not be read. A section without content is left
+    that could not be read, `bounds` what oracle rankings gave. A section without content is left
     out."""
 
     results: Results
@@ -51,6 +51,7 @@ class Content:
     passages: dict[str, Passage] = field(default_factory=dict)
     unordered: list[str] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)
+    bounds: list[PairChange] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

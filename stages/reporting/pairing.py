@@ -42,21 +42,24 @@ def identified(rows: Iterable[Row]) -> dict[Identity, Row]:
 
 
 def paired(
-    before: Iterable[Row], after: Iterable[Row], names: tuple[str, str]
+    before: Iterable[Row], after: Iterable[Row], names: tuple[str, str], *, part: bool = False
 ) -> list[tuple[Row, Row]]:
     """(before, after) of every question of the sets that both were asked, in `before`'s order.
 
     InputError names a set in which they were asked different questions; `names` are of the sides.
+    `part`: one side may have been asked some of the other's questions of a set, which then count.
     """
     old, new = identified(before), identified(after)
     sets = {key[0] for key in old} & {key[0] for key in new}
     for name in sorted(sets):
         questions = [{key for key in side if key[0] == name} for side in (old, new)]
+        both = questions[0] & questions[1]
+        if part and both in questions:
+            continue
         if alone := questions[0] ^ questions[1]:
-            both = questions[0] & questions[1]
             raise InputError(
                 f"{names[0]} and {names[1]} were asked different questions in the set '{name}': "
                 f"{len(alone)} are of one of them alone, such as '{min(alone)[1]}', {len(both)} of "
                 "both (by words and gold answers); compare pairs of the same question sets"
             )
-    return [(row, new[key]) for key, row in old.items() if key[0] in sets]
+    return [(row, new[key]) for key, row in old.items() if key in new]

@@ -133,7 +133,10 @@ def read_all_predictions(
         found.rows[pair.name] = kept = []
         rows = _noted(path, kept)
         figures = partial(again, pair.agent) if again else None
-        if reason := run.prediction_reason(pair.sets, rows, path, questions, figures):
+        reason = run.prediction_reason(
+            pair.sets, rows, path, questions, figures, part=pair.of_oracle
+        )
+        if reason:
             raise run.foreign(metrics / "evaluate" / f"{pair.name}.json", reason)
     return found
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from stages.common.evaluations import Evaluation
 from stages.metrics import run
 from stages.metrics.reading import read, read_evaluation
-from stages.params import Params
+from stages.params import ORACLE, Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
 
@@ -42,6 +42,11 @@ class PairResult(Evaluation):
     def label(self) -> str:
         """`Agent_1 + R_2`, `base agent + BM25`."""
         return f"{agent_label(self.agent)} + {retriever_label(self.retriever)}"
+
+    @property
+    def of_oracle(self) -> bool:
+        """Whether it is a bound (stages/oracle.py), which may be of a part of the questions."""
+        return is_oracle(self.retriever)
 
 
 @dataclass(frozen=True)
@@ -78,8 +83,15 @@ def agent_label(agent: str) -> str:
     return f"Agent_{agent}" if agent.isdigit() else f"{agent} agent"
 
 
+def is_oracle(retriever: str) -> bool:
+    """Whether the tables' name of a retriever says that its passages are ranked by GAC."""
+    return retriever.endswith(ORACLE)
+
+
 def retriever_label(retriever: str) -> str:
     """How the page calls a retriever."""
+    if is_oracle(retriever):
+        return f"{retriever_label(retriever.removesuffix(ORACLE))} ranked by an oracle (a bound)"
     known = {"bm25": "BM25", "replug": "REPLUG"}
     return f"R_{retriever}" if retriever.isdigit() else known.get(retriever, retriever)
 
@@ -91,7 +103,7 @@ def read_results(folder: Path, params: Params) -> Results:
     """
     iterations = list(params.iterations)
     evaluations = pair_names(params)
-    if not evaluations:
+    if not (params.compare or params.iterations):
         raise InputError("params.yaml: 'iterations' and 'compare' are empty: nothing to report")
     base = folder / "base.json"
     results = Results(
@@ -121,7 +133,11 @@ def _check_run(folder: Path, results: Results) -> None:
         folder / stage / f"{k}.json" for stage in ITERATION_STAGES for k in results.iterations
     ]
     run.check_lock([*evaluations, *stages, *([folder / "base.json"] if results.base else [])])
-    run.check_same_sets({path: pair.sets for path, pair in evaluations.items()})
+    whole, parts = (
+        {path: pair.sets for path, pair in evaluations.items() if pair.of_oracle is ranked}
+        for ranked in (False, True)
+    )
+    run.check_same_sets(whole, parts)
     for iteration in results.iterations:
         made = {stage: iterations[iteration] for stage, iterations in results.stages.items()}
         run.check_chain(folder, iteration, made)
@@ -132,17 +148,20 @@ def _check_run(folder: Path, results: Results) -> None:
 
 
 def pair_names(params: Params) -> dict[str, tuple[str, str]]:
-    """Name -> (agent, retriever) of the pairs of the flywheel and of `compare`, by agent, then
-    baselines before R_0, R_1, ..."""
-    pairs = {name: (pair.agent, pair.retriever) for name, pair in params.compare.items()}
-    pairs |= {k: (k, k) for k in params.iterations}
+    """Name -> (agent, retriever) of the pairs of the flywheel, of `compare` and of `oracle`, by
+    agent, then baselines before R_0, R_1, ..., each before what an oracle ranks of it."""
+    pairs = params.pairs_beside | {k: (k, k) for k in params.iterations}
     agents = ["0", *params.iterations]
     retrievers = params.all_retrievers
 
-    def place(name: str) -> tuple[int, int]:
+    def place(name: str) -> tuple[int, int, bool]:
         agent, retriever = pairs[name]
         known = agent in agents  # others, such as a scripted one, come last
-        return agents.index(agent) if known else len(agents), retrievers.index(retriever)
+        return (
+            agents.index(agent) if known else len(agents),
+            retrievers.index(retriever.removesuffix(ORACLE)),
+            is_oracle(retriever),
+        )
 
     return {name: pairs[name] for name in sorted(pairs, key=place)}
 

@@ -27,6 +27,7 @@ from stages.selection.rule import (
     reasons,
     select,
     select_observed,
+    select_ranked,
 )
 from stages.selection.tiers import in_tiers
 
@@ -108,7 +109,9 @@ def select_all(
     for (query, lr, gac), seen in rows:
         seed = seed_of(params.seed, "pairs", iteration, query.id)
         chosen = None
-        if seen is not None:
+        if rule.source is PairSource.judge_ranking:
+            chosen = select_ranked(query.ids, lr.scores, seen.own, rule)
+        elif seen is not None:
             chosen = select_observed(query.ids, seen.own, rule, seed)
         if chosen is None:
             chosen = select(query.ids, lr.scores, gac.scores, rule, seed)
@@ -166,7 +169,7 @@ class SelectionCounts:
             return
         self.visited += selection.visited
         self.instances += len(selection.positives)
-        self.ties_cut += max(0, len(selection.tied) - self.rule.max_positives)
+        self.ties_cut += max(0, len(selection.tied) - self.rule.most)
 
     def metrics(self) -> dict:
         """Counts in and out, drops by reason, and the positive selection rate."""

@@ -1,4 +1,5 @@
-"""Selection of training pairs from GAC and LR (Agentic-R, step B6), or from what an agent used."""
+"""Selection of training pairs from GAC and LR (Agentic-R, step B6), from what an agent used, or
+from the judge's ranking alone."""
 
 from __future__ import annotations
 
@@ -21,6 +22,7 @@ REASONS = {
     PairSource.visits: (WRONG_ANSWER, NO_VISIT, FEW_NEGATIVES),
     PairSource.visits_then_gac: _BY_GAC,
     PairSource.random_shown: (NOTHING_SHOWN, FEW_NEGATIVES),
+    PairSource.judge_ranking: (WRONG_ANSWER, FEW_NEGATIVES),
 }
 
 
@@ -104,6 +106,25 @@ def select_observed(
     if not seen.trusted:
         return Selection([], [], [], NO_VISIT)
     return _around(seen.trusted, candidates, seen.shown, rule, seed, True)
+
+
+def select_ranked(
+    candidates: list[str], relevance: dict[str, int], seen: QueryVisits, rule: Pairs
+) -> Selection:
+    """Positive and negatives of one query by the judge's ranking, as AgentIR (arXiv 2603.04384).
+
+    Of a trajectory that ended right: the positive is the first of the ranking, whatever its grade,
+    the negatives its last `negatives`, in its order. The ranking (ours) is by LR, descending, equal
+    grades in the retriever's order; what has the first's grade is none of its negatives.
+    """
+    if not seen.em:
+        return Selection([], [], [], WRONG_ANSWER)
+    ranking = sorted(candidates, key=lambda c: -relevance[c])
+    tied = [c for c in ranking if relevance[c] == relevance[ranking[0]]]
+    others = ranking[len(tied) :]
+    if len(others) < rule.negatives:
+        return Selection([], tied, [], FEW_NEGATIVES)
+    return Selection(tied[: rule.most], tied, others[-rule.negatives :])
 
 
 def _around(

@@ -15,6 +15,7 @@ from stages.common.trajectories import Trajectory
 from stages.evaluation.intervals import holm
 from stages.plumbing.errors import InputError
 from stages.reporting.pairing import identified, paired
+from stages.reporting.results import is_oracle
 from stages.reporting.study_rows import ALL, ContrastResult
 from stages.studies.experiments import Finished
 from stages.studies.plan import Contrast, Side
@@ -92,13 +93,15 @@ def both_ran(contrast: Contrast, seed: dict[str, Finished]) -> bool:
 def both_answered(
     contrast: Contrast, seed: dict[str, Finished]
 ) -> list[tuple[Trajectory, Trajectory]]:
-    """(`before`'s, `after`'s) prediction of every question that one seed asked both sides.
+    """(`before`'s, `after`'s) prediction of every question that one seed asked both sides, an
+    oracle ranking some of them.
     InputError where a set of one name holds different questions."""
     sides = [(seed[side.variant], side) for side in (contrast.before, contrast.after)]
     names = [
         f"{one.pair(side.agent, side.retriever)} of {one.experiment.name}" for one, side in sides
     ]
-    return paired(*(pair_predictions(one, side) for one, side in sides), names=tuple(names))
+    rows = (pair_predictions(one, side) for one, side in sides)
+    return paired(*rows, names=tuple(names), part=any(is_oracle(s.retriever) for _, s in sides))
 
 
 def gains(contrast: Contrast, seed: dict[str, Finished], measure: str) -> Values:

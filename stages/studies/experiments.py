@@ -20,7 +20,7 @@ from stages.common.evaluations import Evaluation
 from stages.common.records import read_json, read_jsonl
 from stages.common.trajectories import Trajectory, iter_predictions
 from stages.metrics.reading import checked, schema_of
-from stages.params import WORLD
+from stages.params import WORLD, oracle_name
 from stages.plumbing.errors import InputError
 from stages.studies.plan import Experiment
 from stages.studies.states import Made, state_of
@@ -102,6 +102,10 @@ class Finished:
         compared = {
             (pair["agent"], pair["retriever"]): name
             for name, pair in self.params["compare"].items()
+        }
+        compared |= {
+            (pair["agent"], oracle_name(pair["retriever"])): name
+            for name, pair in self.params.get("oracle", {}).items()
         }
         return compared | {(k, k): k for k in self.params["iterations"]}
 

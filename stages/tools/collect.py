@@ -74,7 +74,7 @@ def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
     """The stage's figures of this run, as far as they are there."""
     iterations = list(params.iterations)
     names = dict.fromkeys(("index", "first_query"), params.all_retrievers)
-    names["evaluate"] = [*params.compare, *iterations]
+    names["evaluate"] = [*params.pairs_beside, *iterations]
     paths = (metrics / stage / f"{name}.json" for name in names.get(stage, iterations))
     return sorted(path for path in paths if path.exists())
 

@@ -273,7 +273,7 @@ def _assumptions(known: Sizes, accelerator: Accelerator) -> str:
         f"{f.name} {getattr(known, f.name):.4g}"
         + (" (measured)" if f.name in known.measured else "")
         for f in fields(known)
-        if f.name != "measured"
+        if f.name not in ("measured", "sets")
     ]
     shares = ", ".join(f"{name} {share:.0%}" for name, share in SHARES.items())
     return (

@@ -1,0 +1,154 @@
+"""Stage oracle@NAME: an agent whose retriever's top 20 are ranked by GAC: what is left to gain.
+
+No system, but a bound for labels of the same candidates: at every query of every test question the
+passages that lead to the right answer come first (stages/reranking/oracle.py), and the agent is
+shown the first 3 as ever. It takes up to `candidates.top_k` rollouts a query, so that
+`oracle.NAME.questions` of each set are asked, drawn by the seed. All else is as in the stage
+evaluate, whose tables have it as another pair, with the retriever's name marked.
+
+in:  an agent, an index with its retriever, the corpus, a folder of question sets (one file each)
+out: predictions and figures as of evaluate; what the ranking took, by question set
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stages.params import Params, load_params, oracle_name
+from stages.plumbing.errors import run
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Advance, Work, rows_of
+
+if TYPE_CHECKING:
+    from stages.evaluation.asking import Figures, SetQuestions
+
+SHARD = 64  # questions between two save points
+PRICE = "price"  # in rows until it is added up: what the ranking of a question's queries took
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Evaluate the agent with the oracle's ranking and write predictions, figures and price."""
+    args = _arguments(argv)
+    params = load_params()
+
+    from stages.common.records import write_json, write_jsonl
+    from stages.evaluation import asking
+    from stages.reranking.oracle import add_up
+    from stages.rollout.protocol import rollout_of
+    from stages.serving.process import running_server
+
+    params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
+    questions = _drawn(asking.question_sets(args.questions), args.name, params)
+    inputs = [args.agent, args.index, args.passages, args.questions]
+    if args.retriever and args.retriever.exists():
+        inputs.append(args.retriever)
+    stage = f"oracle@{args.name}"
+    with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
+        rows = rows_of(
+            questions,
+            SHARD,
+            partial(_build, args, params),
+            params.compute,
+            scratch,
+            inputs=inputs,
+            devices=params.generation.tensor_parallel,
+            desc="oracle",
+            unit="question",
+            total=len(questions),
+            server=partial(running_server, args.index, args.passages, args.retriever),
+        )
+        figures: Figures = {}
+        prices: dict[str, list[dict]] = {}
+        predictions = asking.of_tests(_priced(rows, prices), figures, params)
+        write_jsonl(args.output, predictions)
+        retriever = oracle_name(args.index.name)
+        found = asking.evaluation_of(args.agent.name, retriever, figures, questions)
+        write_json(args.metrics, found.row())
+        sets = {name: add_up(each) for name, each in prices.items()}
+        write_json(args.price, {"questions": len(questions), "sets": sets})
+    rollouts = sum(each["rollouts"] for each in sets.values())
+    print(f"a bound, no system: {rollouts} rollouts ranked what was found ({args.price})")
+    print(asking.told(found, args.metrics, args.output))
+
+
+def _arguments(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--name", required=True, help="what the pair is called")
+    parser.add_argument("--agent", required=True, type=Path, help="folder of the language model")
+    parser.add_argument("--index", required=True, type=Path, help="folder of the index")
+    parser.add_argument("--retriever", type=Path, help="folder of the encoder; BM25 has none")
+    parser.add_argument("--passages", required=True, type=Path, help="the corpus")
+    parser.add_argument("--questions", required=True, type=Path, help="folder, one file a set")
+    parser.add_argument("--output", required=True, type=Path, help="predictions, JSON Lines")
+    parser.add_argument("--metrics", required=True, type=Path, help="the figures, JSON")
+    parser.add_argument("--price", required=True, type=Path, help="what the ranking took, JSON")
+    return parser.parse_args(argv)
+
+
+def _drawn(questions: SetQuestions, name: str, params: Params) -> SetQuestions:
+    """`oracle.NAME.questions` of each set, in its order; all of a set that has fewer. The draw is
+    the same for every NAME."""
+    from stages.rollout.draw import draw_questions
+
+    count, sets = params.oracle[name].questions, {}
+    for set_name, question in questions:
+        sets.setdefault(set_name, []).append(question)
+    return [
+        (set_name, question)
+        for set_name, each in sets.items()
+        for question in draw_questions(
+            each, count and min(count, len(each)), params.seed, "oracle", set_name
+        )
+    ]
+
+
+def _priced(rows: Iterable[dict], prices: dict[str, list[dict]]) -> Iterator[dict]:
+    """The rows without what the ranking took, which `prices` has by set."""
+    for row in rows:
+        prices.setdefault(row["set"], []).append(row[PRICE])
+        yield {key: value for key, value in row.items() if key != PRICE}
+
+
+def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
+    """Load the pair."""
+    from stages.engines.loading import load_agent
+    from stages.rollout.protocol import load_protocol
+    from stages.serving.shared import searcher_at
+
+    # first: it takes what the engine leaves
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
+    context = params.rollout.max_context_tokens
+    agent = load_agent(args.agent, params.generation, params.compute, context=context)
+    protocol = load_protocol(args.agent, params.evaluation_protocol)
+    return partial(_rollouts, agent, searcher, protocol, params)
+
+
+def _rollouts(
+    agent, searcher, protocol, params: Params, part: SetQuestions, advance: Advance
+) -> list[dict]:
+    from stages.evaluation.asking import answered, begun
+    from stages.gac.rollouts import Start, finish
+    from stages.reranking.oracle import OracleSearch
+
+    limits, top = params.rollout, params.candidates.top_k
+    shown = partial(searcher.search, top_k=limits.top_k)
+
+    def finished(starts: list[Start]) -> list[dict]:
+        return finish(starts, agent, shown, protocol, limits, lambda rollouts: None)
+
+    rollouts = begun(part, agent, protocol)
+    depth = max([limits.top_k, top, *params.evaluate.recall_at])
+    search = partial(searcher.search, top_k=depth)
+    oracle = OracleSearch(rollouts, search, finished, top, limits.top_k, limits.max_turns)
+    rows = answered(part, rollouts, agent, oracle, protocol, params, advance)
+    prices = (price.row() for price in oracle.prices)
+    return [row | {PRICE: price} for row, price in zip(rows, prices, strict=True)]
+
+
+if __name__ == "__main__":
+    run(main)
