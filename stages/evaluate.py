@@ -141,7 +141,7 @@ def _rollouts(
     from stages.evaluation.bearing import first_hits, normal_text
     from stages.rollout.loop import record, run, start
 
-    depth = max([params.rollout.top_k, *params.evaluate.recall_at])
+    depth = params.rollout.depth(max([params.rollout.top_k, *params.evaluate.recall_at]))
     rollouts = [start(question, protocol, agent.tokenizer) for _, question in part]
     found: dict[str, Passage] = {}
 
