@@ -6,6 +6,7 @@ A demonstration is drawn from (step, seed): the step decides how easy it is, the
 import random
 
 from stages.language.batches import Make
+from stages.params import HOPS
 from stages.teaching.demonstrations import Segment, demonstration, drill
 from stages.teaching.judgements import (
     comparison_drill,
@@ -18,7 +19,7 @@ DRILLS = 0.15  # share of drills among the agent's later demonstrations
 SUB_ANSWERS, GRADING, COMPARING = 0.3, 0.2, 0.05  # shares among the judge's later ones
 
 
-def agent_curriculum(easy_steps: int, doubt: float, hops: int) -> Make:
+def agent_curriculum(easy_steps: int, doubt: float, hops: int = HOPS) -> Make:
     """Drills in reading for `easy_steps`, then mostly whole searches of a doubting searcher, of
     questions of up to `hops`."""
 
@@ -31,7 +32,7 @@ def agent_curriculum(easy_steps: int, doubt: float, hops: int) -> Make:
     return make
 
 
-def judge_curriculum(easy_steps: int, window: int, hops: int) -> Make:
+def judge_curriculum(easy_steps: int, window: int, hops: int = HOPS) -> Make:
     """Drills in comparing words for `easy_steps`, then mostly grades and sub-answers in full.
 
     It is shown at most `window` passages at once, which is how far it can then count.

@@ -94,13 +94,16 @@ def _blocks(text: str) -> Iterator[str]:
 def _hops(question: str, craft: Craft, title: str) -> list[str]:
     """The relations that a question follows."""
     work = Fact(craft.kind, title, MAKER, "")
-    endings = [[]]
-    for relation in PERSONAL.values():
-        endings += [[relation.name], [relation.name, COUNTRY]][: 2 if relation.in_country else 1]
     for teachers in range(MOST_TEACHERS + 1):
-        for asked in endings:
-            if question == question_text(work, *asked[:1], COUNTRY in asked, teachers):
-                return [MAKER, *[TEACHER] * teachers, *asked]
+        person = [MAKER, *[TEACHER] * teachers]
+        if question == question_text(work, teachers=teachers):
+            return person
+        for relation in PERSONAL.values():
+            if question == question_text(work, relation.name, teachers=teachers):
+                return [*person, relation.name]
+            asks = {"country": True, "teachers": teachers}
+            if relation.in_country and question == question_text(work, relation.name, **asks):
+                return [*person, relation.name, COUNTRY]
     return [MAKER]
 
 
