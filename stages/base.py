@@ -59,13 +59,13 @@ def make_base_model(
         write_reference(folder, block.model, block.revision)
         return {"model": block.model}
     portable.start_computing(params.compute)
-    tokenizer = make_tokenizer(world_texts())
+    tokenizer = make_tokenizer(world_texts(hops=params.base.hops))
     seed = seed_of(params.base.seed, "base", role)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
     if role == "agent":
-        curriculum = agent_curriculum(block.easy_steps, block.doubt)
+        curriculum = agent_curriculum(block.easy_steps, block.doubt, params.base.hops)
     else:
-        curriculum = judge_curriculum(block.easy_steps, block.window)
+        curriculum = judge_curriculum(block.easy_steps, block.window, params.base.hops)
     recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
     def seeded(step: int, name: str):
@@ -99,16 +99,17 @@ def examine_model(role: str, params: Params, folder: Path) -> dict:
     )
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)
-    names = [f"held out {number}" for number in range(HELD_OUT)]
+    names, hops = [f"held out {number}" for number in range(HELD_OUT)], params.base.hops
     if role == "agent":
         protocol, length = AgentProtocol(params.protocol), params.rollout.max_turn_tokens
-        told = [demonstration(name, float(round(params.base.agent.doubt))) for name in names]
+        doubt = float(round(params.base.agent.doubt))
+        told = [demonstration(name, doubt, hops) for name in names]
         written = replies(generator, told, protocol.stop, length)
         return agent_metrics(written, lambda text: protocol.parse(text).kind == "invalid")
     length = params.relevance.max_reply_tokens
     window = params.base.judge.window
-    graded = [relevance_demonstration(name, window) for name in names]
-    answered = [sub_answer_demonstration(name) for name in names]
+    graded = [relevance_demonstration(name, window, hops) for name in names]
+    answered = [sub_answer_demonstration(name, hops) for name in names]
     return {
         "relevance": relevance_metrics(
             replies(generator, graded, [], length),

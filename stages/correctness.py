@@ -210,8 +210,8 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     compute = params.compute
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
-    search = partial(searcher.search, top_k=params.rollout.top_k)
     protocol, limits = with_visits(load_protocol(args.agent, params.protocol)), params.rollout
+    search = partial(searcher.search, top_k=limits.depth(limits.top_k))
     agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:

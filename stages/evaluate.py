@@ -108,7 +108,7 @@ def _rollouts(
 ) -> list[dict]:
     from stages.evaluation.asking import answered, begun
 
-    depth = max([params.rollout.top_k, *params.evaluate.recall_at])
+    depth = params.rollout.depth(max([params.rollout.top_k, *params.evaluate.recall_at]))
     search = partial(searcher.search, top_k=depth)
     rollouts = begun(part, agent, protocol)
     return answered(part, rollouts, agent, search, protocol, params, advance)

@@ -80,10 +80,10 @@ def make_guest(name: str, params: Params, protocol, folder: Path, metrics: Path)
 
     portable.start_computing(params.compute)
     guest, block = params.guest[name], params.base.agent
-    tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol))
+    tokenizer = guest_tokenizer(guest, read_block(guest.protocol, Protocol), params.base.hops)
     seed = seed_of(params.base.seed, "guest", name)
     model = make_model(Architecture(width=block.width, layers=block.layers), tokenizer, seed)
-    curriculum = agent_curriculum(block.easy_steps, guest.doubt)
+    curriculum = agent_curriculum(block.easy_steps, guest.doubt, params.base.hops)
     retell = Retelling(guest, protocol, tokenizer)
     recipe = SupervisedRecipe(block.steps, block.batch_size, block.learning_rate)
 
@@ -111,7 +111,8 @@ def examine_guest(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     retell = Retelling(guest, protocol, generator.tokenizer)
     length = with_own(params.rollout, guest.rollout).max_turn_tokens
     names = [f"held out {number}" for number in range(HELD_OUT)]
-    told = [retell(demonstration(name, float(round(guest.doubt)))) for name in names]
+    doubt, hops = float(round(guest.doubt)), params.base.hops
+    told = [retell(demonstration(name, doubt, hops)) for name in names]
     written = replies(generator, told, protocol.stop, length)
     return agent_metrics(written, lambda text: protocol.parse(text).kind == "invalid")
 

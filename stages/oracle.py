@@ -118,13 +118,14 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load the pair."""
     from stages.engines.loading import load_agent
     from stages.rollout.protocol import load_protocol
+    from stages.rollout.visit_calls import with_visits
     from stages.serving.shared import searcher_at
 
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
     context = params.rollout.max_context_tokens
     agent = load_agent(args.agent, params.generation, params.compute, context=context)
-    protocol = load_protocol(args.agent, params.evaluation_protocol)
+    protocol = with_visits(load_protocol(args.agent, params.evaluation_protocol))
     return partial(_rollouts, agent, searcher, protocol, params)
 
 
@@ -136,15 +137,15 @@ def _rollouts(
     from stages.reranking.oracle import OracleSearch
 
     limits, top = params.rollout, params.candidates.top_k
-    shown = partial(searcher.search, top_k=limits.top_k)
+    shown = partial(searcher.search, top_k=limits.depth(limits.top_k))
 
     def finished(starts: list[Start]) -> list[dict]:
         return finish(starts, agent, shown, protocol, limits, lambda rollouts: None)
 
     rollouts = begun(part, agent, protocol)
-    depth = max([limits.top_k, top, *params.evaluate.recall_at])
+    depth = limits.depth(max([limits.top_k, top, *params.evaluate.recall_at]))
     search = partial(searcher.search, top_k=depth)
-    oracle = OracleSearch(rollouts, search, finished, top, limits.top_k, limits.max_turns)
+    oracle = OracleSearch(rollouts, search, finished, top, limits)
     rows = answered(part, rollouts, agent, oracle, protocol, params, advance)
     prices = (price.row() for price in oracle.prices)
     return [row | {PRICE: price} for row, price in zip(rows, prices, strict=True)]

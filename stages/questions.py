@@ -71,9 +71,11 @@ def _of_world(corpus: Path, params: Params) -> Sets | None:
         return None
     world = SyntheticWorld.load(corpus / "world.json")
     return Sets(
-        questions_for_training(world, block.training, params.seed, block.development > 0),
-        questions_for_tests(world, block.test, params.seed, block.sets),
-        questions_for_development(world, block.development, params.seed, block.sets),
+        questions_for_training(
+            world, block.training, params.seed, block.development > 0, block.hops
+        ),
+        questions_for_tests(world, block.test, params.seed, block.sets, block.hops),
+        questions_for_development(world, block.development, params.seed, block.sets, block.hops),
     )
 
 

@@ -109,7 +109,7 @@ def _build(arguments: argparse.Namespace, params: Params, address: str | None = 
     agent = load_agent(
         arguments.agent, params.generation, params.compute, context=limits.max_context_tokens
     )
-    search = partial(searcher.search, top_k=params.rollout.top_k)
+    search = partial(searcher.search, top_k=limits.depth(limits.top_k))
 
     def answer(part: list[Question], advance: Advance) -> list[dict]:
         rollouts = [start(question, protocol, agent.tokenizer) for question in part]

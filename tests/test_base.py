@@ -90,6 +90,21 @@ def of_enough_passages(folder: str) -> None:
     write_passages(f"{folder}/passages.jsonl", passages)
 
 
+def test_the_stages_ask_and_teach_six_hops(experiment):
+    experiment("+questions=six_hops", "corpus.world.names=110")
+    corpus.main(["--output", "corpus"])
+    questions.main(["--corpus", "corpus", "--output", "questions"])
+    asked = read_questions("questions/train.jsonl")
+    assert {question.metadata["hops"] for question in asked} == set(range(1, 7))
+    for place, count in (("test", load_params().questions.test), ("development", 4)):
+        asked = read_questions(f"questions/{place}/sixhop.jsonl")
+        assert [question.metadata["hops"] for question in asked] == [6] * count
+    metrics = make_base()
+    assert metrics["agent"]["actions"] > 6
+    for role in ("agent", "judge"):
+        assert len(AutoTokenizer.from_pretrained(role).encode(" taught teacher")) == 2
+
+
 def test_base_makes_two_models_that_load_and_write(experiment):
     figures = make_base()
     assert figures["agent"]["actions"] > 3 and 0 <= figures["agent"]["invalid"] <= 1

@@ -2,6 +2,7 @@
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import yaml
@@ -22,6 +23,7 @@ from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match, f1_score
 
+AGENT = Path(__file__).parents[1] / "models" / "agent" / "0"
 FILMS = [Passage(f"p{n}", q, f"{q} of {a}") for n, (_, q, a) in enumerate(DIALOGUES)]
 INDEX = "--passages passages.jsonl --bm25 --output bm25 --metrics index.json"
 OTHERS = [Passage(f"x{n}", "city", "the city was find born") for n in range(4)]
@@ -174,6 +176,31 @@ def test_evaluation_has_a_frame_and_limits_of_its_own(project, agent, tmp_path):
     (guest / "protocol.yaml").write_text("name: its own\n")
     (guest / "rollout.yaml").write_text("max_turns: 2\ntop_k: 1\n")
     assert run_stage(guest)[0][0]["turns"] == run_rows[0]["turns"]
+
+
+def test_evaluation_may_show_new_results_only(project, tmp_path):
+    """An agent that finds nothing asks again, and is then shown the next passages."""
+    (tmp_path / "script").mkdir()
+    (tmp_path / "script" / "scripted.json").write_text(f'{{"tokenizer": "{AGENT}"}}')
+    films = [Passage(f"f{n}", "", f"The film Barax W{n} is by Ana.") for n in range(9)]
+    write_passages("passages.jsonl", films)
+    index.main(INDEX.split())
+    shutil.rmtree("test")
+    asked = Question("q", "Who is the director of the film Barax Tikoq?", ["Ana"])
+    write_questions("test/one.jsonl", [asked])
+    settings = yaml.safe_load((project / "params.yaml").read_text())
+    shown = {}
+    for new in (False, True):
+        limits = {"new_results_only": new, "top_k": 2, "max_context_tokens": 400}
+        block = {"rollout": limits, "recall_at": [3]}
+        (project / "params.yaml").write_text(yaml.safe_dump(settings | {"evaluate": block}))
+        [row], _ = run_stage(tmp_path / "script")
+        first, second, _ = row["turns"]
+        shown[new] = [[passage["id"] for passage in turn["passages"]] for turn in (first, second)]
+        assert shown[new] == [first["ranked"][:2], second["ranked"][:2]]
+        assert len(second["ranked"]) >= 3 and (set(shown[new][0]) < set(second["ranked"])) != new
+    assert shown[False] == [["f0", "f1"], ["f0", "f1"]]
+    assert shown[True] == [["f0", "f1"], ["f2", "f3"]]
 
 
 def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypatch):

@@ -186,6 +186,51 @@ def test_waves_go_on_with_those_that_live():
     assert generator.batches == [3, 2, 1]
 
 
+def ranking(requests):
+    """All facts, that of the film in the query first, the others as they stand."""
+    order = [sorted(FACTS, key=lambda f: f.text.split()[1] not in r.query) for r in requests]
+    return [[Hit(passage, 1.0) for passage in facts] for facts in order]
+
+
+def shown_in(rollout):
+    return [[passage.id for passage in turn.passages] for turn in rollout.turns]
+
+
+NEW = replace(LIMITS, top_k=1, max_searches=3, max_context_tokens=400, new_results_only=True)
+
+
+@pytest.mark.parametrize("shown", [None, 1])
+def test_a_passage_is_shown_once_and_the_next_in_rank_takes_its_place(shown):
+    assert NEW.depth(1) == 3 and replace(NEW, new_results_only=False).depth(1) == 1
+    generator = Told({"Question: who?": [SEARCH, SEARCH, SEARCH, ANSWER]})
+    rollout = start(Question("q", "who?", ["Ana"]), TINY, generator.tokenizer)
+    run([rollout], generator, ranking, TINY, NEW, shown=shown)
+    check(rollout, generator.tokenizer)
+    assert shown_in(rollout) == [["p1"], ["p0"], ["p2"], []]
+    assert "film Alpha of Ana" in rollout.turns[1].information
+    ranked = [turn.ranked for turn in rollout.turns[:3]]
+    new = [["p1", "p0", "p2", "p3"], ["p0", "p2", "p3"], ["p2", "p3"]]
+    assert ranked == (new if shown else [None] * 3)
+
+
+def test_what_gac_puts_in_is_shown_and_what_it_replaces_was_not():
+    script = [SEARCH, SEARCH, ANSWER]
+    question = Question("q", "who?", ["Ana"])
+    generator = Told({"Question: who?": [*script, *script[1:], *script[1:], ANSWER]})
+    rollout = start(question, TINY, generator.tokenizer)
+    run([rollout], generator, ranking, TINY, NEW)
+    whole, tokenizer = record(rollout), generator.tokenizer
+    assert shown_in(rollout) == [["p1"], ["p0"], []]
+    first = prefix(whole, 0, [FACTS[3]], TINY, tokenizer, NEW)
+    run([first], generator, ranking, TINY, NEW)
+    assert shown_in(first) == [["p3"], ["p1"], []], "p1 was not shown in this rollout"
+    put = prefix(whole, 0, [FACTS[1]], TINY, tokenizer, NEW)
+    run([put], generator, ranking, TINY, NEW)
+    assert shown_in(put) == [["p1"], ["p0"], []] and put.token_ids == rollout.token_ids
+    again = prefix(whole, 1, [FACTS[1]], TINY, tokenizer, NEW)
+    assert shown_in(again) == [["p1"], ["p1"]], "a candidate is put in though it was shown before"
+
+
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory):
     folder = train_agent(tmp_path_factory.mktemp("agent"), TINY)

@@ -49,6 +49,7 @@ CASES = {  # parameters, and how some rollout then ends
         "invalid",
     ),
     "little room": (Params(rollout=Rollout(max_context_tokens=70, max_turn_tokens=24)), "length"),
+    "new results": (Params(rollout=Rollout(new_results_only=True)), "answer"),
     "no room": (Params(rollout=Rollout(max_context_tokens=24, max_turn_tokens=24)), "length"),
 }
 
@@ -134,15 +135,19 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
     case, end = CASES[name]
     made, files = of_verl(case, world, generator, tmp_path)
     asked = questions_of_step(world.questions, 0, COUNT, 5)
-    protocol, limits = AgentProtocol(case.protocol), case.rollout
+    protocol, limits = AgentProtocol(case.protocol), case.training_rollout
     rollouts = [start(question, protocol, generator.tokenizer) for question in asked]
     run(
         rollouts,
         generator,
-        partial(world.searcher.search, top_k=case.agent.top_k),
+        partial(world.searcher.search, top_k=limits.depth(limits.top_k)),
         protocol,
-        replace(limits, max_searches=case.agent.max_searches),
+        limits,
     )
+    if limits.new_results_only:
+        for rollout in rollouts:
+            shown = [passage.id for turn in rollout.turns for passage in turn.passages]
+            assert len(set(shown)) == len(shown) == 3 * len(rollout.queries)
     lines = {line["id"]: line for line in counted(files.counts, 0)}
     width = made.batch["prompts"].shape[1]
     for row, rollout in enumerate(rollouts):

@@ -75,6 +75,8 @@ def _check_world(params: Params, where: str) -> None:
     world = SyntheticWorld.make(params.seed, params.corpus.world)
     check_passages(params, len(world.facts), where)
     if asked.source == WORLD:
-        questions_for_training(world, asked.training, params.seed, asked.development > 0)
-        questions_for_tests(world, asked.test, params.seed, asked.sets)
-        questions_for_development(world, asked.development, params.seed, asked.sets)
+        questions_for_training(
+            world, asked.training, params.seed, asked.development > 0, asked.hops
+        )
+        questions_for_tests(world, asked.test, params.seed, asked.sets, asked.hops)
+        questions_for_development(world, asked.development, params.seed, asked.sets, asked.hops)

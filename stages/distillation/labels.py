@@ -70,10 +70,11 @@ class Labeller:
 
     def _trajectories(self, questions: list[Question]) -> list[Trajectory]:
         """The agent's greedy trajectories, which find with R_0 what they search."""
-        shown, limits = self.params.rollout.top_k, self.params.rollout
+        limits = self.params.rollout
+        depth = limits.depth(limits.top_k)
 
         def search(requests: list[SearchRequest]) -> list[list[Hit]]:
-            return self.searcher.search(requests, shown)
+            return self.searcher.search(requests, depth)
 
         rollouts = [loop.start(q, self.protocol, self.reader.tokenizer) for q in questions]
         loop.run(rollouts, self.reader, search, self.protocol, limits)

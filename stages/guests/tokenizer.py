@@ -24,11 +24,14 @@ CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja")
 SAMPLES = 100  # demonstrations, for the words that only the guest's protocol has
 
 
-def guest_tokenizer(guest: params.Guest, block: params.Protocol) -> PreTrainedTokenizerFast:
-    """A tokenizer that knows every word of a guest's demonstrations in the protocol of `block`."""
-    known = list(world_texts())
+def guest_tokenizer(
+    guest: params.Guest, block: params.Protocol, hops: int = params.HOPS
+) -> PreTrainedTokenizerFast:
+    """A tokenizer that knows every word of a guest's demonstrations in the protocol of `block`,
+    with questions of up to `hops`."""
+    known = list(world_texts(hops=hops))
     draft = _with_marks(make_tokenizer(known), block.marks)
-    return _with_marks(make_tokenizer([*known, *_texts(guest, block, draft)]), block.marks)
+    return _with_marks(make_tokenizer([*known, *_texts(guest, block, draft, hops)]), block.marks)
 
 
 def _with_marks(tokenizer: PreTrainedTokenizerFast, marks: list[str]) -> PreTrainedTokenizerFast:
@@ -39,10 +42,12 @@ def _with_marks(tokenizer: PreTrainedTokenizerFast, marks: list[str]) -> PreTrai
     return tokenizer
 
 
-def _texts(guest, block: params.Protocol, draft: PreTrainedTokenizerFast) -> Iterator[str]:
+def _texts(
+    guest, block: params.Protocol, draft: PreTrainedTokenizerFast, hops: int
+) -> Iterator[str]:
     """What stands between the marks of retold demonstrations."""
     retell = Retelling(guest, AgentProtocol(block, guest.protocol), draft)
     marks = re.compile("|".join(map(re.escape, block.marks)) or r"(?!)")
     for seed in range(SAMPLES):
-        for segment in retell(demonstration(seed, guest.doubt)):
+        for segment in retell(demonstration(seed, guest.doubt, hops)):
             yield from marks.split(segment.text)

@@ -10,13 +10,16 @@ from collections.abc import Iterable
 
 from transformers import PreTrainedTokenizerFast
 
+from stages.params import HOPS
+
 PAD, BOS, EOS = "<|pad|>", "<|bos|>", "<|eos|>"
 TAGS = ("think", "search", "information", "answer")
 SPACED = ("name", "first_title", "city")  # classes whose words also begin a passage's title
 
 
-def world_texts(samples: int = 400) -> Iterable[str]:
-    """Texts that hold every piece the worlds and their prompts can produce."""
+def world_texts(samples: int = 400, hops: int = HOPS) -> Iterable[str]:
+    """Texts that hold every piece the worlds and their prompts can produce, with questions of up
+    to `hops`."""
     from stages.teaching.demonstrations import demonstration
     from stages.teaching.judgements import relevance_demonstration, sub_answer_demonstration
     from stages.teaching.scene import WORDS
@@ -30,7 +33,7 @@ def world_texts(samples: int = 400) -> Iterable[str]:
         yield f"{number} {number}"
     for seed in range(samples):
         for make in (demonstration, relevance_demonstration, sub_answer_demonstration):
-            yield "".join(segment.text for segment in make(seed))
+            yield "".join(segment.text for segment in make(seed, hops=hops))
 
 
 def make_tokenizer(texts: Iterable[str]) -> PreTrainedTokenizerFast:

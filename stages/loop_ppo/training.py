@@ -29,14 +29,15 @@ def train(task: Task) -> list[StepMetrics]:
     """See `stages.ppo.task`."""
     params = task.params
     searcher = load_searcher(task.index, task.passages, task.retriever, params.compute)
+    limits = params.training_rollout
     generator, learner = load_models(task)
     curves = train_steps(
         learner,
         generator,
-        partial(searcher.search, top_k=params.agent.top_k),
+        partial(searcher.search, top_k=limits.depth(limits.top_k)),
         task.questions,
         with_visits(AgentProtocol(params.training_protocol)),
-        params.training_rollout,
+        limits,
         params.agent,
         params.compute.checkpoint_steps,
         task.seed,

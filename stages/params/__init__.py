@@ -26,7 +26,7 @@ from stages.params.choices import (
 )
 from stages.params.compute import GIVEN, Compute
 from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout, with_own
-from stages.params.data import WORLD, Corpus, Published, Questions, World
+from stages.params.data import HOPS, MOST_HOPS, WORLD, Corpus, Published, Questions, World
 from stages.params.index import CODES, Hnsw, Index, Ivfpq
 from stages.params.inputs import INPUT_FIELDS, RETRIEVER_INPUTS, input_fault
 from stages.params.labels import (
@@ -50,7 +50,9 @@ __all__ = [
     "GIVEN",
     "HEADS",
     "HIGHEST_SEED",
+    "HOPS",
     "INPUT_FIELDS",
+    "MOST_HOPS",
     "ORACLE",
     "POOLED",
     "POOLINGS",

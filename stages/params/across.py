@@ -11,7 +11,7 @@ from stages.params.choices import (
     RelevanceMode,
     VisitSource,
 )
-from stages.params.data import WORLD
+from stages.params.data import HOPS, WORLD
 from stages.params.index import CODES
 from stages.params.run import Params
 from stages.plumbing.errors import InputError
@@ -26,6 +26,14 @@ def rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
     asked, index, encoder = params.questions, params.index, params.encoder
     made = asked.source != WORLD or params.corpus.source == WORLD
     yield "questions.source", f"asks about a world: set 'corpus.source' to {WORLD} too", made
+    if asked.source == WORLD:
+        told = (
+            "asks for teachers, whom the world does not tell: set 'corpus.world.teachers' to true"
+        )
+        yield "questions.hops", told, asked.hops <= HOPS or params.corpus.world.teachers
+        if params.base.agent.model is None:
+            most = f"is more than the base agent is taught: see 'base.hops' ({params.base.hops})"
+            yield "questions.hops", most, asked.hops <= params.base.hops
     if index.kind is IndexKind.ivfpq:
         few = f"of {index.sample} is too few to train 'index.ivfpq.lists' ({index.ivfpq.lists})"
         yield "index.sample", few, index.sample >= max(index.ivfpq.lists, CODES)

@@ -61,7 +61,8 @@ class Rollout:
     """Where a rollout ends without an answer, and what a turn is shown; three limits in tokens. Of
     every rollout outside PPO: trajectories, GAC and evaluation. `max_turns` null: one turn more
     than `max_searches`, which cannot search. `max_visits` is of protocols with a `visit_tool`: so
-    many turns may visit beside those.
+    many turns may visit beside those. `new_results_only`: a passage that the rollout was shown
+    before is not shown again, and the next of the ranking takes its place.
     """
 
     top_k: int = 3
@@ -71,6 +72,12 @@ class Rollout:
     max_turn_tokens: int = 32
     max_information_tokens: int = 64
     max_context_tokens: int = 512
+    new_results_only: bool = False
+
+    def depth(self, wanted: int) -> int:
+        """How many passages to search for so that `wanted` are left to show, or to rank."""
+        shown_before = self.top_k * (self.max_searches - 1)
+        return wanted + shown_before if self.new_results_only else wanted
 
 
 @dataclass
@@ -84,6 +91,7 @@ class OwnRollout:
     max_turn_tokens: int | None = None
     max_information_tokens: int | None = None
     max_context_tokens: int | None = None
+    new_results_only: bool | None = None
 
 
 def with_own(block: Rollout, own: OwnRollout) -> Rollout:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from stages.params.choices import Wording
 from stages.params.conversation import OwnRollout
+from stages.params.data import HOPS
 
 HEADS = 4  # of the language models made from scratch
 
@@ -40,7 +41,11 @@ class BaseJudge(BaseModel):
 
 @dataclass
 class Base:
+    """`hops`: the most of a question that models made from scratch are taught to answer and to
+    grade; more than three are about teachers."""
+
     seed: int = 0
+    hops: int = HOPS
     agent: BaseAgent = field(default_factory=BaseAgent)
     judge: BaseJudge = field(default_factory=BaseJudge)
 

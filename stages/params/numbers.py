@@ -21,6 +21,7 @@ COUNTS = (  # blocks whose integers are all at least 1
     ),
 )
 LEAST = {  # of other integers, and of those among them that may be less
+    "base.hops": 1,
     "questions.development": 0,
     "index.sample": 1,
     "index.candidates": 1,
@@ -52,7 +53,7 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
     own = {f"guest.{name}": guest.rollout for name, guest in params.guest.items()}
     for name, rollout in {**own, "evaluate": params.evaluate.rollout}.items():
         for key, value in vars(rollout).items():
-            if value is not None:
+            if type(value) is int:
                 yield f"{name}.rollout.{key}", value, 1
     if params.pairs.instances is not None:
         yield "pairs.instances", params.pairs.instances, 1

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from stages.params.choices import DTYPES, POOLINGS, CorrectnessMode, Engine, RelevanceMode
 from stages.params.compute import Compute
-from stages.params.data import WORLD
+from stages.params.data import HOPS, MOST_HOPS, WORLD
 from stages.params.inputs import input_fault
 from stages.params.models import HEADS
 from stages.params.reporting import POOLED
@@ -88,6 +88,10 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     asked = params.questions
     made = asked.source != WORLD or None not in (asked.training, asked.test)
     yield "questions.training", "and 'questions.test': a world needs numbers", made
+    several = f"must be from 1 to {MOST_HOPS}"
+    yield "questions.hops", several, 1 <= asked.hops <= MOST_HOPS
+    reach = f"must be from {HOPS} to {MOST_HOPS}"
+    yield "base.hops", reach, HOPS <= params.base.hops <= MOST_HOPS
     named = asked.sets is None or len(set(asked.sets)) == len(asked.sets) > 0
     yield "questions.sets", "needs names, each of them once; null: all that there are", named
     free = not set(POOLED) & set(asked.sets or ())

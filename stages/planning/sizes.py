@@ -10,7 +10,7 @@ from pathlib import Path
 from stages.params import WORLD, Baseline, BaseModel, Encoder, Params
 from stages.sources.description import corpus_files, is_description, question_files
 from stages.sources.questions import development_files, test_files, training_file
-from stages.world.questions import TEST_SETS
+from stages.world.questions import sets_of
 
 BERT, QWEN3 = (0.109e9, 768), (0.596e9, 1024)  # parameters, dimension of a vector
 KNOWN = {
@@ -93,7 +93,8 @@ def _passages(params: Params) -> int:
     source = params.corpus.source
     if source == WORLD:
         world = params.corpus.world
-        return round(world.names * (world.namesakes_min + world.namesakes_max) / 2 * 5)
+        facts = 5 + world.teachers
+        return round(world.names * (world.namesakes_min + world.namesakes_max) / 2 * facts)
     if is_description(source):
         return sum(entry.count or 0 for files in corpus_files(source).values() for entry in files)
     return _lines(Path(source))
@@ -103,7 +104,8 @@ def _questions(params: Params) -> tuple[int, tuple[int, ...]]:
     """Training questions, and test questions of each set."""
     block = params.questions
     if block.source == WORLD:
-        return block.training, (block.test,) * len(block.sets or TEST_SETS)
+        sets = block.sets or sets_of(params.corpus.world.teachers)
+        return block.training, (block.test,) * len(sets)
     if is_description(block.source):
         blocks = question_files(block.source)
         training = sum(entry.count or 0 for entry in blocks["train"].values())
@@ -121,7 +123,7 @@ def _development(params: Params) -> int:
     """Questions of all development sets."""
     block = params.questions
     if block.source == WORLD:
-        return block.development * len(block.sets or TEST_SETS)
+        return block.development * len(block.sets or sets_of(params.corpus.world.teachers))
     if is_description(block.source):
         return block.development
     files = development_files(Path(block.source)).values()

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from stages.common.search import Hit, SearchRequest
 from stages.gac.rollouts import Start
+from stages.params import Rollout
 from stages.rollout import loop
 
 
@@ -46,16 +47,14 @@ class OracleSearch:
     """The search of rollouts that run together (loop.run), in the oracle's order.
 
     `search` is the retriever's own, `finish` gives the rows of rollouts (stages/gac/rollouts.py),
-    in order. `shown`: passages that the agent sees; `max_turns`: turns of a rollout, None: not
-    limited. `prices`: one for each of `rollouts`.
+    in order; `limits` are those of `rollouts`. `prices`: one for each of them.
     """
 
     rollouts: Sequence[loop.RolloutState]
     search: loop.SearchFunction
     finish: Callable[[list[Start]], list[dict]]
     top: int
-    shown: int
-    max_turns: int | None
+    limits: Rollout
     prices: list[OraclePrice] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -64,7 +63,10 @@ class OracleSearch:
     def __call__(self, requests: list[SearchRequest]) -> list[list[Hit]]:
         """What each of `requests` finds; they are those of all rollouts that wait, in order."""
         waiting = [n for n, rollout in enumerate(self.rollouts) if loop.waits(rollout)]
-        found = self.search(requests)
+        found = [
+            loop.new_results(self.rollouts[n], hits, self.limits)
+            for n, hits in zip(waiting, self.search(requests), strict=True)
+        ]
         right = self._right(dict(zip(waiting, found, strict=True)))
         return [
             [hits[place] for place in right[n]]
@@ -100,14 +102,16 @@ class OracleSearch:
         """The places that cannot be spared: after those tried, as many as are still to be right."""
         if self._is_last(n):
             return range(0)
-        return range(tried, min(tried + self.shown - right, self.top, found))
+        return range(tried, min(tried + self.limits.top_k - right, self.top, found))
 
     def _is_last(self, n: int) -> bool:
-        return self.max_turns is not None and len(self.rollouts[n].turns) >= self.max_turns
+        most = self.limits.max_turns
+        return most is not None and len(self.rollouts[n].turns) >= most
 
     def _start(self, n: int, hit: Hit) -> Start:
         rollout = self.rollouts[n]
-        return Start(loop.record(rollout), len(rollout.turns) - 1, hit.passage)
+        listed = tuple(rollout.listed.values())
+        return Start(loop.record(rollout), len(rollout.turns) - 1, hit.passage, listed)
 
     @staticmethod
     def _count(price: OraclePrice, row: dict) -> None:

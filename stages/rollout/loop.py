@@ -143,7 +143,9 @@ def run(
     """Finish `rollouts` in place, wave by wave; `advance` is told how many each wave finished.
 
     `shown`: the model sees so many of the passages that `search` gives, and each turn keeps the ids
-    of all as `ranked`; None: it sees all.
+    of all as `ranked`; None: it sees all. With `limits.new_results_only` it sees `limits.top_k` of
+    those that are new to the rollout, and `ranked` has the new ones; `search` then gives as many
+    as `limits.depth` says.
 
     At most `max_searches` turns may go without an answer; one that searches beyond them stops with
     "searches". There are at most `max_turns` turns: the last one's search is made and the rollout
@@ -288,10 +290,25 @@ def _inform(
     if not waiting:
         return
     requests = [next_request(rollout) for rollout in waiting]
-    for rollout, hits in zip(waiting, search(requests), strict=True):
+    most = limits.top_k if limits.new_results_only else shown
+    for rollout, found in zip(waiting, search(requests), strict=True):
+        hits = new_results(rollout, found, limits)
         if shown is not None:
             rollout.turns[-1].ranked = [hit.passage.id for hit in hits]
-        take_passages(rollout, hits[:shown], protocol, tokenizer, limits)
+        take_passages(rollout, hits[:most], protocol, tokenizer, limits)
+
+
+def new_results(
+    rollout: RolloutState, hits: Sequence[Hit], limits: params.Rollout
+) -> Sequence[Hit]:
+    """`hits` without the passages that the rollout was shown before, where `limits` ask for that.
+
+    What GAC put in counts as shown, and nothing else of that turn, which the rollout never saw.
+    """
+    if not limits.new_results_only:
+        return hits
+    seen = {passage.id for turn in rollout.turns for passage in turn.passages}
+    return [hit for hit in hits if hit.passage.id not in seen]
 
 
 def next_request(rollout: RolloutState) -> SearchRequest:

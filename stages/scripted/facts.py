@@ -7,6 +7,8 @@ its name, a clause that belongs to the relation, and the value last, close to it
 import re
 from dataclasses import dataclass
 
+from stages.params import HOPS, MOST_HOPS
+
 UNKNOWN = "unknown"
 
 
@@ -87,7 +89,9 @@ PERSONAL = {
 TRAINING_RELATIONS = ("born", "live", "study")
 HELD_OUT_RELATIONS = ("die", "award")
 MAKER, COUNTRY = "maker", "country"
-CLAUSES = {MAKER: "is by", COUNTRY: "is in"} | {
+TEACHER = "teacher"  # of the same craft; only worlds with teachers tell it
+MOST_TEACHERS = MOST_HOPS - HOPS  # in one question
+CLAUSES = {MAKER: "is by", COUNTRY: "is in", TEACHER: "was taught by"} | {
     relation.name: relation.clause for relation in PERSONAL.values()
 }
 
@@ -128,6 +132,8 @@ class Fact:
             return f"who {CRAFT_OF_KIND[self.kind].verb} {self.subject}"
         if self.relation == COUNTRY:
             return f"which country is {self.subject} in"
+        if self.relation == TEACHER:
+            return f"who taught {self.subject}"
         return PERSONAL[self.relation].query.format(x=self.subject)
 
     @property
@@ -137,6 +143,8 @@ class Fact:
             return maker_phrase(self)
         if self.relation == COUNTRY:
             return f"country of {self.subject}"
+        if self.relation == TEACHER:
+            return f"teacher of {self.subject}"
         return PERSONAL[self.relation].reformulation.format(x=self.subject)
 
 
@@ -145,12 +153,16 @@ def maker_phrase(work: Fact) -> str:
     return f"{CRAFT_OF_KIND[work.kind].role} of the {work.kind} {work.subject}"
 
 
-def question_text(work: Fact, relation: str | None = None, country: bool = False) -> str:
-    """A question of one hop (no relation), two, or three (`country`)."""
+def question_text(
+    work: Fact, relation: str | None = None, country: bool = False, teachers: int = 0
+) -> str:
+    """A question of one hop (no relation), two, or three (`country`), and one more for each of
+    `teachers`: it asks about the teacher of the teacher of the maker."""
+    person = "teacher of the " * teachers + maker_phrase(work)
     if relation is None:
-        return f"Who is the {maker_phrase(work)}?"
+        return f"Who is the {person}?"
     told = PERSONAL[relation]
-    return (told.in_country if country else told.question).format(maker=maker_phrase(work))
+    return (told.in_country if country else told.question).format(maker=person)
 
 
 _SENTENCE = re.compile(
@@ -172,6 +184,7 @@ def read_fact(text: str) -> Fact | None:
 
 def _query_patterns() -> list[tuple[str, re.Pattern[str]]]:
     patterns = [(COUNTRY, "which country is {x} in"), (COUNTRY, "country of {x}")]
+    patterns += [(TEACHER, "who taught {x}"), (TEACHER, "teacher of {x}")]
     for relation in PERSONAL.values():
         patterns += [(relation.name, relation.query), (relation.name, relation.reformulation)]
     for craft in CRAFTS:

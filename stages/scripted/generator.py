@@ -15,7 +15,9 @@ from stages.scripted.facts import (
     COUNTRY,
     CRAFT_OF_ROLE,
     MAKER,
+    MOST_TEACHERS,
     PERSONAL,
+    TEACHER,
     UNKNOWN,
     Craft,
     Fact,
@@ -26,7 +28,7 @@ from stages.scripted.facts import (
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-_ASKED = re.compile(r"the (?P<role>\w++) of the \w++ (?P<title>\w++ \w++)")
+_ASKED = re.compile(rf"the (?P<role>{'|'.join(CRAFT_OF_ROLE)}) of the \w++ (?P<title>\w++ \w++)")
 _OPENS, _CLOSES = "<information>\n", "</information>"
 
 
@@ -92,11 +94,16 @@ def _blocks(text: str) -> Iterator[str]:
 def _hops(question: str, craft: Craft, title: str) -> list[str]:
     """The relations that a question follows."""
     work = Fact(craft.kind, title, MAKER, "")
-    for relation in PERSONAL.values():
-        if question == question_text(work, relation.name):
-            return [MAKER, relation.name]
-        if relation.in_country and question == question_text(work, relation.name, country=True):
-            return [MAKER, relation.name, COUNTRY]
+    for teachers in range(MOST_TEACHERS + 1):
+        person = [MAKER, *[TEACHER] * teachers]
+        if question == question_text(work, teachers=teachers):
+            return person
+        for relation in PERSONAL.values():
+            if question == question_text(work, relation.name, teachers=teachers):
+                return [*person, relation.name]
+            asks = {"country": True, "teachers": teachers}
+            if relation.in_country and question == question_text(work, relation.name, **asks):
+                return [*person, relation.name, COUNTRY]
     return [MAKER]
 
 

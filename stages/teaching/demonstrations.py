@@ -8,12 +8,15 @@ passage fits it asks once more in other words, then gives up.
 import random
 from dataclasses import dataclass
 
+from stages.params import HOPS
 from stages.scripted.actions import answer_text, first_thought, search_text
 from stages.scripted.facts import (
     COUNTRY,
     CRAFT_OF_KIND,
     MAKER,
+    MOST_TEACHERS,
     PERSONAL,
+    TEACHER,
     UNKNOWN,
     Fact,
     question_text,
@@ -22,7 +25,7 @@ from stages.teaching.scene import Scene
 
 FOUND, ALONE, BACKWARD = 0.65, 0.25, 0.15
 FOUND_AGAIN = 0.8
-HOPS = (0.15, 0.5, 0.35)
+SHARES = (0.15, 0.5, 0.35)  # of one, two and three hops, where there are no more
 SHOWN = 3
 
 
@@ -45,20 +48,37 @@ def information_segment(facts: list[Fact]) -> Segment:
     return Segment(f"\n<information>\n{lines}</information>\n", False)
 
 
-def draw_question(scene: Scene) -> tuple[str, list[Fact]]:
-    """A question of 1, 2 or 3 hops and the facts it needs, in order."""
-    draw = scene.draw
-    hops = draw.choices((1, 2, 3), HOPS)[0]
+def new_scene(seed: int | str, hops: int = HOPS) -> Scene:
+    """A scene in which questions of up to `hops` can be asked."""
+    return Scene(random.Random(seed), teachers=hops > HOPS)
+
+
+def draw_question(scene: Scene, most: int = HOPS) -> tuple[str, list[Fact]]:
+    """A question of 1 to `most` hops and the facts it needs, in order.
+
+    Above three, all numbers are as frequent; so are the numbers of teachers that make up one.
+    """
+    draw, teachers = scene.draw, 0
+    if most == HOPS:
+        hops = draw.choices((1, 2, 3), SHARES)[0]
+    else:
+        hops = draw.randint(1, most)
+        teachers = draw.randint(max(0, hops - HOPS), min(hops - 1, MOST_TEACHERS))
+        hops -= teachers
     work = scene.fact(scene.craft().kind, scene.title(), MAKER)
+    profession, chain = CRAFT_OF_KIND[work.kind].profession, [work]
+    for _ in range(teachers):
+        chain.append(scene.fact(profession, chain[-1].value, TEACHER))
     if hops == 1:
-        return question_text(work), [work]
+        return question_text(work, teachers=teachers), chain
     names = [name for name, told in PERSONAL.items() if hops == 2 or told.in_country]
     relation = draw.choice(names)
-    person = scene.fact(CRAFT_OF_KIND[work.kind].profession, work.value, relation)
+    person = scene.fact(profession, chain[-1].value, relation)
     if hops == 2:
-        return question_text(work, relation), [work, person]
+        return question_text(work, relation, teachers=teachers), [*chain, person]
     city = scene.fact("city", person.value, COUNTRY)
-    return question_text(work, relation, country=True), [work, person, city]
+    text = question_text(work, relation, country=True, teachers=teachers)
+    return text, [*chain, person, city]
 
 
 def _passages(scene: Scene, needed: list[Fact], hop: int, found: bool) -> list[Fact]:
@@ -76,14 +96,14 @@ def _passages(scene: Scene, needed: list[Fact], hop: int, found: bool) -> list[F
     return facts
 
 
-def demonstration(seed: int | str, doubt: float = 0.0) -> list[Segment]:
+def demonstration(seed: int | str, doubt: float = 0.0, hops: int = HOPS) -> list[Segment]:
     """One question answered, or given up, by the patient searcher.
 
     With probability `doubt` it asks again, in other words, for what it has just found: a habit
     that wastes searches, and with them the questions of many hops.
     """
-    scene = Scene(random.Random(seed))
-    question, needed = draw_question(scene)
+    scene = new_scene(seed, hops)
+    question, needed = draw_question(scene, hops)
     segments = [question_segment(question)]
     thought = first_thought(CRAFT_OF_KIND[needed[0].kind].role)
     for hop, fact in enumerate(needed):
@@ -103,13 +123,13 @@ def demonstration(seed: int | str, doubt: float = 0.0) -> list[Segment]:
     return [*segments, Segment(answer_text(thought, needed[-1].value), True)]
 
 
-def drill(seed: int | str, facts: int = 5, asked: int = 8) -> list[Segment]:
+def drill(seed: int | str, facts: int = 5, asked: int = 8, hops: int = HOPS) -> list[Segment]:
     """Passages, then many facts restated with their value or "unknown": reading, densely.
 
     Only the value is the model's own; what it restates is told.
     """
-    scene = Scene(random.Random(seed))
-    question, needed = draw_question(scene)
+    scene = new_scene(seed, hops)
+    question, needed = draw_question(scene, hops)
     shown: list[Fact] = []
     while len(shown) < facts:
         fact = scene.near(scene.draw.choice(shown + needed))

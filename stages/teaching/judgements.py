@@ -9,10 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stages.judge.prompts import Prompt
-from stages.scripted.facts import COUNTRY, MAKER, PERSONAL, UNKNOWN, Fact, read_fact, read_query
-from stages.teaching.demonstrations import Segment, demonstration, draw_question
+from stages.params import HOPS
+from stages.scripted.facts import (
+    COUNTRY,
+    MAKER,
+    PERSONAL,
+    TEACHER,
+    UNKNOWN,
+    Fact,
+    read_fact,
+    read_query,
+)
+from stages.teaching.demonstrations import Segment, demonstration, draw_question, new_scene
 from stages.teaching.grades import comparison
-from stages.teaching.scene import WORDS, Scene
+from stages.teaching.scene import PUPIL, WORDS, Scene
 
 NOT_SURE = "Not Sure"
 NO_REFERENCE = "none"
@@ -45,9 +55,9 @@ def _between(text: str, tag: str) -> str:
     return text.partition(f"<{tag}> ")[2].partition(f" </{tag}>")[0]
 
 
-def sub_answer_demonstration(seed: int | str) -> list[Segment]:
+def sub_answer_demonstration(seed: int | str, hops: int = HOPS) -> list[Segment]:
     """A trajectory and its queries, answered from the searcher's own thoughts."""
-    told = demonstration(seed)
+    told = demonstration(seed, hops=hops)
     turns = [segment.text for segment in told if segment.own]
     queries = [_between(turn, "search") for turn in turns[:-1]]
     thoughts = [_between(turn, "think") for turn in turns]
@@ -58,18 +68,18 @@ def sub_answer_demonstration(seed: int | str) -> list[Segment]:
     return [Segment(prompt, False), Segment(_reply(answers), True)]
 
 
-def relevance_demonstration(seed: int | str, window: int = 10) -> list[Segment]:
+def relevance_demonstration(seed: int | str, window: int = 10, hops: int = HOPS) -> list[Segment]:
     """A window of at most `window` passages for one query, each restated, compared and graded."""
-    query, reference, passages, judged = _judged(seed, window)
+    query, reference, passages, judged = _judged(seed, window, hops)
     listed = RELEVANCE.numbered(passages)
     prompt = RELEVANCE.render(query=query, reference=reference, passages=listed)
     lines = [f"{text} {words}" for text, words in zip(passages, judged, strict=True)]
     return [Segment(prompt, False), Segment(_reply(lines), True)]
 
 
-def relevance_drill(seed: int | str, window: int = 10) -> list[Segment]:
+def relevance_drill(seed: int | str, window: int = 10, hops: int = HOPS) -> list[Segment]:
     """The same with the passages only in the reply, where they are told: grading alone."""
-    query, reference, passages, judged = _judged(seed, window)
+    query, reference, passages, judged = _judged(seed, window, hops)
     segments = [Segment(RELEVANCE.render(query=query, reference=reference, passages=""), False)]
     for label, (text, words) in enumerate(zip(passages, judged, strict=True), 1):
         segments.append(Segment(f"[{label}] {text}", False))
@@ -85,10 +95,11 @@ def judgement(query: str, text: str, reference: str | None) -> str:
     return " ".join([*words, str(grade)])
 
 
-def comparison_drill(seed: int | str, pairs: int = 40) -> list[Segment]:
+def comparison_drill(seed: int | str, pairs: int = 40, hops: int = HOPS) -> list[Segment]:
     """Pairs of words, each called the same or other: comparing alone, densely."""
     draw = random.Random(seed)
-    classes = [*WORDS.values(), [MAKER, COUNTRY, *PERSONAL]]
+    taught = [TEACHER] if hops > HOPS else []
+    classes = [*WORDS.values(), [MAKER, COUNTRY, *PERSONAL, *taught]]
     segments = []
     for _ in range(pairs):
         words = draw.choice(classes)
@@ -103,11 +114,11 @@ def _compared(one: str, two: str) -> str:
     return "same" if one == two else "other"
 
 
-def _judged(seed: int | str, window: int) -> tuple[str, str, list[str], list[str]]:
+def _judged(seed: int | str, window: int, hops: int) -> tuple[str, str, list[str], list[str]]:
     """A query, its reference, passages, and for each the comparison with its grade."""
-    scene = Scene(random.Random(seed))
+    scene = new_scene(seed, hops)
     draw = scene.draw
-    _, needed = draw_question(scene)
+    _, needed = draw_question(scene, hops)
     hop = draw.randrange(len(needed))
     query = draw.choice((needed[hop].query, needed[hop].reformulation))
     size = window if draw.random() < 0.5 else draw.randint(1, window)
@@ -143,6 +154,8 @@ def _same_subject(scene: Scene, fact: Fact) -> Fact:
     if fact.relation == COUNTRY:
         relation = draw.choice([name for name, told in PERSONAL.items() if told.in_country])
         return Fact(scene.craft().profession, scene.entity("name"), relation, fact.subject)
+    if scene.teachers and draw.random() < PUPIL:
+        return scene.pupil(fact.kind, fact.subject)
     lot = draw.random()
     if lot < 0.5:
         return scene.fact(scene.craft().profession, fact.subject, fact.relation)

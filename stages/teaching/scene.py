@@ -13,19 +13,24 @@ from stages.scripted.facts import (
     CRAFTS,
     MAKER,
     PERSONAL,
+    TEACHER,
     Craft,
     Fact,
 )
 from stages.world.vocabulary import KNOWN, words
 
+PUPIL = 0.2  # of what is near a person, where there are teachers: whom that person taught
 WORDS = {kind: words(kind, count) for kind, count in KNOWN.items()}
 
 
 class Scene:
-    """Facts that are drawn when first asked for and stay as they are."""
+    """Facts that are drawn when first asked for and stay as they are. With `teachers` people have
+    those too; without, every draw is as if there were no such relation."""
 
-    def __init__(self, draw: random.Random):
+    def __init__(self, draw: random.Random, teachers: bool = False):
         self.draw = draw
+        self.teachers = teachers
+        self.relations = [*PERSONAL, TEACHER] if teachers else [*PERSONAL]
         self.values: dict[tuple[str, str, str], str] = {}
         self.taken: dict[tuple[str, str], set[str]] = {}
 
@@ -43,19 +48,34 @@ class Scene:
 
     def personal(self) -> str:
         """Any relation of people."""
-        return self.draw.choice(list(PERSONAL))
+        return self.draw.choice(self.relations)
 
     def fact(self, kind: str, subject: str, relation: str) -> Fact:
         """The scene's fact about a subject; namesakes never share a value."""
         key = (kind, subject, relation)
         if key not in self.values:
-            taken = self.taken.setdefault((subject, relation), set())
+            taken = self._taken(subject, relation)
             value = self.entity(_value_class(relation))
             while value in taken:
                 value = self.entity(_value_class(relation))
             taken.add(value)
             self.values[key] = value
         return Fact(kind, subject, relation, self.values[key])
+
+    def _taken(self, subject: str, relation: str) -> set[str]:
+        """The values of `subject` and its namesakes; nobody is taught by a namesake."""
+        own = {subject} if relation == TEACHER else set()
+        return self.taken.setdefault((subject, relation), own)
+
+    def pupil(self, kind: str, teacher: str) -> Fact:
+        """That `teacher` taught someone, or whom else that someone was taught by."""
+        name = self.entity("name")
+        taken = self._taken(name, TEACHER)
+        if (kind, name, TEACHER) in self.values or teacher in taken:
+            return self.fact(kind, name, TEACHER)
+        taken.add(teacher)
+        self.values[kind, name, TEACHER] = teacher
+        return Fact(kind, name, TEACHER, teacher)
 
     def any_fact(self) -> Fact:
         """A fact about anything."""
@@ -103,6 +123,8 @@ class Scene:
         return self.any_fact()
 
     def _near_person(self, fact: Fact) -> Fact:
+        if self.teachers and self.draw.random() < PUPIL:
+            return self.pupil(fact.kind, fact.subject)
         lot = self.draw.random()
         if lot < 0.35:  # a namesake, the same relation
             return self.fact(self.craft().profession, fact.subject, fact.relation)
@@ -120,4 +142,5 @@ class Scene:
 
 
 def _value_class(relation: str) -> str:
-    return {MAKER: "name", COUNTRY: "country"}.get(relation) or PERSONAL[relation].value
+    known = {MAKER: "name", COUNTRY: "country", TEACHER: "name"}
+    return known.get(relation) or PERSONAL[relation].value

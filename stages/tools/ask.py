@@ -151,6 +151,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
     from stages.common.records import Question
     from stages.rollout.loop import (
         fits,
+        new_results,
         next_request,
         start,
         take_passages,
@@ -172,7 +173,8 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn(rollout, ids, protocol, agent.tokenizer, limits)
         yield from _said(rollout.turns[-1], protocol.block)
         if waits(rollout):
-            [hits] = searcher.search([next_request(rollout)], block.top_k)
+            [found] = searcher.search([next_request(rollout)], block.depth(block.top_k))
+            hits = new_results(rollout, found, limits)[: block.top_k]
             take_passages(rollout, hits, protocol, agent.tokenizer, limits)
             yield from (_found(hit) for hit in hits)
     yield (

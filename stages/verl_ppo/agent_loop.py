@@ -23,6 +23,7 @@ from stages.engines.tokenizer import load_tokenizer
 from stages.rollout.loop import (
     RolloutState,
     fits,
+    new_results,
     next_request,
     start,
     take_passages,
@@ -72,8 +73,11 @@ class Environment:
 
     async def show_passages(self, rollout: RolloutState) -> None:
         """Search the last query of `rollout` and append what it finds."""
-        [hits] = await self.searcher.async_search([next_request(rollout)], self.settings.top_k)
-        take_passages(rollout, hits, self.protocol, self.tokenizer, self.limits)
+        limits = self.limits
+        depth = limits.depth(self.settings.top_k)
+        [found] = await self.searcher.async_search([next_request(rollout)], depth)
+        hits = new_results(rollout, found, limits)[: self.settings.top_k]
+        take_passages(rollout, hits, self.protocol, self.tokenizer, limits)
 
 
 @cache

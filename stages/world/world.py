@@ -4,10 +4,15 @@ Names are shared by several people, each of another craft and each the maker of 
 the question tells which Soman is meant. A share of the names, with the cities, countries,
 universities and prizes of their bearers, is kept for test questions; the passages of both parts
 are one corpus.
+
+With `corpus.world.teachers` each person has a teacher of the same craft, so that questions may be
+of more hops. Who taught whom stays within the test part, within the names of the development sets
+and within those of training: no chain of facts leads from one to another.
 """
 
 import json
 import random
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,10 +20,11 @@ from stages import params
 from stages.common.records import Passage, read_json, write_json
 from stages.common.seeds import seed_of
 from stages.plumbing.errors import InputError
-from stages.scripted.facts import COUNTRY, CRAFTS, MAKER, PERSONAL, Fact
+from stages.scripted.facts import COUNTRY, CRAFT_OF_KIND, CRAFTS, MAKER, PERSONAL, TEACHER, Fact
 from stages.world.vocabulary import words
 
 TRAIN, TEST = "train", "test"
+DEVELOPMENT_NAMES = 0.2  # of the training part's names
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,8 @@ class SyntheticWorld:
                 told.append((part, Fact("city", city, COUNTRY, country)))
             for name in split["name"]:
                 told += [(part, fact) for fact in _namesakes(name, split, titles, sizes, draw)]
+        if sizes.teachers:
+            told += _teachers(told, seed)
         draw.shuffle(told)
         return cls(tuple(fact for _, fact in told), tuple(part for part, _ in told))
 
@@ -70,6 +78,13 @@ class SyntheticWorld:
             return cls(tuple(facts), tuple(row["part"] for row in rows))
         except (KeyError, TypeError, json.JSONDecodeError):
             raise InputError(f"{path}: not a world's facts; run the stage corpus again") from None
+
+
+def development_names(names: Iterable[str], seed: int) -> set[str]:
+    """Those of the training part's `names` that development sets ask about."""
+    known = sorted(names)
+    draw = random.Random(seed_of(seed, "questions", "development"))
+    return {*draw.sample(known, max(1, round(DEVELOPMENT_NAMES * len(known))))}
 
 
 def _parts(sizes: params.World) -> dict[str, dict[str, list[str]]]:
@@ -137,3 +152,43 @@ def _namesakes(
             for craft, value in zip(crafts, values, strict=True)
         ]
     return facts
+
+
+def _teachers(told: list[tuple[str, Fact]], seed: int) -> list[tuple[str, Fact]]:
+    """A teacher for each person of these facts, with the part."""
+    crafts: dict[str, dict[str, list[str]]] = {TRAIN: {}, TEST: {}}  # by part and name
+    for part, fact in told:
+        if fact.relation == MAKER:
+            profession = CRAFT_OF_KIND[fact.kind].profession
+            crafts[part].setdefault(fact.value, []).append(profession)
+    apart = development_names(crafts[TRAIN], seed)
+    draw = random.Random(seed_of(seed, "world", "teachers"))
+    found = []
+    for part, group in (
+        (TRAIN, {name: of for name, of in crafts[TRAIN].items() if name not in apart}),
+        (TRAIN, {name: of for name, of in crafts[TRAIN].items() if name in apart}),
+        (TEST, crafts[TEST]),
+    ):
+        found += [(part, fact) for fact in _taught(group, draw)]
+    return found
+
+
+def _taught(crafts: dict[str, list[str]], draw: random.Random) -> Iterator[Fact]:
+    """Who taught each person, of the same craft; teachers of namesakes have different names.
+
+    `crafts`: by name, the professions of its bearers. A chain of teachers may lead back to where it
+    began; no question follows such a chain (stages/world/questions.py).
+    """
+    for name, professions in crafts.items():
+        left = sorted(professions)
+        for other in draw.sample([*crafts], len(crafts)):
+            able = [one for one in left if other != name and one in crafts[other]]
+            if able:
+                profession = draw.choice(able)
+                left.remove(profession)
+                yield Fact(profession, name, TEACHER, other)
+        if left:
+            raise InputError(
+                f"params.yaml: 'corpus.world.teachers': no teacher is left for a {left[0]} among "
+                f"{len(crafts)} names: raise corpus.world.names"
+            )
