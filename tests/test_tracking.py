@@ -26,7 +26,7 @@ from stages.tracking.runs import Runs
 from stages.tracking.store import connect_store, root, uri
 
 TRACES = 3  # an iteration
-HEADLINE = [f"1 EM and searches by iteration/{name}" for name in ("EM", "searches per question")]
+HEADLINE = [f"1 mean by iteration/{name}" for name in ("EM", "searches per question")]
 ROOT = Path(__file__).parents[1]
 
 

@@ -71,7 +71,7 @@ def drift_table(drift: dict) -> list[tuple[str, list[str]]]:
         name, digits = FIGURES.get(key, (key.replace("_", " "), 3))
         values = [iteration.get(key) for iteration in drift.values()]
         if any(value is not None for value in values):
-            rows.append((name, ["–" if v is None else f"{v:.{digits}f}" for v in values]))
+            rows.append((name, ["–" if v is None else f"{v:,.{digits}f}" for v in values]))
     return rows
 
 

@@ -43,7 +43,8 @@ def main(argv: list[str] | None = None) -> None:
     if not rows:
         raise InputError(f"{arguments.source}: holds no row")
     write_jsonl(arguments.output, rows)
-    print(f"{len(rows)} rows in {arguments.output}", file=sys.stderr)
+    number = "1 row" if len(rows) == 1 else f"{len(rows)} rows"
+    print(f"{number} in {arguments.output}", file=sys.stderr)
 
 
 def read_source(path: Path) -> Iterator[dict]:
