@@ -39,7 +39,7 @@ class Server:
             stop=sampling_params["stop"],
             max_new_tokens=sampling_params["max_tokens"],
             temperature=temperature,
-            keys=[self.drawn],
+            keys=[sampling_params.get("seed", self.drawn)],
         )
         log_probs = None
         if sampling_params["logprobs"]:
