@@ -33,10 +33,10 @@ from label_world import (
 from label_world import build as build_world
 
 from stages import candidates, correctness, relevance, trajectories
-from stages.common.records import write_questions
+from stages.common.records import write_jsonl, write_questions
 
 STAGES = {trajectories: 2, candidates: 5, relevance: 1, correctness: 40}  # items of a part
-NUMBERS = 60
+FEW, NUMBERS, MANY = 24, 400, 2000  # in parts of two
 SAME = "same bytes"
 COUNT = count()
 
@@ -66,23 +66,33 @@ class Faults:
             self.output.parent.mkdir(parents=True, exist_ok=True)
             self.output.write_text(json.dumps(self.found, indent=2) + "\n")
 
-    def numbers(self, *words: str, **more: str):
-        """A run of numbers, and its notes."""
+    def numbers(self, count: int, *words: str, **more: str):
+        """A run of `count` numbers, and its notes."""
         notes = self.folder / f"notes{next(COUNT)}"
-        words = ("numbers", "--address", self.made.address, "--notes", str(notes), *words)
-        return job(self.made, self.folder, *words, **more), notes
+        (self.folder / "numbers.jsonl").unlink(missing_ok=True)
+        rows = ({"n": number, "square": number * number} for number in range(count))
+        write_jsonl(self.folder / "local.jsonl", rows)
+        given = ("--address", self.made.address, "--notes", str(notes), "--numbers", str(count))
+        return job(self.made, self.folder, "numbers", *given, *words, **more), notes
+
+    def said_of_numbers(self, process) -> str:
+        """As `said`, of the last run of numbers, whose file is compared."""
+        return self.said(process, "local.jsonl", "numbers.jsonl")
 
     def line(self, fault: str, wanted: str, *words: str, **more: str) -> None:
         """Note what a run of numbers says."""
         began = time.monotonic()
-        process, _ = self.numbers(*words, **more)
-        self.note(fault, self.said(process), wanted, began)
+        process, _ = self.numbers(FEW, *words, **more)
+        self.note(fault, self.said_of_numbers(process), wanted, began)
 
-    def said(self, process) -> str:
-        """The one line of a run that failed, without this run's own names; SAME for a good one."""
+    def said(self, process, local: str, other: str) -> str:
+        """The one line of a run that failed, without this run's own names; SAME for a good one
+        whose file `other` has the bytes of `local`.
+        """
         err = process.communicate(timeout=900)[1]
         if process.returncode == 0:
-            return SAME
+            one, two = ((self.folder / name).read_bytes() for name in (local, other))
+            return SAME if one == two else "other bytes"
         line = re.split(r"[\r\n]", err.strip())[-1]
         line = line.replace(str(REPO), "CHECKOUT").replace(self.made.address, "HEAD")
         line = line.replace(str(self.made.folder), "HOME").replace(str(self.folder), "RUN")
@@ -104,10 +114,7 @@ def a_node_is_killed(faults: Faults, stage, shard: int) -> None:
     wait_for(lambda: Path(f"{notes}.held").exists() or process.poll() is not None)
     held = Path(f"{notes}.held").exists()
     made.kill(node)
-    ended = faults.said(process)
-    local = (faults.folder / f"local/{name}.jsonl").read_bytes()
-    if ended == SAME and (faults.folder / f"ray/{name}.jsonl").read_bytes() != local:
-        ended = "other bytes"
+    ended = faults.said(process, f"local/{name}.jsonl", f"ray/{name}.jsonl")
     faults.note(
         f"a node is killed while it computes a part of `{name}`",
         ended if held else f"no work was on it ({ended})",
@@ -118,25 +125,25 @@ def a_node_is_killed(faults: Faults, stage, shard: int) -> None:
 
 def a_node_is_late(faults: Faults) -> None:
     began = time.monotonic()
-    process, notes = faults.numbers("--numbers", "2000")
+    process, notes = faults.numbers(MANY)
     wait_for(notes.exists)
     node = f"late{next(COUNT)}"
     faults.made.start(node)
     raylet = str(faults.made.process(node, "raylet/raylet").pid)
     wait_for(lambda: raylet in notes.read_text().split())
-    ended = faults.said(process)
+    ended = faults.said_of_numbers(process)
     share = notes.read_text().split().count(raylet)
-    ended = f"{ended}; it got {share:,} of 1,000 parts"
+    ended = f"{ended}; it got {share:,} of {MANY // 2:,} parts"
     faults.note("a node joins during the stage", ended, rf"^{SAME}; it got [1-9]", began)
     faults.made.kill(node)
 
 
 def the_head_is_killed(faults: Faults) -> None:
     began = time.monotonic()
-    process, notes = faults.numbers("--numbers", "2000")
+    process, notes = faults.numbers(MANY)
     wait_for(notes.exists)
     faults.made.kill("one")
-    ended = faults.said(process)
+    ended = faults.said_of_numbers(process)
     faults.note("the head is killed", ended, "the head of the cluster at 'HEAD' is gone", began)
 
 
@@ -145,8 +152,8 @@ def a_node_sees(faults: Faults, fault: str, mounts: str, wanted: str) -> None:
     began, node = time.monotonic(), f"odd{next(COUNT)}"
     prefix = ("unshare", "-m", "bash", "-c", f'set -e; {mounts}; exec "$@"', "--")
     faults.made.start(node, prefix=prefix)
-    process, _ = faults.numbers("--numbers", "400")
-    ended = faults.said(process)
+    process, _ = faults.numbers(NUMBERS)
+    ended = faults.said_of_numbers(process)
     faults.note(fault, ended, wanted, began)
     faults.made.kill(node)
     time.sleep(5)  # until the head has noticed
@@ -188,7 +195,9 @@ def what_nodes_see(faults: Faults, folder: Path) -> None:
 
 
 def a_disk_is_full(faults: Faults) -> None:
-    """The folder of a node, where Ray keeps its logs and large results, has no byte left."""
+    """The folder of a node, where Ray keeps its logs and large results, has no byte left from the
+    time on at which the node had finished parts.
+    """
     began, node = time.monotonic(), f"full{next(COUNT)}"
     place = faults.made.folder / node
     place.mkdir()
@@ -196,13 +205,19 @@ def a_disk_is_full(faults: Faults) -> None:
     prefix = ("unshare", "-m", "bash", "-c", f'set -e; {mount}; exec "$@"', "--")
     faults.made.start(node, prefix=prefix)
     raylet = faults.made.process(node, "raylet/raylet").pid
+    process, notes = faults.numbers(NUMBERS)
+
+    def given() -> int:  # parts that the node has begun: all but the last are finished
+        return notes.read_text().split().count(str(raylet)) if notes.exists() else 0
+
+    wait_for(lambda: given() > 2 or process.poll() is not None)
     fill(Path(f"/proc/{raylet}/root{place}"))
-    process, notes = faults.numbers("--numbers", str(NUMBERS))
-    ended = faults.said(process)
-    share = notes.read_text().split().count(str(raylet)) if notes.exists() else 0
-    if ended == SAME:
-        ended = f"{ended}; it computed {share} of {NUMBERS // 2} parts"
-    faults.note("the disk of a node is full", ended, f"^{SAME}; |^error: compute.ray: ", began)
+    before = given()
+    ended = faults.said_of_numbers(process)
+    parts = f"the node had finished {before - 1} of {NUMBERS // 2} parts"
+    ended = f"{ended}; {parts}, and began {given() - before} more"
+    wanted = f"^({SAME}|error: compute.ray: .*); the node had finished [1-9]"
+    faults.note("the disk of a node gets full while it computes", ended, wanted, began)
     faults.made.kill(node)
 
 

@@ -58,7 +58,7 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=2)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--numbers", type=int, default=24)
+    parser.add_argument("--numbers", type=int)
     parser.add_argument("--notes", default="notes")
     args, rest = parser.parse_known_args()
     if args.stage == "numbers":

@@ -12,6 +12,7 @@ import importlib.util
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ SETTINGS = {
     "rollout": {"max_turn_tokens": 12, "max_information_tokens": 32, "max_context_tokens": 128},
     "compute": {"threads": 1, "checkpoint_steps": 1},
 }
+ARGUMENTS = (
+    "--base base --retriever base --index index --passages passages.jsonl --iteration 1 "
+    "--questions questions.jsonl --output agent --metrics agent.json --curves agent.csv"
+)
 
 
 def write_base(folder: Path) -> Path:
@@ -83,11 +88,10 @@ def write_base(folder: Path) -> Path:
     return save(model.eval(), tokenizer, folder)
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A working folder with a base agent, parameters, a corpus, questions and a BM25 index."""
-    folder, tests = tmp_path_factory.mktemp("project"), Path(__file__).parent
-    original = config.overrides
+@contextmanager
+def project_in(folder: Path, settings: dict, small: dict):
+    """Go to `folder`, with a base agent, parameters, a corpus, questions and a BM25 index in it."""
+    tests, original = Path(__file__).parent, config.overrides
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
@@ -95,21 +99,25 @@ def project(tmp_path_factory):
         patch.setenv("VERL_USE_EXTERNAL_MODULES", "verl_cpu")
         patch.setenv("OMP_NUM_THREADS", "1")
         patch.setattr(training, "check_machine", lambda: None)
-        patch.setattr(config, "overrides", lambda *given: original(*given) | SMALL)
-        (folder / "params.yaml").write_text(yaml.safe_dump(SETTINGS))
+        patch.setattr(config, "overrides", lambda *given: original(*given) | small)
+        (folder / "params.yaml").write_text(yaml.safe_dump(settings))
         write_base(folder / "base")
         write_passages("passages.jsonl", PASSAGES)
         write_questions("questions.jsonl", QUESTIONS)
         arguments = "--passages passages.jsonl --bm25 --output index --metrics index.json"
         index.main(arguments.split())
+        yield
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project for one process."""
+    folder = tmp_path_factory.mktemp("project")
+    with project_in(folder, SETTINGS, SMALL):
         yield folder
 
 
 def test_a_killed_training_goes_on_and_ends_in_a_plain_model_folder(project, monkeypatch):
-    arguments = (
-        "--base base --retriever base --index index --passages passages.jsonl --iteration 1 "
-        "--questions questions.jsonl --output agent --metrics agent.json --curves agent.csv"
-    )
     train = training.train
 
     def killed(task: Task):
@@ -121,11 +129,11 @@ def test_a_killed_training_goes_on_and_ends_in_a_plain_model_folder(project, mon
 
     monkeypatch.setattr(training, "train", killed)
     with pytest.raises(KeyboardInterrupt):
-        agent.main(arguments.split())
+        agent.main(ARGUMENTS.split())
     [scratch] = (project / "tmp" / "scratch").iterdir()
     assert (scratch / "checkpoints" / "global_step_1" / "actor").is_dir()
     monkeypatch.setattr(training, "train", train)
-    agent.main(arguments.split())
+    agent.main(ARGUMENTS.split())
 
     rows = [{k: float(v) for k, v in row.items()} for row in csv.DictReader(open("agent.csv"))]
     assert list(rows[0]) == list(STEP_METRICS)

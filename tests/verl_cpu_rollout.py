@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import os
+
 import ray
 import torch
 from verl.workers.rollout.base import BaseRollout
 from verl.workers.rollout.replica import RolloutReplica, TokenOutput
 
-NAME = "transformers_server"
+NOTES = "VERL_CPU_NOTES"  # a variable: the file in which workers say where they are
+
+
+def name_of(replica: int) -> str:
+    """Of a server, one for each of verl's workers."""
+    return f"transformers_server_{replica}"
 
 
 @ray.remote(num_cpus=0)
@@ -32,7 +39,7 @@ class Server:
             stop=sampling_params["stop"],
             max_new_tokens=sampling_params["max_tokens"],
             temperature=temperature,
-            keys=[self.drawn],
+            keys=[sampling_params.get("seed", self.drawn)],
         )
         log_probs = None
         if sampling_params["logprobs"]:
@@ -61,13 +68,13 @@ class Replica(RolloutReplica):
     """One server; there are no devices to place it on."""
 
     async def launch_servers(self) -> None:
-        model = self.model_config
-        server = Server.options(name=NAME).remote(model.path, model.tokenizer_path)
-        self.servers, self._server_handle, self._server_address = [server], server, NAME
+        model, name = self.model_config, name_of(self.replica_rank)
+        server = Server.options(name=name).remote(model.path, model.tokenizer_path)
+        self.servers, self._server_handle, self._server_address = [server], server, name
 
 
 class Weights(BaseRollout):
-    """Hands the trainer's weights to the server."""
+    """Hands the trainer's weights to the worker's server."""
 
     async def resume(self, tags: list[str]) -> None: ...
 
@@ -75,4 +82,8 @@ class Weights(BaseRollout):
 
     async def update_weights(self, weights, global_steps: int | None = None, **_) -> None:
         state = {name: tensor.detach().clone() for name, tensor in weights}
-        await ray.get_actor(NAME).load.remote(state, global_steps)
+        rank = torch.distributed.get_rank()
+        if NOTES in os.environ:
+            with open(os.environ[NOTES], "a") as file:
+                print(rank, os.getppid(), global_steps, file=file)
+        await ray.get_actor(name_of(rank)).load.remote(state, global_steps)
