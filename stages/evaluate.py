@@ -71,7 +71,7 @@ def main(argv: list[str] | None = None) -> None:
         write_jsonl(args.output, asking.of_tests(rows, figures, params))
         found = asking.evaluation_of(args.agent.name, args.index.name, figures, questions)
         write_json(args.metrics, found.row())
-    print(asking.told(found, args.metrics, args.output))
+    print(asking.result_line(found, args.metrics, args.output))
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -92,14 +92,14 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load the pair."""
     from stages.engines.loading import load_agent
     from stages.rollout.protocol import load_protocol
-    from stages.rollout.visit_calls import with_visits
+    from stages.rollout.visit_calls import with_visit_tool
     from stages.serving.shared import searcher_at
 
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
     context = params.rollout.max_context_tokens
     agent = load_agent(args.agent, params.generation, params.compute, context=context)
-    protocol = with_visits(load_protocol(args.agent, params.evaluation_protocol))
+    protocol = with_visit_tool(load_protocol(args.agent, params.evaluation_protocol))
     return partial(_rollouts, agent, searcher, protocol, params)
 
 

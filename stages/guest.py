@@ -33,9 +33,9 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.records import write_text
     from stages.plumbing.folders import replaced
     from stages.rollout.protocol import FILE, OWN_LIMITS, read_protocol
-    from stages.rollout.visit_calls import check_taught, with_visits
+    from stages.rollout.visit_calls import check_taught, with_visit_tool
 
-    protocol = with_visits(read_protocol(guest.protocol))
+    protocol = with_visit_tool(read_protocol(guest.protocol))
     check_taught(protocol, guest.model)
     with replaced(args.output) as folder:
         shutil.copyfile(guest.protocol, folder / FILE)

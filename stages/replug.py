@@ -88,12 +88,12 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     from stages.distillation.labels import Labeller
     from stages.distillation.likelihood import load_reader
     from stages.rollout.protocol import load_protocol
-    from stages.rollout.visit_calls import with_visits
+    from stages.rollout.visit_calls import with_visit_tool
     from stages.serving.shared import searcher_at
 
     reader = load_reader(args.agent, params.generation, params.compute)
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
-    protocol = with_visits(load_protocol(args.agent, params.protocol))
+    protocol = with_visit_tool(load_protocol(args.agent, params.protocol))
     return Labeller(reader, searcher, protocol, params).label
 
 

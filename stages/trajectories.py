@@ -98,10 +98,10 @@ def _build(arguments: argparse.Namespace, params: Params, address: str | None = 
     from stages.engines.loading import load_agent
     from stages.rollout.loop import record, run, start
     from stages.rollout.protocol import load_protocol
-    from stages.rollout.visit_calls import with_visits
+    from stages.rollout.visit_calls import with_visit_tool
     from stages.serving.shared import searcher_at
 
-    protocol = with_visits(load_protocol(arguments.agent, params.protocol))
+    protocol = with_visit_tool(load_protocol(arguments.agent, params.protocol))
     searcher = searcher_at(  # first: it takes what the engine leaves
         address, arguments.index, arguments.passages, arguments.retriever, params.compute
     )

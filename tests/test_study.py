@@ -484,7 +484,7 @@ def test_halves_of_a_study_joined_are_the_study(tmp_path):
     assert claim.question_error and claim.spread and claim.question_error != others[0].spread
     assert [row.seeds for row in found[0]["price"]] == [6, 5]
     assert {row.group for row in found[0]["groups"]} >= {"1 hop", "2 hops"}
-    assert kept.mixture(both) == "" and not kept.of_other_states(first.tables, rest.tables)
+    assert kept.mixed_states(both) == "" and not kept.of_other_states(first.tables, rest.tables)
     one = replace(whole[0], experiment=Experiment("new", 9, ()))
     shared = kept.join_rows(asked, both, made_of(asked, [one], tmp_path).tables)
     with pytest.raises(InputError, match=r"the seeds 0 and 9 were asked the same questions \(of"):

@@ -28,7 +28,7 @@ from stages.ppo.task import Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.loop import record, run, start
 from stages.rollout.protocol import AgentProtocol
-from stages.rollout.visit_calls import with_visits
+from stages.rollout.visit_calls import with_visit_tool
 from stages.scoring import exact_match
 from stages.serving.process import running_server
 from stages.verl_ppo import training
@@ -211,7 +211,7 @@ def test_visits_are_those_of_the_loop(world, tmp_path):
     visitor = Visitor(tokenizer)
     made, files = of_verl(case, world, visitor, tmp_path / "verl", Engine(visitor), base)
     asked = questions_of_step(world.questions, 0, COUNT, 5)
-    protocol = with_visits(AgentProtocol(case.protocol))
+    protocol = with_visit_tool(AgentProtocol(case.protocol))
     rollouts = [start(question, protocol, tokenizer) for question in asked]
     search = partial(world.searcher.search, top_k=case.agent.top_k)
     run(rollouts, visitor, search, protocol, case.training_rollout)

@@ -32,7 +32,7 @@ from stages.plumbing.errors import InputError
 from stages.rollout.limits import limited
 from stages.rollout.loop import prefix, record, run, start
 from stages.rollout.protocol import AgentProtocol, read_protocol
-from stages.rollout.visit_calls import id_of_call, with_visits
+from stages.rollout.visit_calls import id_of_call, with_visit_tool
 from stages.selection.tiers import tiered_negatives
 from stages.tools import adopt, ask, conform
 from stages.trajectories import TrajectoryCounts
@@ -40,7 +40,7 @@ from stages.visiting.noise import worsened
 
 FILE = REPO / "conf/protocol/visit_tool.yaml"
 PLAIN = read_protocol(FILE)
-PROTOCOL = with_visits(PLAIN)
+PROTOCOL = with_visit_tool(PLAIN)
 CHAT = make_chat_tokenizer()
 WHO = Question("q", "who?", ["Ana"])
 LIMITS = Rollout(
@@ -236,13 +236,13 @@ def test_what_is_listed_neither_acts_nor_ends_a_turn():
 def test_a_form_that_cannot_visit_names_its_key(changes, message):
     block = replace(PLAIN.block, **changes)
     with pytest.raises(InputError, match=message):
-        with_visits(AgentProtocol(block))
+        with_visit_tool(AgentProtocol(block))
 
 
 def test_a_protocol_without_the_tool_is_left_alone():
     plain = AgentProtocol(Protocol())
-    assert with_visits(plain) is plain
-    with pytest.raises(ValueError, match="with_visits"):
+    assert with_visit_tool(plain) is plain
+    with pytest.raises(ValueError, match="with_visit_tool"):
         start(WHO, PLAIN, CHAT)
 
 

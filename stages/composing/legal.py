@@ -14,14 +14,14 @@ def check_run(params: Params) -> None:
     Corpora and questions that are not here yet are left to the stages.
     """
     from stages.rollout.protocol import AgentProtocol, read_protocol
-    from stages.rollout.visit_calls import check_taught, with_visits
+    from stages.rollout.visit_calls import check_taught, with_visit_tool
 
-    with_visits(AgentProtocol(params.protocol))
+    with_visit_tool(AgentProtocol(params.protocol))
     for name in ("agent", "evaluate"):
         if (own := getattr(params, name).protocol) is not None:
-            with_visits(AgentProtocol(own, key=f"{name}.protocol"))
+            with_visit_tool(AgentProtocol(own, key=f"{name}.protocol"))
     for guest in params.guest.values():
-        check_taught(with_visits(read_protocol(guest.protocol)), guest.model)
+        check_taught(with_visit_tool(read_protocol(guest.protocol)), guest.model)
     if params.iterations:
         _check_iterations(params)
     _check_data(params)

@@ -104,7 +104,7 @@ def evaluation_of(
     return Evaluation(agent, retriever, tests, development)
 
 
-def told(found: Evaluation, metrics: Path, answers: Path) -> str:
+def result_line(found: Evaluation, metrics: Path, answers: Path) -> str:
     """The last line of a stage that evaluates: what came out and where all of it is."""
     return (
         f"agent {found.agent} with retriever {found.retriever}: EM {100 * found.mean('em'):.1f} %, "

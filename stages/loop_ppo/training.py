@@ -22,7 +22,7 @@ from stages.params import Advantage
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
 from stages.rollout.protocol import AgentProtocol
-from stages.rollout.visit_calls import with_visits
+from stages.rollout.visit_calls import with_visit_tool
 
 
 def train(task: Task) -> list[StepMetrics]:
@@ -36,7 +36,7 @@ def train(task: Task) -> list[StepMetrics]:
         generator,
         partial(searcher.search, top_k=limits.depth(limits.top_k)),
         task.questions,
-        with_visits(AgentProtocol(params.training_protocol)),
+        with_visit_tool(AgentProtocol(params.training_protocol)),
         limits,
         params.agent,
         params.compute.checkpoint_steps,

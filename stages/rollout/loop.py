@@ -83,7 +83,7 @@ def start(
 ) -> RolloutState:
     """A rollout of which nothing but the prompt is there."""
     if protocol.block.visit_tool is not None and not isinstance(protocol, VisitProtocol):
-        raise ValueError("a protocol with a visit tool goes through with_visits")
+        raise ValueError("a protocol with a visit tool goes through with_visit_tool")
     ids = protocol.prompt_ids(question.question, tokenizer)
     return RolloutState(question, list(ids), [0] * len(ids), len(ids), as_written=as_written)
 

@@ -27,7 +27,7 @@ NAME, ARGUMENT = "visit", "id"
 _WRITTEN = "what-the-model-opens"  # stands for an id in a rendered conversation
 
 
-def with_visits(protocol: AgentProtocol) -> AgentProtocol:
+def with_visit_tool(protocol: AgentProtocol) -> AgentProtocol:
     """`protocol`, able to visit if its block has a `visit_tool`. InputError as AgentProtocol."""
     return protocol if protocol.block.visit_tool is None else VisitProtocol(protocol)
 

@@ -97,7 +97,7 @@ def refuse(path: Path, others: list[OfSeed]) -> None:
         )
 
 
-def mixture(tables: SeedTables) -> str:
+def mixed_states(tables: SeedTables) -> str:
     """Which states were mixed, as a sentence; empty where all rows are of one."""
     rows, states = _rows(tables), _states(tables[""])
     if len({_code(row) for row in rows}) < 2:

@@ -159,9 +159,9 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         waits,
     )
     from stages.rollout.protocol import load_protocol, rollout_of
-    from stages.rollout.visit_calls import with_visits
+    from stages.rollout.visit_calls import with_visit_tool
 
-    protocol = with_visits(load_protocol(args.agent, params.evaluation_protocol))
+    protocol = with_visit_tool(load_protocol(args.agent, params.evaluation_protocol))
     block = rollout_of(args.agent, params.evaluation_rollout)
     limits = block
     searcher = searcher_of(retriever, args, params)

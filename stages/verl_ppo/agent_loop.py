@@ -31,7 +31,7 @@ from stages.rollout.loop import (
     waits,
 )
 from stages.rollout.protocol import AgentProtocol
-from stages.rollout.visit_calls import with_visits
+from stages.rollout.visit_calls import with_visit_tool
 from stages.serving.client import HttpSearcher
 from stages.verl_ppo.counts import count
 from stages.verl_ppo.data import question_of_row
@@ -43,7 +43,7 @@ class Environment:
 
     def __init__(self, settings: Settings):
         self.settings, self.limits = settings, settings.limits
-        self.protocol = with_visits(AgentProtocol(settings.protocol))
+        self.protocol = with_visit_tool(AgentProtocol(settings.protocol))
         self.tokenizer = load_tokenizer(settings.tokenizer)
         self.searcher = HttpSearcher(*settings.retriever)
 
