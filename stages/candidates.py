@@ -106,8 +106,9 @@ def _counts(trajectories: Iterable[Trajectory]) -> Counter[str]:
     counts = Counter()
     for trajectory in trajectories:
         queries = sum(1 for _ in queries_of(trajectory))
+        last = len(trajectory.queries) - queries  # none where a visit was the last turn
         counts.update({"trajectories": 1, "queries": queries})
-        counts.update({"without": not queries, "last": trajectory.stop == "turns"})
+        counts.update({"without": not queries, "last": last})
     return counts
 
 

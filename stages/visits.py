@@ -58,6 +58,7 @@ def main(argv: list[str] | None = None) -> None:
                 row["visits"],
                 row["reasoning"],
                 row.get("rejected"),
+                row.get("elsewhere", []),
             )
             found = worsened(exact, block.miss, block.false, params.seed, args.iteration)
             counts.add(row, exact, found)

@@ -253,7 +253,18 @@ def test_a_judge_is_taught_to_grade_teachers():
             ("questions.hops=4", "base.hops=6"),
             "'questions.hops' asks for teachers, whom the",
         ),
-        (ON[:2], "'questions.hops' is more than the base agent is taught: see 'base.hops' .3."),
+        (
+            ON[:2],
+            "'questions.hops' is more than a model made from scratch is taught: see 'base.hops'",
+        ),
+        (
+            (*ON[:2], "+base.agent.model=a/b", "visits.source=off"),
+            "'questions.hops' is more than a model made from scratch",
+        ),
+        (
+            (ON[0], "questions.sets=[sixhop]"),
+            "'base.hops' .3. teaches models made from scratch of no teachers",
+        ),
         (("questions.sets=[sixhop]",), "of 6 hops, the world has 0"),
     ],
 )

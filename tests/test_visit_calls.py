@@ -12,8 +12,8 @@ from label_world import REPO, arguments, set_params
 from rollout_models import CHAT_TEMPLATE, make_chat_tokenizer, make_model, save
 from rows import trajectory_row
 
-from stages import correctness, index, pairs, visits
-from stages.common.candidates import queries_of
+from stages import candidates, correctness, index, pairs, visits
+from stages.common.candidates import QueryCandidates, queries_of
 from stages.common.records import (
     Passage,
     Question,
@@ -23,17 +23,18 @@ from stages.common.records import (
     write_passages,
 )
 from stages.common.search import Hit
-from stages.common.trajectories import Visit, iter_trajectories, trajectory_of
-from stages.common.visits import QueryVisits, iter_visits
+from stages.common.trajectories import Shown, Visit, iter_trajectories, trajectory_of
+from stages.common.visits import QueryVisits, TogetherVisits, iter_visits
 from stages.gac.rollouts import Finisher, Start, finish, listed_before
 from stages.loop_ppo.steps import sample_rollouts, to_batch
 from stages.params import Agent, Protocol, Rollout
 from stages.plumbing.errors import InputError
-from stages.rollout.limits import limited
+from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import prefix, record, run, start
 from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.rollout.visit_calls import id_of_call, with_visit_tool
-from stages.selection.tiers import tiered_negatives
+from stages.selection.rule import Selection
+from stages.selection.tiers import in_tiers, tiered_negatives
 from stages.tools import adopt, ask, conform
 from stages.trajectories import TrajectoryCounts
 from stages.visiting.noise import worsened
@@ -173,6 +174,18 @@ def test_visits_and_searches_have_budgets_of_their_own():
     assert spent.stop == "invalid", "a turn without an action counts as one of the searches"
 
 
+def test_a_visit_in_the_last_turn_loses_no_query():
+    last = replace(LIMITS, max_turns=2)
+    lines = [
+        record(told(look_for("first"), second, limits=last))
+        for second in (opening("a1"), look_for("second"))
+    ]
+    assert [line.stop for line in lines] == ["turns", "turns"]
+    counted = candidates._metrics(candidates._counts(lines), 2, 0)
+    assert (counted["in"], counted["out"]) == (3, 2)
+    assert counted["dropped"] == {"few_candidates": 0, "last_turn": 1}
+
+
 def test_what_is_opened_is_cut_to_what_may_be_shown():
     turn = told(look_for("first"), opening("a1"), ANSWER).turns[1]
     room = len(CHAT.encode(turn.information, add_special_tokens=False)) - 5
@@ -181,6 +194,8 @@ def test_what_is_opened_is_cut_to_what_may_be_shown():
     assert short.turns[1].cut and not turn.cut
     assert len(short.turns[1].information) < len(turn.information)
     assert limited(short.turns, short.stop)["cut"] >= 1
+    told_of = {"limits": {"cut": 2}, "queries": 1, "visits": 2, "out": 1}
+    assert limits_told(told_of) == ["2 observations were cut, of 3 searches and visits"]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +252,13 @@ def test_a_form_that_cannot_visit_names_its_key(changes, message):
     block = replace(PLAIN.block, **changes)
     with pytest.raises(InputError, match=message):
         with_visit_tool(AgentProtocol(block))
+
+
+def test_a_slow_form_of_an_agents_own_names_its_file(tmp_path):
+    own = with_visit_tool(AgentProtocol(PLAIN.block, tmp_path / "protocol.yaml"))
+    assert {each._where for each in (own, own.opened, own.put_in)} == {
+        f"{tmp_path}/protocol.yaml: '{{}}'"
+    }
 
 
 def test_a_protocol_without_the_tool_is_left_alone():
@@ -375,7 +397,8 @@ def place(tmp_path, monkeypatch):
 def project(**blocks) -> None:
     block = {"source": "tool", "prompt": "short.yaml"} | blocks.pop("visits", {})
     own = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    set_params(visits=block, relevance={"max_reply_tokens": 8}, protocol=own, **blocks)
+    judge = {"max_reply_tokens": 8} | blocks.pop("relevance", {})
+    set_params(visits=block, relevance=judge, protocol=own, **blocks)
     params = yaml.safe_load(Path("params.yaml").read_text())
     for role in ("agent", "judge"):
         params["base"][role]["model"] = "a model"
@@ -409,6 +432,7 @@ def test_what_an_earlier_search_listed_is_no_visit_of_a_later_one(place):
     rows, counts = made()
     assert not any(row["visits"] for row in rows.values())
     assert counts["calls"] == {"elsewhere": 1} and counts["without"] == {"none_opened": 2}
+    assert [row.get("elsewhere") for row in rows.values()] == [None, ["a1"]]
 
 
 def test_trajectories_without_a_visit_are_refused(place):
@@ -503,6 +527,7 @@ def test_rejected_visits_reach_the_pairs(place):
         write_jsonl(f"{name}.jsonl", [{"id": q.id, "scores": None} for q in asked])
     project(
         visits={"verify": True},
+        relevance={"mode": "off"},
         correctness={"mode": "off"},
         pairs={"source": "visits", "negatives": 3, "tiers": True},
     )
@@ -523,6 +548,23 @@ def test_rejected_visits_reach_the_pairs(place):
         "right#0/0": ("a1", weak),  # a2 and a3 are opened at some time
         "right#4/0": ("a3", {"a1": "redundancy", "a2": "hard", "b0": "weak"}),
     }
+
+
+def test_what_the_agent_went_back_to_is_no_weak_negative():
+    asked = list(queries_of(trajectory_of(RIGHT, "a test")))
+    back = [
+        QueryVisits("right#0", 1, ["a1", "a2"], ["a1"], 5),
+        QueryVisits("right#4", 1, ["a3"], ["a3"], 3, elsewhere=["a2"]),
+    ]
+    found_again = [Shown(each, 1.0) for each in ("a1", "a2", "b0")]
+    chosen = Selection(["a1"], ["a1"], ["a2", "b0"], visited=True)
+    found = in_tiers(
+        chosen,
+        QueryCandidates(asked[0], found_again),
+        TogetherVisits("right#0", back[0], back),
+        9,
+    )
+    assert found.tiers == {"b0": "weak"}, "a2 was listed by this query and opened after the next"
 
 
 # stages and commands

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
@@ -21,7 +21,8 @@ class QueryVisits:
     """Passage ids of an intermediate query: `shown` to the agent, and of those `visits`, the ones
     that it used (None: nobody looked); `em` is that of the whole trajectory. `reasoning`: words of
     the thought after what the query showed, 0 without one (None: nobody looked). `rejected`: what
-    it opened and did not use, to the judge (None: the judge was not asked)."""
+    it opened and did not use, to the judge (None: the judge was not asked). `elsewhere`: what it
+    opened after this query, which only earlier ones had shown."""
 
     id: str
     em: int
@@ -29,6 +30,7 @@ class QueryVisits:
     visits: list[str] | None
     reasoning: int | None = None
     rejected: list[str] | None = None
+    elsewhere: list[str] = field(default_factory=list)
 
     @property
     def trajectory(self) -> str:
@@ -52,6 +54,8 @@ class QueryVisits:
             del row["reasoning"]
         if self.rejected is None:
             del row["rejected"]
+        if not self.elsewhere:
+            del row["elsewhere"]
         return row
 
 
@@ -79,6 +83,7 @@ def iter_visits(path: str | Path) -> Iterator[QueryVisits]:
             read.texts("visits") if looked else None,
             read.integer("reasoning", least=0) if looked else None,
             read.texts("rejected", absent=True),
+            read.texts("elsewhere", absent=True) or [],
         )
         if last is not None and found.trajectory == last.trajectory:
             ordered = last.turn < found.turn

@@ -31,9 +31,7 @@ def rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
             "asks for teachers, whom the world does not tell: set 'corpus.world.teachers' to true"
         )
         yield "questions.hops", told, asked.hops <= HOPS or params.corpus.world.teachers
-        if params.base.agent.model is None:
-            most = f"is more than the base agent is taught: see 'base.hops' ({params.base.hops})"
-            yield "questions.hops", most, asked.hops <= params.base.hops
+    yield from _taught_rules(params)
     if index.kind is IndexKind.ivfpq:
         few = f"of {index.sample} is too few to train 'index.ivfpq.lists' ({index.ivfpq.lists})"
         yield "index.sample", few, index.sample >= max(index.ivfpq.lists, CODES)
@@ -55,6 +53,21 @@ def rules_across_blocks(params: Params) -> Iterator[tuple[str, str, bool]]:
         drawn, found = params.pairs.negatives, params.candidates.top_k
         few = f"leaves no positive: a query has 'candidates.top_k' ({found}) passages in all"
         yield "pairs.negatives", few, drawn < found
+
+
+def _taught_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
+    """What models made from scratch are taught of the made-up world that they are asked about."""
+    base, world = params.base, params.corpus.source == WORLD
+    models = (base.agent, base.judge, *params.guest.values())
+    if all(each.model is not None for each in models):
+        return
+    most = f"is more than a model made from scratch is taught: see 'base.hops' ({base.hops})"
+    asked = params.questions.source == WORLD
+    yield "questions.hops", most, not asked or params.questions.hops <= base.hops
+    told = world and params.corpus.world.teachers
+    without = f"({base.hops}) teaches models made from scratch of no teachers, and the world tells "
+    without += f"of some ('corpus.world.teachers'): take more than {HOPS}"
+    yield "base.hops", without, not told or base.hops > HOPS
 
 
 def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:

@@ -24,9 +24,10 @@ def limited(turns: list[Turn], stop: str | None) -> dict[str, int]:
 def limits_told(metrics: dict, least: float = 0.0) -> list[str]:
     """Which limits told on more than the share `least`, from metrics/trajectories/K.json."""
     told = metrics.get("limits", {})
-    queries, asked = metrics.get("queries", 0), metrics.get("out", 0)
+    queries, visits, asked = (metrics.get(key, 0) for key in ("queries", "visits", "out"))
+    observed = "searches and visits" if visits else "searches"
     counts = {
-        "cut": ("observations were cut, of {} searches", queries),
+        "cut": (f"observations were cut, of {{}} {observed}", queries + visits),
         "refused": ("turns were refused, in {} trajectories", asked),
         "lost": ("questions were lost to a full context, of {}", asked),
     }

@@ -61,7 +61,8 @@ class VisitProtocol(AgentProtocol):
         if not block.unlisted_message.strip():
             raise self._wrong("unlisted_message", "is empty")
         self.opened = _OpenedProtocol(block)
-        self.put_in = AgentProtocol(block)
+        self.opened._where = plain._where
+        self.put_in = plain
 
     def prompt_ids(self, question: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """As AgentProtocol has it; the chat template is told of both tools."""

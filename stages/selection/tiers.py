@@ -27,17 +27,19 @@ def in_tiers(
 ) -> Selection:
     """`chosen` by visits, with at most `total` negatives in tiers.
 
-    Returned is what the agent was shown, then (ours: it is shown few) the query's other candidates.
+    Returned is what the agent was shown, then (ours: it is shown few) the query's other candidates,
+    without what it went back to after a later search: that is no visit, yet it was opened.
     """
     if chosen.dropped is not None:
         return chosen
     turn, asked = seen.own.turn, query.query.request
     before = [each for each in seen.trajectory if each.turn < turn]
     again = [each for each, text in zip(before, asked.history) if text == asked.query]
+    elsewhere = {*chain.from_iterable(each.elsewhere for each in seen.trajectory)}
     tiers = tiered_negatives(
         turn,
         {each.turn: each.visits or [] for each in seen.trajectory},
-        [*seen.own.shown, *query.ids],
+        [each for each in [*seen.own.shown, *query.ids] if each not in elsewhere],
         {*chosen.tied, *(used for each in again for used in each.visits or [])},
         total,
         {each.turn: each.rejected or [] for each in seen.trajectory},

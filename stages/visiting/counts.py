@@ -27,7 +27,8 @@ class VisitCounts:
         self.unread.update(each["reason"] for each in row["failed"])
         if not exact.visits and not row["failed"]:
             self.without[row["why"]] += 1
-        self.calls.update({key: row.get(key, 0) for key in ("again", "elsewhere")})
+        self.calls["again"] += row.get("again", 0)
+        self.calls["elsewhere"] += len(exact.elsewhere)
         if exact.rejected is not None:
             self.calls["rejected"] += len(exact.rejected)
         self.sums["visited"] += bool(found.visits)

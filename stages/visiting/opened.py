@@ -2,8 +2,9 @@
 
 LRAT (arXiv 2604.04949) and ITER (2608.27912) label by such calls. A visit of a query is a passage
 that it listed and that the agent opened before its next search, for the first time in its
-trajectory. Of other calls nothing is said, and they are counted: what was opened before, and what
-only an earlier search had listed, which the agent went back to.
+trajectory. Other calls are no label, and are counted: what was opened before, and what only an
+earlier search had listed, which the agent went back to. The latter is named, since it is not what
+the agent never opened.
 
 Both ask a language model whether what the agent thought next calls the passage irrelevant. Here it
 is the judge, in the words of `visits.prompt`, of one passage at a time. It rejects a visit by
@@ -14,7 +15,7 @@ which the judge's reply stays unreadable, is not rejected.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from stages.common.candidates import Query, queries_of
 from stages.common.records import Passage
@@ -40,8 +41,8 @@ class OpenedPassage:
 class OpenedQuery:
     """A query, what it listed, and its visits, in the order of the calls.
 
-    `again` and `elsewhere`: how many calls after it opened what had been opened before, or what it
-    had not listed.
+    `again`: how many calls after it opened what had been opened before; `elsewhere`: what others
+    opened for the first time, which it had not listed.
     """
 
     query: Query
@@ -49,7 +50,7 @@ class OpenedQuery:
     shown: list[str]
     opened: list[OpenedPassage]
     again: int = 0
-    elsewhere: int = 0
+    elsewhere: list[str] = field(default_factory=list)
 
 
 def opened_queries(trajectory: Trajectory) -> Iterator[OpenedQuery]:
@@ -58,7 +59,7 @@ def opened_queries(trajectory: Trajectory) -> Iterator[OpenedQuery]:
     for query in queries_of(trajectory):
         after = trajectory.turns[query.turn + 1 :]
         shown = [passage.id for passage in trajectory.turns[query.turn].passages]
-        opened, again, elsewhere = [], 0, 0
+        opened, again, elsewhere = [], 0, []
         for turn, following in zip(after, [*after[1:], None], strict=True):
             if turn.query is not None:
                 break
@@ -67,7 +68,7 @@ def opened_queries(trajectory: Trajectory) -> Iterator[OpenedQuery]:
             if turn.opened in seen:
                 again += 1
             elif turn.opened not in shown:
-                elsewhere += 1
+                elsewhere.append(turn.opened)
             else:
                 thought = following.thought if following else ""
                 opened.append(OpenedPassage(turn.opened, thought))
