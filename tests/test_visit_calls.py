@@ -375,7 +375,8 @@ def place(tmp_path, monkeypatch):
 def project(**blocks) -> None:
     block = {"source": "tool", "prompt": "short.yaml"} | blocks.pop("visits", {})
     own = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    set_params(visits=block, relevance={"max_reply_tokens": 8}, protocol=own, **blocks)
+    asked = {"max_reply_tokens": 8} | blocks.pop("relevance", {})
+    set_params(visits=block, relevance=asked, protocol=own, **blocks)
     params = yaml.safe_load(Path("params.yaml").read_text())
     for role in ("agent", "judge"):
         params["base"][role]["model"] = "a model"
@@ -503,6 +504,7 @@ def test_rejected_visits_reach_the_pairs(place):
         write_jsonl(f"{name}.jsonl", [{"id": q.id, "scores": None} for q in asked])
     project(
         visits={"verify": True},
+        relevance={"mode": "off"},
         correctness={"mode": "off"},
         pairs={"source": "visits", "negatives": 3, "tiers": True},
     )
