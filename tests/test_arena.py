@@ -127,6 +127,14 @@ def test_the_costs_in_the_document_are_those_of_the_plan(scale, tmp_path, monkey
     assert total in ARENA
 
 
+def test_the_grid_has_every_training():
+    study = read_study(ROOT / "conf/study/arena.yaml")
+    bounds = {"arena_oracle"}  # trains as arena_gac
+    assert {*study.grid} == {*study.variants} - bounds
+    told = (ROOT / "docs/ablations.md").read_text(encoding="utf-8")
+    assert f"for each of {len(study.grid)} trainings" in told
+
+
 def test_a_grid_is_told_by_the_parameters_of_its_variants(monkeypatch):
     """Whatever the variants are called: rows of two seeds, of two variants of the study."""
     monkeypatch.chdir(ROOT)

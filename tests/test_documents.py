@@ -85,6 +85,13 @@ def test_the_readme_is_read_in_a_few_minutes():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= 1600
 
 
+def test_the_table_of_studies_has_every_study():
+    text = (ROOT / "docs/ablations.md").read_text(encoding="utf-8")
+    table = text.partition("\n| study | asks | minutes a seed |\n")[2].partition("\n\n")[0]
+    named = {name for row in table.splitlines() for name in re.findall(r"`(\w+)`", row[:60])}
+    assert {path.stem for path in (ROOT / "conf/study").glob("*.yaml")} <= named
+
+
 def test_files_that_documents_link_to_are_there():
     for path in [*DOCUMENTS, *(ROOT / ".github").glob("*.md"), ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", path.read_text(encoding="utf-8")):

@@ -1,10 +1,12 @@
 """Oracle ranking on a tiny world: held to rollouts that are written out, one passage at a time."""
 
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 
 import label_world as world
 import pytest
+from rows import prediction
 
 from stages import evaluate, oracle
 from stages.common.evaluations import Evaluation
@@ -28,10 +30,11 @@ from stages.retrieval.searcher import load_searcher
 from stages.rollout import loop
 from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match
-from stages.studies.contrasts import contrast_row, of_means
+from stages.studies.contrasts import contrast_rows
 from stages.studies.experiments import Finished
-from stages.studies.kept import kept_contrasts
-from stages.studies.plan import Contrast, Experiment, Side
+from stages.studies.plan import Contrast, Experiment, Side, Study
+from stages.studies.seeds import SeedTable, seed_table
+from stages.studies.states import Made
 
 ROOT = Path(__file__).parents[1]
 TOP = 8
@@ -230,16 +233,43 @@ def test_a_part_of_the_questions_is_told_from_other_questions():
         check_same_sets(whole | {Path("other"): part({"first": 4, "wrong": 3})})
 
 
-def test_its_contrasts_stay_as_measured_where_tables_are_made_again():
+@dataclass(frozen=True)
+class Given(Finished):
+    """An experiment of the predictions that a test gives."""
+
+    rows: dict = field(default_factory=dict, hash=False)
+
+    made = Made("commit", "code-params")
+    question_file = None
+
+    @property
+    def pairs(self):
+        return {("1", "0"): "plain", ("1", "0+oracle"): "ranked"}
+
+    def predictions(self, name):
+        return self.rows[name]
+
+
+def given(seed: int, ranked: int) -> Given:
+    """Six questions, each other one answered, of which the first are `ranked`, and then right."""
+    told = [
+        {"em": n % 2, "question": f"Who is {n} of {seed}?", "supporting_ids": [[f"p{n}"]]}
+        for n in range(6)
+    ]
+    plain = [prediction(f"q{n}", **each) for n, each in enumerate(told)]
+    right = [prediction(f"q{n}", **each | {"em": 1}) for n, each in enumerate(told[:ranked])]
+    return Given(Experiment("a", seed, ()), "", {"plain": plain, "ranked": right})
+
+
+def test_a_study_counts_the_questions_that_it_ranked(tmp_path):
+    """Also from what is kept of each seed alone."""
     bound = Contrast("a bound", Side("a", "1", "0+oracle"), Side("a", "1", "0"))
-    own = Contrast("a gain", Side("a", "1", "1"), Side("a", "1", "0"))
-    values = {"0+oracle": (2, 0.9), "0": (6, 0.5), "1": (6, 0.75)}
-    pairs = {
-        (Side("a", "1", retriever), measure): {("first", seed): found for seed in (1, 2)}
-        for retriever, found in values.items()
-        for measure in ("em", "searches")
-    }
-    former = [contrast_row(bound, "all", "em", of_means([0.3, 0.5]))]
-    rows = kept_contrasts(SimpleNamespace(contrasts=[own, bound], claims=()), pairs, former)
-    assert rows[-1] == former[0] and {row.contrast for row in rows[:-1]} == {"a gain"}
-    assert {row.mean for row in rows[:-1]} == {0.25}
+    table = seed_table(Study("x", [], [bound]), [given(0, 4), given(1, 5)], tmp_path)
+    counts = {(row.seed, row.measure, row.question_set): row.questions for row in table.rows}
+    assert counts[0, "em", "all"] == 4 and counts[1, "em", "all"] == 5
+    (row, *_) = contrast_rows([bound], table)
+    assert (row.measure, row.seeds) == ("em", 2)
+    assert row.mean == pytest.approx((2 / 4 + 3 / 5) / 2)
+    assert row.after == "a: Agent_1 + R_0 ranked by an oracle (a bound)"
+    kept = contrast_rows([bound], SeedTable(tmp_path, table.rows))
+    assert kept[0] == row

@@ -397,8 +397,8 @@ def place(tmp_path, monkeypatch):
 def project(**blocks) -> None:
     block = {"source": "tool", "prompt": "short.yaml"} | blocks.pop("visits", {})
     own = yaml.safe_load(FILE.read_text(encoding="utf-8"))
-    judge = {"max_reply_tokens": 8} | blocks.pop("relevance", {})
-    set_params(visits=block, relevance=judge, protocol=own, **blocks)
+    asked = {"max_reply_tokens": 8} | blocks.pop("relevance", {})
+    set_params(visits=block, relevance=asked, protocol=own, **blocks)
     params = yaml.safe_load(Path("params.yaml").read_text())
     for role in ("agent", "judge"):
         params["base"][role]["model"] = "a model"

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from stages.reporting.results import ITERATION_STAGES, Results
 from stages.rollout.limits import limits_told
 
-OF_QUESTIONS = ("em_gain", "searches_rise")  # signatures that development sets decide
-
 
 @dataclass(frozen=True)
 class Account:
@@ -50,17 +48,10 @@ def limits(results: Results) -> list[str]:
 def warnings(results: Results) -> list[str]:
     """One sentence for each failure signature (stages/health.py) that showed."""
     return [
-        f"Iteration {iteration}: {sentence}{_asked(results, iteration, sentence)}."
+        f"Iteration {iteration}: {sentence}."
         for iteration in results.iterations
         for sentence in results.stages["health"][iteration]["shown"]
     ]
-
-
-def _asked(results: Results, iteration: str, sentence: str) -> str:
-    """Of which questions a sentence is, where these are not the page's: those of development."""
-    pair = results.pair(iteration, iteration)
-    of_questions = any(f": {name} is " in sentence for name in OF_QUESTIONS)
-    return " (development sets, not these test sets)" if of_questions and pair.development else ""
 
 
 def selection_rate(results: Results, iteration: str) -> float | None:

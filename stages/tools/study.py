@@ -3,7 +3,7 @@
     python -m stages.tools.study                      # all of conf/study/laptop.yaml
     python -m stages.tools.study --variants no_gac    # only some; the tables hold what has been run
     python -m stages.tools.study --collect --into README.md   # run nothing, write the tables
-    python -m stages.tools.study --kept     # run nothing, intervals anew from metrics/studies
+    python -m stages.tools.study --kept     # run nothing, tables anew from metrics/studies
     python -m stages.tools.study --power    # print what the claims would need
 
 Experiments are those of the commit that is checked out; one that was interrupted is started again
