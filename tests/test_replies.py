@@ -266,6 +266,8 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
     ("| Passage | Grade |\n|---|---|\n| 1 | 85 |\n| 2 | 10 |\n\nFinal: [2] 40", "duplicate_labels"),
     ("### Passage 1\nScore: 85\n### Passage 2\nScore: 10\n\nFinal: [1] 20", "duplicate_labels"),
     ("[1] 85\nScore: 20\n[2] 10\nScore: 30", "duplicate_labels"),
+    ("[1] 21\nScore: N/A\n[2] 10\nScore: 5", "duplicate_labels"),
+    ("# Passage 1: 21 - a film\nScore: N/A\n# Passage 2: 25 - one\nScore: N/A", "not_an_integer"),
     ("### Passage 1\nScore (0-10): 8\n### Passage 2\nScore (0-10): 1", "other_scale"),
     ("| Passage | Grade (1-5) |\n|---|---|\n| 1 | 5 |\n| 2 | 1 |", "other_scale"),
     ("[1] 85\n[2] 10\n\nPassage 1 is worth 20.", "duplicate_labels"),

@@ -3,7 +3,7 @@
 A reply is tried as it stands first, then with ever more taken off, until the pattern reads it.
 Before that, one that puts each value under a heading of its own, or in a column of a table, is
 brought to lines (layout.py), since there the line of a label may hold a title and no value. A
-pattern that reads nothing in such lines is one for the headings or the table as they stand.
+pattern that finds nothing in such lines, but in the text, is one for that form as it stands.
 
 1. as it stands;
 2. without emphasis, backticks, code fences, bullets, quote marks, headings and tags such as <b>,
@@ -99,9 +99,11 @@ def versions(
     """
     plain = undecorated(text)
     found = layout.by_table(plain) or layout.by_headings(plain, tidy, named=True)
-    if found and reads(made := _lines(found, labelled, tidy)):
-        yield made
-        return
+    if found:
+        made = _lines(found, labelled, tidy)
+        if reads(made) or not reads(text):
+            yield made
+            return
     seen = {text}
     yield text
     makes = (

@@ -83,9 +83,7 @@ def by_headings(text: str, tidy: Tidy, *, named: bool) -> Layout | None:
             return None
         good = [value for value in values if _is_value(value, tidy)]
         if _GRADE.fullmatch(title) and _is_value(title, tidy):
-            if not good:
-                return None
-            good.insert(0, title)
+            good = [title, *good]
         rows += [(label, value) for value in good or values[:1]]
         rest += others
     return Layout(rows, "\n".join(rest)) if rows else None
