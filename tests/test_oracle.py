@@ -239,9 +239,12 @@ class Given(Finished):
 
     rows: dict = field(default_factory=dict, hash=False)
 
-    pairs = {("1", "0"): "plain", ("1", "0+oracle"): "ranked"}
     made = Made("commit", "code-params")
     question_file = None
+
+    @property
+    def pairs(self):
+        return {("1", "0"): "plain", ("1", "0+oracle"): "ranked"}
 
     def predictions(self, name):
         return self.rows[name]
