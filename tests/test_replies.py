@@ -108,6 +108,8 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "| Passage | Grade | Confidence |\n|---|---|---|\n| 1 | 85 | 90 |\n| 2 | 10 | 95 |",
     "| Rank | Passage | Grade |\n|---|---|---|\n| 1 | [2] | 10 |\n| 2 | [1] | 85 |",
     "Passage | Grade\n--- | ---\n1 | 85\n2 | 10",
+    "| # | Passage | Grade |\n|---|---|---|\n| 1 | [2] Paris | 10 |\n| 2 | [1] Inception | 85 |",
+    "[1] 85\nRelevance: high\n[2] 10\nRelevance: low",
     # labels
     "[1]85\n[2]10",
     "[1]: 85\n[2]: 10",
@@ -261,6 +263,15 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
     ("### Passage 1\nScore: N/A\n### Passage 2\nScore: 10", "not_an_integer"),
     ("### Passage 1\nScore: 85\n### Passage 2\nIt is about Paris.", "not_an_integer"),
     ("| Passage | Grade |\n|---|---|\n| 1 | 85 |\n| 2 | N/A |", "not_an_integer"),
+    ("| Passage | Grade |\n|---|---|\n| 1 | 85 |\n| 2 | 10 |\n\nFinal: [2] 40", "duplicate_labels"),
+    ("### Passage 1\nScore: 85\n### Passage 2\nScore: 10\n\nFinal: [1] 20", "duplicate_labels"),
+    ("[1] 85\nScore: 20\n[2] 10\nScore: 30", "duplicate_labels"),
+    ("[1] 21\nScore: N/A\n[2] 10\nScore: 5", "duplicate_labels"),
+    ("# Passage 1: 21 - a film\nScore: N/A\n# Passage 2: 25 - one\nScore: N/A", "not_an_integer"),
+    ("### Passage 1\nScore (0-10): 8\n### Passage 2\nScore (0-10): 1", "other_scale"),
+    ("| Passage | Grade (1-5) |\n|---|---|\n| 1 | 5 |\n| 2 | 1 |", "other_scale"),
+    ("[1] 85\n[2] 10\n\nPassage 1 is worth 20.", "duplicate_labels"),
+    ("Passage 1: 85\nPassage 2: 10\nPassage 1 score: 20", "duplicate_labels"),
     ("[1, 2]", "missing_labels"),
     ("I cannot grade the passages [1, 2].", "missing_labels"),
     ("[1,2] 85", "missing_labels"),
@@ -431,6 +442,13 @@ def test_a_users_own_pattern_stays_the_only_reader():
     assert relevance.parse(marks, "**1**=85 **2**=10", 2) == [85, 10]
     words = Prompt("", re.compile(r"^P(?P<label>\d+) is (?P<value>\d+)$", re.M), "", "none", False)
     assert relevance.parse(words, "**P1 is 85**\n**P2 is 10**", 2) == [85, 10]
+    cells = re.compile(r"^\| (?P<label>\d+) \|.*\| (?P<value>\d+) \|$", re.M)
+    rows = Prompt("", cells, "", "", False)
+    table = "| Passage | Title | Grade |\n|---|---|---|\n| 1 | X | 85 |\n| 2 | Y | 10 |"
+    assert relevance.parse(rows, table, 2) == [85, 10]
+    two = re.compile(r"^# Passage (?P<label>\d)\nScore: (?P<value>\d+)$", re.M)
+    heads = Prompt("", two, "", "", False)
+    assert relevance.parse(heads, "# Passage 1\nScore: 85\n# Passage 2\nScore: 10", 2) == [85, 10]
     bare = Prompt("", re.compile(r"^(?P<value>[0-9]+)$", re.M), "", "none", False)
     for reply in ("85\n10", "**85**\n**10**", "[1] 85\n[2] 10", "1. 85\n2. 10", "[85, 10]"):
         assert relevance.parse(bare, reply, 2) == [85, 10]

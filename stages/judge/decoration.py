@@ -2,7 +2,8 @@
 
 A reply is tried as it stands first, then with ever more taken off, until the pattern reads it.
 Before that, one that puts each value under a heading of its own, or in a column of a table, is
-brought to lines (layout.py), since there the line of a label may hold a title and no value.
+brought to lines (layout.py), since there the line of a label may hold a title and no value. A
+pattern that finds nothing in such lines, but in the text, is one for that form as it stands.
 
 1. as it stands;
 2. without emphasis, backticks, code fences, bullets, quote marks, headings and tags such as <b>,
@@ -87,17 +88,22 @@ _DEPTH = 3  # of keys around a list
 Tidy = Callable[[str], str]
 
 
-def versions(text: str, count: int, labelled: bool, tidy: Tidy) -> Iterator[str]:
+def versions(
+    text: str, count: int, labelled: bool, tidy: Tidy, reads: Callable[[str], bool]
+) -> Iterator[str]:
     """The reply as it stands, then with more and more taken off; see the list above.
 
     `tidy` gives a value as it is kept, and a ValueError where it is none: the lines that are made
-    have tidy values, so that a pattern for bare digits reads them.
+    have tidy values, so that a pattern for bare digits reads them. `reads`: whether the pattern
+    finds anything in a text.
     """
     plain = undecorated(text)
-    rows = layout.by_table(plain) or layout.by_headings(plain, tidy, named=True)
-    if rows:
-        yield _lines(rows, labelled, tidy)
-        return
+    found = layout.by_table(plain) or layout.by_headings(plain, tidy, named=True)
+    if found:
+        made = _lines(found, labelled, tidy)
+        if reads(made) or not reads(text):
+            yield made
+            return
     seen = {text}
     yield text
     makes = (
@@ -171,8 +177,12 @@ def _item(label: str, value: str, labelled: bool, tidy: Tidy) -> str:
     return f"[{label}] {value}" if labelled else value
 
 
-def _lines(rows: list[tuple[str, str]], labelled: bool, tidy: Tidy) -> str:
-    return "\n".join(_item(label, value, labelled, tidy) for label, value in rows)
+def _lines(found: layout.Layout | None, labelled: bool, tidy: Tidy) -> str:
+    """Its rows as items. What stands around follows where labels tell which lines are items."""
+    if found is None:
+        return ""
+    items = [_item(label, value, labelled, tidy) for label, value in found.rows]
+    return "\n".join([*items, *([found.rest] if labelled else [])])
 
 
 def _number(found: re.Match) -> str:

@@ -5,13 +5,15 @@
     Reason: ...                       | 1       | Inception | 85    |
 
 The reply is undecorated already (decoration.py). Where a heading's part has two values, both are
-given, so that they count as two; where a table has two columns of values, there is no table.
+given, so that they count as two; where a table has two columns of values, or of labels that differ,
+there is no table. What stands around is given too: it may take a value back.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from itertools import takewhile
 
 _HEAD = re.compile(
@@ -37,53 +39,98 @@ _LABEL = re.compile(
     r"[\[(]?(?P<label>[0-9]++)[\])]?[.:]?",
     re.IGNORECASE,
 )
+_SCALE = re.compile(  # in the name of a column or a value: Grade (0-10)
+    r"\b(?:grade|score|rating|relevance)\b.{0,30}?(?:\b[01][ \t]?(?:[-–]|to)[ \t]?|/|\bout of )"
+    r"(?P<most>[0-9]{1,3})\b",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"^[^\w\n]{0,3}[0-9]++")
+_GRADE = re.compile(r"[0-9]{1,3}(?:[ \t]?/[ \t]?100|[ \t]?%)?")
 Tidy = Callable[[str], str]
 
 
-def by_headings(text: str, tidy: Tidy, *, named: bool) -> list[tuple[str, str]]:
-    """(label, value) of each part under a heading. Empty where not every heading has a value.
+@dataclass(frozen=True)
+class Layout:
+    """(label, value) of each item, and the lines that are of none."""
+
+    rows: list[tuple[str, str]]
+    rest: str
+
+
+def by_headings(text: str, tidy: Tidy, *, named: bool) -> Layout | None:
+    """The parts under headings. None where there is none, or one without a value.
 
     `named`: the value is in a line such as `Score: 85`; else in the first line of a part whose
-    heading is a label and no more.
+    heading is a label and no more. A grade in the heading itself (`[1] 85`) is one of its values.
     """
     parts: list[tuple[str, str, list[str]]] = []
+    rest: list[str] = []
     for line in text.split("\n"):
         if head := _HEAD.match(line):
             parts.append((head["a"] or head["b"], line[head.end() :].strip(), []))
-        elif parts and line.strip():
-            parts[-1][2].append(line.strip())
-    found = []
-    for label, rest, lines in parts:
-        values = [line[name.end() :] for line in lines if (name := _NAMED.match(line))]
-        if not named:
-            values = lines[:1] if not rest else []
+        else:
+            (parts[-1][2] if parts else rest).append(line.strip())
+    rows = []
+    for label, title, lines in parts:
+        if named:
+            found = [(line, _NAMED.match(line)) for line in lines]
+            values = [_scaled(name[0], line[name.end() :]) for line, name in found if name]
+            others = [line for line, name in found if not name]
+        else:
+            written = [line for line in lines if line]
+            values, others = [] if title else written[:1], written[1:]
         if not values:
-            return []
+            return None
         good = [value for value in values if _is_value(value, tidy)]
-        found += [(label, value) for value in good or values[:1]]
-    return found
+        if _GRADE.fullmatch(title) and _is_value(title, tidy):
+            good = [title, *good]
+        rows += [(label, value) for value in good or values[:1]]
+        rest += others
+    return Layout(rows, "\n".join(rest)) if rows else None
 
 
-def by_table(text: str) -> list[tuple[str, str]]:
-    """(label, value) of each row of the only table whose head names one column of values.
+def by_table(text: str) -> Layout | None:
+    """The rows of the only table whose head names one column of values; None where there is none.
 
-    Labels are those of the column whose head says so; empty where two such columns differ.
+    Labels are those of the columns whose heads say so, alone in a cell or before a title.
     """
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.split("\n")]
+    lines = text.split("\n")
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     rules = [number for number, row in enumerate(rows) if _is_rule(row)]
     if len(rules) != 1 or rules[0] == 0:
-        return []
-    head = rows[rules[0] - 1]
-    body = list(takewhile(lambda row: len(row) == len(head), rows[rules[0] + 1 :]))
+        return None
+    first = rules[0] + 1
+    head = rows[first - 2]
+    body = list(takewhile(lambda row: len(row) == len(head), rows[first:]))
     values = _columns(head, _VALUE) or _columns(head, _RELEVANCE)
     labels = []
     for place in _columns(head, _LABELLED):
-        found = [_LABEL.fullmatch(row[place]) for row in body]
+        found = [_label(row[place]) for row in body]
         if place not in values and all(found):
-            labels.append([each["label"] for each in found])
+            labels.append(found)
     if len(head) < 2 or len(values) != 1 or not labels or any(each != labels[0] for each in labels):
-        return []
-    return [(label, row[values[0]]) for label, row in zip(labels[0], body, strict=True)]
+        return None
+    name = head[values[0]]
+    told = [_scaled(name, row[values[0]]) for row in body]
+    found = list(zip(labels[0], told, strict=True))
+    around = [*lines[: first - 2], *lines[first + len(body) :]]
+    return Layout(found, "\n".join(around)) if found else None
+
+
+def _scaled(name: str, value: str) -> str:
+    """The value with the scale that its name tells, if that is another than 0 to 100."""
+    scale = _SCALE.search(name)
+    if scale is None or scale["most"] == "100":
+        return value
+    return _NUMBER.sub(rf"\g<0>/{scale['most']} ", value)
+
+
+def _label(cell: str) -> str | None:
+    """The label that a cell is, or that stands before its title."""
+    if alone := _LABEL.fullmatch(cell):
+        return alone["label"]
+    head = _HEAD.match(cell)
+    return (head["a"] or head["b"]) if head else None
 
 
 def _columns(head: list[str], name: re.Pattern) -> list[int]:

@@ -58,7 +58,8 @@ _SECOND = re.compile(  # between a label and a value that is the second number o
 _NUMBER = re.compile(r"(?<![0-9])(?:100|[0-9]{1,2})(?![0-9])")
 _REMARK = re.compile(  # in the words around the values: a label, and a number that is said of it
     r"(?:\[|\b(?:passage|document|doc)\s?\[?)(?P<label>[0-9]{1,4})\]?\s?[:=]?\s?"
-    r"(?:(?:is|be|should|have|been|now|gets|becomes|scores|to|a|of|at|->|→)\s){0,3}"
+    r"(?:(?:is|be|should|have|been|now|gets|becomes|scores?|grades?|ratings?|worth|to|a|of|at|->|→)"
+    r"[:=]?\s){0,3}"
     r"(?P<value>100|[0-9]{1,2})(?=\s?(?:[.,;)%!]|/100|$|because\b|since\b|instead\b))(?!\.[0-9])",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -122,7 +123,7 @@ class Prompt:
             raise MalformedReply("only_reasoning")
         labelled = "label" in self.pattern.groupindex
         failure = None
-        for version in versions(text, count, labelled, tidy):
+        for version in versions(text, count, labelled, tidy, self._reads):
             try:
                 found = self._find(version)
                 if numbers and labelled:
@@ -151,12 +152,15 @@ class Prompt:
         except TimeoutError:
             raise MalformedReply("pattern_took_too_long") from None
 
+    def _reads(self, text: str) -> bool:
+        return bool(self._find(text))
+
     def _says_other(self, rest: str, told: list[str], tidy: Callable[[str], str]) -> bool:
         """Whether the words around the values give some item another value than it was `told`."""
         if not rest.strip():
             return False
         said = [(found["label"], found["value"]) for found in _REMARK.finditer(undecorated(rest))]
-        for version in versions(rest, len(told), True, tidy):
+        for version in versions(rest, len(told), True, tidy, self._reads):
             said += [(match["label"] or "", match["value"] or "") for match in self._find(version)]
         for label, value in said:
             try:
