@@ -24,14 +24,16 @@ from stages.reporting.page import Content, render_page
 from stages.reporting.pairing import paired
 from stages.reporting.predictions import read_all_predictions
 from stages.reporting.results import PairResult, Results, pair_names, read_results
+from stages.reporting.study_rows import SeedRow
 from stages.retrieval.searcher import load_searcher
 from stages.rollout import loop
 from stages.rollout.protocol import AgentProtocol
 from stages.scoring import exact_match
-from stages.studies.contrasts import contrast_row, of_means
+from stages.studies.contrasts import contrast_rows
 from stages.studies.experiments import Finished
-from stages.studies.kept import kept_contrasts
-from stages.studies.plan import Contrast, Experiment, Side
+from stages.studies.kept import OF_SEEDS, listed
+from stages.studies.plan import Contrast, Experiment, Side, Study
+from stages.studies.seeds import SeedTable
 
 ROOT = Path(__file__).parents[1]
 TOP = 8
@@ -230,16 +232,17 @@ def test_a_part_of_the_questions_is_told_from_other_questions():
         check_same_sets(whole | {Path("other"): part({"first": 4, "wrong": 3})})
 
 
-def test_its_contrasts_stay_as_measured_where_tables_are_made_again():
+def test_its_contrasts_are_made_again_from_what_each_seed_gained():
     bound = Contrast("a bound", Side("a", "1", "0+oracle"), Side("a", "1", "0"))
-    own = Contrast("a gain", Side("a", "1", "1"), Side("a", "1", "0"))
-    values = {"0+oracle": (2, 0.9), "0": (6, 0.5), "1": (6, 0.75)}
-    pairs = {
-        (Side("a", "1", retriever), measure): {("first", seed): found for seed in (1, 2)}
-        for retriever, found in values.items()
-        for measure in ("em", "searches")
-    }
-    former = [contrast_row(bound, "all", "em", of_means([0.3, 0.5]))]
-    rows = kept_contrasts(SimpleNamespace(contrasts=[own, bound], claims=()), pairs, former)
-    assert rows[-1] == former[0] and {row.contrast for row in rows[:-1]} == {"a gain"}
-    assert {row.mean for row in rows[:-1]} == {0.25}
+    study = Study("x", [Experiment("a", seed, ()) for seed in (1, 2)], [bound])
+    told = {"contrast": bound.name, "after": str(bound.after), "before": str(bound.before)}
+    told |= {"question_set": "all", "group": None, "measure": "em", "questions": 2}
+    told |= {"questions_before": None, "error": 0.1, "chains": 2}
+    rows = [
+        SeedRow(seed=seed, mean=mean, asked=str(seed), **told)
+        for seed, mean in ((1, 0.3), (2, 0.5), (3, 0.9))
+    ]
+    kept = listed(study, {name: [] for name in OF_SEEDS} | {"seeds": rows})
+    (row,) = contrast_rows([bound], SeedTable(Path("x"), kept["seeds"]))
+    assert (row.seeds, row.mean, row.before) == (2, pytest.approx(0.4), "a: Agent_1 + R_0")
+    assert row.after == "a: Agent_1 + R_0 ranked by an oracle (a bound)"
