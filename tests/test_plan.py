@@ -24,7 +24,7 @@ from stages.params import (
 )
 from stages.planning import nodes
 from stages.planning.approximate import file_bytes
-from stages.planning.costs import Planner
+from stages.planning.costs import LISTED, PROMPT, WORD, Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.measured import FIGURES, with_measured
 from stages.planning.sizes import Sizes, language_model, sizes
@@ -38,8 +38,8 @@ ROOT = Path(__file__).parents[1]
 SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
 
 
-def params_of(scale: str, folder: Path):
-    compose(folder / "params.yaml", [f"scale={scale}"])
+def params_of(scale: str, folder: Path, *overrides: str):
+    compose(folder / "params.yaml", [f"scale={scale}", *overrides])
     return load_params(folder / "params.yaml")
 
 
@@ -242,12 +242,15 @@ def test_what_a_run_measured_replaces_assumptions(measured):
     known = known_with(measured)
     assert (known.passages, known.searches, known.selected) == (1234, 1.5, 0.25)
     assert known.lazy_share == pytest.approx(0.1)
-    assert set(known.measured) == set(FIGURES)
+    assert set(known.measured) == set(FIGURES) - {"visits"}, "of agents that have such a tool"
     spared = {"saved_share": 0.9, "visited": 30, "in": 40}
     (measured / "correctness/1.json").write_text(json.dumps(spared))
     known = known_with(measured)
     assert (known.visited, known.lazy_share) == (0.75, pytest.approx(0.4)), "of those without one"
     assert {"visited", "lazy_share"} < set(known.measured)
+    calls = {"searches": 1.5, "queries": 40, "visits": 30}
+    (measured / "trajectories/1.json").write_text(json.dumps(calls))
+    assert known_with(measured).visits == 0.75
 
 
 @pytest.mark.parametrize(
@@ -303,6 +306,28 @@ def test_limits_that_cut_too_often_are_warned_of(measured, capsys):
     assert "Iteration 1: 21 observations were cut, of 2000 searches; 11 questions were lost" in said
     (measured / "dvc.lock").unlink()
     assert "Iteration 1:" not in warned(cut=999, refused=0, lost=0), "of another run"
+
+
+def test_an_agent_that_opens_passages_is_shown_lists_and_takes_more_turns(at_root, tmp_path):
+    plain = params_of("paper", tmp_path)
+    params = params_of("paper", tmp_path, "protocol=visit_tool", "visits.source=tool")
+    known = sizes(params)
+    assert (sizes(plain).visits, known.visits) == (0, 1)
+    shows, opens = planned(plain, sizes(plain)), planned(params, known)
+    one, other = shows["trajectories@1"], opens["trajectories@1"]
+    turns = 2 * known.searches + 1
+    assert other.written / one.written == pytest.approx(turns / (known.searches + 1))
+    lists = 3 * (LISTED + WORD * params.protocol.snippet_words)
+    shown = known.searches * (lists + known.passage_tokens)
+    assert other.read == pytest.approx(other.rollouts * (PROMPT + shown))
+    assert opens["agent@1"] == shows["agent@1"], "PPO has a protocol of its own"
+    assert opens["evaluate@1"].written > shows["evaluate@1"].written
+    assert "visits@1" not in opens
+    params.visits.verify = True
+    judged = planned(params, replace(known, visits=0.5))["visits@1"]
+    assert judged.rollouts == other.rollouts * known.searches / 2, "one question a visit"
+    params.rollout.max_visits = 1
+    assert planned(params, known)["trajectories@1"].written < other.written
 
 
 def test_a_limit_below_what_passages_take_is_warned_of(at_root, tmp_path, capsys):

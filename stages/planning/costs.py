@@ -16,6 +16,7 @@ from stages.params import (
     IndexKind,
     PairSource,
     Params,
+    Protocol,
     RelevanceMode,
     Rollout,
     Trainer,
@@ -35,6 +36,7 @@ CHECKPOINT_BYTES = 12  # a parameter: 32-bit weights and two moments
 VOCABULARY = 152_064  # Qwen2.5's
 LOGIT_BYTES = 12  # verl's peak for each logit: its copies in 16 bits, softmax and gradient in 32
 TEXT_BYTES = 4.5  # a token
+LISTED, WORD = 16, 1.3  # tokens of a listed passage's id and title, and of a word of its text
 
 
 @dataclass(frozen=True)
@@ -124,27 +126,33 @@ class Planner:
 
     @property
     def _information(self) -> float:
-        return self._shown(self.params.rollout)
-
-    def _shown(self, block: Rollout) -> float:
-        return min(block.top_k * self.sizes.passage_tokens, block.max_information_tokens)
+        block = self.params.rollout
+        shown = shown_tokens(block, self.params.protocol, self.sizes)
+        return min(shown, block.max_information_tokens)
 
     def _rollouts(
-        self, count: float, searches: float, block: Rollout | None = None
+        self, count: float, searches: float, block: Rollout, protocol: Protocol
     ) -> dict[str, float]:
         """Tokens of `count` rollouts of so many searches, each context read once (its prefix is
-        cached), on top of the prompt.
+        cached), on top of the prompt. An agent with a visit tool opens passages between them.
         """
+        size, most = self.sizes, block.max_information_tokens
+        visits = min(searches * size.visits, block.max_visits) if protocol.visit_tool else 0
+        shown = searches * min(shown_tokens(block, protocol, size), most)
+        shown += visits * min(size.passage_tokens, most)
         return {
             "rollouts": count,
-            "read": count * (PROMPT + searches * self._shown(block or self.params.rollout)),
-            "written": count * (searches + 1) * self.sizes.turn_tokens,
+            "read": count * (PROMPT + shown),
+            "written": count * (searches + visits + 1) * size.turn_tokens,
         }
 
     def _answering(
-        self, stage: str, count: float, searches: float, block: Rollout | None = None
+        self, stage: str, count: float, searches: float, *, evaluated: bool = False
     ) -> Cost:
-        tokens = self._rollouts(count, searches, block)
+        params = self.params
+        block = params.evaluation_rollout if evaluated else params.rollout
+        protocol = params.evaluation_protocol if evaluated else params.protocol
+        tokens = self._rollouts(count, searches, block, protocol)
         hours = self._generation(self.sizes.agent, tokens["read"], tokens["written"])
         hours += self._search(count * searches)
         disk = (tokens["read"] + tokens["written"]) * TEXT_BYTES / 1e9
@@ -176,7 +184,8 @@ class Planner:
         block, model = self.params.agent, self.sizes.agent
         searches = min(self.sizes.searches, block.max_searches)
         count = block.steps * block.questions * block.rollouts
-        tokens = self._rollouts(count, searches, self.params.training_rollout)
+        limits, protocol = self.params.training_rollout, self.params.training_protocol
+        tokens = self._rollouts(count, searches, limits, protocol)
         every = tokens["read"] + tokens["written"]
         # of the reference and of what is trained, then the updates
         passes = (1 + self._trained) * FORWARD + self._trained * UPDATE * block.epochs
@@ -242,14 +251,16 @@ class Planner:
         return self._labelled * self.sizes.searches
 
     def _visits(self, stage: str) -> list[Cost]:
-        """Nothing unless a judge is asked, once a query."""
-        visits = self.params.visits
+        """Nothing unless a judge is asked: of all that a query showed, or of each visit alone."""
+        visits, size = self.params.visits, self.sizes
         if visits.source is not VisitSource.judged and not visits.verify:
             return []
-        read = self._queries * (PROMPT + self._information + self.sizes.turn_tokens)
-        written = self._queries * GRADE
-        hours = self._generation(self.sizes.judge, read, written)
-        return [Cost(stage, self._queries, read, written, hours, _weights(self.sizes.judge))]
+        asked, shown = self._queries, self._information
+        if visits.verify:
+            asked, shown = asked * size.visits, size.passage_tokens
+        read, written = asked * (PROMPT + shown + size.turn_tokens), asked * GRADE
+        hours = self._generation(size.judge, read, written)
+        return [Cost(stage, asked, read, written, hours, _weights(size.judge))]
 
     def _relevance(self, stage: str) -> Cost:
         if self.params.relevance.mode is RelevanceMode.off:
@@ -312,19 +323,19 @@ class Planner:
         )
 
     def _evaluate(self, stage: str) -> Cost:
-        block, asked = self.params.evaluation_rollout, self.sizes.test
+        asked = self.sizes.test
         if stage.startswith("evaluate"):  # pairs of `compare` are asked no development set
             asked += self.sizes.development
-        return self._answering(stage, asked, self.sizes.searches, block)
+        return self._answering(stage, asked, self.sizes.searches, evaluated=True)
 
     def _oracle(self, stage: str) -> Cost:
         """An evaluation of some questions, and of each query a rollout for each candidate: fewer
         where three are right before the last, of which a plan knows nothing."""
-        block, size = self.params.evaluation_rollout, self.sizes
+        size = self.sizes
         asked = size.drawn(self.params.oracle[stage.partition("@")[2]].questions)
         tried = asked * size.searches * self.params.candidates.top_k
-        own = self._answering(stage, asked, size.searches, block)
-        ranking = self._answering(stage, tried, size.searches / 2, block)
+        own = self._answering(stage, asked, size.searches, evaluated=True)
+        ranking = self._answering(stage, tried, size.searches / 2, evaluated=True)
         return replace(
             own,
             rollouts=own.rollouts + ranking.rollouts,
@@ -332,6 +343,14 @@ class Planner:
             written=own.written + ranking.written,
             hours=own.hours + ranking.hours,
         )
+
+
+def shown_tokens(block: Rollout, protocol: Protocol, sizes: Sizes) -> float:
+    """Tokens of what a search finds: to an agent that opens passages, lines of a list."""
+    each = sizes.passage_tokens
+    if protocol.visit_tool is not None:
+        each = min(each, LISTED + WORD * protocol.snippet_words)
+    return block.top_k * each
 
 
 def _weights(parameters: float) -> float:

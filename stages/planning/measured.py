@@ -20,6 +20,7 @@ MOST_CUT = 0.01  # share of searches or questions
 FIGURES = {  # of Sizes: the stages behind it, the file and the key of the figure
     "passages": (("corpus",), "index/0.json", "in"),
     "searches": (("base", "trajectories@1"), "trajectories/1.json", "searches"),
+    "visits": (("base", "trajectories@1"), "trajectories/1.json", "visits"),
     "selected": (("base", "pairs@1"), "pairs/1.json", "positive_selection_rate"),
     "lazy_share": (("base", "correctness@1"), "correctness/1.json", "saved_share"),
 }
@@ -38,6 +39,8 @@ def with_measured(assumed: Sizes, params: Path, metrics: Path, lock: Path) -> Si
             continue
         if field == "lazy_share":
             found |= _rolled_out(1 - figure, row)
+        elif field == "visits":
+            found |= {field: figure / row["queries"]} if row.get("queries") else {}
         else:
             found[field] = figure
     return replace(assumed, measured=tuple(sorted(found)), **found)

@@ -40,6 +40,7 @@ class Sizes:
     training: int
     test: int
     searches: float = 2.5
+    visits: float = 0.0  # calls of a visit tool a search
     turn_tokens: float = 120.0
     passage_tokens: float = 150.0
     lazy_share: float = 0.15  # of the exhaustive GAC rollouts of the queries that are rolled out
@@ -68,6 +69,7 @@ def sizes(params: Params) -> Sizes:
         test=sum(sets),
         sets=sets,
         development=_development(params),
+        visits=0.0 if params.protocol.visit_tool is None else 1.0,
         turn_tokens=min(20.0 if small else 120.0, params.rollout.max_turn_tokens),
         passage_tokens=15.0 if small else 150.0,
     )

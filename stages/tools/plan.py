@@ -20,7 +20,7 @@ from pathlib import Path
 from stages.metrics.reading import read_usage
 from stages.params import IndexKind, Params, load_params
 from stages.planning.approximate import Speed, build_bytes
-from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner
+from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner, shown_tokens
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
@@ -243,13 +243,13 @@ def _labelling(planner: Planner):
 
 def _too_short(params: Params, known: Sizes) -> Iterator[str]:
     """Warnings of limits that would cut most observations."""
-    blocks = {"rollout": params.rollout}
+    blocks = {"rollout": (params.rollout, params.protocol)}
     if params.evaluation_rollout != params.rollout:
-        blocks["evaluate.rollout"] = params.evaluation_rollout
+        blocks["evaluate.rollout"] = params.evaluation_rollout, params.evaluation_protocol
     if params.iterations:
-        blocks["agent"] = params.training_rollout
-    for name, block in blocks.items():
-        shown = block.top_k * known.passage_tokens
+        blocks["agent"] = params.training_rollout, params.training_protocol
+    for name, (block, protocol) in blocks.items():
+        shown = shown_tokens(block, protocol, known)
         if shown > block.max_information_tokens:
             yield (
                 f"{block.top_k} passages take about {shown:.0f} tokens, and "
@@ -273,7 +273,7 @@ def _assumptions(known: Sizes, accelerator: Accelerator) -> str:
         f"{f.name} {getattr(known, f.name):.4g}"
         + (" (measured)" if f.name in known.measured else "")
         for f in fields(known)
-        if f.name not in ("measured", "sets")
+        if f.name not in ("measured", "sets") and (f.name != "visits" or known.visits)
     ]
     shares = ", ".join(f"{name} {share:.0%}" for name, share in SHARES.items())
     return (
