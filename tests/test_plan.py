@@ -32,7 +32,7 @@ from stages.plumbing.errors import InputError, run
 from stages.provenance.hashes import hash_of
 from stages.retrieval import approximate
 from stages.tools import plan
-from stages.world.questions import TEST_SETS
+from stages.world.questions import TEST_SETS, sets_of
 
 ROOT = Path(__file__).parents[1]
 SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
@@ -200,7 +200,7 @@ def test_copies_in_the_cache_are_counted(at_root, tmp_path, monkeypatch, capsys,
 def test_the_sets_that_are_asked_are_counted(at_root, tmp_path, sets):
     params = params_of("laptop", tmp_path)
     params.questions.sets = sets
-    assert sizes(params).test == 200 * len(sets or TEST_SETS)
+    assert sizes(params).test == 200 * len(sets or sets_of(teachers=False))
     folder = tmp_path / "test"
     folder.mkdir()
     (tmp_path / "train.jsonl").write_text("{}\n" * 9)
