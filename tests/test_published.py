@@ -44,9 +44,13 @@ def test_rollouts_are_limited_as_in_the_public_evaluation(scale, tmp_path):
         assert read_protocol(f"conf/protocol/{name}.yaml").prompt("Who?").endswith(": Who?\n")
 
 
+def limits(information: int, context: int) -> dict[str, int]:
+    return {"max_information_tokens": information, "max_context_tokens": context}
+
+
 def test_ppo_has_a_frame_and_limits_of_its_own(tmp_path, capsys):
     params = params_of(tmp_path, "scale=paper")
-    assert params.training_rollout == Rollout(3, 4, None, 800, 800, 4896)
+    assert params.training_rollout == Rollout(3, 4, max_turn_tokens=800, **limits(800, 4896))
     assert params.training_protocol.name == "search_r1" and params.training_protocol.invalid_message
     assert longest(params) == 4896 + 800
     plan.main(["--params", str(tmp_path / "params.yaml")])
@@ -54,7 +58,7 @@ def test_ppo_has_a_frame_and_limits_of_its_own(tmp_path, capsys):
     with pytest.raises(InputError, match=r"protocol\.retokenise.*agent\.protocol"):
         params_of(tmp_path, "scale=paper", "agent.protocol=null")
     laptop = params_of(tmp_path, "agent.max_turn_tokens=7", "rollout.max_turns=3")
-    assert laptop.training_rollout == Rollout(3, 4, None, 7, 96, 512)
+    assert laptop.training_rollout == Rollout(3, 4, max_turn_tokens=7, **limits(96, 512))
     assert laptop.training_protocol == laptop.protocol
 
 
