@@ -8,6 +8,7 @@ mark on a letter (a vowel of Hindi or Tamil, a point of Hebrew or Arabic) is a p
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import unicodedata
@@ -22,10 +23,6 @@ UNSPACED = (
     "\u0f40-\u0fbc\u1000-\u103f\u1050-\u108f\u109a-\u109d\uaa60-\uaa7f\u1780-\u17d3"
 )
 _RUN = re.compile(f"[{UNSPACED}]+")
-_MARKS = "".join(
-    sign for sign in map(chr, range(sys.maxunicode)) if unicodedata.category(sign)[0] == "M"
-)
-_TERM = rf"(?u)[{UNSPACED}]{{1,2}}|\w[\w{_MARKS}]+"  # without marks the second is bm25s's own
 
 
 def terms(texts: Iterable[str], *, ids: bool):
@@ -36,7 +33,16 @@ def terms(texts: Iterable[str], *, ids: bool):
     import bm25s
 
     spread = [_RUN.sub(_pairs, text) for text in texts]
-    return bm25s.tokenize(spread, token_pattern=_TERM, return_ids=ids, show_progress=False)
+    return bm25s.tokenize(spread, token_pattern=_term(), return_ids=ids, show_progress=False)
+
+
+@functools.cache
+def _term() -> str:
+    """The pattern of a term. It takes a walk over all of Unicode, which who only imports this is
+    spared."""
+    signs = map(chr, range(sys.maxunicode))
+    marks = "".join(sign for sign in signs if unicodedata.category(sign)[0] == "M")
+    return rf"(?u)[{UNSPACED}]{{1,2}}|\w[\w{marks}]+"  # without marks the second is bm25s's own
 
 
 def _pairs(run: re.Match) -> str:
