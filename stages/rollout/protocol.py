@@ -91,7 +91,7 @@ class AgentProtocol:
 
     def prompt(self, question: str) -> str:
         """What the agent is asked, before any chat template."""
-        return _fill(self.block.prompt, question=question)
+        return fill_in(self.block.prompt, question=question)
 
     def prompt_ids(self, question: str, tokenizer: PreTrainedTokenizerBase) -> list[int]:
         """Token ids of the prompt: plain text, or one user message of the chat template."""
@@ -245,7 +245,7 @@ class AgentProtocol:
 
     def _framed(self, lines: str, tokenizer: PreTrainedTokenizerBase | None) -> str:
         lines = lines.strip() if self.block.strip else lines
-        text = _fill(self.block.information, passages=lines)
+        text = fill_in(self.block.information, passages=lines)
         if self.block.tool is None:
             return text
         return tool_calls.after_call(
@@ -253,18 +253,19 @@ class AgentProtocol:
         )
 
     def _lines(self, passages: Sequence[Passage], tokenizer: PreTrainedTokenizerBase | None) -> str:
-        lines = "".join(
-            _fill(
-                self.block.passage,
-                rank=str(rank),
-                title=passage.heading,
-                name=passage.title,
-                text=passage.text,
-            )
-            for rank, passage in enumerate(passages, 1)
-        )
+        lines = "".join(self._line(rank, passage) for rank, passage in enumerate(passages, 1))
         special = () if self.block.tool is None else tool_calls.special_marks(tokenizer)
         return self._neutral(lines, tuple(special))
+
+    def _line(self, rank: int, passage: Passage) -> str:
+        """A passage as a search shows it."""
+        return fill_in(
+            self.block.passage,
+            rank=str(rank),
+            title=passage.heading,
+            name=passage.title,
+            text=passage.text,
+        )
 
     def _neutral(self, text: str, special: tuple[str, ...] = ()) -> str:
         """`text` with the first sign of every tag and mark as an HTML entity."""
@@ -303,7 +304,7 @@ def _cut(text: str, tokens: int, tokenizer: PreTrainedTokenizerBase) -> str:
     return text[: min(offsets[-tokens][0], len(text) - 1)]
 
 
-def _fill(template: str, **values: str) -> str:
+def fill_in(template: str, **values: str) -> str:
     """Put values in the {places} of a template; other braces, and braces in values, stay."""
     return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), template)
 

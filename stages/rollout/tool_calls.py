@@ -51,19 +51,34 @@ def after_call(
     calls: Callable[[str], Iterable[PatternMatch]],
     tokenizer: PreTrainedTokenizerBase,
 ) -> str:
-    """What the template puts between a call and the next turn of the model, where the tool
+    """What the template puts between a call of the search and the next turn of the model, where it
     returned `content`; `calls` finds what is read as a call in a text."""
-    function = {"name": NAME, "arguments": {ARGUMENT: _WRITTEN}}
+    after = after_function(NAME, ARGUMENT, query_of_call, content, tool, calls, tokenizer)
+    if after is None:
+        raise InputError(
+            "the model's chat template has no tools, or writes a call in another way than "
+            "'protocol.search_pattern' reads it"
+        )
+    return after
+
+
+def after_function(
+    name: str,
+    argument: str,
+    argument_of_call: Callable[[str], str],
+    content: str,
+    tool: str | None,
+    calls: Callable[[str], Iterable[PatternMatch]],
+    tokenizer: PreTrainedTokenizerBase,
+) -> str | None:
+    """As `after_call`, of a function `name` whose `argument` is read from a call by
+    `argument_of_call`; None where `calls` finds no such call."""
+    function = {"name": name, "arguments": {argument: _WRITTEN}}
     call = {"type": "function", "function": function}
     calling = _message("assistant", "") | {"tool_calls": [call]}
     text = _render([_message("user", "?"), calling, _message("tool", content)], tool, tokenizer)
-    for match in calls(text):
-        if query_of_call(match.value) == _WRITTEN:
-            return text[match.end :]
-    raise InputError(
-        "the model's chat template has no tools, or writes a call in another way than "
-        "'protocol.search_pattern' reads it"
-    )
+    found = (match for match in calls(text) if argument_of_call(match.value) == _WRITTEN)
+    return next((text[match.end :] for match in found), None)
 
 
 def after_text(content: str, tool: str, tokenizer: PreTrainedTokenizerBase) -> str:
@@ -86,7 +101,7 @@ def _message(role: str, content: str) -> dict:
 def _render(messages: list[dict], tool: str | None, tokenizer: PreTrainedTokenizerBase) -> str:
     from jinja2 import TemplateError
 
-    tools = None if tool is None else [_schema(tool)]
+    tools = None if tool is None else [schema(NAME, tool, ARGUMENT, "what to search for")]
     try:
         return tokenizer.apply_chat_template(
             messages, tools=tools, tokenize=False, add_generation_prompt=True
@@ -95,8 +110,9 @@ def _render(messages: list[dict], tool: str | None, tokenizer: PreTrainedTokeniz
         raise InputError(f"the model's chat template refuses a tool call: {error}") from None
 
 
-def _schema(description: str) -> dict:
-    query = {"type": "string", "description": "what to search for"}
-    parameters = {"type": "object", "properties": {ARGUMENT: query}, "required": [ARGUMENT]}
-    function = {"name": NAME, "description": description, "parameters": parameters}
+def schema(name: str, description: str, argument: str, meaning: str) -> dict:
+    """What a chat template is told of a tool with one argument, a text."""
+    properties = {argument: {"type": "string", "description": meaning}}
+    parameters = {"type": "object", "properties": properties, "required": [argument]}
+    function = {"name": name, "description": description, "parameters": parameters}
     return {"type": "function", "function": function}

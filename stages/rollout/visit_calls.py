@@ -8,15 +8,14 @@ and the first words of passages, and what the agent wants to read it opens with 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
 
 from stages.common.records import Passage
 from stages.plumbing.errors import InputError
 from stages.rollout import tool_calls
-from stages.rollout.protocol import AgentProtocol
+from stages.rollout.protocol import AgentProtocol, fill_in
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from stages.rollout.patterns import PatternMatch
 
 NAME, ARGUMENT = "visit", "id"
-_WRITTEN = "what-the-model-opens"  # stands for an id in a rendered conversation
 
 
 def with_visit_tool(protocol: AgentProtocol) -> AgentProtocol:
@@ -82,20 +80,15 @@ class VisitProtocol(AgentProtocol):
             return None
         return id_of_call(call.value) or None
 
-    def _lines(self, passages: Sequence[Passage], tokenizer: PreTrainedTokenizerBase | None) -> str:
-        count = self.block.snippet_words
-        lines = "".join(
-            _fill(
-                self.block.listing,
-                rank=str(rank),
-                id=passage.id,
-                title=passage.heading,
-                name=passage.title,
-                snippet=snippet(passage.text, count),
-            )
-            for rank, passage in enumerate(passages, 1)
+    def _line(self, rank: int, passage: Passage) -> str:
+        return fill_in(
+            self.block.listing,
+            rank=str(rank),
+            id=passage.id,
+            title=passage.heading,
+            name=passage.title,
+            snippet=snippet(passage.text, self.block.snippet_words),
         )
-        return self._neutral(lines, tuple(tool_calls.special_marks(tokenizer)))
 
     def _told(self, tokenizer: PreTrainedTokenizerBase) -> _BothTools:
         return _BothTools(tokenizer, self.block.visit_tool)
@@ -111,7 +104,7 @@ class _OpenedProtocol(AgentProtocol):
 
     def _framed(self, lines: str, tokenizer: PreTrainedTokenizerBase) -> str:
         lines = lines.strip() if self.block.strip else lines
-        text = _fill(self.block.information, passages=lines)
+        text = fill_in(self.block.information, passages=lines)
         return after_visit(text, self._calls, tokenizer)
 
     @property
@@ -124,10 +117,8 @@ class _BothTools:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, description: str):
         self._tokenizer = tokenizer
-        named = {"type": "string", "description": "of a passage that the tool search has listed"}
-        parameters = {"type": "object", "properties": {ARGUMENT: named}, "required": [ARGUMENT]}
-        function = {"name": NAME, "description": description, "parameters": parameters}
-        self._visit = {"type": "function", "function": function}
+        meaning = "of a passage that the tool search has listed"
+        self._visit = tool_calls.schema(NAME, description, ARGUMENT, meaning)
 
     def __getattr__(self, name: str):
         return getattr(self._tokenizer, name)
@@ -158,21 +149,13 @@ def after_visit(
 ) -> str:
     """What the template puts between a call of visit and the next turn of the model, where the
     tool returned `content`; `calls` finds what is read as a call in a text."""
-    function = {"name": NAME, "arguments": {ARGUMENT: _WRITTEN}}
-    call = {"type": "function", "function": function}
-    said = [
-        {"role": "user", "content": "?"},
-        {"role": "assistant", "content": "", "tool_calls": [call]},
-        {"role": "tool", "content": content},
-    ]
-    text = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True)
-    for match in calls(text):
-        if id_of_call(match.value) == _WRITTEN:
-            return text[match.end :]
-    raise InputError(
-        "the model's chat template writes a call of 'visit' in another way than "
-        "'protocol.search_pattern' reads it"
-    )
+    found = tool_calls.after_function(NAME, ARGUMENT, id_of_call, content, None, calls, tokenizer)
+    if found is None:
+        raise InputError(
+            "the model's chat template writes a call of 'visit' in another way than "
+            "'protocol.search_pattern' reads it"
+        )
+    return found
 
 
 def snippet(text: str, words: int) -> str:
@@ -183,8 +166,3 @@ def snippet(text: str, words: int) -> str:
     """
     parts = text.split()
     return " ".join(parts[:words] + (["..."] if len(parts) > words else []))
-
-
-def _fill(template: str, **values: str) -> str:
-    """Put values in the {places} of a template, all at once."""
-    return re.sub(r"\{(\w+)\}", lambda match: values.get(match[1], match[0]), template)
