@@ -24,8 +24,7 @@ from typing import TYPE_CHECKING
 
 from stages.params import Params, load_params
 from stages.plumbing.errors import run
-from stages.running.scratch import Scratch, fingerprint
-from stages.running.workers import Advance, Work, rows_of
+from stages.running.workers import Advance, Work
 
 if TYPE_CHECKING:
     from stages.evaluation.asking import Figures, SetQuestions
@@ -41,32 +40,14 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.records import write_json, write_jsonl
     from stages.evaluation import asking
     from stages.rollout.protocol import rollout_of
-    from stages.serving.process import running_server
 
     params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
     questions = asking.question_sets(args.questions)
     if args.development:
         several = asking.sets_in(args.development)
         questions += [(asking.DEVELOPMENT + name, question) for name, question in several]
-    inputs = [args.agent, args.index, args.passages, args.questions]
-    inputs += [args.development] if args.development else []
-    if args.retriever and args.retriever.exists():
-        inputs.append(args.retriever)
-    stage = f"evaluate@{args.name}"
-    with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
-        rows = rows_of(
-            questions,
-            SHARD,
-            partial(_build, args, params),
-            params.compute,
-            scratch,
-            inputs=inputs,
-            devices=params.generation.tensor_parallel,
-            desc="evaluate",
-            unit="question",
-            total=len(questions),
-            server=partial(running_server, args.index, args.passages, args.retriever),
-        )
+    more = [args.development] if args.development else []
+    with asking.asked_rows("evaluate", questions, SHARD, _build, args, params, more) as rows:
         figures: Figures = {}
         write_jsonl(args.output, asking.of_tests(rows, figures, params))
         found = asking.evaluation_of(args.agent.name, args.index.name, figures, questions)
@@ -90,17 +71,9 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the pair."""
-    from stages.engines.loading import load_agent
-    from stages.rollout.protocol import load_protocol
-    from stages.rollout.visit_calls import with_visit_tool
-    from stages.serving.shared import searcher_at
+    from stages.evaluation.asking import load_pair
 
-    # first: it takes what the engine leaves
-    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
-    context = params.rollout.max_context_tokens
-    agent = load_agent(args.agent, params.generation, params.compute, context=context)
-    protocol = with_visit_tool(load_protocol(args.agent, params.evaluation_protocol))
-    return partial(_rollouts, agent, searcher, protocol, params)
+    return partial(_rollouts, *load_pair(args, params, address), params)
 
 
 def _rollouts(

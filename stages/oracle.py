@@ -21,8 +21,7 @@ from typing import TYPE_CHECKING
 
 from stages.params import Params, load_params, oracle_name
 from stages.plumbing.errors import run
-from stages.running.scratch import Scratch, fingerprint
-from stages.running.workers import Advance, Work, rows_of
+from stages.running.workers import Advance, Work
 
 if TYPE_CHECKING:
     from stages.evaluation.asking import Figures, SetQuestions
@@ -40,28 +39,10 @@ def main(argv: list[str] | None = None) -> None:
     from stages.evaluation import asking
     from stages.reranking.oracle import add_up
     from stages.rollout.protocol import rollout_of
-    from stages.serving.process import running_server
 
     params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
     questions = _drawn(asking.question_sets(args.questions), args.name, params)
-    inputs = [args.agent, args.index, args.passages, args.questions]
-    if args.retriever and args.retriever.exists():
-        inputs.append(args.retriever)
-    stage = f"oracle@{args.name}"
-    with Scratch(stage, fingerprint(stage, params, *inputs)) as scratch:
-        rows = rows_of(
-            questions,
-            SHARD,
-            partial(_build, args, params),
-            params.compute,
-            scratch,
-            inputs=inputs,
-            devices=params.generation.tensor_parallel,
-            desc="oracle",
-            unit="question",
-            total=len(questions),
-            server=partial(running_server, args.index, args.passages, args.retriever),
-        )
+    with asking.asked_rows("oracle", questions, SHARD, _build, args, params) as rows:
         figures: Figures = {}
         prices: dict[str, list[dict]] = {}
         predictions = asking.of_tests(_priced(rows, prices), figures, params)
@@ -116,17 +97,9 @@ def _priced(rows: Iterable[dict], prices: dict[str, list[dict]]) -> Iterator[dic
 
 def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the pair."""
-    from stages.engines.loading import load_agent
-    from stages.rollout.protocol import load_protocol
-    from stages.rollout.visit_calls import with_visit_tool
-    from stages.serving.shared import searcher_at
+    from stages.evaluation.asking import load_pair
 
-    # first: it takes what the engine leaves
-    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
-    context = params.rollout.max_context_tokens
-    agent = load_agent(args.agent, params.generation, params.compute, context=context)
-    protocol = with_visit_tool(load_protocol(args.agent, params.evaluation_protocol))
-    return partial(_rollouts, agent, searcher, protocol, params)
+    return partial(_rollouts, *load_pair(args, params, address), params)
 
 
 def _rollouts(

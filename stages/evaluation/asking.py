@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +19,14 @@ from stages.evaluation.summary import SetFigures, figures_of
 from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.rollout import loop
+from stages.running.scratch import Scratch, fingerprint
+from stages.running.workers import Work, rows_of
 
 if TYPE_CHECKING:
     from stages.engines.generator import Generator
+    from stages.retrieval.searcher import Searcher
     from stages.rollout.protocol import AgentProtocol
+    from stages.serving.client import HttpSearcher
 
 DEVELOPMENT = "development/"  # before the name of such a set, while both kinds share the batches
 PLACES = "answer_places"  # in rows until they are counted: where queries found a gold answer
@@ -39,6 +46,61 @@ def sets_in(folder: Path) -> SetQuestions:
     """The questions of the sets that there are."""
     files = sorted(folder.glob("*.jsonl"))
     return [(file.stem, question) for file in files for question in read_questions(file)]
+
+
+@contextmanager
+def asked_rows(
+    stage: str,
+    questions: SetQuestions,
+    shard: int,
+    build: Callable[..., Work],
+    args: argparse.Namespace,
+    params: Params,
+    more: Sequence[Path] = (),
+) -> Iterator[Iterator[dict]]:
+    """The rows of `questions` under the pair of `args`, `shard` of them between two save points.
+
+    `build` makes the work from (args, params, address of the retriever server); `more`: inputs of
+    the stage beside the pair, the corpus and the folder of questions. What is saved ends with the
+    block.
+    """
+    from stages.serving.process import running_server
+
+    inputs = [args.agent, args.index, args.passages, args.questions, *more]
+    if args.retriever and args.retriever.exists():
+        inputs.append(args.retriever)
+    name = f"{stage}@{args.name}"
+    with Scratch(name, fingerprint(name, params, *inputs)) as scratch:
+        yield rows_of(
+            questions,
+            shard,
+            partial(build, args, params),
+            params.compute,
+            scratch,
+            inputs=inputs,
+            devices=params.generation.tensor_parallel,
+            desc=stage,
+            unit="question",
+            total=len(questions),
+            server=partial(running_server, args.index, args.passages, args.retriever),
+        )
+
+
+def load_pair(
+    args: argparse.Namespace, params: Params, address: str | None
+) -> tuple[Generator, Searcher | HttpSearcher, AgentProtocol]:
+    """The agent, the searcher (at `address`, None: opened here) and how the agent talks."""
+    from stages.engines.loading import load_agent
+    from stages.rollout.protocol import load_protocol
+    from stages.rollout.visit_calls import with_visit_tool
+    from stages.serving.shared import searcher_at
+
+    # first: it takes what the engine leaves
+    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
+    context = params.rollout.max_context_tokens
+    agent = load_agent(args.agent, params.generation, params.compute, context=context)
+    protocol = with_visit_tool(load_protocol(args.agent, params.evaluation_protocol))
+    return agent, searcher, protocol
 
 
 def begun(part: SetQuestions, agent: Generator, protocol: AgentProtocol) -> list[loop.RolloutState]:
