@@ -89,12 +89,11 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "visits.source", f"({visits.source.name}) {able}", not (asked and made)
     unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
     yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
-    read = pairs.of_gac or source is PairSource.judge_ranking
-    graded = f"grades what 'pairs.source' ({source.name}) does not read: set it to off"
-    yield "relevance.mode", graded, read or params.relevance.mode is RelevanceMode.off
+    graded, by_rank = params.relevance.mode is not RelevanceMode.off, PairSource.judge_ranking
+    unread = f"grades what 'pairs.source' ({source.name}) does not read: set it to off"
+    yield "relevance.mode", unread, pairs.of_gac or source is by_rank or not graded
     ranked = "is off, and 'pairs.source' (judge_ranking) is the ranking by its grades"
-    off = params.relevance.mode is RelevanceMode.off and source is PairSource.judge_ranking
-    yield "relevance.mode", ranked, not off
+    yield "relevance.mode", ranked, graded or source is not by_rank
     tiers = "are of what the agent used: set 'pairs.source' to visits"
     yield "pairs.tiers", tiers, not pairs.tiers or source is PairSource.visits
     yield from _weight_rules(params)

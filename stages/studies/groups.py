@@ -56,11 +56,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Gap:
-    """What one seed's sides differ by in a group, and how many questions or queries each has."""
+    """What one seed's sides differ by, and how many questions or queries each has: of a group of
+    them; of all questions both have `count`."""
 
     sample: Sample
     count: int
-    count_before: int
+    count_before: int | None = None
 
 
 def group_rows(contrasts: list[Contrast], table: SeedTable) -> list[GroupResult]:

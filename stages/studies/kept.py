@@ -25,14 +25,10 @@ OF_SEEDS = ("", "labels", "seeds", "drift")  # tables with rows of each seed
 SeedTables = dict[str, list]
 
 
-def kept_tables(study: Study, folder: Path) -> SeedTables:
-    """The rows of each seed that `folder` holds of a study; none of a file that is not there."""
-    return {n: read_rows(table_path(folder, study.name, n), TABLES[n]) for n in OF_SEEDS}
-
-
-def all_tables(study: Study, folder: Path) -> dict[str, list]:
-    """All tables of a study as they were written."""
-    return {n: read_rows(table_path(folder, study.name, n), kind) for n, kind in TABLES.items()}
+def kept_tables(study: Study, folder: Path, names: Iterable[str] = OF_SEEDS) -> dict[str, list]:
+    """The rows that `folder` holds of a study, in tables of each seed unless others are named; none
+    of a file that is not there."""
+    return {n: read_rows(table_path(folder, study.name, n), TABLES[n]) for n in names}
 
 
 def listed(study: Study, kept: SeedTables) -> SeedTables:

@@ -108,7 +108,7 @@ def seed_table(study: Study, finished: list[Finished], path: Path) -> SeedTable:
                 for measure in MEASURES:
                     for name, sample in measured(one, side, measure).items():
                         key = Key(str(side), None, name, measure)
-                        _add(table, key, None, [one], Gap(sample, len(sample.values), None))
+                        _add(table, key, None, [one], Gap(sample, len(sample.values)))
     return table
 
 
@@ -137,7 +137,7 @@ def _add_contrast(
     made = [seed[contrast.after.variant], seed[contrast.before.variant]]
     for measure in MEASURES:
         for name, sample in gains(contrast, seed, measure).items():
-            found = Gap(sample, len(sample.values), None)
+            found = Gap(sample, len(sample.values))
             _add(table, Key(after, before, name, measure), contrast.name, made, found)
     if of_groups:
         for (measure, group), found in group_samples(contrast, seed).items():

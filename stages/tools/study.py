@@ -120,14 +120,15 @@ def _check_before(study, chosen: list, kept: dict[str, list], args: argparse.Nam
 def _kept(study, kept: dict[str, list], output: Path) -> dict[str, str]:
     """What documents show of the rows that are kept; of a study whose table of seeds is not there,
     as in version 0.1.0, of its tables as they were written."""
-    from stages.studies.kept import all_tables
+    from stages.reporting.study_rows import TABLES
+    from stages.studies.kept import kept_tables
 
     if not kept[""]:
         raise InputError(f"{output}/{study.name}.csv: not there; run the study")
     if kept["seeds"]:
         return write_tables(study, kept, output)
     print(f"{_seeds(study, output)}: not there, so the tables stay as they are", file=sys.stderr)
-    return parts(study, all_tables(study, output), output)
+    return parts(study, kept_tables(study, output, TABLES), output)
 
 
 def _fill(documents: list[Path], parts: dict[str, str]) -> None:
