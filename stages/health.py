@@ -21,11 +21,11 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from stages.common.records import write_json
-from stages.metrics.reading import read
+from stages.metrics.health import IterationHealth, Signature
+from stages.metrics.reading import read, read_health
 from stages.params import Health, load_params
 from stages.plumbing.errors import run
 
@@ -34,48 +34,17 @@ MISSING = math.nan  # stands for a figure that should be there
 WITHOUT_JUDGE = {"in", "out", "dropped"}  # all that `relevance.mode: off` has to tell
 
 
-@dataclass(frozen=True)
-class Signature:
-    """A figure and the limit it must keep to; `value` None where there is nothing to compare, and
-    not finite where the figure is missing or broken."""
-
-    name: str
-    value: float | None
-    least: float | None
-    most: float | None
-    meaning: str
-
-    @property
-    def shows(self) -> bool:
-        """Whether the limit is broken."""
-        if self.value is None:
-            return False
-        if not math.isfinite(self.value):
-            return True
-        low = self.least is not None and self.value < self.least
-        return low or (self.most is not None and self.value > self.most)
-
-    @property
-    def sentence(self) -> str:
-        """What shows, for people."""
-        if not math.isfinite(self.value):
-            return f"{self.meaning}, perhaps: {self.name} is missing or no finite number"
-        limit = f"at least {self.least:g}" if self.least is not None else f"at most {self.most:g}"
-        return f"{self.meaning}: {self.name} is {self.value:.4g}, the limit is {limit}"
-
-
 def main(argv: list[str] | None = None) -> int:
     """Check one iteration; the exit code is 3 if the run ends here."""
     args = _arguments(argv)
     limits = load_params().health
 
     now = values_of(args.iteration, args.metrics_folder)
-    before = read(args.before, "health")["values"] if args.before else {}
+    before = read_health(args.before).values if args.before else {}
     found = signatures(now, before, limits, decided_by(args.iteration, args.metrics_folder))
     shown = [signature.sentence for signature in found if signature.shows]
-    rows = [{**asdict(s), "value": _plain(s.value), "shows": s.shows} for s in found]
     values = {name: _plain(value) for name, value in now.items()}
-    write_json(args.metrics, {"values": values, "signatures": rows, "shown": shown})
+    write_json(args.metrics, IterationHealth(values, found, shown).row())
     for sentence in shown:
         print(f"health of iteration {args.iteration}: {sentence}", file=sys.stderr)
     if shown and limits.stop:
@@ -162,13 +131,13 @@ def signatures(now: dict, before: dict, limits: Health, sets: str | None = None)
     length, entropy = _value("length_ratio", now), _value("entropy", now)
     reward, uniform = _value("reward_gain", now), _value("uniform_share", now)
     return [
-        Signature("em_gain", gain, limits.em_gain, None, fewer),
-        Signature("searches_rise", rise, None, limits.searches_rise, more),
-        Signature("selection_ratio", rate, limits.selection_ratio, None, "GAC collapse"),
-        Signature("entropy", entropy, limits.entropy, None, "PPO has no variety left"),
-        Signature("length_ratio", length, limits.length_ratio, None, "responses collapse in PPO"),
-        Signature("reward_gain", reward, limits.reward_gain, None, "PPO loses reward"),
-        Signature(
+        _signature("em_gain", gain, limits.em_gain, None, fewer),
+        _signature("searches_rise", rise, None, limits.searches_rise, more),
+        _signature("selection_ratio", rate, limits.selection_ratio, None, "GAC collapse"),
+        _signature("entropy", entropy, limits.entropy, None, "PPO has no variety left"),
+        _signature("length_ratio", length, limits.length_ratio, None, "responses collapse in PPO"),
+        _signature("reward_gain", reward, limits.reward_gain, None, "PPO loses reward"),
+        _signature(
             "uniform_share",
             uniform,
             None,
@@ -176,6 +145,19 @@ def signatures(now: dict, before: dict, limits: Health, sets: str | None = None)
             "the judge gives one grade to all passages",
         ),
     ]
+
+
+def _signature(
+    name: str, value: float | None, least: float | None, most: float | None, meaning: str
+) -> Signature:
+    """The signature of a figure: None where there is nothing to compare, not finite where it is
+    missing or broken."""
+    kept = value is None or (
+        math.isfinite(value)
+        and (least is None or least <= value)
+        and (most is None or value <= most)
+    )
+    return Signature(name, _plain(value), least, most, meaning, not kept)
 
 
 def _ratio(now: float | None, before: float | None) -> float | None:

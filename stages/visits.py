@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from stages.common.corpus import WantedPassages
     from stages.common.records import Passage
     from stages.judge.prompts import Prompt
+    from stages.visiting.found import FoundVisits
     from stages.visiting.judged import JudgedVisit
     from stages.visiting.opened import OpenedQuery
     from stages.visiting.told import ShownQuery
@@ -41,7 +42,6 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import write_jsonl
-    from stages.common.visits import QueryVisits
     from stages.plumbing.losses import check_lost
     from stages.visiting.counts import VisitCounts
     from stages.visiting.noise import worsened
@@ -49,21 +49,12 @@ def main(argv: list[str] | None = None) -> None:
     block, counts, failed = params.visits, VisitCounts(), []
     looked = block.source is not VisitSource.off
 
-    def kept(rows: Iterator[dict]) -> Iterator[dict]:
-        for row in rows:
-            exact = QueryVisits(
-                row["id"],
-                row["em"],
-                row["shown"],
-                row["visits"],
-                row["reasoning"],
-                row.get("rejected"),
-                row.get("elsewhere", []),
-            )
-            found = worsened(exact, block.miss, block.false, params.seed, args.iteration)
-            counts.add(row, exact, found)
-            failed.extend(row["failed"])
-            yield found.row()
+    def kept(rows: Iterator[FoundVisits]) -> Iterator[dict]:
+        for found in rows:
+            left = worsened(found.visits, block.miss, block.false, params.seed, args.iteration)
+            counts.add(found, left)
+            failed.extend(found.failed)
+            yield left.row()
 
     opened = block.source is VisitSource.tool
     if block.source is VisitSource.judged or block.verify:
@@ -148,19 +139,20 @@ def _asked(
     return count, WantedPassages(args.passages, wanted)
 
 
-def _row(query: ShownQuery, visits: list[str] | None, **said) -> dict:
-    """The row of a query: its visits, and how they were found."""
+def _found(query: ShownQuery, visits: list[str] | None, *replies) -> FoundVisits:
+    """The `visits` of a query; `replies`: its judge's retries and failed replies."""
+    from stages.common.visits import QueryVisits
+    from stages.visiting.found import FoundVisits
     from stages.visiting.told import NONE_USED
 
-    usual = {"why": query.silent or NONE_USED, "asked": int(query.thought is not None)}
-    usual |= {"retries": 0, "failed": []}
-    found = {"id": query.id, "em": query.em, "shown": query.shown, "visits": visits}
-    found["reasoning"] = None if visits is None else query.reasoning
-    return found | usual | said
+    reasoning = None if visits is None else query.reasoning
+    found = QueryVisits(query.id, query.em, query.shown, visits, reasoning)
+    why, asked = query.silent or NONE_USED, int(query.thought is not None)
+    return FoundVisits(found, why, asked, *replies)
 
 
-def _told(args: argparse.Namespace, looked: bool) -> Iterator[dict]:
-    """The rows of all queries, by what the agent's thoughts restate."""
+def _told(args: argparse.Namespace, looked: bool) -> Iterator[FoundVisits]:
+    """The visits of all queries, by what the agent's thoughts restate."""
     from stages.visiting.told import restated
 
     _, passages = _asked(args, _queries, _ids_shown) if looked else (0, {})
@@ -168,41 +160,48 @@ def _told(args: argparse.Namespace, looked: bool) -> Iterator[dict]:
         visits = [] if looked else None
         if looked and query.thought is not None:
             visits = restated(query.thought, [passages[one] for one in query.shown])
-        yield _row(query, visits)
+        yield _found(query, visits)
 
 
-def _opened(args: argparse.Namespace) -> Iterator[dict]:
-    """The rows of all queries, by what the agent opened."""
-    return (_opened_row(query) for query in _opened_queries(args))
+def _opened(args: argparse.Namespace) -> Iterator[FoundVisits]:
+    """The visits of all queries, by what the agent opened."""
+    return (_found_opened(query) for query in _opened_queries(args))
 
 
-def _opened_row(query: OpenedQuery, said: dict[str, JudgedVisit] | None = None) -> dict:
-    """The row of a query; `said`: by passage, what the judge said of its visits, or None."""
+def _found_opened(query: OpenedQuery, said: dict[str, JudgedVisit] | None = None) -> FoundVisits:
+    """The visits of a query; `said`: by passage, what the judge said of them, or None."""
+    from stages.common.visits import QueryVisits
+    from stages.visiting.found import FoundVisits
     from stages.visiting.opened import ALL_REJECTED, NONE_OPENED, reasoning_after, rejects
     from stages.visiting.told import NOTHING_SHOWN
 
+    replies = (said or {}).values()
     rejected = [one for one, reply in (said or {}).items() if rejects(reply)]
     visits = [each.id for each in query.opened if each.id not in rejected]
     none = NONE_OPENED if query.shown else NOTHING_SHOWN
-    row = {"id": query.query.id, "em": query.em, "shown": query.shown, "visits": visits}
-    row["reasoning"] = reasoning_after(query.opened, visits)
-    row |= {"why": ALL_REJECTED if rejected else none, "asked": len(said or {})}
-    row["retries"] = sum(reply.retries for reply in (said or {}).values())
-    row["failed"] = [reply.failed for reply in (said or {}).values() if reply.failed]
-    row |= {"again": query.again, "elsewhere": query.elsewhere}
-    return row if said is None else row | {"rejected": rejected}
+    reasoning = reasoning_after(query.opened, visits)
+    told = (None if said is None else rejected, query.elsewhere)
+    return FoundVisits(
+        QueryVisits(query.query.id, query.em, query.shown, visits, reasoning, *told),
+        ALL_REJECTED if rejected else none,
+        len(replies),
+        sum(reply.retries for reply in replies),
+        [reply.failed for reply in replies if reply.failed],
+        query.again,
+    )
 
 
-def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Iterator[dict]:
-    """The rows of all queries, by the judge."""
+def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Iterator[FoundVisits]:
+    """The visits of all queries, by the judge."""
     from stages.engines.loading import judge_devices
+    from stages.visiting.found import FoundVisits
     from stages.visiting.judged import load_prompt
 
     prompt, opened = load_prompt(params.visits.prompt), params.visits.source is VisitSource.tool
     queries, used = (_opened_queries, _ids_opened) if opened else (_queries, _ids_shown)
     count, passages = _asked(args, queries, used)
     asked = ((query, [passages[one] for one in used(query)]) for query in queries(args))
-    return rows_of(
+    rows = rows_of(
         asked,
         SHARD,
         partial(_build, args.judge, prompt, params),
@@ -214,6 +213,7 @@ def _judged(args: argparse.Namespace, params: Params, scratch: Scratch) -> Itera
         unit="query",
         total=count,
     )
+    return map(FoundVisits.of, rows)
 
 
 def _ids_shown(query: ShownQuery) -> list[str]:
@@ -234,7 +234,8 @@ def _build(folder: str, prompt: Prompt, params: Params) -> Work:
 
     def verify(part: list[tuple[OpenedQuery, list[Passage]]], advance: Advance) -> list[dict]:
         said = ask_rejected(judge, prompt, part)
-        rows = [_opened_row(query, own) for (query, _), own in zip(part, said, strict=True)]
+        found = (_found_opened(query, own) for (query, _), own in zip(part, said, strict=True))
+        rows = [each.row() for each in found]
         advance(len(rows))
         return rows
 
@@ -247,12 +248,12 @@ def _build(folder: str, prompt: Prompt, params: Params) -> Work:
         rows = []
         for query, _ in part:
             if query.thought is None:
-                rows.append(_row(query, []))
+                rows.append(_found(query, []).row())
                 continue
             visit = next(said)
             visits = [visit.passage] if visit.passage else []
             failed = [visit.failed] if visit.failed else []
-            rows.append(_row(query, visits, retries=visit.retries, failed=failed))
+            rows.append(_found(query, visits, visit.retries, failed).row())
         advance(len(rows))
         return rows
 

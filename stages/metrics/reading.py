@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 
 from stages.common.evaluations import Evaluation
 from stages.metrics.fields import Wrong
+from stages.metrics.health import IterationHealth
 from stages.metrics.schema import SCHEMAS
 from stages.plumbing.errors import InputError
 
@@ -32,6 +33,11 @@ def read(path: str | Path, kind: str | None = None, *, partial: bool = False) ->
 def read_evaluation(path: str | Path) -> Evaluation:
     """What a pair measured."""
     return Evaluation.of(read(path, "evaluate"))
+
+
+def read_health(path: str | Path) -> IterationHealth:
+    """Which signatures an iteration shows."""
+    return IterationHealth.of(read(path, "health"))
 
 
 def schema_of(path: str | Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from stages.metrics.health import Signature
 from stages.reporting.results import ITERATION_STAGES, Results
 from stages.rollout.limits import limits_told
 
@@ -50,7 +51,7 @@ def warnings(results: Results) -> list[str]:
     return [
         f"Iteration {iteration}: {sentence}."
         for iteration in results.iterations
-        for sentence in results.stages["health"][iteration]["shown"]
+        for sentence in results.health[iteration].shown
     ]
 
 
@@ -59,10 +60,6 @@ def selection_rate(results: Results, iteration: str) -> float | None:
     return results.stages["pairs"][iteration].get("positive_selection_rate")
 
 
-def signature_rows(results: Results) -> list[dict]:
-    """Every signature of every iteration as stages/health.py wrote it, with its `iteration`."""
-    return [
-        {"iteration": iteration, **signature}
-        for iteration in results.iterations
-        for signature in results.stages["health"][iteration]["signatures"]
-    ]
+def signatures(results: Results) -> list[tuple[str, Signature]]:
+    """(iteration, signature) of every signature of every iteration."""
+    return [(k, each) for k in results.iterations for each in results.health[k].signatures]

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from stages.common.visits import QueryVisits
+from stages.visiting.found import FoundVisits
 
 
 @dataclass
@@ -17,24 +18,25 @@ class VisitCounts:
     unread: Counter[str] = field(default_factory=Counter)
     calls: Counter[str] = field(default_factory=Counter)  # of a visit tool that are no visits
 
-    def add(self, row: dict, exact: QueryVisits, found: QueryVisits) -> None:
-        """Count one more: the row of its finder, its visits, and those that are left of them."""
+    def add(self, found: FoundVisits, left: QueryVisits) -> None:
+        """Count one more: what was found, and the visits that are left of it."""
+        exact = found.visits
         self.sums["in"] += 1
         if exact.visits is None:
             return
-        self.sums["retries"] += row["retries"]
-        self.sums["asked"] += row["asked"]
-        self.unread.update(each["reason"] for each in row["failed"])
-        if not exact.visits and not row["failed"]:
-            self.without[row["why"]] += 1
-        self.calls["again"] += row.get("again", 0)
+        self.sums["retries"] += found.retries
+        self.sums["asked"] += found.asked
+        self.unread.update(each["reason"] for each in found.failed)
+        if not exact.visits and not found.failed:
+            self.without[found.why] += 1
+        self.calls["again"] += found.again
         self.calls["elsewhere"] += len(exact.elsewhere)
         if exact.rejected is not None:
             self.calls["rejected"] += len(exact.rejected)
-        self.sums["visited"] += bool(found.visits)
-        self.sums["visited_and_right"] += bool(found.trusted)
-        self.sums["taken_away"] += bool({*exact.visits} - {*found.visits})
-        self.sums["added"] += bool({*found.visits} - {*exact.visits})
+        self.sums["visited"] += bool(left.visits)
+        self.sums["visited_and_right"] += bool(left.trusted)
+        self.sums["taken_away"] += bool({*exact.visits} - {*left.visits})
+        self.sums["added"] += bool({*left.visits} - {*exact.visits})
 
     def metrics(self, looked: bool) -> dict:
         """As the metrics file has them; `looked`: whether visits were looked for at all."""
