@@ -364,6 +364,28 @@ def test_the_command_serves_until_it_is_closed(place, monkeypatch):
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_no_answer_waits_for_an_acknowledgement(host):
+    """Without TCP_NODELAY a client that asks one query at a time gets 20 answers a second."""
+    delays = []
+
+    class Accepted(asyncio.Protocol):
+        def connection_made(self, transport):
+            accepted = transport.get_extra_info("socket")
+            delays.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            transport.close()
+
+    async def asked() -> None:
+        with serve.bound(host, 0) as listener:
+            await asyncio.get_running_loop().create_server(Accepted, sock=listener)
+            reader, writer = await asyncio.open_connection(host, listener.getsockname()[1])
+            assert await reader.read() == b""
+            writer.close()
+
+    asyncio.run(asked())
+    assert delays == [1]
+
+
 @pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM, None])
 def test_the_command_says_what_it_reads_and_when_it_stops(place, name, monkeypatch):
     monkeypatch.chdir(place)

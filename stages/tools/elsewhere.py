@@ -14,20 +14,32 @@ import argparse
 import shutil
 import tempfile
 from contextlib import chdir
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import yaml
 
 from stages import corpus, evaluate, index, questions
+from stages.common.evaluations import Evaluation
 from stages.common.models import REFERENCE
-from stages.common.records import as_csv, read_json, read_jsonl, read_yaml, write_json, write_text
-from stages.metrics.reading import read
+from stages.common.records import as_csv, read_json, read_yaml, write_json, write_text
+from stages.common.trajectories import Trajectory, read_predictions
+from stages.metrics.reading import read_evaluation
 from stages.params import WORLD, load_params
 from stages.plumbing.errors import InputError, run
 from stages.running.dependencies import ROOT
 from stages.running.scratch import Scratch, inputs_digest
 
 KEYS = ("questions", "em", "em_low", "em_high", "f1", "searches", "unanswered", "found")
+
+
+@dataclass(frozen=True)
+class World:
+    """The table's `rows` of one world, and question by question (`gains`) the EM that the last
+    retriever has more than the first, with the first passage that the question needs."""
+
+    rows: list[dict]
+    gains: list[tuple[int, list[str]]]
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -50,43 +62,41 @@ def main(argv: list[str] | None = None) -> None:
     with Scratch("elsewhere", inputs_digest(settings, *folders, ROOT / "stages")) as scratch:
         for seed in args.seeds:
             if not scratch.has(f"{seed}"):
-                scratch.save(f"{seed}", [_world(seed, params.seed, *folders)])
-        worlds = [world for seed in args.seeds for world in scratch.rows(f"{seed}")]
-        write_text(args.output, as_csv([row for world in worlds for row in world["rows"]]))
-    print(_gain(last, [world["gains"] for world in worlds]))
+                scratch.save(f"{seed}", [asdict(_world(seed, params.seed, *folders))])
+        worlds = [World(**row) for seed in args.seeds for row in scratch.rows(f"{seed}")]
+        write_text(args.output, as_csv([row for world in worlds for row in world.rows]))
+    print(_gain(last, worlds))
 
 
-def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> dict:
-    """The table's rows of one world, and question by question what `last` has more than `first`,
-    with the first passage that the question needs."""
-    rows, right = [], []
+def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> World:
+    rows, answered = [], []
     for retriever in (first, last):
-        metrics, predictions = _asked(seed, agent, retriever)
-        right.append(predictions)
+        evaluation, predictions = _asked(seed, agent, retriever)
+        answered.append(predictions)
         about = {"seed": trained, "world": seed, "agent": agent.name, "retriever": retriever.name}
-        for name, values in metrics["sets"].items():
-            rows.append(about | {"question_set": name} | {key: values[key] for key in KEYS})
+        for name, result in evaluation.sets.items():
+            values = {key: getattr(result, key) for key in KEYS}
+            rows.append(about | {"question_set": name} | values)
     gains = [
-        [new["em"] - old["em"], (old["supporting_ids"] or [[old["id"]]])[0]]
-        for old, new in zip(*right, strict=True)
+        (new.em - old.em, (old.supporting_ids or [[old.id]])[0])
+        for old, new in zip(*answered, strict=True)
     ]
-    return {"rows": rows, "gains": gains}
+    return World(rows, gains)
 
 
-def _gain(last: str, worlds: list[list[tuple[float, list[str]]]]) -> str:
-    """What the last retriever has more than R_0; of each world the questions' differences of EM,
-    each with the first passage that it needs. The interval is over worlds, with the models as
+def _gain(last: str, worlds: list[World]) -> str:
+    """What the last retriever has more than R_0. The interval is over worlds, with the models as
     they are; of one world it is over its questions."""
     from stages.studies.samples import Sample, interval
 
     found = interval(
         [
             Sample(
-                [gain for gain, _ in gains],
-                [(world, *chain) for _, chain in gains],
-                [(world, question) for question in range(len(gains))],
+                [gain for gain, _ in world.gains],
+                [(number, *chain) for _, chain in world.gains],
+                [(number, question) for question in range(len(world.gains))],
             )
-            for world, gains in enumerate(worlds)
+            for number, world in enumerate(worlds)
         ]
     )
     mean, low, high = (f"{100 * value:+.1f}" for value in (found.mean, found.low, found.high))
@@ -100,7 +110,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _asked(seed: int, agent: Path, retriever: Path) -> tuple[dict, list[dict]]:
+def _asked(seed: int, agent: Path, retriever: Path) -> tuple[Evaluation, list[Trajectory]]:
     """The figures and the predictions of the pair in the world of `seed`."""
     params = read_yaml("params.yaml") | {"seed": seed}
     with tempfile.TemporaryDirectory() as world:
@@ -116,7 +126,7 @@ def _asked(seed: int, agent: Path, retriever: Path) -> tuple[dict, list[dict]]:
             asked = ["--questions", "questions/test"]
             written = ["--output", "rows.jsonl", "--metrics", "figures.json"]
             evaluate.main(["--name", "elsewhere", *pair, *asked, *written])
-            return read("figures.json", "evaluate"), read_jsonl("rows.jsonl")
+            return read_evaluation("figures.json"), read_predictions("rows.jsonl")
 
 
 def _from_anywhere(folder: Path, world: Path) -> Path:

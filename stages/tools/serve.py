@@ -76,7 +76,10 @@ def main(argv: list[str] | None = None) -> None:
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that has the port, before anything slow is done. InputError if it is taken."""
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    # Named as TCP, for asyncio switches Nagle's algorithm off for such alone: an answer, which is
+    # sent in two parts, would wait 40 ms for the client's acknowledgement.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
