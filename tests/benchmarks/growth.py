@@ -31,6 +31,12 @@ ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "metrics/benchmarks/growth.json"
 FACTORS = (1, 4, 16)
 QUESTIONS, NAMES, TITLE_WORDS = 60, 12, 20  # at 1 time
+# Names beyond the tokenizer's own are spelled in letters, so turns are longer than a laptop's.
+ROOM = (
+    "rollout.max_turn_tokens=64",
+    "rollout.max_information_tokens=192",
+    "rollout.max_context_tokens=1024",
+)
 FILES = {
     "questions": "data/questions/train.jsonl",
     "passages": "data/passages.jsonl",
@@ -91,6 +97,7 @@ def _world(folder: Path, factor: int) -> dict[str, dict]:
         f"corpus.world.names={NAMES * factor}",
         f"corpus.world.title_words={TITLE_WORDS * math.isqrt(factor)}",  # a title is two of them
         f"trajectories.questions={asked}",
+        *ROOM,
     )
     tested = max(8, asked // 4)
     counts = (
