@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from random_params import ONE_ITERATION, SEED, draw
 
 from stages.composing.compose import compose
@@ -192,13 +193,12 @@ def test_random_combinations_load_or_are_one_clear_line(composed, tmp_path):
 
 
 def changed(plain: dict, overrides: list[str]) -> dict:
-    """A copy of `plain` with the values that `key.key=value` gives."""
+    """A copy of `plain` with the values that `key.key=value` gives, read as Hydra reads them."""
     values = deepcopy(plain)
-    for override in overrides:
-        key, _, value = override.partition("=")
-        *path, name = key.split(".")
+    for override in OverridesParser.create().parse_overrides(overrides):
+        *path, name = override.key_or_group.split(".")
         block = values
         for step in path:
             block = block[step]
-        block[name] = yaml.safe_load(value)
+        block[name] = override.value()
     return values

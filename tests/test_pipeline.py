@@ -15,7 +15,7 @@ from random_params import SEED, draw
 
 from stages.common import portable
 
-WHOLE = (8, 13, 28)  # an agent of few passages and no GAC; hnsw; a retriever that reads history
+WHOLE = (133, 173, 181)  # GRPO and float16; hnsw and few passages; visits, then GAC, no mask
 # What a combination does to the tiny models is not the matter: their losses end no run.
 GUARDS = ("trajectories.max_dropped=1", "relevance.max_dropped=1", "correctness.max_dropped=1")
 SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
