@@ -362,7 +362,7 @@ def servers() -> Iterator[dict]:
             yield row(
                 f"server, {name}",
                 "requests a second",
-                "transformers and faiss, one request at a time",
+                "FastAPI over transformers and faiss, one at a time",
                 lambda count=count, clients=clients: ask(ours, queries[:count], clients)[
                     "requests"
                 ],
@@ -380,14 +380,21 @@ def _plain_server() -> Iterator[str]:
         port = str(free.getsockname()[1])
     command = [sys.executable, str(Path(__file__).with_name("plain_server.py"))]
     words = [*command, MODEL, INDEX, str(PASSAGES), port]
-    process = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words)
     try:
-        if process.stdout.readline() != "ready\n":
-            raise SystemExit("the plain server did not start")
+        while not _listens(int(port)):
+            if process.poll() is not None:
+                raise SystemExit("the plain server did not start")
+            time.sleep(0.1)
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
         process.wait()
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def _queries(count: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""A retriever server as one writes it in an afternoon: transformers, faiss, one request at a time.
+"""A retriever server as one writes it in an afternoon: FastAPI, transformers, faiss, one at a time.
 
     python tests/benchmarks/plain_server.py MODEL INDEX PASSAGES PORT
 
@@ -9,14 +9,24 @@ from __future__ import annotations
 
 import json
 import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
 
 import faiss
 import numpy as np
 import torch
+import uvicorn
+from fastapi import FastAPI
+from pydantic import BaseModel
 from transformers import AutoModel, AutoTokenizer
+
+
+class Asked(BaseModel):
+    """What a client asks."""
+
+    queries: list[str]
+    topk: int
+    return_scores: bool
 
 
 def main() -> None:
@@ -42,28 +52,14 @@ def main() -> None:
             for row in zip(places, scores, strict=True)
         ]
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-        disable_nagle_algorithm = True  # as the web frameworks have it
+    app = FastAPI()
 
-        def do_POST(self) -> None:
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            with turn:
-                found = search(asked["queries"], asked["topk"])
-            body = json.dumps({"result": found}).encode()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    @app.post("/retrieve")
+    def retrieve(asked: Asked) -> dict:
+        with turn:
+            return {"result": search(asked.queries, asked.topk)}
 
-        def log_message(self, *words) -> None:
-            """Nothing: a line a request would be timed too."""
-
-    ThreadingHTTPServer.request_queue_size = 128
-    server = ThreadingHTTPServer(("127.0.0.1", int(port)), Handler)
-    print("ready", flush=True)
-    server.serve_forever()
+    uvicorn.run(app, host="127.0.0.1", port=int(port), log_level="warning")
 
 
 if __name__ == "__main__":

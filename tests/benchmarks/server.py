@@ -71,7 +71,7 @@ def ask(address: str, queries: list[str], clients: int) -> dict:
         for query in own:
             body = json.dumps({"queries": [query], "topk": 3, "return_scores": True})
             began = time.perf_counter()
-            connection.request("POST", "/retrieve", body)
+            connection.request("POST", "/retrieve", body, {"Content-Type": "application/json"})
             answer = connection.getresponse()
             result = json.loads(answer.read())["result"]
             seconds.append(time.perf_counter() - began)
