@@ -33,6 +33,7 @@ from stages.provenance.hashes import hash_of
 from stages.retrieval import approximate
 from stages.tools import plan
 from stages.world.questions import TEST_SETS, sets_of
+from stages.world.world import SyntheticWorld
 
 ROOT = Path(__file__).parents[1]
 SCALES = sorted(path.stem for path in (ROOT / "conf/scale").glob("*.yaml"))
@@ -194,6 +195,13 @@ def test_copies_in_the_cache_are_counted(at_root, tmp_path, monkeypatch, capsys,
     row, unit = column(printed, "index-0", "disk")
     assert (row, unit) == (f"{copies * 21_015_324 * 768 * 2 / 1e9:.3g}", "GB")
     assert ("DVC's copy" in printed) == (copies == 2)
+
+
+@pytest.mark.parametrize("overrides", [(), ("+questions=six_hops",)])
+def test_the_passages_of_a_made_world_are_counted(at_root, tmp_path, overrides):
+    params = params_of("laptop", tmp_path, *overrides)
+    made = [len(SyntheticWorld.make(seed, params.corpus.world).facts) for seed in range(5)]
+    assert sizes(params).passages == pytest.approx(np.mean(made), rel=0.03)
 
 
 @pytest.mark.parametrize("sets", [None, ["indomain"], ["indomain", "threehop"]])

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stages.params import WORLD, Baseline, BaseModel, Encoder, Params
+from stages.scripted.facts import PERSONAL
 from stages.sources.description import corpus_files, is_description, question_files
 from stages.sources.questions import development_files, test_files, training_file
 from stages.world.questions import sets_of
@@ -95,8 +96,9 @@ def _passages(params: Params) -> int:
     source = params.corpus.source
     if source == WORLD:
         world = params.corpus.world
-        facts = 5 + world.teachers
-        return round(world.names * (world.namesakes_min + world.namesakes_max) / 2 * facts)
+        facts = 1 + len(PERSONAL) + world.teachers  # of a person: a work, and what is personal
+        people = world.names * (world.namesakes_min + world.namesakes_max) / 2
+        return round(people * facts) + world.cities
     if is_description(source):
         return sum(entry.count or 0 for files in corpus_files(source).values() for entry in files)
     return _lines(Path(source))

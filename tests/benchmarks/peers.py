@@ -353,14 +353,28 @@ def ppo() -> Iterator[dict]:
 
 
 def servers() -> Iterator[dict]:
+    """The run's own encoder, and one of the size of all-MiniLM-L6-v2 (random weights)."""
+    from retrieval_world import tiny_retriever
+
+    from stages import index
+
+    yield from _served("the run's encoder", MODEL, INDEX)
+    sizes = {"layers": 6, "width": 384, "heads": 12, "max_length": 256}
+    model = str(tiny_retriever(Path("minilm"), **sizes))
+    words = ["--passages", str(PASSAGES), "--retriever", model]
+    index.main([*words, "--output", "of-minilm", "--metrics", "of-minilm.json"])
+    yield from _served("MiniLM's size", model, "of-minilm")
+
+
+def _served(name: str, model: str, folder: str) -> Iterator[dict]:
     from stages.serving.process import running_server
 
     queries = _queries(640)
-    with running_server(INDEX, PASSAGES, MODEL) as ours, _plain_server() as theirs:
+    with running_server(folder, PASSAGES, model) as ours, _plain_server(model, folder) as theirs:
         for clients, count in ((1, 60), (64, 640)):
-            name = "one query at a time" if clients == 1 else f"{clients} clients"
+            asked = "one query at a time" if clients == 1 else f"{clients} clients"
             yield row(
-                f"server, {name}",
+                f"server, {name}, {asked}",
                 "requests a second",
                 "FastAPI over transformers and faiss, one at a time",
                 lambda count=count, clients=clients: ask(ours, queries[:count], clients)[
@@ -374,12 +388,12 @@ def servers() -> Iterator[dict]:
 
 
 @contextmanager
-def _plain_server() -> Iterator[str]:
+def _plain_server(model: str, folder: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     command = [sys.executable, str(Path(__file__).with_name("plain_server.py"))]
-    words = [*command, MODEL, INDEX, str(PASSAGES), port]
+    words = [*command, model, folder, str(PASSAGES), port]
     process = subprocess.Popen(words)
     try:
         while not _listens(int(port)):
