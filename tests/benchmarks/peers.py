@@ -22,8 +22,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from clients import ask
 from performance import machine, write_page
-from server import ask
 
 from stages.common.records import read_passages, read_questions, write_json
 from stages.params import load_params
@@ -377,12 +377,8 @@ def _served(name: str, model: str, folder: str) -> Iterator[dict]:
                 f"server, {name}, {asked}",
                 "requests a second",
                 "FastAPI over transformers and faiss, one at a time",
-                lambda count=count, clients=clients: ask(ours, queries[:count], clients)[
-                    "requests"
-                ],
-                lambda count=count, clients=clients: ask(theirs, queries[:count], clients)[
-                    "requests"
-                ],
+                lambda count=count, clients=clients: ask(ours, queries[:count], clients),
+                lambda count=count, clients=clients: ask(theirs, queries[:count], clients),
                 "the encoder in large batches",
             )
 
