@@ -40,15 +40,12 @@ def _words(draw: random.Random, count: int) -> list[str]:
     return list(made)
 
 
-def write_params(folder: Path, texts: int = 64, **index) -> None:
-    """The committed parameters with a tiny encoder, one thread, and `index` options.
-
-    `texts`: encoded at once, in a batch that is always filled up.
-    """
+def write_params(folder: Path, **index) -> None:
+    """The committed parameters with a tiny encoder, one thread, and `index` options."""
     params = yaml.safe_load((REPO / "params.yaml").read_text())
     params["encoder"] |= SMALL
     params["index"] |= {"dtype": "float16"} | index
-    params["compute"] |= {"threads": 1, "encoding_batch": texts}
+    params["compute"] |= {"threads": 1, "encoding_batch": 64}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
 
 
