@@ -34,7 +34,7 @@ KEYS = ("questions", "em", "em_low", "em_high", "f1", "searches", "unanswered", 
 
 
 @dataclass(frozen=True)
-class World:
+class OtherWorld:
     """The table's `rows` of one world, and question by question (`gains`) the EM that the last
     retriever has more than the first, with the first passage that the question needs."""
 
@@ -63,12 +63,12 @@ def main(argv: list[str] | None = None) -> None:
         for seed in args.seeds:
             if not scratch.has(f"{seed}"):
                 scratch.save(f"{seed}", [asdict(_world(seed, params.seed, *folders))])
-        worlds = [World(**row) for seed in args.seeds for row in scratch.rows(f"{seed}")]
+        worlds = [OtherWorld(**row) for seed in args.seeds for row in scratch.rows(f"{seed}")]
         write_text(args.output, as_csv([row for world in worlds for row in world.rows]))
     print(_gain(last, worlds))
 
 
-def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> World:
+def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> OtherWorld:
     rows, answered = [], []
     for retriever in (first, last):
         evaluation, predictions = _asked(seed, agent, retriever)
@@ -81,10 +81,10 @@ def _world(seed: int, trained: int, agent: Path, first: Path, last: Path) -> Wor
         (new.em - old.em, (old.supporting_ids or [[old.id]])[0])
         for old, new in zip(*answered, strict=True)
     ]
-    return World(rows, gains)
+    return OtherWorld(rows, gains)
 
 
-def _gain(last: str, worlds: list[World]) -> str:
+def _gain(last: str, worlds: list[OtherWorld]) -> str:
     """What the last retriever has more than R_0. The interval is over worlds, with the models as
     they are; of one world it is over its questions."""
     from stages.studies.samples import Sample, interval
