@@ -60,6 +60,6 @@ def selection_rate(results: Results, iteration: str) -> float | None:
     return results.stages["pairs"][iteration].get("positive_selection_rate")
 
 
-def signatures(results: Results) -> list[tuple[str, Signature]]:
+def every_signature(results: Results) -> list[tuple[str, Signature]]:
     """(iteration, signature) of every signature of every iteration."""
     return [(k, each) for k in results.iterations for each in results.health[k].signatures]

@@ -19,7 +19,7 @@ from stages.reporting.cases import KINDS, Case, gold_hops
 from stages.reporting.comparisons import PairChange
 from stages.reporting.drift import drift_means, drift_table
 from stages.reporting.grid import heat_map, line_name
-from stages.reporting.health import accounts, limits, selection_rate, signatures, warnings
+from stages.reporting.health import accounts, every_signature, limits, selection_rate, warnings
 from stages.reporting.labelled import LabelledQueries
 from stages.reporting.overview import needed, sentences, verdict
 from stages.reporting.results import PairResult, Results, agent_label
@@ -111,7 +111,7 @@ def render_page(content: Content) -> str:
         has_answers=has_answers(results),
         accounts=accounts(results),
         limits=limits(results),
-        signatures=signatures(results),
+        signatures=every_signature(results),
         selection_rate=selection_rate,
         gac=gac_cost(results),
         judge=judge_quality(results),
