@@ -167,5 +167,6 @@ def _stage_figures(metrics: Path, iteration: str) -> None:
     write_text(metrics / "agent" / f"{iteration}.csv", "step,reward,kl,entropy\n" + curve)
     write_text(metrics / "retriever" / f"{iteration}.csv", "step,loss\n1,2.5\n2,1.5\n")
     write_json(
-        metrics / "health" / f"{iteration}.json", {"values": {}, "signatures": [], "shown": []}
+        metrics / "health" / f"{iteration}.json",
+        {"values": {"entropy": 0.25}, "signatures": [], "shown": []},
     )

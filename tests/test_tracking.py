@@ -104,6 +104,7 @@ def test_a_rebuild_holds_the_files_figures(flywheel):
     assert history(children["1"], "agent/reward") == [(n, n / 10) for n in range(1, 6)]
     assert history(children["2"], "retriever/loss") == [(1, 2.5), (2, 1.5)]
     assert history(children["2"], "pairs figures/positive selection rate") == [(2, 0.5714)]
+    assert history(children["2"], "health figures/values/entropy") == [(2, 0.25)]
     assert parent.data.params["pairs.threshold"] == "60"
     assert not [name for name in parent.data.params if name.startswith("compute")]
     assert "flywheel turned" in parent.data.tags["mlflow.note.content"]
