@@ -171,7 +171,7 @@ def results_of(**pairs: dict) -> Results:
     found = [
         PairResult(**vars(Evaluation.of(figures)), name=name) for name, figures in pairs.items()
     ]
-    return Results([], found, {}, {}, {}, {})
+    return Results([], found, {}, {}, {})
 
 
 def test_it_is_held_against_its_own_retriever_over_the_same_questions(project, monkeypatch):

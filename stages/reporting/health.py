@@ -51,7 +51,7 @@ def warnings(results: Results) -> list[str]:
     return [
         f"Iteration {iteration}: {sentence}."
         for iteration in results.iterations
-        for sentence in results.health[iteration].shown
+        for sentence in results.health(iteration).shown
     ]
 
 
@@ -62,4 +62,4 @@ def selection_rate(results: Results, iteration: str) -> float | None:
 
 def every_signature(results: Results) -> list[tuple[str, Signature]]:
     """(iteration, signature) of every signature of every iteration."""
-    return [(k, each) for k in results.iterations for each in results.health[k].signatures]
+    return [(k, each) for k in results.iterations for each in results.health(k).signatures]

@@ -15,7 +15,7 @@ from pathlib import Path
 from stages.common.evaluations import Evaluation
 from stages.metrics import run
 from stages.metrics.health import IterationHealth
-from stages.metrics.reading import read, read_evaluation, read_health
+from stages.metrics.reading import read, read_evaluation
 from stages.params import ORACLE, Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
@@ -28,6 +28,7 @@ ITERATION_STAGES = (
     "correctness",
     "pairs",
     "retriever",
+    "health",
 )
 CURVE_STAGES = ("agent", "retriever")
 
@@ -58,7 +59,10 @@ class Results:
     stages: dict[str, dict[str, dict]]  # stage -> iteration -> figures
     curves: dict[str, dict[str, list[dict[str, float]]]]  # stage -> iteration -> points, in order
     base: dict
-    health: dict[str, IterationHealth]  # by iteration
+
+    def health(self, iteration: str) -> IterationHealth:
+        """Which failure signatures an iteration shows."""
+        return IterationHealth.of(self.stages["health"][iteration])
 
     def pair(self, agent: str, retriever: str) -> PairResult | None:
         """The evaluated pair, if it is one of the run's."""
@@ -122,7 +126,6 @@ def read_results(folder: Path, params: Params) -> Results:
             for stage in CURVE_STAGES
         },
         base=read(base) if base.exists() else {},
-        health={k: read_health(folder / "health" / f"{k}.json") for k in iterations},
     )
     _check_run(folder, results)
     return results
@@ -132,9 +135,7 @@ def _check_run(folder: Path, results: Results) -> None:
     """InputError for the first file that does not fit the others, or dvc.lock."""
     evaluations = {folder / "evaluate" / f"{pair.name}.json": pair for pair in results.pairs}
     stages = [
-        folder / stage / f"{k}.json"
-        for stage in (*ITERATION_STAGES, "health")
-        for k in results.iterations
+        folder / stage / f"{k}.json" for stage in ITERATION_STAGES for k in results.iterations
     ]
     run.check_lock([*evaluations, *stages, *([folder / "base.json"] if results.base else [])])
     whole, parts = (
@@ -149,7 +150,7 @@ def _check_run(folder: Path, results: Results) -> None:
         wanted = {"em": pair.decided("em"), "searches": pair.decided("searches")}
         wanted["selection_rate"] = made["pairs"]["positive_selection_rate"]
         health = folder / "health" / f"{iteration}.json"
-        run.check_health(health, results.health[iteration].values, wanted)
+        run.check_health(health, results.health(iteration).values, wanted)
 
 
 def pair_names(params: Params) -> dict[str, tuple[str, str]]:

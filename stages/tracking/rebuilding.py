@@ -140,10 +140,8 @@ def child_points(results: Results, iteration: str) -> list[Point]:
     points: list[Point] = []
     for stage, iterations in results.curves.items():
         points += curve_points(stage, iterations[iteration])
-    figures = {stage: iterations[iteration] for stage, iterations in results.stages.items()}
-    figures["health"] = {"values": results.health[iteration].values}
-    for stage, tree in figures.items():
-        for path, value in printed_numbers(tree, f"{stage} figures"):
+    for stage, iterations in results.stages.items():
+        for path, value in printed_numbers(iterations[iteration], f"{stage} figures"):
             points.append((name(path.replace(" / ", "/")), int(iteration), float(value)))
     return points + _figures(results.pair(iteration, iteration), int(iteration))
 
