@@ -257,6 +257,10 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
     ("[1] Relevance: 85, Clarity: 20\n[2] 10", "two_grades"),
     ("[1] 85; overall: 20\n[2] 10", "two_grades"),
     ("[1] 85±5\n[2] 10", "two_grades"),
+    ("[1] at least: 85\n[2] 10", "not_an_integer"),
+    ("[1] Roughly - 85\n[2] 10", "not_an_integer"),
+    ("[1] (no more than): 85\n[2] 10", "not_an_integer"),
+    ("Passage 1 | up to | 85\nPassage 2 | about | 10", "not_an_integer"),
     ("[1] ~~85~~ 90\n[2] 10", "not_an_integer"),
     ("[1] −5\n[2] 10", "not_an_integer"),
     ("### Passage 1\nScore: 85\nScore: 20\n### Passage 2\nScore: 10", "duplicate_labels"),
@@ -314,7 +318,7 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
 ]
 
 
-LAST = re.compile("revised|album|Live|Adele|Mile|Clarity|overall")
+LAST = re.compile("revised|album|Live|Adele|Mile|Clarity|overall|least|Roughly|no more than|up to")
 
 
 @pytest.mark.parametrize("name", RELEVANCE)

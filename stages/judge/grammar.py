@@ -3,7 +3,8 @@
 A grade is an integer from 0 to 100 in ASCII digits, and nothing that could be another:
 
     value  =  [title sign] [name] [sign] number [scale] [why]
-    title  =  words without a digit, before ":", "|", "=", an arrow or a dash; no why then
+    title  =  words without a digit, before ":", "|", "=", an arrow or a dash; no why then, and
+              the words are not those of a bound or a guess ("at least: 85" is malformed)
     name   =  "grade", "score", "rating", "relevance" (before them "relevance", "final"), and ":",
               "=", "-" or an arrow; or the sign alone
     number =  digits, with or without a sign and a decimal part of zeros: 85, +85, 085, 85.0
@@ -46,6 +47,12 @@ _FRACTION = re.compile(r"[.,][0-9]")
 _TITLED = re.compile(  # at the end of words without digits
     r"[^0-9]*?[^0-9\s~<>≈±+]\s*+(?:[:：=|]|[-=]>|[→⇒]|(?<=\s)[-–—](?=\s))[\s*_`\"'$(]*+"
     r"(?P<grade>\+?[0-9]++(?![.,]?[0-9])\s*+(?:/\s*+100|%)?)[\s*_`\"'$.,;)|]*+\Z"
+)
+_HEDGED = re.compile(  # a title that says how much, and names no passage
+    r"[^\w]*(?:at (?:the )?(?:least|most)|(?:just |well )?(?:about|above|around|below|over|under)"
+    r"|approx(?:imately)?|circa|close to|(?:no )?(?:fewer|greater|less|more) than|max(?:imum)?"
+    r"|min(?:imum)?|almost|maybe|nearly|not|perhaps|possibly|probably|roughly|up to)\W*\Z",
+    re.IGNORECASE,
 )
 _SCALE = re.compile(
     r"\s*+[)\]}*_]*+\s*+\(?(?:[/／]|out of\b|of\b)\s*+(?P<scale>[0-9]++)", re.IGNORECASE
@@ -155,7 +162,8 @@ def grade_of(value: str) -> str:
     value = _BOXED.sub(r"\1", value).strip(_EDGES)
     found = _NUMBER.match(value)
     if found is None and (titled := _TITLED.match(value)):
-        found = _NUMBER.match(value := titled["grade"])
+        title, value = value[: titled.start("grade")], titled["grade"]
+        found = None if _HEDGED.match(title) else _NUMBER.match(value)
     if found is None or len(found["number"]) > 18:
         raise MalformedReply("not_an_integer")
     rest = _rest(value[found.end() :])
