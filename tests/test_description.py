@@ -1,5 +1,6 @@
 """What is read of a language model's folder: its window and what ends its texts."""
 
+import json
 import sys
 
 import pytest
@@ -34,6 +35,15 @@ def test_a_text_ends_where_the_model_or_its_tokenizer_says(tmp_path):
     assert describe_model(tmp_path).ends == {5, tokenizer.eos_token_id}
     GenerationConfig(eos_token_id=[3, 4]).save_pretrained(tmp_path)
     assert describe_model(tmp_path).ends == {3, 4, tokenizer.eos_token_id}
+
+
+@pytest.mark.parametrize("said", ["</s>", ["</s>", 4], 4.5, True, {"a": 4}])
+def test_an_end_that_is_no_token_id_is_one_line(tmp_path, said):
+    make_tokenizer().save_pretrained(tmp_path)
+    Qwen2Config().save_pretrained(tmp_path)
+    (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
+    with pytest.raises(InputError, match="'eos_token_id'.*integers"):
+        describe_model(tmp_path)
 
 
 def test_a_folder_without_a_configuration_is_one_line(tmp_path):

@@ -59,6 +59,9 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "<internal_thoughts>\n[1] 20\n</internal_thoughts>\n[1] 85\n[2] 10",
     "Here is my thought process:\n[1] 20\n[2] 90\n\nHere is my response:\n[1] 85\n[2] 10",
     "Thinking...\n[1] 20\n[2] 90\n...done thinking.\n\n[1] 85\n[2] 10",
+    "<|thinking_start|>[1] 20\n[2] 90<|thinking_end|>[1] 85\n[2] 10",
+    "**Thinking:**\n[1] 20\n[2] 90\n\n**Final grades:**\n[1] 85\n[2] 10",
+    "thinking\n[1] 20\n</think>\n[1] 85\n[2] 10",
     # decoration
     "**[1]** 85\n**[2]** 10",
     "[1] **85**\n[2] **10**",
@@ -167,6 +170,11 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     "[1] 85 because it states the answer\n[2] 10 since it does not",
     "[1] 85 | states it\n[2] 10 | does not",
     "[1] 85 (out of 100)\n[2] 10 (out of 100)",
+    "[1] 85 (80 to 100: highly relevant)\n[2] 10 (0 to 19: irrelevant)",
+    "[1] High (85)\n[2] Not relevant (10)",
+    "On a scale of 0 to 100:\n[1] 85\n[2] 10",
+    "Scores (out of 100):\n[1] 85\n[2] 10",
+    "[1] 85 (one of 8 films, rated 7/10)\n[2] 10",
     # words around
     "[1] 85\n[2] 10\n\nExplanation:\n[1] says that he made it in 2010.\n[2] 1999 film, unrelated.",
     "[1] states it\n[2] does not\n\nGrades:\n[1] 85\n[2] 10",
@@ -193,6 +201,8 @@ READ = [  # all of them say 85 of passage 1 and 10 of passage 2
     '{"[1]": 85, "[2]": 10}',
     '{"passage_1": 85, "passage_2": 10}',
     '{"grades": [85, 10]}',
+    '{"relevance_scores": [85, 10]}',
+    '{"result": {"output": [85, 10]}}',
     '{"grades": {"1": 85, "2": 10}, "comment": "none"}',
     '[{"passage": 1, "grade": 85}, {"passage": 2, "grade": 10}]',
     '[{"id": "1", "score": 85, "reason": "yes"}, {"id": "2", "score": 10, "reason": "no"}]',
@@ -260,6 +270,35 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
     ("[1] at least: 85\n[2] 10", "not_an_integer"),
     ("[1] Roughly - 85\n[2] 10", "not_an_integer"),
     ("[1] (no more than): 85\n[2] 10", "not_an_integer"),
+    ("[1] .85\n[2] .10", "decimal"),
+    ("[1].9\n[2].1", "decimal"),
+    ("[1] 1'000\n[2] 10", "not_an_integer"),
+    ("Scores (out of 10):\n[1] 8\n[2] 1", "other_scale"),
+    ("Using a 1-10 scale:\n[1] 8\n[2] 1", "other_scale"),
+    ("On a scale of 0 to 5, I grade:\n[1] 4\n[2] 1", "other_scale"),
+    ("Rated from 1 to 10:\n1. 8\n2. 1", "other_scale"),
+    ("[1] 4 (on a scale of 0-5)\n[2] 1 (on a scale of 0-5)", "other_scale"),
+    ("[1] 4 (max 5)\n[2] 1 (max 5)", "other_scale"),
+    ("| Passage | Grades (1-5) |\n|---|---|\n| 1 | 5 |\n| 2 | 1 |", "other_scale"),
+    ('{"scale": "0-10", "grades": {"1": 8, "2": 1}}', "other_scale"),
+    ('{"ranking": [2, 1]}', "missing_labels"),
+    ('{"relevant": [1, 2]}', "missing_labels"),
+    ('{"confidences": [90, 95]}', "missing_labels"),
+    ('{"years": [85, 10]}', "missing_labels"),
+    ("Ranked from best to worst:\n1. 2\n2. 1", "ranking"),
+    ("In order, most relevant first:\n[1] 2\n[2] 1", "ranking"),
+    ("[1] 20, should be 85\n[2] 10", "two_grades"),
+    ("[1] 20, I mean 85\n[2] 10", "two_grades"),
+    ("[1] 20. Adjusted to 85.\n[2] 10", "two_grades"),
+    ("[1] 20 – upgraded to 85\n[2] 10", "two_grades"),
+    ("[1] 20, overall 85\n[2] 10", "two_grades"),
+    ("[1] 85 (20 to 40)\n[2] 10", "two_grades"),
+    ("[1] 85\n[2] 10\n\nActually the second one deserves 40.", "duplicate_labels"),
+    ("[1] 85\n[2] 10\n\nThe first passage should be 20.", "duplicate_labels"),
+    ("<|thinking_start|>[1] 20\n[2] 90", "only_reasoning"),
+    ("<|reasoning_start|>\n[1] 20\n[2] 90", "only_reasoning"),
+    ("**Thinking:**\n[1] 20\n[2] 90", "only_reasoning"),
+    ("thinking\n[1] 20\n[2] 90", "only_reasoning"),
     ("Passage 1 | up to | 85\nPassage 2 | about | 10", "not_an_integer"),
     ("[1] ~~85~~ 90\n[2] 10", "not_an_integer"),
     ("[1] −5\n[2] 10", "not_an_integer"),
@@ -318,7 +357,10 @@ MALFORMED = [  # (reply, the reason that relevance.yaml gives)
 ]
 
 
-LAST = re.compile("revised|album|Live|Adele|Mile|Clarity|overall|least|Roughly|no more than|up to")
+LAST = re.compile(
+    "revised|album|Live|Adele|Mile|Clarity|overall|least|Roughly|no more than|up to|should be"
+    "|I mean|upgraded"
+)
 
 
 @pytest.mark.parametrize("name", RELEVANCE)
@@ -382,6 +424,11 @@ ANSWERS = [  # (reply, the answers to two queries)
     ),
     ("Q1: who?\nA1: Nolan\nQ2: where?\nA2: Paris", ["Nolan", "Paris"]),
     ("A1: Nolan\nA2: Paris", ["Nolan", "Paris"]),
+    ("1. Q: who\n   A: Nolan\n2. Q: where\n   A: Paris", ["Nolan", "Paris"]),
+    ("1. Question: who\nAnswer: Nolan\n\n2. Question: where\nAnswer: N/A", ["Nolan", None]),
+    ("1. who\nSub-answer: Nolan\n2. where\nSub-answer: Paris", ["Nolan", "Paris"]),
+    ("**1. who directed it?**\nNolan\n\n**2. where?**\nParis", ["Nolan", "Paris"]),
+    ("[1] who?\nNolan\n[2] where?\nNot Sure", ["Nolan", None]),
     ("[1]\nNolan\n[2]\nNot Sure", ["Nolan", None]),
     (
         "| # | Query | Answer |\n|---|---|---|\n| 1 | who | Nolan |\n| 2 | x | N/A |",
@@ -406,14 +453,17 @@ NOT_SURE = """Not Sure|not sure.|NOT SURE|**Not Sure**|*Not Sure*|"Not sure."|�
 |Not explicitly stated|There's no information|There isn't enough information.|We don't know
 |I was unable to find it|Unable to determine|The assistant did not find it.|<Not Sure>|…
 |The answer is not provided|The question cannot be answered from the passages.|Answer unknown
-|The search results don't say|Paris, but I'm not sure|Insufficient evidence""".replace(
-    "\n", ""
-).split("|")
+|A: Not Sure|Result: Not Sure|Response: not sure|The answer is Not Sure|❌ Not Sure|Ｎｏｔ Ｓｕｒｅ
+|I have no idea|Sorry, I don't know|Unknown from the text|Unknown / not stated|We are not told
+|Based on the passages, it cannot be determined|Unfortunately, this is not stated|(blank)
+|Information is missing|The search results don't say|Paris, but I'm not sure
+|Insufficient evidence""".replace("\n", "").split("|")
 SURE = """Unknown Pleasures|None of them|No|Nada Surf|The Unknown Soldier|Na|Who?|Uncertain Smile
 |N/A Records|Not Fade Away|Information Society|The passage of time|'Allo 'Allo!|1984 (novel)
 |Nil by Mouth|Knot Sure|The document was found in Nag Hammadi|The Passage is not safe|Nothing
 |The information was given by Deep Throat
-|The text was given to him by Smith|The answer was Paris""".replace("\n", "").split("|")
+|Missing|Unknown to the World|Point Blank|A: The Movie|The text was given to him by Smith
+|The answer was Paris""".replace("\n", "").split("|")
 
 
 @pytest.mark.parametrize("name", SUB_ANSWERS)

@@ -47,6 +47,8 @@ class DenseRetriever:
         self.query_format = query_format
         self.rows = rows
         self.half = half
+        alike = portable.is_on() and model.device.type == "cpu" and not half
+        self._least = min(2, rows) if alike else rows  # texts that a batch is filled up to
 
     @classmethod
     def load(
@@ -69,12 +71,6 @@ class DenseRetriever:
         `advance` is told how many more are done, batch by batch.
         """
         return self._encode([self.query_format.passage_prompt + text for text in contents], advance)
-
-    @property
-    def _least(self) -> int:
-        """Texts that a batch is filled up to."""
-        alike = portable.is_on() and self.model.device.type == "cpu" and not self.half
-        return min(2, self.rows) if alike else self.rows
 
     @property
     def dimension(self) -> int:

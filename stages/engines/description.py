@@ -15,6 +15,7 @@ from transformers import (
 
 from stages.common.models import loading, model_path
 from stages.engines.tokenizer import load_tokenizer
+from stages.plumbing.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -41,14 +42,17 @@ def describe_model(folder: str | Path) -> Description:
 
 
 def _ends(path: str, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> set[int]:
-    """Those of the model folder `path`, and the tokenizer's own."""
+    """Those of the model folder `path`, and the tokenizer's own. InputError for what is no id."""
     try:
         of_model = GenerationConfig.from_pretrained(path).eos_token_id
     except OSError:  # the folder has no generation_config.json
         of_model = GenerationConfig.from_model_config(config).eos_token_id
     ends: set[int] = set()
     for value in (of_model, tokenizer.eos_token_id):
-        ends |= {value} if isinstance(value, int) else set(value or ())
+        values = value if isinstance(value, list | tuple) else [] if value is None else [value]
+        if not all(type(each) is int for each in values):
+            raise InputError(f"{path}: 'eos_token_id' is {value!r}: expected token ids, integers")
+        ends.update(values)
     return ends
 
 

@@ -14,7 +14,8 @@ pattern that finds nothing in such lines, but in the text, is one for that form 
 4. with a line that has several labels cut before each of them: `[1] 85, [2] 10`, also behind words
    with a colon: `Grades: [1] 85, [2] 10`;
 5. with JSON as such lines: a list of as many values as were asked for, an object by label, objects
-   with a label and a value, pairs, or one such thing under a key; in a list or one a line.
+   with a label and a value, pairs, or one such thing under a key; in a list or one a line. Bare
+   values are read under a key that names values (`grades`), not under `ranking` or `relevant`.
 
 Lists of bare numbers without brackets (`85, 10`) are not read: nothing says what they are. Nor is a
 list in brackets that has words on its line, or that holds the labels themselves (`[2, 1]` ranks).
@@ -59,7 +60,8 @@ _NOUN = (
 _FOR = r"(?:(?:relevance )?(?:score|grade|rating|answer)s? (?:for|of|to) (?:the )?)?"
 _BRACKETED = (
     rf"{_FOR}(?:{_NOUN})?#?(?:\[[ \t]?(?:{_NOUN})?#?(?P<a>[0-9]++)[ \t]?\]|\((?P<b>[0-9]++)\)"
-    r"|【(?P<c>[0-9]++)】|\{(?P<d>[0-9]++)\})(?:[ \t]?(?:[:：.)=|,]|[-=]>|[→⇒]|[-–—](?=[ \t])))?"
+    r"|【(?P<c>[0-9]++)】|\{(?P<d>[0-9]++)\})"
+    r"(?:[ \t]?(?:[:：)=|]|[.,](?![0-9])|[-=]>|[→⇒]|[-–—](?=[ \t])))?"
 )
 _WORDED = (
     rf"{_FOR}{_NOUN}#?(?P<e>[0-9]++)[ \t]?"
@@ -98,7 +100,11 @@ def versions(
     finds anything in a text.
     """
     plain = undecorated(text)
-    found = layout.by_table(plain) or layout.by_headings(plain, tidy, named=True)
+    found = (
+        layout.by_table(plain)
+        or layout.by_headings(plain, tidy, named=True)
+        or layout.by_questions(plain)
+    )
     if found:
         made = _lines(found, labelled, tidy)
         if reads(made) or not reads(text):
@@ -131,6 +137,12 @@ def fault(text: str, tidy: Tidy) -> str | None:
             except ValueError as error:
                 return str(error)
     return None
+
+
+def unlabelled(text: str) -> str:
+    """The undecorated lines that open with no label."""
+    lines = undecorated(text).split("\n")
+    return "\n".join(line for line in lines if not _LABEL.match(line))
 
 
 def undecorated(text: str) -> str:
@@ -267,9 +279,11 @@ def _items(value: object, count: int, depth: int = 0) -> list[tuple[str, str]] |
         if named and all(key for key, _ in named):
             found = [(key["label"], _scalar(inner)) for key, inner in named]
             return found if all(text is not None for _, text in found) else None
-        inside = [inner for _, inner in value if isinstance(inner, list)]
+        inside = [(key, inner) for key, inner in value if isinstance(inner, list)]
         if len(inside) == 1 and depth < _DEPTH:
-            return _items(inside[0], count, depth + 1)
+            key, inner = inside[0]
+            bare = not isinstance(inner, _Pairs) and not any(isinstance(e, list) for e in inner)
+            return None if bare and not _names_values(key) else _items(inner, count, depth + 1)
         value = [value]
     if not isinstance(value, list) or not value:
         return None
@@ -279,6 +293,15 @@ def _items(value: object, count: int, depth: int = 0) -> list[tuple[str, str]] |
     if all(label is None for label, _ in rows) and len(rows) == count:
         return [(str(number), text) for number, (_, text) in enumerate(rows, 1)]
     return rows if all(label is not None for label, _ in rows) else None
+
+
+def _names_values(key: str) -> bool:
+    """Whether a list of bare values under `key` holds what was asked for: `grades`, `output`."""
+    name = key.strip().casefold().replace(" ", "_").replace("-", "_")
+    return any(
+        name in (word, f"{word}s") or name.endswith((f"_{word}", f"_{word}s"))
+        for word in (*_VALUES, "result", "output", "reply", "data", "item")
+    )
 
 
 def _row(row: object) -> tuple[str | None, str] | None:

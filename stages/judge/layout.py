@@ -23,6 +23,7 @@ _HEAD = re.compile(
     r"(?![0-9,])[ \t]*+[:.)–—-]?[ \t]*+",
     re.IGNORECASE,
 )
+_NUMBERED = re.compile(r"(?P<a>[0-9]{1,3})(?P<b>(?!))?[.)][ \t]++(?=\S)")
 _NAMED = re.compile(
     r"(?:[-+][ \t]{0,3})?(?:(?:local|overall|final|short|your|lr|relevance|sub)[ \t_-]){0,2}"
     r"(?:relevance|grade|score|rating|(?:sub)?answer|a)[ \t]?[0-9]{0,3}[ \t]?"
@@ -40,7 +41,8 @@ _LABEL = re.compile(
     re.IGNORECASE,
 )
 _SCALE = re.compile(  # in the name of a column or a value: Grade (0-10)
-    r"\b(?:grade|score|rating|relevance)\b.{0,30}?(?:\b[01][ \t]?(?:[-–]|to)[ \t]?|/|\bout of )"
+    r"\b(?:grades?|scores?|ratings?|relevance)\b.{0,30}?"
+    r"(?:\b[01][ \t]?(?:[-–]|to)[ \t]?|/|\bout of )"
     r"(?P<most>[0-9]{1,3})\b",
     re.IGNORECASE,
 )
@@ -62,14 +64,11 @@ def by_headings(text: str, tidy: Tidy, *, named: bool) -> Layout | None:
 
     `named`: the value is in a line such as `Score: 85`; else in the first line of a part whose
     heading is a label and no more. A grade in the heading itself (`[1] 85`) is one of its values.
+    A heading may be a number alone (`1. Q: who`) where the values are named.
     """
-    parts: list[tuple[str, str, list[str]]] = []
-    rest: list[str] = []
-    for line in text.split("\n"):
-        if head := _HEAD.match(line):
-            parts.append((head["a"] or head["b"], line[head.end() :].strip(), []))
-        else:
-            (parts[-1][2] if parts else rest).append(line.strip())
+    parts, rest = _parts(text, _HEAD)
+    if named and not parts:
+        parts, rest = _parts(text, _NUMBERED)
     rows = []
     for label, title, lines in parts:
         if named:
@@ -87,6 +86,33 @@ def by_headings(text: str, tidy: Tidy, *, named: bool) -> Layout | None:
         rows += [(label, value) for value in good or values[:1]]
         rest += others
     return Layout(rows, "\n".join(rest)) if rows else None
+
+
+def by_questions(text: str) -> Layout | None:
+    """Queries that the reply restates, each with its answer in the next line. None otherwise."""
+    parts, rest = _parts(text, _HEAD)
+    if not parts:
+        parts, rest = _parts(text, _NUMBERED)
+    rows = []
+    for label, title, lines in parts:
+        written = [line for line in lines if line]
+        if not title.endswith("?") or not written:
+            return None
+        rows.append((label, written[0]))
+        rest += written[1:]
+    return Layout(rows, "\n".join(rest)) if rows else None
+
+
+def _parts(text: str, head: re.Pattern) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
+    """(label, rest of the heading, lines below) of each part, and the lines before the first."""
+    parts: list[tuple[str, str, list[str]]] = []
+    rest: list[str] = []
+    for line in text.split("\n"):
+        if found := head.match(line):
+            parts.append((found["a"] or found["b"], line[found.end() :].strip(), []))
+        else:
+            (parts[-1][2] if parts else rest).append(line.strip())
+    return parts, rest
 
 
 def by_table(text: str) -> Layout | None:

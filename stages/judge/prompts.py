@@ -57,12 +57,18 @@ _SECOND = re.compile(  # between a label and a value that is the second number o
 
 _NUMBER = re.compile(r"(?<![0-9])(?:100|[0-9]{1,2})(?![0-9])")
 _REMARK = re.compile(  # in the words around the values: a label, and a number that is said of it
-    r"(?:\[|\b(?:passage|document|doc)\s?\[?)(?P<label>[0-9]{1,4})\]?\s?[:=]?\s?"
-    r"(?:(?:is|be|should|have|been|now|gets|becomes|scores?|grades?|ratings?|worth|to|a|of|at|->|→)"
+    r"(?:(?:\[|\b(?:passage|document|doc)\s?\[?)(?P<label>[0-9]{1,4})\]?"
+    r"|\bthe (?P<ordinal>first|second|third|fourth|fifth)\b(?: one| passage| document)?)"
+    r"\s?[:=]?\s?"
+    r"(?:(?:is|be|should|have|been|now|gets|becomes|deserves|merits|needs|scores?|grades?|ratings?"
+    r"|worth|to|a|of|at|->|→)"
     r"[:=]?\s){0,3}"
     r"(?P<value>100|[0-9]{1,2})(?=\s?(?:[.,;)%!]|/100|$|because\b|since\b|instead\b))(?!\.[0-9])",
     re.IGNORECASE | re.MULTILINE,
 )
+
+
+_ORDINALS = ("first", "second", "third", "fourth", "fifth")
 
 
 class MalformedReply(ValueError):
@@ -159,7 +165,7 @@ class Prompt:
         """Whether the words around the values give some item another value than it was `told`."""
         if not rest.strip():
             return False
-        said = [(found["label"], found["value"]) for found in _REMARK.finditer(undecorated(rest))]
+        said = [(_label(found), found["value"]) for found in _REMARK.finditer(undecorated(rest))]
         for version in versions(rest, len(told), True, tidy, self._reads):
             said += [(match["label"] or "", match["value"] or "") for match in self._find(version)]
         for label, value in said:
@@ -170,6 +176,11 @@ class Prompt:
             except MalformedReply:
                 continue
         return False
+
+
+def _label(remark: re.Match) -> str:
+    ordinal = remark["ordinal"]
+    return str(_ORDINALS.index(ordinal.casefold()) + 1) if ordinal else remark["label"]
 
 
 def _values(found: list, count: int, labelled: bool) -> list[str]:

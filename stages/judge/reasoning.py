@@ -11,6 +11,7 @@ Thoughts stand between tags, written as
     <|inner_prefix|> ... <|inner_suffix|>
     Here is my thought process: ... Here is my response:    as lines of their own
     Thinking... ... ...done thinking.                       as lines of their own
+    <|thinking_start|> ... <|thinking_end|>
 
 The name in a closing tag need not be that of the opening one. Three rules:
 
@@ -18,6 +19,9 @@ The name in a closing tag need not be that of the opening one. Three rules:
   thought ends when all are closed: a reply that is in doubt is malformed, never misread.
 - Unclosed (the thought ran into the token limit): all from the opening tag on is cut.
 - Closed and never opened (the chat template wrote the opening tag): all before it is cut.
+
+A reply without tags whose first line is the heading `Thinking` or `**Thoughts:**` and no more is
+thought up to the last heading such as `**Answer:**` or `Grades`, or to its end.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ _TAG = re.compile(
     r"(?:\s[^<>]{0,80})?>"
     r"|[\[◁](?P<shuts>/?)think(?:ing)?[\]▷]"
     r"|<\|(?:(?P<end>end)|begin|start)_?(?:of_?)?(?:thinking|thought|think|reasoning)\|>"
+    r"|<\|(?:thinking|thought|think|reasoning)_(?:(?P<ends>end)|begin|start)\|>"
     r"|(?P<final>(?:<\|start\|>)?(?:assistant)?<\|channel\|>final(?:<\|message\|>)?|assistantfinal)"
     r"|<\|channel\|>(?:analysis|commentary)|(?-i:\Aanalysis(?=[A-Z]))"
     r"|(?P<over><channel\|>|<unused95>|<\|inner_suffix\|>|^[ \t]{0,3}here(?:'s| is) my response:"
@@ -42,11 +47,24 @@ _TAG = re.compile(
     r"|^[ \t]{0,3}here(?:'s| is) my thought process:|\A\s{0,9}thinking\.\.\.[ \t]{0,3}$",
     re.IGNORECASE | re.MULTILINE,
 )
+_HEADED = re.compile(
+    r"\s{0,9}[*_#]{0,6}[ \t]?(?:thinking|thoughts?|thought process|chain[ -]of[ -]thought)"
+    r"[:*_# \t]{0,6}\r?\n",
+    re.IGNORECASE,
+)
+_ANSWERS = re.compile(
+    r"^[ \t*_#]{0,9}(?:(?:my|the|final) ){0,2}(?:answers?|response|reply|output|results?|grades?"
+    r"|scores?|ratings?)[ \t:*_#]{0,9}$",
+    re.IGNORECASE | re.MULTILINE,
+)
 OPENING = "<think>"
 
 
 def without_reasoning(reply: str) -> str:
     """The reply without its thoughts: see the three rules above."""
+    if (headed := _HEADED.match(reply)) and not _TAG.search(reply):
+        ends = [found.end() for found in _ANSWERS.finditer(reply, headed.end())]
+        return reply[ends[-1] :] if ends else ""
     kept: list[str] = []
     depth = start = 0
     for tag in _TAG.finditer(reply):
@@ -62,7 +80,7 @@ def without_reasoning(reply: str) -> str:
 
 
 def _closes(tag: re.Match) -> bool:
-    return any(tag[name] for name in ("closes", "bars", "shuts", "end", "over"))
+    return any(tag[name] for name in ("closes", "bars", "shuts", "end", "ends", "over"))
 
 
 def is_mark(token: str) -> bool:

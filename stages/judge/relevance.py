@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from stages.common.records import Passage
 from stages.judge.asking import Ask, Judge
-from stages.judge.grammar import grade_of
+from stages.judge.decoration import unlabelled
+from stages.judge.grammar import check_words, grade_of
 from stages.judge.prompts import Prompt
+from stages.judge.reasoning import without_reasoning
 
 FIELDS = ("query", "reference", "passages")
 
@@ -49,7 +51,9 @@ def render(prompt: Prompt, query: str, reference: str | None, passages: list[Pas
 
 def parse(prompt: Prompt, reply: str, count: int) -> list[int]:
     """The reply's `count` grades (0..100), in the window's order. May be MalformedReply."""
-    return [int(digits) for digits in prompt.parse(reply, count, grade_of, numbers=True)]
+    grades = [int(digits) for digits in prompt.parse(reply, count, grade_of, numbers=True)]
+    check_words(unlabelled(without_reasoning(reply)), grades)
+    return grades
 
 
 def grade_passages(
