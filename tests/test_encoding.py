@@ -71,13 +71,16 @@ def test_a_tokenizer_without_pad_or_bos_token_pads_with_its_end(tmp_path):
         load_model(saved(padded.model[0].auto_model, tokenizer, tmp_path / "c", 64))
 
 
-@pytest.mark.parametrize("sizes", [{}, {"layers": 2, "width": 96, "heads": 4}])
+@pytest.mark.parametrize(
+    "sizes",
+    [{}, {"layers": 2, "width": 96, "heads": 4}, {"layers": 3, "width": 384, "heads": 12}],
+)
 def test_a_text_has_the_same_bytes_alone_and_in_company(tmp_path, sizes):
-    """Texts of every length of the grid, alone as two rows, in small groups, and all together."""
+    """Texts of every length of the grid, alone, in small groups, and all together."""
     retriever = DenseRetriever.load(world.tiny_retriever(tmp_path / "R", **sizes))
     draw = random.Random(0)
     words = " ".join(passage.contents for passage in world.corpus()).split()
-    texts = [" ".join(draw.choices(words, k=draw.randint(1, 30))) for _ in range(60)]
+    texts = [" ".join(draw.choices(words, k=draw.randint(1, 60))) for _ in range(60)]
     shapes = []
     forward = retriever.model.forward
     retriever.model.forward = lambda features, **given: (
@@ -90,5 +93,5 @@ def test_a_text_has_the_same_bytes_alone_and_in_company(tmp_path, sizes):
         parts = [retriever.encode_queries(texts[n : n + size]) for n in range(0, len(texts), size)]
         assert np.concatenate(parts).tobytes() == together.tobytes(), size
         if size == 1 and portable.is_on():
-            assert {rows for rows, _ in shapes} == {2}
+            assert {rows for rows, _ in shapes} == {1}
     assert all(length % 8 == 0 for _, length in shapes)

@@ -4,8 +4,8 @@ Matrix products of different shapes round differently, and so a query searched a
 batch could rank near-ties differently: two runs that search in other waves would part. Every
 batch here therefore has one of few shapes: exactly `rows` texts (the last batch of a length is
 filled up with copies), padded to the next of a few lengths by each text's own number of tokens.
-Where linear layers give a row the same bytes in any company (stages/common/linear.py), two texts
-are enough: a text alone costs two, not eight.
+Where linear layers give a row the same bytes in any company (stages/common/linear.py), nothing is
+filled up: a text alone costs one, not eight.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class DenseRetriever:
         self.rows = rows
         self.half = half
         alike = portable.is_on() and model.device.type == "cpu" and not half
-        self._least = min(2, rows) if alike else rows  # texts that a batch is filled up to
+        self._least = 1 if alike else rows  # texts that a batch is filled up to
 
     @classmethod
     def load(
