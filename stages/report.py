@@ -24,6 +24,7 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
+    from stages.evaluation.blocks import evaluation_rollout_of
     from stages.evaluation.summary import SetFigures
     from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
     def again(agent: str) -> SetFigures:
         """The figures of a question set of an agent, to be counted from its predictions."""
-        return figures_of(replace(params, rollout=params.evaluation_of(agent)))
+        return figures_of(replace(params, rollout=evaluation_rollout_of(params, agent)))
 
     predictions = read_all_predictions(
         args.predictions, results, metadata, args.metrics_folder, again
