@@ -24,7 +24,6 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
-    from stages.evaluation.blocks import evaluation_rollout_of
     from stages.evaluation.summary import SetFigures
     from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
@@ -38,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv
+    from stages.evaluation.blocks import evaluation_rollout_of
     from stages.evaluation.summary import figures_of
     from stages.reporting import tables
     from stages.reporting.comparisons import half_iterations
