@@ -64,8 +64,7 @@ def test_parameters_reach_no_package_of_the_method():
         "stages.plumbing",
         "stages.plumbing.errors",
         "stages.plumbing.reasons",
-        "stages.common",
-        "stages.common.records",
+        "stages.plumbing.yaml_text",
     }
 
 
