@@ -203,6 +203,7 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     """Load the models that finish trajectories."""
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
+    from stages.rollout.blocks import search_depth
     from stages.rollout.protocol import load_protocol
     from stages.rollout.visit_calls import with_visit_tool
     from stages.serving.shared import searcher_at
@@ -211,7 +212,7 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
     # first: it takes what the engine leaves
     searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
     protocol, limits = with_visit_tool(load_protocol(args.agent, params.protocol)), params.rollout
-    search = partial(searcher.search, top_k=limits.depth(limits.top_k))
+    search = partial(searcher.search, top_k=search_depth(limits, limits.top_k))
     agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)
 
     def finish(part: list[Start], advance: Advance) -> list[dict]:

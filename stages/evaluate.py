@@ -39,9 +39,10 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import write_json, write_jsonl
     from stages.evaluation import asking
-    from stages.rollout.protocol import rollout_of
+    from stages.evaluation.blocks import evaluation_rollout
+    from stages.rollout.blocks import rollout_of
 
-    params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
+    params = replace(params, rollout=rollout_of(args.agent, evaluation_rollout(params)))
     questions = asking.question_sets(args.questions)
     if args.development:
         several = asking.sets_in(args.development)
@@ -80,8 +81,9 @@ def _rollouts(
     agent, searcher, protocol, params: Params, part: SetQuestions, advance: Advance
 ) -> list[dict]:
     from stages.evaluation.asking import answered, begun
+    from stages.rollout.blocks import search_depth
 
-    depth = params.rollout.depth(max([params.rollout.top_k, *params.evaluate.recall_at]))
+    depth = search_depth(params.rollout, max([params.rollout.top_k, *params.evaluate.recall_at]))
     search = partial(searcher.search, top_k=depth)
     rollouts = begun(part, agent, protocol)
     return answered(part, rollouts, agent, search, protocol, params, advance)

@@ -15,7 +15,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from stages.params import Guest, Params, Protocol, load_params, read_block, with_own
+from stages.params import Guest, Params, Protocol, load_params, read_block
 from stages.plumbing.errors import run
 from stages.plumbing.named import named_arguments, named_block
 
@@ -32,7 +32,8 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import write_text
     from stages.plumbing.folders import replaced
-    from stages.rollout.protocol import FILE, OWN_LIMITS, read_protocol
+    from stages.rollout.blocks import OWN_LIMITS
+    from stages.rollout.protocol import FILE, read_protocol
     from stages.rollout.visit_calls import check_taught, with_visit_tool
 
     protocol = with_visit_tool(read_protocol(guest.protocol))
@@ -105,6 +106,7 @@ def examine_guest(params: Params, guest: Guest, protocol, folder: Path) -> dict:
     from stages.engines.generator import TransformersGenerator
     from stages.guests.retelling import Retelling
     from stages.language.examination import agent_metrics, replies
+    from stages.rollout.blocks import with_own
     from stages.teaching.demonstrations import demonstration
 
     generator = TransformersGenerator(folder, batch_size=params.compute.generation_batch)

@@ -37,10 +37,11 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import write_json, write_jsonl
     from stages.evaluation import asking
+    from stages.evaluation.blocks import evaluation_rollout
     from stages.reranking.oracle import add_up
-    from stages.rollout.protocol import rollout_of
+    from stages.rollout.blocks import rollout_of
 
-    params = replace(params, rollout=rollout_of(args.agent, params.evaluation_rollout))
+    params = replace(params, rollout=rollout_of(args.agent, evaluation_rollout(params)))
     questions = _drawn(asking.question_sets(args.questions), args.name, params)
     with asking.asked_rows("oracle", questions, SHARD, _build, args, params) as rows:
         figures: Figures = {}
@@ -108,15 +109,16 @@ def _rollouts(
     from stages.evaluation.asking import answered, begun
     from stages.gac.rollouts import Start, finish
     from stages.reranking.oracle import OracleSearch
+    from stages.rollout.blocks import search_depth
 
     limits, top = params.rollout, params.candidates.top_k
-    shown = partial(searcher.search, top_k=limits.depth(limits.top_k))
+    shown = partial(searcher.search, top_k=search_depth(limits, limits.top_k))
 
     def finished(starts: list[Start]) -> list[dict]:
         return finish(starts, agent, shown, protocol, limits, lambda rollouts: None)
 
     rollouts = begun(part, agent, protocol)
-    depth = limits.depth(max([limits.top_k, top, *params.evaluate.recall_at]))
+    depth = search_depth(limits, max([limits.top_k, top, *params.evaluate.recall_at]))
     search = partial(searcher.search, top_k=depth)
     oracle = OracleSearch(rollouts, search, finished, top, limits)
     rows = answered(part, rollouts, agent, oracle, protocol, params, advance)

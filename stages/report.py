@@ -37,6 +37,7 @@ def main(argv: list[str] | None = None) -> None:
     params = load_params()
 
     from stages.common.records import as_csv
+    from stages.evaluation.blocks import evaluation_rollout_of
     from stages.evaluation.summary import figures_of
     from stages.reporting import tables
     from stages.reporting.comparisons import half_iterations
@@ -50,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
 
     def again(agent: str) -> SetFigures:
         """The figures of a question set of an agent, to be counted from its predictions."""
-        return figures_of(replace(params, rollout=params.evaluation_of(agent)))
+        return figures_of(replace(params, rollout=evaluation_rollout_of(params, agent)))
 
     predictions = read_all_predictions(
         args.predictions, results, metadata, args.metrics_folder, again

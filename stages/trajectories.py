@@ -96,6 +96,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
 def _build(arguments: argparse.Namespace, params: Params, address: str | None = None) -> Work:
     """Load the models that answer questions."""
     from stages.engines.loading import load_agent
+    from stages.rollout.blocks import search_depth
     from stages.rollout.loop import record, run, start
     from stages.rollout.protocol import load_protocol
     from stages.rollout.visit_calls import with_visit_tool
@@ -109,7 +110,7 @@ def _build(arguments: argparse.Namespace, params: Params, address: str | None = 
     agent = load_agent(
         arguments.agent, params.generation, params.compute, context=limits.max_context_tokens
     )
-    search = partial(searcher.search, top_k=limits.depth(limits.top_k))
+    search = partial(searcher.search, top_k=search_depth(limits, limits.top_k))
 
     def answer(part: list[Question], advance: Advance) -> list[dict]:
         rollouts = [start(question, protocol, agent.tokenizer) for question in part]

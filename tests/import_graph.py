@@ -1,6 +1,8 @@
-"""Which modules of stages/ a module imports, at any depth, lazily too: from the source alone."""
+"""Which modules of stages/ a module imports or names, at any depth, lazily too: from the source
+alone."""
 
 import ast
+import re
 from functools import cache
 from pathlib import Path
 
@@ -35,6 +37,23 @@ def imports(module: str) -> frozenset[str]:
     return frozenset(with_packages & modules().keys() - {module})
 
 
+@cache
+def named(module: str) -> frozenset[str]:
+    """What the source of `module` names in texts, for another program to import: `stages.a.b`,
+    `pkg://stages.a.b`, with a class behind it or not."""
+    found = set()
+    for node in _run(ast.parse((ROOT / modules()[module]).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = _QUOTED.fullmatch(node.value)
+            parts = text[1].split(".") if text else []
+            ours = [name for n in range(2, len(parts) + 1) if (name := ".".join(parts[:n]))]
+            found |= {max(modules().keys() & {*ours}, key=len)} if parts else set()
+    return frozenset(found - {module})
+
+
+_QUOTED = re.compile(r"(?:pkg://)?(stages(?:\.\w+)+)(?::\w+)?")
+
+
 def _run(node: ast.AST):
     """The nodes that run: all but what stands under `if TYPE_CHECKING`."""
     for child in ast.iter_child_nodes(node):
@@ -45,14 +64,15 @@ def _run(node: ast.AST):
 
 
 def reached(module: str, closed: tuple[str, ...] = ()) -> dict[str, str]:
-    """Every module that `module` reaches, by path, and through which module it came.
+    """Every module that `module` reaches, by path, and through which module it came: what is
+    imported, and what is named.
 
     What lies below a path in `closed` is not entered.
     """
     found, waiting = {modules()[module]: ""}, [module]
     while waiting:
         now = waiting.pop()
-        for name in sorted(imports(now)):
+        for name in sorted(imports(now) | named(now)):
             path = modules()[name]
             if path not in found and not below(path, closed):
                 found[path] = now

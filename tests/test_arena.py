@@ -14,6 +14,7 @@ from stages.params import POOLINGS, PairSource, VisitSource, load_params
 from stages.planning.costs import Planner
 from stages.planning.hardware import ACCELERATORS
 from stages.planning.sizes import sizes
+from stages.ppo.blocks import training_protocol, training_rollout
 from stages.reporting.study_rows import SeedRow
 from stages.studies.grid import grid_rows
 from stages.studies.plan import read_study
@@ -177,7 +178,7 @@ def test_agents_at_scale_can_be_labelled_by_what_they_open(scale, tmp_path, monk
 
 
 def _check_visits(params) -> None:
-    assert params.protocol.visit_tool and params.training_protocol.visit_tool
+    assert params.protocol.visit_tool and training_protocol(params).visit_tool
     assert params.visits.source is VisitSource.tool and params.visits.verify
     assert params.pairs.tiers or params.retriever.instance_weights
-    assert params.training_rollout.max_visits == 4
+    assert training_rollout(params).max_visits == 4

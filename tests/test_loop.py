@@ -17,6 +17,7 @@ from stages.common.records import Passage, Question
 from stages.common.search import Hit
 from stages.common.trajectories import Shown
 from stages.engines.generator import TransformersGenerator
+from stages.rollout.blocks import search_depth
 from stages.rollout.limits import limited, limits_told
 from stages.rollout.loop import prefix, record, run, start
 from stages.rollout.protocol import AgentProtocol, encode_text, read_protocol
@@ -201,7 +202,7 @@ NEW = replace(LIMITS, top_k=1, max_searches=3, max_context_tokens=400, new_resul
 
 @pytest.mark.parametrize("shown", [None, 1])
 def test_a_passage_is_shown_once_and_the_next_in_rank_takes_its_place(shown):
-    assert NEW.depth(1) == 3 and replace(NEW, new_results_only=False).depth(1) == 1
+    assert search_depth(NEW, 1) == 3 and search_depth(replace(NEW, new_results_only=False), 1) == 1
     generator = Told({"Question: who?": [SEARCH, SEARCH, SEARCH, ANSWER]})
     rollout = start(Question("q", "who?", ["Ana"]), TINY, generator.tokenizer)
     run([rollout], generator, ranking, TINY, NEW, shown=shown)

@@ -2,15 +2,19 @@
 
 import subprocess
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
+from types import FunctionType
 
 import pytest
 import yaml
 from import_graph import imports, modules
 
+from stages import params
 from stages.composing.compose import compose
-from stages.params import load_params
+from stages.params import Compute, PairSource, load_params
 from stages.plumbing.errors import InputError
+from stages.selection.rule import OF_VISITS
 
 ROOT = Path(__file__).parents[1]
 GRADED = {"visits__source": "restated", "pairs__source": "visits", "correctness__mode": "off"}
@@ -60,9 +64,26 @@ def test_parameters_reach_no_package_of_the_method():
         "stages.plumbing",
         "stages.plumbing.errors",
         "stages.plumbing.reasons",
-        "stages.common",
-        "stages.common.records",
+        "stages.plumbing.yaml_text",
     }
+
+
+def test_blocks_hold_values_and_compute_no_result():
+    """An edit of stages/params reruns nothing: what a result is computed with lies elsewhere."""
+    names = {"pairs_beside", "all_retrievers"}  # who is in the run, not what it computes
+    for kind in filter(is_dataclass, vars(params).values()):
+        own = {name for name, value in vars(kind).items() if isinstance(value, property)}
+        own |= {name for name, value in vars(kind).items() if isinstance(value, FunctionType)}
+        assert {name for name in own if not name.startswith("__")} <= names or kind is Compute
+
+
+@pytest.mark.parametrize("source", PairSource)
+def test_the_check_of_visits_knows_the_sources_that_selection_knows(tmp_path, source):
+    changes = {"pairs__source": source.name, "correctness__mode": "off", "relevance__mode": "off"}
+    with pytest.raises(InputError) as error:
+        load_params(params_with(tmp_path, **changes))
+        raise InputError("no fault")
+    assert ("needs visits" in str(error.value)) == (source in OF_VISITS)
 
 
 def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):

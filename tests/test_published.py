@@ -11,8 +11,10 @@ from stages.composing.compose import compose
 from stages.encoders.encoding import DenseRetriever
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
+from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout_of
 from stages.params import OwnRollout, Rollout, load_params
 from stages.plumbing.errors import InputError
+from stages.ppo.blocks import training_protocol, training_rollout
 from stages.rollout.protocol import read_protocol
 from stages.sources.passages import copy_passages
 from stages.tools import plan
@@ -50,26 +52,28 @@ def limits(information: int, context: int) -> dict[str, int]:
 
 def test_ppo_has_a_frame_and_limits_of_its_own(tmp_path, capsys):
     params = params_of(tmp_path, "scale=paper")
-    assert params.training_rollout == Rollout(3, 4, max_turn_tokens=800, **limits(800, 4896))
-    assert params.training_protocol.name == "search_r1" and params.training_protocol.invalid_message
+    assert training_rollout(params) == Rollout(3, 4, max_turn_tokens=800, **limits(800, 4896))
+    protocol = training_protocol(params)
+    assert protocol.name == "search_r1" and protocol.invalid_message
     assert longest(params) == 4896 + 800
     plan.main(["--params", str(tmp_path / "params.yaml")])
     assert "talk search_r1_evaluation, in PPO search_r1." in capsys.readouterr().out
     with pytest.raises(InputError, match=r"protocol\.retokenise.*agent\.protocol"):
         params_of(tmp_path, "scale=paper", "agent.protocol=null")
     laptop = params_of(tmp_path, "agent.max_turn_tokens=7", "rollout.max_turns=3")
-    assert laptop.training_rollout == Rollout(3, 4, max_turn_tokens=7, **limits(96, 512))
-    assert laptop.training_protocol == laptop.protocol
+    assert training_rollout(laptop) == Rollout(3, 4, max_turn_tokens=7, **limits(96, 512))
+    assert training_protocol(laptop) == laptop.protocol
 
 
 def test_evaluation_may_have_a_frame_and_limits_of_its_own(tmp_path, capsys):
     plain = params_of(tmp_path, "scale=released", "+guest=published")
-    assert plain.evaluation_protocol is plain.protocol and plain.evaluation_of("0") == plain.rollout
+    assert evaluation_protocol(plain) is plain.protocol
+    assert evaluation_rollout_of(plain, "0") == plain.rollout
     frame, limits = "+protocol@evaluate.protocol=search_r1", "+evaluate.rollout={max_turns: 4}"
     params = params_of(tmp_path, "scale=released", "+guest=published", frame, limits)
-    assert params.evaluation_protocol.name == "search_r1" and params.protocol == plain.protocol
-    assert params.rollout == plain.rollout and params.evaluation_of("0").max_turns == 4
-    assert params.evaluation_of("simple_deep_searcher").max_turns == 10, "a guest's own"
+    assert evaluation_protocol(params).name == "search_r1" and params.protocol == plain.protocol
+    assert params.rollout == plain.rollout and evaluation_rollout_of(params, "0").max_turns == 4
+    assert evaluation_rollout_of(params, "simple_deep_searcher").max_turns == 10, "a guest's own"
     plan.main(["--params", str(tmp_path / "params.yaml")])
     assert "talk search_r1_evaluation, in evaluation search_r1." in capsys.readouterr().out
     with pytest.raises(InputError, match=r"'evaluate\.protocol\.stop' holds an empty text"):

@@ -11,9 +11,11 @@ import pytest
 
 from stages.common.search import Hit
 from stages.composing.compose import compose
+from stages.evaluation.blocks import evaluation_rollout
 from stages.language.tokenizer import make_tokenizer, world_texts
 from stages.params import HOPS, MOST_HOPS, Protocol, World, load_params
 from stages.plumbing.errors import InputError
+from stages.ppo.blocks import training_rollout
 from stages.rollout.loop import record, run, start
 from stages.rollout.protocol import AgentProtocol
 from stages.scripted.facts import CRAFT_OF_KIND, MAKER, TEACHER, read_fact, read_query
@@ -178,7 +180,7 @@ def limits(tmp_path, monkeypatch):
     for overrides in {one.overrides for one in study.experiments}:
         compose(tmp_path / "params.yaml", list(overrides))
         params = load_params(tmp_path / "params.yaml")
-        assert params.training_rollout == params.rollout == params.evaluation_rollout
+        assert training_rollout(params) == params.rollout == evaluation_rollout(params)
         assert params.rollout.new_results_only and params.rollout.max_searches == 8
         found.add(astuple(params.rollout))
     assert len(found) == 1, "variants differ in labels and input alone"

@@ -17,6 +17,7 @@ from scipy import stats
 from stages.common.candidates import Query, QueryCandidates
 from stages.common.search import SearchRequest
 from stages.composing.compose import compose
+from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
 from stages.evaluation.intervals import nested
 from stages.params import load_params
 from stages.plumbing.errors import InputError
@@ -819,9 +820,9 @@ def test_every_study_of_the_repo_composes(path, tmp_path, monkeypatch):
 def check_harness(plain, *others):
     """The harness is priced without training: variants differ from the first of them in
     evaluation's own frame and limits, each from every other, and may leave out pairs."""
-    seen = [(plain.evaluation_rollout, plain.evaluation_protocol)]
+    seen = [(evaluation_rollout(plain), evaluation_protocol(plain))]
     for params in others:
-        seen.append((params.evaluation_rollout, params.evaluation_protocol))
+        seen.append((evaluation_rollout(params), evaluation_protocol(params)))
         assert seen[-1] not in seen[:-1] and params.compare.items() <= plain.compare.items()
         assert params.evaluate.recall_at == plain.evaluate.recall_at
         params.evaluate, params.compare = plain.evaluate, plain.compare

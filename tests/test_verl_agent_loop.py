@@ -23,9 +23,11 @@ from stages.common.records import read_questions
 from stages.engines.generator import TransformersGenerator
 from stages.params import Agent, Generation, Params, Rollout, Trainer
 from stages.params import Protocol as ProtocolParams
+from stages.ppo.blocks import training_rollout
 from stages.ppo.questions import questions_of_step
 from stages.ppo.task import Task
 from stages.retrieval.searcher import load_searcher
+from stages.rollout.blocks import search_depth
 from stages.rollout.loop import record, run, start
 from stages.rollout.protocol import AgentProtocol
 from stages.rollout.visit_calls import with_visit_tool
@@ -135,12 +137,12 @@ def test_its_rollouts_are_those_of_the_loop(name, world, generator, tmp_path):
     case, end = CASES[name]
     made, files = of_verl(case, world, generator, tmp_path)
     asked = questions_of_step(world.questions, 0, COUNT, 5)
-    protocol, limits = AgentProtocol(case.protocol), case.training_rollout
+    protocol, limits = AgentProtocol(case.protocol), training_rollout(case)
     rollouts = [start(question, protocol, generator.tokenizer) for question in asked]
     run(
         rollouts,
         generator,
-        partial(world.searcher.search, top_k=limits.depth(limits.top_k)),
+        partial(world.searcher.search, top_k=search_depth(limits, limits.top_k)),
         protocol,
         limits,
     )
@@ -214,7 +216,7 @@ def test_visits_are_those_of_the_loop(world, tmp_path):
     protocol = with_visit_tool(AgentProtocol(case.protocol))
     rollouts = [start(question, protocol, tokenizer) for question in asked]
     search = partial(world.searcher.search, top_k=case.agent.top_k)
-    run(rollouts, visitor, search, protocol, case.training_rollout)
+    run(rollouts, visitor, search, protocol, training_rollout(case))
     for row, rollout in enumerate(rollouts):
         present = made.batch["attention_mask"][row].bool()
         assert made.batch["input_ids"][row][present].tolist() == rollout.token_ids

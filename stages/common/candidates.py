@@ -175,7 +175,7 @@ def by_trajectory(
 def upto(identifier: str, rows: Iterator, path: str | Path):
     """The next of `rows` of this id, which stands in the file `path`.
 
-    Files of one turn have one order, so that each is read once, row by row, and none is held.
+    Files of one iteration have one order, so that each is read once, row by row, and none is held.
     InputError if there is no such row, or the order is another.
     """
     for row in rows:

@@ -83,14 +83,14 @@ def _differing() -> list[str]:
 
 def _wanted(params: Path) -> bool | None:
     """What the parameters say; None without them. A value of another kind is refused later."""
-    import yaml
+    from stages.plumbing.errors import InputError
+    from stages.plumbing.yaml_text import parse_yaml
 
     try:
-        said = yaml.load(params.read_text(), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-        compute = said["compute"]
+        compute = parse_yaml(params.read_text(encoding="utf-8"), params)["compute"]
         cpu, portable = compute.get("device", "cpu") == "cpu", compute.get("portable", True)
     except OSError:
         return None
-    except (yaml.YAMLError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+    except (InputError, ValueError, TypeError, LookupError, AttributeError):
         return possible()
     return cpu and portable is not False and possible()

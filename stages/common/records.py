@@ -22,6 +22,7 @@ from pathlib import Path
 
 from stages.plumbing.errors import InputError
 from stages.plumbing.finite import NotFinite
+from stages.plumbing.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -269,24 +270,12 @@ def read_json(path: str | Path, *, foreign: bool = False) -> object:
 
 def read_yaml(path: str | Path) -> object:
     """Read a YAML file. InputError names the file (and line) when it cannot be read."""
-    import yaml
-
     try:
-        return yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        return parse_yaml(Path(path).read_text(encoding="utf-8"), path)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise invalid_yaml(path, error) from None
-
-
-def invalid_yaml(path: str | Path, error: Exception) -> InputError:
-    """What a YAML parser's `error` about `path` means, on one line."""
-    mark = getattr(error, "problem_mark", None)
-    line = f":{mark.line + 1}" if mark else ""
-    problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-    return InputError(f"{path}{line}: not valid YAML ({problem})")
 
 
 def read_passages(path: str | Path) -> list[Passage]:

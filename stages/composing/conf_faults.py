@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.common.records import invalid_yaml
 from stages.plumbing.errors import InputError
 from stages.plumbing.reasons import reason
+from stages.plumbing.yaml_text import invalid_yaml
 
 
 def unread_file(conf: Path, error: Exception) -> InputError | None:

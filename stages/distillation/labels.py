@@ -19,6 +19,7 @@ from stages.distillation.likelihood import rate, reworded
 from stages.params import Params
 from stages.retrieval.searcher import Searcher
 from stages.rollout import loop
+from stages.rollout.blocks import search_depth
 
 if TYPE_CHECKING:
     from stages.engines.generator import TransformersGenerator
@@ -71,7 +72,7 @@ class Labeller:
     def _trajectories(self, questions: list[Question]) -> list[Trajectory]:
         """The agent's greedy trajectories, which find with R_0 what they search."""
         limits = self.params.rollout
-        depth = limits.depth(limits.top_k)
+        depth = search_depth(limits, limits.top_k)
 
         def search(requests: list[SearchRequest]) -> list[list[Hit]]:
             return self.searcher.search(requests, depth)

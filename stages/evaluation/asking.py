@@ -91,6 +91,7 @@ def load_pair(
 ) -> tuple[Generator, Searcher | HttpSearcher, AgentProtocol]:
     """The agent, the searcher (at `address`, None: opened here) and how the agent talks."""
     from stages.engines.loading import load_agent
+    from stages.evaluation.blocks import evaluation_protocol
     from stages.rollout.protocol import load_protocol
     from stages.rollout.visit_calls import with_visit_tool
     from stages.serving.shared import searcher_at
@@ -99,7 +100,7 @@ def load_pair(
     searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
     context = params.rollout.max_context_tokens
     agent = load_agent(args.agent, params.generation, params.compute, context=context)
-    protocol = with_visit_tool(load_protocol(args.agent, params.evaluation_protocol))
+    protocol = with_visit_tool(load_protocol(args.agent, evaluation_protocol(params)))
     return agent, searcher, protocol
 
 

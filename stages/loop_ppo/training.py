@@ -19,8 +19,10 @@ from stages.loop_ppo.critic import Critic
 from stages.loop_ppo.learner import Learner
 from stages.loop_ppo.steps import train_steps
 from stages.params import Advantage
+from stages.ppo.blocks import training_protocol, training_rollout
 from stages.ppo.task import StepMetrics, Task
 from stages.retrieval.searcher import load_searcher
+from stages.rollout.blocks import search_depth
 from stages.rollout.protocol import AgentProtocol
 from stages.rollout.visit_calls import with_visit_tool
 
@@ -29,14 +31,14 @@ def train(task: Task) -> list[StepMetrics]:
     """See `stages.ppo.task`."""
     params = task.params
     searcher = load_searcher(task.index, task.passages, task.retriever, params.compute)
-    limits = params.training_rollout
+    limits = training_rollout(params)
     generator, learner = load_models(task)
     curves = train_steps(
         learner,
         generator,
-        partial(searcher.search, top_k=limits.depth(limits.top_k)),
+        partial(searcher.search, top_k=search_depth(limits, limits.top_k)),
         task.questions,
-        with_visit_tool(AgentProtocol(params.training_protocol)),
+        with_visit_tool(AgentProtocol(training_protocol(params))),
         limits,
         params.agent,
         params.compute.checkpoint_steps,

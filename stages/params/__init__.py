@@ -25,7 +25,7 @@ from stages.params.choices import (
     Wording,
 )
 from stages.params.compute import GIVEN, Compute
-from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout, with_own
+from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout
 from stages.params.data import HOPS, MOST_HOPS, WORLD, Corpus, Published, Questions, World
 from stages.params.index import CODES, Hnsw, Index, Ivfpq
 from stages.params.inputs import INPUT_FIELDS, RETRIEVER_INPUTS, input_fault
@@ -110,5 +110,4 @@ __all__ = [
     "oracle_name",
     "read_block",
     "training_questions",
-    "with_own",
 ]

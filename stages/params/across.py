@@ -16,6 +16,8 @@ from stages.params.index import CODES
 from stages.params.run import Params
 from stages.plumbing.errors import InputError
 
+_BY_GAC = (PairSource.gac, PairSource.visits_then_gac)  # GAC chooses positives
+_USED = (PairSource.visits, PairSource.visits_then_gac)  # positives: what the agent used
 WEIGHED = {"tier_weights": "tiers", "instance_weights": "reasoning"}  # of `retriever`
 
 
@@ -75,7 +77,7 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     visits, pairs, mode = params.visits, params.pairs, params.correctness.mode
     source, off = pairs.source, visits.source is VisitSource.off
     asks = f"({source.name}) needs visits: set 'visits.source' to restated, judged or tool"
-    yield "pairs.source", asks, not (pairs.of_visits and off)
+    yield "pairs.source", asks, not (source in _USED and off)
     for name in ("miss", "false"):
         changes = "changes visits, and nothing looks for any: set 'visits.source'"
         yield f"visits.{name}", changes, not (off and getattr(visits, name))
@@ -88,15 +90,17 @@ def _visit_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     made = params.base.judge.model is None
     yield "visits.source", f"({visits.source.name}) {able}", not (asked and made)
     unread = f"rolls out what 'pairs.source' ({source.name}) does not read: set it to off"
-    yield "correctness.mode", unread, pairs.of_gac or mode is CorrectnessMode.off
+    yield "correctness.mode", unread, source in _BY_GAC or mode is CorrectnessMode.off
     graded, by_rank = params.relevance.mode is not RelevanceMode.off, PairSource.judge_ranking
     unread = f"grades what 'pairs.source' ({source.name}) does not read: set it to off"
-    yield "relevance.mode", unread, pairs.of_gac or source is by_rank or not graded
+    yield "relevance.mode", unread, source in _BY_GAC or source is by_rank or not graded
     ranked = "is off, and 'pairs.source' (judge_ranking) is the ranking by its grades"
     yield "relevance.mode", ranked, graded or source is not by_rank
     tiers = "are of what the agent used: set 'pairs.source' to visits"
     yield "pairs.tiers", tiers, not pairs.tiers or source is PairSource.visits
     yield from _weight_rules(params)
+    both = graded or mode is not CorrectnessMode.off or source not in _BY_GAC
+    yield "relevance.mode", "and 'correctness.mode' cannot both be off", both
     needed = "is off, and 'pairs.source' (visits_then_gac) needs it"
     then = source is PairSource.visits_then_gac and mode is CorrectnessMode.off
     yield "correctness.mode", needed, not then
@@ -114,9 +118,10 @@ def _tool_rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "visits.verify", rejects, source is tool or not params.visits.verify
     taught = "is not taught to the made-up world's own agent: set 'base.agent.model'"
     made = params.base.agent.model is None
-    blocks = {"protocol": params.protocol, "agent.protocol": params.training_protocol}
-    for name, block in {**blocks, "evaluate.protocol": params.evaluation_protocol}.items():
-        yield f"{name}.visit_tool", taught, not made or block.visit_tool is None
+    blocks = {"protocol": params.protocol, "agent.protocol": params.agent.protocol}
+    for name, block in {**blocks, "evaluate.protocol": params.evaluate.protocol}.items():
+        visits = block is not None and block.visit_tool is not None
+        yield f"{name}.visit_tool", taught, not (made and visits)
 
 
 def _weight_rules(params: Params) -> Iterator[tuple[str, str, bool]]:

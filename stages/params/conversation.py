@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from stages.params.choices import Engine
 
@@ -74,11 +74,6 @@ class Rollout:
     max_context_tokens: int = 512
     new_results_only: bool = False
 
-    def depth(self, wanted: int) -> int:
-        """How many passages to search for so that `wanted` are left to show, or to rank."""
-        shown_before = self.top_k * (self.max_searches - 1)
-        return wanted + shown_before if self.new_results_only else wanted
-
 
 @dataclass
 class OwnRollout:
@@ -92,8 +87,3 @@ class OwnRollout:
     max_information_tokens: int | None = None
     max_context_tokens: int | None = None
     new_results_only: bool | None = None
-
-
-def with_own(block: Rollout, own: OwnRollout) -> Rollout:
-    """`block` with the values that `own` has."""
-    return replace(block, **{name: value for name, value in vars(own).items() if value is not None})

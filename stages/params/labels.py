@@ -73,18 +73,3 @@ class Pairs:
     negatives: int = 15
     tiers: bool = False
     instances: int | None = None
-
-    @property
-    def of_visits(self) -> bool:
-        """Whether the positives are what the agent used, wherever that is known."""
-        return self.source in (PairSource.visits, PairSource.visits_then_gac)
-
-    @property
-    def most(self) -> int:
-        """How many positives a query gives at most: of a ranking, the first alone."""
-        return 1 if self.source is PairSource.judge_ranking else self.max_positives
-
-    @property
-    def of_gac(self) -> bool:
-        """Whether GAC chooses positives."""
-        return self.source in (PairSource.gac, PairSource.visits_then_gac)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TypeVar
 
-from stages.common.records import invalid_yaml
 from stages.params.checks import check_params
 from stages.params.run import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.reasons import reason
+from stages.plumbing.yaml_text import invalid_yaml, parse_yaml
 
 Block = TypeVar("Block")
 
@@ -29,7 +29,7 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
 
     try:
         text = Path(path).read_text(encoding="utf-8")
-        if not isinstance(yaml.safe_load(text), dict):  # of nothing, all would be defaults
+        if not isinstance(parse_yaml(text, path), dict):  # of nothing, all would be defaults
             raise InputError(f"{path}: expected an object with keys")
         loaded = OmegaConf.create(text)
         return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), loaded))

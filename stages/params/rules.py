@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from stages.params.choices import DTYPES, POOLINGS, CorrectnessMode, Engine, RelevanceMode
+from stages.params.choices import DTYPES, POOLINGS, Engine, RelevanceMode
 from stages.params.compute import Compute
 from stages.params.data import HOPS, MOST_HOPS, WORLD
 from stages.params.inputs import input_fault
@@ -61,11 +61,11 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "generation.batch_invariant", "is vLLM's: set 'generation.engine' to it", invariant
     yield "compute.gpu_memory", "is a share, above 0, to 1", 0 < params.compute.gpu_memory <= 1
     again = "is on, and PPO needs the tokens that were sampled: set 'agent.protocol' to another"
-    trains = bool(params.iterations)
-    yield "protocol.retokenise", again, not (trains and params.training_protocol.retokenise)
+    anew = (params.agent.protocol or params.protocol).retokenise
+    yield "protocol.retokenise", again, not (params.iterations and anew)
     sampled = "must be above 0: PPO samples its rollouts"
     yield "agent.temperature", sampled, params.agent.temperature > 0
-    judge, mode = params.relevance, params.correctness.mode
+    judge = params.relevance
     yield "relevance.temperature", "must be at least 0", judge.temperature >= 0
     taught = params.base.judge
     if taught.model is None and judge.mode is not RelevanceMode.off:
@@ -78,8 +78,6 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     for name in ("miss", "false"):
         share = getattr(params.visits, name)
         yield f"visits.{name}", "is a share, from 0 to 1", 0 <= share <= 1
-    both = judge.mode is RelevanceMode.off and mode is CorrectnessMode.off and params.pairs.of_gac
-    yield "relevance.mode", "and 'correctness.mode' cannot both be off", not both
     yield "pairs.threshold", "is a grade, from 0 to 100", 0 <= params.pairs.threshold <= 100
     followed = all(text.strip() for text in params.report.follow)
     yield "report.follow", "holds an empty text, which every question does", followed

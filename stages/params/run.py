@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from stages.params.agent import Agent
 from stages.params.compute import Compute
-from stages.params.conversation import Generation, OwnRollout, Protocol, Rollout, with_own
+from stages.params.conversation import Generation, Protocol, Rollout
 from stages.params.data import Corpus, Published, Questions
 from stages.params.index import Index
 from stages.params.labels import (
@@ -80,39 +80,6 @@ class Params:
     health: Health = field(default_factory=Health)
     report: Report = field(default_factory=Report)
     compute: Compute = field(default_factory=Compute)
-
-    @property
-    def training_protocol(self) -> Protocol:
-        """How the agent talks while it is trained."""
-        return self.agent.protocol or self.protocol
-
-    @property
-    def training_rollout(self) -> Rollout:
-        """The limits of rollouts in PPO: `max_searches` turns that may search, then a last one."""
-        agent = self.agent
-        own = OwnRollout(
-            top_k=agent.top_k,
-            max_searches=agent.max_searches,
-            max_turn_tokens=agent.max_turn_tokens,
-            max_information_tokens=agent.max_information_tokens,
-            max_context_tokens=agent.max_context_tokens,
-        )
-        return with_own(replace(self.rollout, max_turns=None), own)
-
-    @property
-    def evaluation_protocol(self) -> Protocol:
-        """How agents are asked when they are evaluated."""
-        return self.evaluate.protocol or self.protocol
-
-    @property
-    def evaluation_rollout(self) -> Rollout:
-        """The limits of rollouts in evaluation."""
-        return with_own(self.rollout, self.evaluate.rollout)
-
-    def evaluation_of(self, agent: str) -> Rollout:
-        """The limits in evaluation of one agent, by name: a guest may have its own."""
-        own = self.guest[agent].rollout if agent in self.guest else OwnRollout()
-        return with_own(self.evaluation_rollout, own)
 
     @property
     def pairs_beside(self) -> dict[str, tuple[str, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
 from stages.params import (
     Advantage,
     Baseline,
@@ -26,6 +27,7 @@ from stages.planning.approximate import file_bytes
 from stages.planning.hardware import SHARES, Accelerator
 from stages.planning.nodes import Bound, device_bound, devices_used
 from stages.planning.sizes import Sizes, encoder_model
+from stages.ppo.blocks import training_protocol, training_rollout
 from stages.verl_ppo.config import longest, micro_batch
 
 FORWARD, UPDATE = 2, 6
@@ -150,8 +152,8 @@ class Planner:
         self, stage: str, count: float, searches: float, *, evaluated: bool = False
     ) -> Cost:
         params = self.params
-        block = params.evaluation_rollout if evaluated else params.rollout
-        protocol = params.evaluation_protocol if evaluated else params.protocol
+        block = evaluation_rollout(params) if evaluated else params.rollout
+        protocol = evaluation_protocol(params) if evaluated else params.protocol
         tokens = self._rollouts(count, searches, block, protocol)
         hours = self._generation(self.sizes.agent, tokens["read"], tokens["written"])
         hours += self._search(count * searches)
@@ -184,7 +186,7 @@ class Planner:
         block, model = self.params.agent, self.sizes.agent
         searches = min(self.sizes.searches, block.max_searches)
         count = block.steps * block.questions * block.rollouts
-        limits, protocol = self.params.training_rollout, self.params.training_protocol
+        limits, protocol = training_rollout(self.params), training_protocol(self.params)
         tokens = self._rollouts(count, searches, limits, protocol)
         every = tokens["read"] + tokens["written"]
         # of the reference and of what is trained, then the updates

@@ -45,13 +45,13 @@ class Usage:
 def params_fingerprint(params: Path = Path("params.yaml")) -> str | None:
     """Which run a measurement is of: a hash of all parameters, those of `compute` too, which is
     the same however the file is laid out. None where it cannot be read."""
-    import yaml
+    from stages.plumbing.errors import InputError
+    from stages.plumbing.yaml_text import parse_yaml
 
     try:
-        text = params.read_text(encoding="utf-8")
-        values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        values = parse_yaml(params.read_text(encoding="utf-8"), params)
         whole = json.dumps(values, sort_keys=True, default=str)
-    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, RecursionError, InputError):
         return None
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 

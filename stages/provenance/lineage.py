@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from stages.common.records import invalid_yaml, read_yaml
+from stages.common.records import read_yaml
 from stages.plumbing.errors import InputError
+from stages.plumbing.yaml_text import parse_yaml
 
 
 @dataclass(frozen=True)
@@ -63,13 +64,7 @@ def read_lock(path: str | Path) -> list[LockedStage]:
 
 def parse_lock(text: str, path: str | Path) -> list[LockedStage]:
     """All stages of a lock's text, as `read_lock` does; `path` opens the message."""
-    import yaml
-
-    try:  # by the parser in C: a lock is long, and every reader of figures asks
-        lock = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise invalid_yaml(path, error) from None
-    return _steps(lock, path)
+    return _steps(parse_yaml(text, path, machine_made=True), path)
 
 
 def _steps(lock: object, path: str | Path) -> list[LockedStage]:

@@ -33,13 +33,15 @@ class OraclePrice:
     with_right: int = 0
     rollouts: int = 0
     right: int = 0
-    written_tokens: int = 0
-    read_tokens: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
     lost: Counter[str] = field(default_factory=Counter)
 
     def row(self) -> dict:
-        """As a file has it."""
-        return vars(self) | {"lost": dict(self.lost)}
+        """As a file has it, with the keys of metrics/correctness for tokens."""
+        row = vars(self) | {"lost": dict(self.lost)}
+        tokens = {"written_tokens": row.pop("completion_tokens")}
+        return row | tokens | {"read_tokens": row.pop("prompt_tokens")}
 
 
 @dataclass
@@ -117,8 +119,8 @@ class OracleSearch:
     def _count(price: OraclePrice, row: dict) -> None:
         price.rollouts += 1
         price.right += row["em"]
-        price.written_tokens += row["completion_tokens"]
-        price.read_tokens += row["prompt_tokens"]
+        price.prompt_tokens += row["prompt_tokens"]
+        price.completion_tokens += row["completion_tokens"]
         price.lost.update([row["lost"]] if row["lost"] else [])
 
 

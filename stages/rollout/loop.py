@@ -145,7 +145,7 @@ def run(
     `shown`: the model sees so many of the passages that `search` gives, and each turn keeps the ids
     of all as `ranked`; None: it sees all. With `limits.new_results_only` it sees `limits.top_k` of
     those that are new to the rollout, and `ranked` has the new ones; `search` then gives as many
-    as `limits.depth` says.
+    as `search_depth` says.
 
     At most `max_searches` turns may go without an answer; one that searches beyond them stops with
     "searches". There are at most `max_turns` turns: the last one's search is made and the rollout

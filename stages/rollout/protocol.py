@@ -26,7 +26,6 @@ from stages.rollout import tool_calls
 from stages.rollout.patterns import LIMIT, Pattern, PatternMatch, SlowPattern
 
 FILE = "protocol.yaml"
-OWN_LIMITS = "rollout.yaml"
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -278,14 +277,6 @@ def load_protocol(folder: str | Path, block: params.Protocol) -> AgentProtocol:
     """How the agent in `folder` talks: as its protocol.yaml says, else as `block` does."""
     file = Path(folder) / FILE
     return read_protocol(file) if file.exists() else AgentProtocol(block)
-
-
-def rollout_of(folder: str | Path, block: params.Rollout) -> params.Rollout:
-    """The limits of the agent in `folder`: those of `block`, and before them its rollout.yaml's."""
-    file = Path(folder) / OWN_LIMITS
-    if not file.exists():
-        return block
-    return params.with_own(block, params.read_block(file, params.OwnRollout))
 
 
 def read_protocol(file: str | Path) -> AgentProtocol:

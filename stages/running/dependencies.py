@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import yaml
+from stages.common.records import read_yaml
 
 if TYPE_CHECKING:
     from stages.params import Params
@@ -44,7 +44,7 @@ def dependencies(stage: str, params: Params) -> Dependencies:
 @cache
 def bodies() -> dict[str, dict]:
     """The stages of dvc.yaml by name; of a `foreach`, what it does for each."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+    stages = read_yaml(ROOT / "dvc.yaml")["stages"]
     return {name: body.get("do", body) for name, body in stages.items()}
 
 

@@ -22,8 +22,10 @@ from stages.selection.rule import (
     NO_VISIT,
     NOT_DRAWN,
     NOTHING_SHOWN,
+    OF_VISITS,
     WRONG_ANSWER,
     Selection,
+    most_positives,
     reasons,
     select,
     select_observed,
@@ -169,7 +171,7 @@ class SelectionCounts:
             return
         self.visited += selection.visited
         self.instances += len(selection.positives)
-        self.ties_cut += max(0, len(selection.tied) - self.rule.most)
+        self.ties_cut += max(0, len(selection.tied) - most_positives(self.rule))
 
     def metrics(self) -> dict:
         """Counts in and out, drops by reason, and the positive selection rate."""
@@ -182,7 +184,7 @@ class SelectionCounts:
             "instances": self.instances,
             "positive_selection_rate": round(gave / max(self.queries, 1), 4),
             "ties_cut": self.ties_cut,
-            **({"visited": self.visited} if self.rule.of_visits else {}),
+            **({"visited": self.visited} if self.rule.source in OF_VISITS else {}),
         }
 
 

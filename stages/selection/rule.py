@@ -16,6 +16,7 @@ WRONG_ANSWER = "trajectory_not_right"
 NO_VISIT = "no_visit"
 NOTHING_SHOWN = "nothing_shown"
 NOT_DRAWN = "not_drawn"
+OF_VISITS = (PairSource.visits, PairSource.visits_then_gac)  # positives: what the agent used
 _BY_GAC = (NO_RELEVANT, NO_CORRECT, FEW_NEGATIVES)
 REASONS = {
     PairSource.gac: _BY_GAC,
@@ -30,6 +31,11 @@ def reasons(rule: Pairs) -> tuple[str, ...]:
     """Why a query may give no pair, by where the positives come from."""
     drawn = () if rule.instances is None else (NOT_DRAWN,)
     return REASONS[rule.source] + drawn
+
+
+def most_positives(rule: Pairs) -> int:
+    """How many positives a query gives at most: of a ranking, the first alone."""
+    return 1 if rule.source is PairSource.judge_ranking else rule.max_positives
 
 
 @dataclass(frozen=True)
@@ -124,7 +130,7 @@ def select_ranked(
     others = ranking[len(tied) :]
     if len(others) < rule.negatives:
         return Selection([], tied, [], FEW_NEGATIVES)
-    return Selection(tied[: rule.most], tied, others[-rule.negatives :])
+    return Selection(tied[: most_positives(rule)], tied, others[-rule.negatives :])
 
 
 def _around(

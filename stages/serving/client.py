@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import math
 import os
 import time
 from collections.abc import Iterator
@@ -11,11 +10,9 @@ from contextlib import contextmanager
 
 import httpx
 
-from stages.common.records import passage_of
-from stages.common.search import Hit, SearchRequest
+from stages.common.search import Hit, SearchRequest, hit_of, request_lists
 from stages.plumbing.addresses import shown
 from stages.plumbing.errors import InputError
-from stages.plumbing.finite import NotFinite
 from stages.serving.limits import PASSAGES
 
 QUERIES = 256  # of a request
@@ -113,19 +110,12 @@ def _hits(response: httpx.Response, count: int, url: str) -> list[list[Hit]]:
         raise InputError(f"{server}: refused a search ({_reason(response)})")
     try:
         result = response.json()["result"]
-        rows = [[_hit(hit, server) for hit in row] for row in result]
+        rows = [[hit_of(hit, server) for hit in row] for row in result]
     except (ValueError, KeyError, TypeError):
         raise InputError(f"{server}: its answer is not that of a retriever server") from None
     if len(rows) != count:
         raise InputError(f"{server}: answered {len(rows)} of {count} queries")
     return rows
-
-
-def _hit(row: dict, server: str) -> Hit:
-    score = float(row["score"])
-    if not math.isfinite(score):
-        raise NotFinite(f"{server}: answered with a score that is not finite")
-    return Hit(passage_of(row["document"], server), score)
 
 
 def _away(said: dict[str, str]) -> InputError:
@@ -144,14 +134,7 @@ def _parts(requests: list[SearchRequest], top_k: int) -> Iterator[list[SearchReq
 
 
 def _body(requests: list[SearchRequest], top_k: int) -> dict:
-    return {
-        "queries": [request.query for request in requests],
-        "topk": top_k,
-        "return_scores": True,
-        "questions": [request.question for request in requests],
-        "histories": [list(request.history) for request in requests],
-        "thoughts": [request.thought for request in requests],
-    }
+    return {**request_lists(requests), "topk": top_k, "return_scores": True}
 
 
 def _reason(response: httpx.Response) -> str:

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from stages.common.search import SearchRequest
+from stages.common.search import SearchRequest, requests_of
 from stages.serving.limits import HISTORY, PASSAGES, QUERIES, TEXT, TOP_K
 from stages.serving.refusals import Refused
 
@@ -91,12 +91,7 @@ class Retrieve(RequestBody):
         return self
 
     def requests(self) -> list[SearchRequest]:
-        nothing = [None] * len(self.queries)
-        beside = (self.histories or nothing, self.queries, self.thoughts or nothing)
-        return [
-            SearchRequest(question, tuple(history or ()), query, thought or "")
-            for question, history, query, thought in zip(self.questions or nothing, *beside)
-        ]
+        return requests_of(self.queries, self.questions, self.histories, self.thoughts)
 
     def count(self) -> int | None:
         return self.topk
@@ -115,7 +110,7 @@ class BatchSearch(RequestBody):
     return_score: bool = False
 
     def requests(self) -> list[SearchRequest]:
-        return [SearchRequest(None, (), query) for query in self.query]
+        return requests_of(self.query)
 
     def count(self) -> int | None:
         return self.top_n
@@ -133,7 +128,7 @@ class Search(RequestBody):
     return_score: bool = False
 
     def requests(self) -> list[SearchRequest]:
-        return [SearchRequest(None, (), self.query)]
+        return requests_of([self.query])
 
     def count(self) -> int | None:
         return self.top_n

@@ -13,8 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from stages.common.candidates import QueryCandidates, read_candidates
 from stages.common.evaluations import Evaluation
 from stages.common.records import read_json, read_jsonl
@@ -22,6 +20,7 @@ from stages.common.trajectories import Trajectory, iter_predictions
 from stages.metrics.reading import checked, schema_of
 from stages.params import WORLD, oracle_name
 from stages.plumbing.errors import InputError
+from stages.plumbing.yaml_text import parse_yaml
 from stages.studies.plan import Experiment
 from stages.studies.states import Made, state_of
 
@@ -138,7 +137,7 @@ class Finished:
         return read_jsonl(self._cached(path))
 
     def _yaml(self, path: str) -> dict:
-        return yaml.load(self._text(path), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+        return parse_yaml(self._text(path), path, machine_made=True)
 
     def _text(self, path: str) -> str:
         text = printed_by_git("show", f"{self.commit}:{path}")

@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 
 from stages.reporting.study_rows import GridRow
+from stages.selection.rule import OF_VISITS
 from stages.studies.plan import Study
 from stages.studies.seeds import SeedTable
 from stages.studies.tables import own_level
@@ -47,8 +48,8 @@ def _cell(overrides: tuple[str, ...]) -> dict:
     }
     return {
         "source": pairs.source.name,
-        "missed": visits.miss if pairs.of_visits else 0.0,
-        "false": visits.false if pairs.of_visits else 0.0,
+        "missed": visits.miss if pairs.source in OF_VISITS else 0.0,
+        "false": visits.false if pairs.source in OF_VISITS else 0.0,
         "instances": pairs.instances,
         "weights": ", ".join(name for name, on in weighs.items() if on) or "none",
         "input": retriever.input,

@@ -15,9 +15,8 @@ import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-import yaml
-
 from stages.plumbing.errors import InputError
+from stages.plumbing.yaml_text import parse_yaml
 from stages.provenance.lineage import parse_lock
 from stages.provenance.origin import git
 from stages.running.dependencies import CODE
@@ -76,7 +75,7 @@ def _stages(commit: str) -> dict[str, dict]:
     text = git("show", f"{commit}:dvc.yaml")
     if not text:
         raise InputError(f"dvc.yaml: not in the commit {commit[:8]}")
-    stages = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))["stages"]
+    stages = parse_yaml(text, f"dvc.yaml of {commit[:8]}", machine_made=True)["stages"]
     return {name: body.get("do", body) for name, body in stages.items() if name not in UNREAD}
 
 

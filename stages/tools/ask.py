@@ -149,6 +149,8 @@ def _indexed(folder: Path | None, passages: Path, params: Params) -> Path:
 def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) -> Iterator[str]:
     """What is thought, asked, found and answered, piece by piece as it happens."""
     from stages.common.records import Question
+    from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
+    from stages.rollout.blocks import rollout_of, search_depth
     from stages.rollout.loop import (
         fits,
         new_results,
@@ -158,11 +160,11 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn,
         waits,
     )
-    from stages.rollout.protocol import load_protocol, rollout_of
+    from stages.rollout.protocol import load_protocol
     from stages.rollout.visit_calls import with_visit_tool
 
-    protocol = with_visit_tool(load_protocol(args.agent, params.evaluation_protocol))
-    block = rollout_of(args.agent, params.evaluation_rollout)
+    protocol = with_visit_tool(load_protocol(args.agent, evaluation_protocol(params)))
+    block = rollout_of(args.agent, evaluation_rollout(params))
     limits = block
     searcher = searcher_of(retriever, args, params)
     rollout = start(Question("asked", args.question, []), protocol, agent.tokenizer)
@@ -173,7 +175,7 @@ def trajectory(agent, retriever: str, args: argparse.Namespace, params: Params) 
         take_turn(rollout, ids, protocol, agent.tokenizer, limits)
         yield from _said(rollout.turns[-1], protocol.block)
         if waits(rollout):
-            [found] = searcher.search([next_request(rollout)], block.depth(block.top_k))
+            [found] = searcher.search([next_request(rollout)], search_depth(block, block.top_k))
             hits = new_results(rollout, found, limits)[: block.top_k]
             take_passages(rollout, hits, protocol, agent.tokenizer, limits)
             yield from (_found(hit) for hit in hits)

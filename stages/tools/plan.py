@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
 
+from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
 from stages.metrics.reading import read_usage
 from stages.params import IndexKind, Params, load_params
 from stages.planning.approximate import Speed, build_bytes
@@ -26,6 +27,7 @@ from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
 from stages.plumbing.errors import InputError, run
 from stages.plumbing.usage import FILE, params_fingerprint
+from stages.ppo.blocks import training_protocol, training_rollout
 from stages.retrieval.devices import vectors_fit
 
 FEWER = 10_000  # questions whose labels are an affordable choice
@@ -244,10 +246,10 @@ def _labelling(planner: Planner):
 def _too_short(params: Params, known: Sizes) -> Iterator[str]:
     """Warnings of limits that would cut most observations."""
     blocks = {"rollout": (params.rollout, params.protocol)}
-    if params.evaluation_rollout != params.rollout:
-        blocks["evaluate.rollout"] = params.evaluation_rollout, params.evaluation_protocol
+    if evaluation_rollout(params) != params.rollout:
+        blocks["evaluate.rollout"] = evaluation_rollout(params), evaluation_protocol(params)
     if params.iterations:
-        blocks["agent"] = params.training_rollout, params.training_protocol
+        blocks["agent"] = training_rollout(params), training_protocol(params)
     for name, (block, protocol) in blocks.items():
         shown = shown_tokens(block, protocol, known)
         if shown > block.max_information_tokens:
@@ -262,7 +264,7 @@ def _protocols(params: Params) -> str:
     """In which frames agents read: PPO's and evaluation's may be others than the run's."""
     told = f"Rollouts talk {params.protocol.name}"
     if params.iterations:
-        told += f", in PPO {params.training_protocol.name}"
+        told += f", in PPO {training_protocol(params).name}"
     if params.evaluate.protocol is not None:
         told += f", in evaluation {params.evaluate.protocol.name}"
     return f"{told}."

@@ -16,7 +16,8 @@ from pathlib import Path
 from stages.common import portable
 from stages.metrics.lock import plain
 from stages.params import load_params
-from stages.plumbing.errors import run
+from stages.plumbing.errors import InputError, run
+from stages.plumbing.yaml_text import parse_yaml
 from stages.provenance.lineage import LockedStage, parse_lock, read_lock
 from stages.provenance.origin import git
 
@@ -144,11 +145,9 @@ def why() -> str:
 
 def committed_threads() -> int | None:
     """`compute.threads` of the committed params.yaml."""
-    import yaml
-
     try:
-        return yaml.safe_load(git("show", "HEAD:./params.yaml"))["compute"]["threads"]
-    except (yaml.YAMLError, TypeError, KeyError):
+        return parse_yaml(git("show", "HEAD:./params.yaml"), "params.yaml")["compute"]["threads"]
+    except (InputError, TypeError, LookupError, AttributeError):
         return None
 
 

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 
 from stages.common import portable
 from stages.params import Params
+from stages.plumbing.errors import InputError
+from stages.plumbing.yaml_text import parse_yaml
 from stages.provenance.origin import git
 
 if TYPE_CHECKING:
@@ -71,10 +73,9 @@ def origin() -> dict[str, str]:
 
 def _lock(path: Path) -> str | None:
     """Digest of dvc.lock without the report's own entry, which is written after the report."""
-    import yaml
-
     try:
-        stages = yaml.safe_load(path.read_text(encoding="utf-8"))["stages"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        lock = parse_yaml(path.read_text(encoding="utf-8"), path, machine_made=True)
+        others = {name: entry for name, entry in lock["stages"].items() if name != "report"}
+        return _digest(others)
+    except (OSError, InputError, ValueError, LookupError, TypeError, AttributeError):
         return None
-    return _digest({name: entry for name, entry in stages.items() if name != "report"})

@@ -20,6 +20,7 @@ from verl.experimental.agent_loop.agent_loop import (
 from stages.common.seeds import seed_of
 from stages.engines.replies import before_end, through_stop
 from stages.engines.tokenizer import load_tokenizer
+from stages.rollout.blocks import search_depth
 from stages.rollout.loop import (
     RolloutState,
     fits,
@@ -74,7 +75,7 @@ class Environment:
     async def show_passages(self, rollout: RolloutState) -> None:
         """Search the last query of `rollout` and append what it finds."""
         limits = self.limits
-        depth = limits.depth(self.settings.top_k)
+        depth = search_depth(limits, self.settings.top_k)
         [found] = await self.searcher.async_search([next_request(rollout)], depth)
         hits = new_results(rollout, found, limits)[: self.settings.top_k]
         take_passages(rollout, hits, self.protocol, self.tokenizer, limits)

@@ -13,6 +13,7 @@ from pathlib import Path
 from stages.engines.vllm_settings import COMPILATION, DECIDED
 from stages.params import Advantage, Kl, Params
 from stages.plumbing.errors import InputError
+from stages.ppo.blocks import training_rollout
 from stages.running.cluster import ENVIRONMENT as RAY
 from stages.running.cluster import token_mode
 from stages.verl_ppo.files import Files
@@ -55,7 +56,7 @@ def micro_batch(params: Params) -> int:
 
 def longest(params: Params) -> int:
     """Tokens of the longest rollout: its last turn fits the context, what it finds comes after."""
-    block = params.training_rollout
+    block = training_rollout(params)
     return block.max_context_tokens + block.max_information_tokens
 
 
@@ -105,7 +106,7 @@ def _data(params: Params, files: Files) -> dict:
         "data.train_batch_size": params.agent.questions,
         "data.shuffle": False,  # the file has the order
         "data.dataloader_num_workers": 0,
-        "data.max_prompt_length": params.training_rollout.max_context_tokens,
+        "data.max_prompt_length": training_rollout(params).max_context_tokens,
         "data.max_response_length": longest(params),
         "reward.custom_reward_function.path": "pkg://stages.verl_ppo.reward",
         "reward.custom_reward_function.name": "compute_score",
@@ -122,7 +123,7 @@ def _rollout(params: Params, window: int, seed: int, files: Files) -> dict:
         "top_p": agent.top_p,
         "seed": seed % 2**31,
         "dtype": params.generation.dtype,
-        "max_model_len": min(params.training_rollout.max_context_tokens, window),
+        "max_model_len": min(training_rollout(params).max_context_tokens, window),
         "tensor_model_parallel_size": params.generation.tensor_parallel,
         "full_determinism": params.generation.batch_invariant,
         "gpu_memory_utilization": compute.gpu_memory,

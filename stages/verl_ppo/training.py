@@ -13,6 +13,7 @@ from stages.common.records import write_text
 from stages.params import Advantage, Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
+from stages.ppo.blocks import training_protocol, training_rollout
 from stages.ppo.task import StepMetrics, Task
 from stages.running.cluster import check_sockets
 from stages.verl_ppo import config, counts, data
@@ -117,8 +118,8 @@ def prepare(task: Task, files: Files, retriever: list[str]) -> dict:
         tokenizer=str(files.tokenizer),
         ends=sorted(about.ends),
         window=about.window,
-        protocol=params.training_protocol,
-        limits=params.training_rollout,
+        protocol=training_protocol(params),
+        limits=training_rollout(params),
         top_k=agent.top_k,
         mask_retrieved=agent.mask_retrieved,
         retriever=retriever,

@@ -300,6 +300,7 @@ def ppo() -> Iterator[dict]:
 
     from stages.loop_ppo.steps import sample_rollouts, to_batch
     from stages.loop_ppo.training import load_models
+    from stages.ppo.blocks import training_protocol, training_rollout
     from stages.ppo.task import Task
     from stages.retrieval.searcher import load_searcher
     from stages.rollout.protocol import AgentProtocol
@@ -311,7 +312,7 @@ def ppo() -> Iterator[dict]:
     generator, learner = load_models(task)
     searcher = load_searcher(inputs[2], PASSAGES, inputs[1], params.compute)
     asked = read_questions("data/questions/train.jsonl")[:16]
-    protocol, limits = AgentProtocol(params.training_protocol), params.training_rollout
+    protocol, limits = AgentProtocol(training_protocol(params)), training_rollout(params)
     rollouts = sample_rollouts(
         asked,
         generator,
