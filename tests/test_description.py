@@ -42,7 +42,7 @@ def test_an_end_that_is_no_token_id_is_one_line(tmp_path, said):
     make_tokenizer().save_pretrained(tmp_path)
     Qwen2Config().save_pretrained(tmp_path)
     (tmp_path / "generation_config.json").write_text(json.dumps({"eos_token_id": said}))
-    with pytest.raises(InputError, match="'eos_token_id'.*integers"):
+    with pytest.raises(InputError, match=r"'eos_token_id'.*integers"):
         describe_model(tmp_path)
 
 
