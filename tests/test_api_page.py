@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -12,11 +13,12 @@ import pytest
 
 from stages import evaluate
 from stages.common.records import read_jsonl, write_questions
+from stages.plumbing.errors import InputError
 from stages.tools import ask
 
 PAGE = (Path(__file__).parents[1] / "docs/api.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
-IMPORTS = (ast.Import, ast.ImportFrom)
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
+BLOCKS = BLOCK.findall(PAGE)
 
 
 @pytest.fixture(scope="module")
@@ -67,10 +69,13 @@ def _run(block: str, names: dict):
     return last and eval(compile(ast.Expression(last.value), "docs/api.md", "eval"), names)
 
 
-def test_each_block_has_four_lines_beside_its_imports():
-    assert len(BLOCKS) == 9
-    for block in BLOCKS:
-        assert len([part for part in ast.parse(block).body if not isinstance(part, IMPORTS)]) <= 4
+def test_each_section_has_four_lines_beside_its_imports():
+    sections = [BLOCK.findall(section) for section in PAGE.split("\n## ")]
+    assert [len(blocks) for blocks in sections] == [1, 1, 1, 1, 2, 1, 1, 0]
+    for blocks in sections:
+        lines = [line for block in blocks for line in block.splitlines() if line]
+        assert len([line for line in lines if not line.startswith(("from ", "import "))]) <= 4
+        assert len(lines) <= 6
 
 
 def test_a_trajectory_file_is_read(notebook):
@@ -101,11 +106,12 @@ def test_what_is_asked_is_what_the_command_asks(notebook, monkeypatch, capsys):
     monkeypatch.chdir(path)
     ask.main([names["first"].question, "--agent", "2", "--retriever", "2"])
     said = capsys.readouterr().out.splitlines()
-    rollout = names["rollout"]
-    assert rollout.stop and [line[10:] for line in said if line.startswith("searches")] == list(
-        rollout.queries
+    answered = names["answered"]
+    assert [line[10:] for line in said if line.startswith("searches")] == answered.queries
+    assert said[-2] in (f"answer    {answered.answer}", f"no answer ({answered.stop})")
+    assert names["pair"].answer(answered.question, [answered.answer or "none"]).em == bool(
+        answered.answer
     )
-    assert said[-2] in (f"answer    {rollout.answer}", f"no answer ({rollout.stop})")
 
 
 def test_a_query_is_labelled(notebook):
@@ -113,10 +119,22 @@ def test_a_query_is_labelled(notebook):
     ids = [hit.passage.id for hit in names["hits"]]
     grades = names["grades"]
     assert (grades.scores is None) == bool(grades.failure)
-    assert values[5] == grades.scores
+    assert values[4] == grades.scores
     if grades.scores is not None:
         assert list(grades.scores) == ids and set(grades.scores.values()) <= set(range(101))
-    assert list(values[6]) == ids and set(values[6].values()) <= {0, 1}
+    assert list(values[5]) == ids and set(values[5].values()) <= {0, 1, None}
+    assert {0, 1} & set(values[5].values())
+
+
+def test_what_says_nothing_is_no_label(notebook):
+    _, names, _ = notebook
+    first, pair, passages = names["first"], names["pair"], names["passages"]
+    with pytest.raises(InputError, match="GAC needs its gold answers"):
+        pair.correctness(replace(first, golden_answers=[]), first.searched[0], passages)
+    short = replace(names["params"].rollout, max_context_tokens=1)
+    lost = replace(pair, params=replace(names["params"], rollout=short))
+    found = lost.correctness(first, first.searched[0], passages)
+    assert found == {passage.id: None for passage in passages}
 
 
 def test_predictions_are_scored_and_compared(notebook):
@@ -124,8 +142,8 @@ def test_predictions_are_scored_and_compared(notebook):
     rows = {n: read_jsonl(path / f"data/predictions/{n}.jsonl") for n in ("base", "2")}
     assert names["one"] == (1, 0.5)
     assert [row["answer"] for row in rows["base"]] != [row["answer"] for row in rows["2"]]
-    assert values[7] == pytest.approx(fmean(row["em"] for row in rows["2"]))
-    mean, low, high, clear = values[8]
+    assert values[6] == pytest.approx(fmean(row["em"] for row in rows["2"]))
+    mean, low, high, clear = values[7]
     gain = fmean(row["em"] for row in rows["2"]) - fmean(row["em"] for row in rows["base"])
     assert mean == pytest.approx(gain) and low <= mean <= high
     assert clear == (low > 0 or high < 0)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from checkout import command, copy_of_checkout, stages_run
 
 from stages.composing.compose import compose, compose_unchecked
 from stages.params import CorrectnessMode, load_params
@@ -132,6 +133,16 @@ def test_the_version_is_one():
     assert "Version 2.0, January 2004" in read["LICENSE"]
 
 
+def test_the_authors_are_the_same_everywhere():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert project["authors"] == citation["authors"]
+    for author in project["authors"]:
+        copyright = rf"^Copyright \d{{4}} {author['name']}$"
+        notice = (ROOT / "NOTICE").read_text(encoding="utf-8")
+        assert re.search(copyright, notice, re.MULTILINE)
+
+
 def test_the_public_host_runs_what_every_host_runs():
     workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
     runs = [step.get("run") for job in workflow["jobs"].values() for step in job["steps"]]
@@ -152,3 +163,13 @@ def test_the_picture_of_all_stages_is_of_this_pipeline():
     assert drawn.returncode == 0, drawn.stderr
     text = (ROOT / "docs/dag.md").read_text(encoding="utf-8")
     assert text.endswith(drawn.stdout), "write docs/dag.md anew: its first lines say how"
+
+
+def test_what_a_third_iteration_would_run_is_listed(tmp_path):
+    text = (ROOT / "docs/your-own.md").read_text(encoding="utf-8")
+    [words] = re.findall(r"`(dvc repro --dry --force [^`]*)`", text)
+    copy = copy_of_checkout(tmp_path, '+iterations.3={previous: "2"}')
+    named = stages_run(command(copy, sys.executable, "-m", *words.split()))
+    assert named[:2] == ["agent@3", "trajectories@3"]
+    assert {"index@3", "evaluate@3", "health@3", "report"} <= set(named)
+    assert not [name for name in named if name.endswith(("@1", "@2"))]

@@ -12,6 +12,10 @@ from checkout import ROOT, command, copy_of_checkout
 
 SPEC = re.compile(r"var spec = (\{.*?\});\n", re.DOTALL)
 SETS = ("museums", "rivers")
+TEMPLATE = ROOT / ".dvc/plots/page.html"
+KEY = re.compile(r'<span class="key"><svg.*?</svg>([^<]*)</span>')
+LINE = re.compile(r'<polyline [^>]*stroke="([^"]*)"[^>]*stroke-dasharray="([^"]*)"')
+MARK = re.compile(r'<path class="mark" d="([^"]*)" stroke="([^"]*)"[^>]*scale\(([^)]*)\)')
 
 
 def write(path, columns: str, rows) -> None:
@@ -64,12 +68,20 @@ def test_nothing_is_fetched_to_draw_them(page):
     assert "http" not in text and "<link" not in text and "src=" not in text
 
 
-@pytest.mark.skipif(not shutil.which("chromium"), reason="no browser is here")
-def test_a_browser_draws_every_line(page):
+def drawn(page) -> dict[str, str]:
+    """What a browser makes of each chart, by its title."""
     words = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
     words += ["--virtual-time-budget=3000", f"file://{page}"]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
-    bodies = dict(re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|</body>)", done.stdout, re.DOTALL))
+    return dict(re.findall(r"<h2>(.*?)</h2>(.*?)(?=<h2>|</body>)", done.stdout, re.DOTALL))
+
+
+in_a_browser = pytest.mark.skipif(not shutil.which("chromium"), reason="no browser is here")
+
+
+@in_a_browser
+def test_a_browser_draws_every_line(page):
+    bodies = drawn(page)
     lines = {title.partition(":")[0]: text.count("<polyline") for title, text in bodies.items()}
     assert lines["Exact match by iteration"] == len(SETS) and lines["Searches by iteration"] == len(
         SETS
@@ -77,3 +89,34 @@ def test_a_browser_draws_every_line(page):
     curves = {title: text.count("<polyline") for title, text in bodies.items() if "PPO:" in title}
     assert curves["PPO: searches"] == 3
     assert curves["PPO: entropy"] == 0 and "nothing to draw yet" in bodies["PPO: entropy"]
+
+
+@in_a_browser
+@pytest.mark.parametrize("name", ["by_iteration", "by_set", "by_pair", "curve"])
+def test_no_two_sets_or_revisions_look_alike(name, tmp_path):
+    """The paper's seven sets with eight of one's own, in six revisions."""
+    sets, revisions = [f"set {n}" for n in range(15)], [f"revision {n}" for n in range(6)]
+    text = (ROOT / f".dvc/plots/{name}.json").read_text()
+    spec = json.loads(re.sub(r"<DVC_METRIC_(\w+)>", r"\1", text))
+    spec["data"]["values"] = [
+        {"set": name, "iteration": name, "rev": revision, "X": at, "Y": at}
+        for name in sets
+        for revision in revisions
+        for at in (0, 1)
+    ]
+    call = f'<div id="plot"></div><script>vegaEmbed("#plot", {json.dumps(spec)});</script>'
+    page = tmp_path / "page.html"
+    page.write_text(
+        re.sub(r"{refresh_tag}|{scripts}", "", TEMPLATE.read_text()).replace("{plot_divs}", call)
+    )
+    [chart] = drawn(page).values()
+    many = len(revisions) if name == "curve" else len(sets) * len(revisions)
+    assert len(set(KEY.findall(chart))) == many
+    figure = chart.partition("</svg>")[0]
+    lines, marks = LINE.findall(figure), MARK.findall(figure)
+    assert bool(lines) == (spec["mark"]["type"] == "line")
+    if lines:
+        assert len(set(lines)) == len(lines) == many
+    if marks:
+        assert len(set(marks)) == many and len(marks) == 2 * many
+    assert marks or lines

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import re
 import shutil
 import signal
 import socket
@@ -400,10 +402,30 @@ def test_the_command_says_what_it_reads_and_when_it_stops(place, name, monkeypat
         assert server.stdout.readline() == "The retriever reads queries as they are sent.\n"
         assert ask(address, queries=["who"]).status_code == 200
         server.send_signal(name) if name else server.stdin.close()
-        last = f"stopped: nothing is served on {address} any more\n" if name else ""
+        last = f"stopped: nothing is served on {address}\n" if name else ""
         assert server.stdout.read() == last
         assert server.stderr.read() == ""
     assert server.returncode == (128 + name if name else 0)
+
+
+@pytest.mark.parametrize("name", [signal.SIGINT, signal.SIGTERM])
+def test_the_command_says_so_when_it_is_stopped_while_it_loads(place, name, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("PYTHONPATH", str(REPO))
+    endless = place / f"endless-{name}"  # a pipe that stays open: it is read without an end
+    endless.mkdir()
+    os.mkfifo(endless / "index.json")
+    words = ["--index", endless.name, "--passages", "passages.jsonl", "--port", "0"]
+    command = [sys.executable, "-m", "stages.tools.serve", *words]
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as server,
+        open(endless / "index.json", "w"),  # waits until the server has opened it
+    ):
+        server.send_signal(name)
+        said, errors = server.communicate()
+    assert re.fullmatch(r"stopped: nothing is served on http://127\.0\.0\.1:\d+\n", said)
+    assert not errors and server.returncode == 128 + name
 
 
 def test_help_says_what_a_retriever_reads(capsys):

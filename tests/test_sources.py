@@ -100,9 +100,10 @@ def test_memory_stays_flat_while_a_corpus_is_copied(tmp_path):
 import resource
 from pathlib import Path
 from stages.sources.passages import copy_passages
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+from stages.plumbing.usage import resident_kib
+before = resident_kib(resource.getrusage(resource.RUSAGE_SELF))
 copy_passages({str(tmp_path / "p.jsonl")!r}, Path({str(tmp_path / "out.jsonl")!r}))
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print((resident_kib(resource.getrusage(resource.RUSAGE_SELF)) - before) / 1024)
 """
     grown = subprocess.run(
         [sys.executable, "-c", program], cwd=REPO, capture_output=True, text=True, check=True

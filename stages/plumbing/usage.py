@@ -56,10 +56,15 @@ def params_fingerprint(params: Path = Path("params.yaml")) -> str | None:
     return hashlib.sha256(whole.encode()).hexdigest()[:16]
 
 
+def resident_kib(used: resource.struct_rusage) -> int:
+    """Largest resident set, which Linux gives in KiB and macOS in bytes."""
+    return used.ru_maxrss // 1024 if sys.platform == "darwin" else used.ru_maxrss
+
+
 def _peak_kib() -> int:
-    """Largest resident set of this process or of any child that has ended."""
+    """That of this process or of any child that has ended."""
     return max(
-        resource.getrusage(who).ru_maxrss
+        resident_kib(resource.getrusage(who))
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
     )
 

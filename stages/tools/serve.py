@@ -17,9 +17,10 @@ import socket
 import sys
 import threading
 
-from stages.params import load_params
+from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
 from stages.serving.limits import TOP_K
+from stages.serving.process import ANNOUNCED
 
 HELP = """\
 What a retriever reads: R_0 and BM25 read the query alone. R_k (k >= 1) was trained on
@@ -45,33 +46,40 @@ def main(argv: list[str] | None = None) -> None:
 
     names = names_of(args.host, args.allow_host)
     listener = bound(args.host, args.port)
+    host = f"[{args.host}]" if ":" in args.host else args.host
+    where = f"{ANNOUNCED}{host}:{listener.getsockname()[1]}"
+    # The server ends in order on a signal, then passes it on: here, as one that comes before.
+    for number in (signal.SIGTERM, signal.SIGINT):  # SIGINT is ignored where a script starts this
+        signal.signal(number, _stopped)
+    try:
+        _serve(listener, where, names, args, params)
+    except SystemExit:
+        if not args.until_closed:  # else whoever closed it knows, and may be gone
+            print(f"stopped: nothing is served{where}", flush=True)
+        raise
 
+
+def _serve(
+    listener: socket.socket,
+    where: str,
+    names: frozenset[str],
+    args: argparse.Namespace,
+    params: Params,
+) -> None:
     from stages.retrieval.searcher import load_searcher
     from stages.serving.app import server_of
     from stages.serving.description import reads
-    from stages.serving.process import ANNOUNCED
 
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
     server = server_of(searcher, args.topk, names)
     if args.until_closed:
         threading.Thread(target=_stop_when_closed, args=(server,), daemon=True).start()
-    host = f"[{args.host}]" if ":" in args.host else args.host
     listener.listen(2048)
-    address = f"{ANNOUNCED}{host}:{listener.getsockname()[1]}"
-    print(f"serving {len(searcher.passages)} passages{address}", flush=True)
+    print(f"serving {len(searcher.passages)} passages{where}", flush=True)
     print(reads(searcher), flush=True)
     if len(names) > 1:
         print(f"It answers to {', '.join(sorted(names))}, its addresses and localhost.", flush=True)
-    # the server ends in order on a signal, then passes it on: here, so that the last line is said
-    signal.signal(signal.SIGTERM, _stopped)
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script starts it
-    try:
-        server.run(sockets=[listener])
-    except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    finally:
-        if not args.until_closed:  # else whoever closed it knows, and may be gone
-            print(f"stopped: nothing is served{address} any more", flush=True)
+    server.run(sockets=[listener])
 
 
 def bound(host: str, port: int) -> socket.socket:

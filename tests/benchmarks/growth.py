@@ -26,6 +26,7 @@ from performance import machine, write_page
 
 from stages.common.records import iter_jsonl, write_json, write_jsonl
 from stages.composing.compose import compose
+from stages.plumbing.usage import resident_kib
 
 ROOT = Path(__file__).parents[2]
 OUTPUT = ROOT / "metrics/benchmarks/growth.json"
@@ -155,7 +156,7 @@ def _timed(folder: Path, stage: str, words: list[str]) -> dict:
         raise SystemExit(f"{stage} failed: see {folder / f'{stage}.log'}")
     return {
         "seconds": round(used.ru_utime + used.ru_stime, 2),
-        "megabytes": round(used.ru_maxrss / 1024, 1),
+        "megabytes": round(resident_kib(used) / 1024, 1),
     }
 
 
