@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from real_files import RESPONSES, needs
 
 from stages.common.records import read_jsonl, write_jsonl
 from stages.engines.tokenizer import load_tokenizer
@@ -18,7 +19,6 @@ from stages.tools import adopt
 
 ROOT = Path(__file__).parents[1]
 AGENT = ROOT / "models/agent/0"
-REAL = ROOT / "data/real/search_r1_bamboogle.jsonl"
 SHOWN = "\n<information>\nThe film X is by Soman.\n</information>\n"
 RESPONSE = (
     "<think> find the director </think> <search> who directed X </search>"
@@ -100,7 +100,7 @@ def test_a_log_longer_than_the_models_window_is_no_error(place):
     assert (done.returncode, done.stderr) == (0, "1 trajectories\n")
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")
+@needs(RESPONSES)
 def test_real_responses_keep_their_queries_answers_and_text(place):
     agent = place / "agent"
     shutil.copytree(AGENT, agent)
@@ -108,9 +108,9 @@ def test_real_responses_keep_their_queries_answers_and_text(place):
     real = yaml.safe_load((ROOT / "conf/protocol/search_r1.yaml").read_text())
     (agent / "protocol.yaml").write_text(yaml.safe_dump(real | {"chat": False}))
     assert block.search_pattern == real["search_pattern"]
-    adopt.main([str(REAL), "--agent", str(agent), "--output", "out.jsonl", "--strict"])
+    adopt.main([str(RESPONSES), "--agent", str(agent), "--output", "out.jsonl", "--strict"])
     told = {row["id"]: row for row in read_jsonl("out.jsonl")}
-    rows = read_jsonl(REAL, ("id", "question", "golden_answers", "response"))
+    rows = read_jsonl(RESPONSES, ("id", "question", "golden_answers", "response"))
     assert len(told) == len(rows)
     for row in rows:
         found = told[row["id"]]

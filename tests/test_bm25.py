@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from real_files import PASSAGES, needs
 
 from stages.common.records import Passage, write_passages
 from stages.plumbing.errors import InputError
@@ -14,7 +15,6 @@ from stages.retrieval import bm25
 from stages.retrieval.corpus import PassageFile, line_starts
 from stages.retrieval.terms import terms
 
-REAL = Path(__file__).parents[1] / "data/real/passages.jsonl"
 TEXTS = {  # (title, text): what is asked for it
     ("长城", "长城是中国古代的军事防御工程，全长两万多公里。"): "中国古代防御工程有多长",
     ("黄河", "黄河是中国第二长河，发源于青海省。"): "黄河发源于哪里",
@@ -93,9 +93,9 @@ def test_text_of_other_scripts_has_bm25s_own_terms(text):
     assert terms([text], ids=False) == bm25s.tokenize(text, return_ids=False, show_progress=False)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"no real passages at {REAL}")
+@needs(PASSAGES)
 def test_real_english_passages_keep_their_terms_but_for_names_in_other_scripts():
-    contents = [p.contents for p in PassageFile(REAL, line_starts(REAL))]
+    contents = [p.contents for p in PassageFile(PASSAGES, line_starts(PASSAGES))]
     ours, theirs = terms(contents, ids=False), bm25s.tokenize(contents, return_ids=False)
     differ = [text for text, a, b in zip(contents, ours, theirs, strict=True) if a != b]
     assert len(differ) < 0.03 * len(contents)

@@ -1,7 +1,12 @@
 """The cluster of docs/scale.md: its commands as they stand, and what a stage says of a bad one."""
 
+import contextlib
 import signal
+import socket
 import subprocess
+import threading
+import time
+from importlib import metadata
 from pathlib import Path
 
 import label_world as world
@@ -68,6 +73,45 @@ def test_a_cluster_that_is_not_there_is_one_line_at_once():
     address = f"127.0.0.1:{free_port()}"
     with pytest.raises(InputError, match=rf"^compute\.ray: no cluster at '{address}'"):
         connect_ray(Compute(ray=address))
+
+
+def test_blanks_around_an_address_are_nobody_s():
+    address = f"127.0.0.1:{free_port()}"
+    with pytest.raises(InputError, match=rf"no cluster at '{address}' \(nothing answers there\)"):
+        connect_ray(Compute(ray=f" {address} "))
+
+
+@pytest.mark.parametrize("says", [b"HTTP/1.1 400 Bad Request\r\n\r\n", b"", None])
+def test_what_is_no_head_is_one_line_in_seconds(says, monkeypatch):
+    """A web server, a port that closes at once, a silent one: Ray would wait for minutes."""
+    monkeypatch.setattr("stages.running.cluster.PATIENCE", 1.0)
+    held = []
+
+    def answer(server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                held.append(server.accept()[0])
+                if says is not None:
+                    held[-1].sendall(says)
+                    held[-1].close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=answer, args=[server], daemon=True).start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        begun = time.monotonic()
+        with pytest.raises(InputError, match=rf"no cluster at '{address}' \(what .* is not Ray\)"):
+            connect_ray(Compute(ray=address))
+        assert time.monotonic() - begun < 10
+
+
+@pytest.mark.parametrize("build", ["faiss-cpu", "faiss-cuda"])
+def test_whichever_build_of_faiss_is_there_is_compared(build, monkeypatch):
+    ours = sight([])
+    assert ours["faiss"].startswith("faiss-") and "none" not in ours["ray"]
+    monkeypatch.setattr(metadata, "packages_distributions", lambda: {"faiss": [build]})
+    monkeypatch.setattr(metadata, "version", lambda name: "1.14.1.post4")
+    [said] = [each for each in differences(ours, sight([])) if each.startswith("faiss")]
+    assert said == f"faiss {build} 1.14.1.post4, here {ours['faiss']}"
 
 
 @pytest.mark.parametrize(

@@ -192,6 +192,17 @@ def test_random_combinations_load_or_are_one_clear_line(composed, tmp_path):
     assert COMBINATIONS / 2 < loaded < COMBINATIONS
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("encoder.max_query_tokens=0", "'encoder.max_query_tokens' must be at least 1, found 0"),
+        ("relevance.gold_in_sub_answers=true", "sub_answers_short.yaml: 'gold' is missing"),
+    ],
+)
+def test_what_a_late_stage_would_refuse_is_not_composed(composed, override, said):
+    assert said in refused(composed, override)
+
+
 def changed(plain: dict, overrides: list[str]) -> dict:
     """A copy of `plain` with the values that `key.key=value` gives, read as Hydra reads them."""
     values = deepcopy(plain)

@@ -1,21 +1,22 @@
 """Logs of other programs rendered again: what is the same, and the first character that is not."""
 
+import gzip
 import json
 from pathlib import Path
 
 import pytest
 from golden import EVALUATION, QUESTION, TRAINING, prompt_of
+from real_files import RESPONSES, needs
 
-from stages.common.records import write_jsonl
+from stages.common.records import Passage, write_jsonl
+from stages.conforming.transcripts import retell
 from stages.params import Protocol as Block
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol, read_protocol
-from stages.rollout.transcripts import retell
 from stages.tools import conform
 
 ROOT = Path(__file__).parents[1]
 CONF = ROOT / "conf/protocol"
-REAL = ROOT / "data/real/search_r1_bamboogle.jsonl"
 REFUSAL = read_protocol(CONF / "search_r1.yaml").block.invalid_message
 FRAMES = {"search_r1": TRAINING, "search_r1_evaluation": EVALUATION}
 ANSWER = "<answer> James Madison </answer>"
@@ -72,7 +73,6 @@ def test_a_refusal_is_a_turn_of_its_own(tmp_path, capsys):
         ("</search>\n\n<", "</search>\n\n\n<", "<information>Doc 1", "\\n<information>"),
         (">Doc 1", ">\nDoc 1", "Doc 1", "\\nDoc 1"),
         ("Doc 1(", "Doc 0(", "</information>", "Doc 0("),
-        ("profit. \nDoc", "profit. \n\nDoc", "Doc 2", "\\nDoc 2"),
         ("Uranus)  the", "Uranus)the", " the", "the"),
         ("rings</inf", "rings\n</inf", "</information>", "\\n</information>"),
         ("rings</information>\n\n", "rin<answer>", "&lt;answer>", "<answer>"),  # was cut
@@ -112,6 +112,111 @@ def test_flashrags_own_logs_are_read(tmp_path, capsys):
     assert "2 of 2 logs are the same, 2 of 2 information blocks" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("asked", [QUESTION, QUESTION[:-1], f" {QUESTION} "])
+def test_a_conversation_without_role_marks_is_parted_after_its_question(asked, tmp_path, capsys):
+    prompt = f"Answer it. Question: {QUESTION}\n"
+    whole = prompt + "<think> t" + told(EVALUATION, " <search> q </search>", ANSWER)
+    row = {"id": "test_0", "question": asked, "output": {"prompt": whole, "pred": "x"}}
+    file = str(tmp_path / "made.yaml")
+    words = ("--prompts", "--write-protocol", file)
+    assert run(tmp_path, [row], "search_r1_evaluation", *words) == 0
+    out = capsys.readouterr().out
+    assert "1 of 1 logs are the same, 1 of 1 information blocks" in out
+    assert "1 of 1 prompts have the wording of made" in out and "system message" not in out
+    made = read_protocol(file).block
+    assert (made.prompt, made.chat) == ("Answer it. Question: {question}\n", False)
+    changed = "questions with blanks cut or a question mark added in their prompt: 1" in out
+    assert changed == (asked != QUESTION)
+
+
+SYSTEM = "You are a helpful assistant."
+
+
+def under(system: str | None, row: dict) -> dict:
+    """The log with another system message."""
+    _, mark, after = row["prompt"].partition("<|im_start|>user")
+    before = "" if system is None else f"<|im_start|>system\n{system}<|im_end|>\n"
+    return row | {"prompt": before + mark + after}
+
+
+@pytest.mark.parametrize("system", [SYSTEM, "You are\na pirate.", None])
+def test_the_system_message_is_told_and_kept(system, tmp_path, capsys):
+    row = log(0, told(TRAINING, "<search> q </search>", ANSWER))
+    rows = [under(system, row | {"id": n}) for n in range(2)]
+    file = tmp_path / "mine.yaml"
+    assert run(tmp_path, rows, "search_r1", "--prompts", "--write-protocol", str(file)) == 0
+    words = f"the system message {system!r}" if system else "no system message"
+    assert f"2 of 2 prompts have {words}\n" in capsys.readouterr().out
+    assert f"# Its prompts have {words}: " in file.read_text()
+
+
+@pytest.mark.parametrize("system", ["You are a pirate.", None])
+def test_system_messages_that_differ_are_no_wording(system, tmp_path, capsys):
+    row = log(0, told(TRAINING, "<search> q </search>", ANSWER))
+    rows = [row, under(system, row | {"id": "q1"})]
+    file = tmp_path / "mine.yaml"
+    with pytest.raises(InputError, match=r"logs\.jsonl:2: the prompt has another system message"):
+        run(tmp_path, rows, "search_r1", "--write-protocol", str(file))
+    assert run(tmp_path, rows[:1], "search_r1", "--write-protocol", str(file)) == 0
+    mine = [str(tmp_path / "logs.jsonl"), "--protocol", str(file)]
+    write_jsonl(tmp_path / "logs.jsonl", rows)
+    capsys.readouterr()
+    assert conform.main(mine) == 0
+    assert "the prompts have 2 different ones" in capsys.readouterr().out
+    assert conform.main([*mine, "--prompts"]) == 1
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"])
+def test_line_breaks_at_the_end_of_passages_are_the_corpus_s(name, end, tmp_path, capsys):
+    """A log cannot tell them from a frame with empty lines between documents, so they are said."""
+    passages = [Passage(str(n), "AB"[n], f"text{end}") for n in range(2)]
+    shown = read_protocol(CONF / f"{name}.yaml").information(passages)
+    assert run(tmp_path, [log(0, told(shown, "<search> q </search>", ANSWER))], name) == 0
+    out = capsys.readouterr().out
+    assert "1 of 1 logs are the same, 1 of 1 information blocks" in out
+    known = 1 if name == "search_r1" else 2  # blanks at the end of all are cut in training
+    assert f"passages that end in a line break: {known}; " in out
+
+
+def test_a_refusal_without_its_last_blanks_ends_a_log(tmp_path, capsys):
+    assert REFUSAL.rstrip() != REFUSAL
+    response = told(TRAINING, "<search> q </search>", "<search> r </search>") + "hm" + REFUSAL
+    for end in ("", "\n\n"):
+        assert run(tmp_path, [log(0, response.rstrip() + end)]) == 0
+        out = capsys.readouterr().out
+        assert "2 of 2 information blocks (3 turns, 1 of them refused)" in out
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("form", ["lines", "array", "array after blanks"])
+def test_files_of_any_form_are_read(form, mark, packed, tmp_path, capsys):
+    rows = [log(n, told(TRAINING, "<search> q </search>", ANSWER)) | {"id": None} for n in (0, 1)]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    if form != "lines":
+        text = ("\n " if "blanks" in form else "") + json.dumps(rows, indent=2)
+    data = (mark + text).encode()
+    file = tmp_path / ("logs.json.gz" if packed else "logs.json")
+    file.write_bytes(gzip.compress(data) if packed else data)
+    assert conform.main([str(file), "--protocol", str(CONF / "search_r1.yaml")]) == 0
+    assert "2 of 2 logs are the same" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["[", "[{}]", '{"a": 1}'])
+def test_a_broken_gzip_file_is_one_clear_error(text, tmp_path):
+    file = tmp_path / "logs.json.gz"
+    file.write_bytes(gzip.compress(text.encode() * 900)[:-9])
+    with pytest.raises(InputError, match=r"logs\.json\.gz.*the gzip file is broken"):
+        conform.main([str(file), "--protocol", str(CONF / "search_r1.yaml")])
+
+
+def test_a_prompt_that_a_protocol_would_fill_in_is_refused(tmp_path):
+    rows = [log(0, told(TRAINING, "<search> q </search>", ANSWER), "Put {question} here.")]
+    with pytest.raises(InputError, match=r"jsonl:1: the prompt itself holds \{question\}"):
+        run(tmp_path, rows, "search_r1", "--write-protocol", str(tmp_path / "no.yaml"))
+
+
 def test_the_wording_is_taken_from_the_logs(tmp_path, capsys):
     rows = [log(n, told(TRAINING, "<search> q </search>", ANSWER), "Say {x}: é.") for n in range(2)]
     rows[1]["question"] = "Name him."
@@ -143,8 +248,10 @@ def test_the_wording_is_taken_from_the_logs(tmp_path, capsys):
         ("", "holds no log"),
         ("[]", "holds no log"),
         ("{", r"logs:1: not a JSON object"),
-        ("[3]", "log 1: expected an object"),
-        ('{"prompt": "p"}', "logs:1: the log has no text 'response'"),
+        ("[3]", "item 1: expected a JSON object"),
+        ('{"prompt": "p"}', "logs:1: the log has no text 'response', and 'prompt' neither"),
+        ('{"prompt": "p", "question": "q"}', "nor the question, after which it would begin"),
+        ("\n [", "not valid JSON"),
         ('{"response": 3, "prompt": "p"}', "the log has no text 'response'"),
         ('{"response": "r"}', "the log has no text 'prompt'"),
         ('{"response": "\\ud800", "prompt": "p"}', "half a surrogate"),
@@ -185,8 +292,6 @@ def test_passages_of_any_form_are_read_back():
 
 
 def conform_passage(number: int):
-    from stages.common.records import Passage
-
     return Passage(str(number), f"T{number} (a) b: c", f"text {number}: x) y (Title: z) ")
 
 
@@ -196,10 +301,12 @@ def test_a_long_log_is_read_in_time():
     assert told.turns == 20_000 and told.difference is None
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")
+@needs(RESPONSES)
 def test_every_real_block_is_rendered_again(capsys):
-    assert conform.main([str(REAL), "--protocol", str(CONF / "search_r1.yaml")]) == 0
+    assert conform.main([str(RESPONSES), "--protocol", str(CONF / "search_r1.yaml")]) == 0
     out = capsys.readouterr().out
     assert "125 of 125 logs are the same, 125 of 125 information blocks" in out
-    assert conform.main([str(REAL), "--protocol", str(CONF / "search_r1_evaluation.yaml")]) == 1
+    assert (
+        conform.main([str(RESPONSES), "--protocol", str(CONF / "search_r1_evaluation.yaml")]) == 1
+    )
     assert "0 of 125 logs are the same" in capsys.readouterr().out

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from stages import params
 from stages.common.records import Passage
+from stages.conforming.transcripts import retell
 from stages.plumbing.errors import InputError
 from stages.rollout import patterns
 from stages.rollout.patterns import Pattern
 from stages.rollout.protocol import AgentProtocol, read_protocol
-from stages.rollout.transcripts import retell
 
 CONF = Path(__file__).parents[1] / "conf/protocol"
 FORMS = {file.stem: read_protocol(file) for file in sorted(CONF.glob("*.yaml"))}

@@ -8,6 +8,7 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from real_files import RESPONSES, needs
 from rollout_models import CHAT_TEMPLATE, make_chat_tokenizer, make_tokenizer
 
 from stages import params
@@ -23,7 +24,6 @@ from stages.rollout.protocol import (
 from stages.scoring import exact_match
 
 ROOT = Path(__file__).parents[1]
-REAL = ROOT / "data/real/search_r1_bamboogle.jsonl"
 TINY = AgentProtocol(params.Protocol())
 NAMES = ("search_r1", "r1_searcher", "simple_deep_searcher", "tool_calls")
 FORMS = {name: read_protocol(ROOT / "conf" / "protocol" / f"{name}.yaml") for name in NAMES}
@@ -81,10 +81,10 @@ def test_an_action_is_something_between_its_own_tags(pieces):
         assert not re.search(r"</?(search|answer)>", action.value)
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")
+@needs(RESPONSES)
 def test_every_real_output_is_read_as_its_own_evaluator_did():
     protocol = search_r1()
-    rows = [json.loads(line) for line in REAL.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in RESPONSES.read_text(encoding="utf-8").splitlines()]
     assert len(rows) == 125
     for row in rows:
         written = re.split(r"<information>.*?</information>", row["response"], flags=re.DOTALL)

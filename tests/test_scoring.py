@@ -3,15 +3,13 @@
 import json
 import re
 import string
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from real_files import RESPONSES, needs
 
 from stages.scoring import exact_match, f1_score
-
-REAL = Path(__file__).parents[1] / "data/real/search_r1_bamboogle.jsonl"
 
 
 def plain(text):
@@ -89,9 +87,9 @@ def test_the_formulas_written_out(prediction, golds):
     assert exact_match(prediction, golds) <= f1_score(prediction, golds) <= 1
 
 
-@pytest.mark.skipif(not REAL.exists(), reason=f"no real agent outputs at {REAL}")
+@needs(RESPONSES)
 def test_real_predictions_score_as_another_evaluator_found():
-    for line in REAL.read_text(encoding="utf-8").splitlines():
+    for line in RESPONSES.read_text(encoding="utf-8").splitlines():
         row = json.loads(line)
         assert exact_match(row["prediction"], row["golden_answers"]) == row["em"]
         assert f1_score(row["prediction"], row["golden_answers"]) == pytest.approx(row["f1"])

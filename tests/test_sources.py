@@ -8,7 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
+import real_files
 import yaml
+from real_files import needs
 
 from stages import index
 from stages.common.records import Passage, read_passages, read_questions, write_passages
@@ -362,18 +364,16 @@ def test_the_papers_case_is_found_where_the_corpus_has_it(monkeypatch, tmp_path)
     assert [hit.passage.id for (hit,) in hits] == ["0", "1", "2"]
 
 
-REAL = REPO / "data/real"
-
-
-@pytest.mark.skipif(not (REAL / "hotpotqa.jsonl").exists(), reason=f"no real files in {REAL}")
+@needs(real_files.QUESTIONS)
+@needs(real_files.PASSAGES)
 def test_real_files_are_read(tmp_path):
     counts = {}
     for name in ("passages", "hotpotqa"):
-        with open(REAL / f"{name}.jsonl", encoding="utf-8") as file:
+        with open(real_files.FOLDER / f"{name}.jsonl", encoding="utf-8") as file:
             counts[name] = sum(1 for _ in file)
-    found = copy_passages(str(REAL / "passages.jsonl"), tmp_path / "p.jsonl")
+    found = copy_passages(str(real_files.PASSAGES), tmp_path / "p.jsonl")
     assert found == counts["passages"] > 0
-    assert len(read_questions(REAL / "hotpotqa.jsonl")) == counts["hotpotqa"] > 0
+    assert len(read_questions(real_files.QUESTIONS)) == counts["hotpotqa"] > 0
 
 
 def test_training_questions_end_in_a_question_mark_where_the_description_says_so(tmp_path):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -185,3 +188,34 @@ def test_one_of_two_servers_dies_under_load_and_nothing_is_lost(place, monkeypat
     away = r"^http://\S+, http://\S+: no retriever server answers \(.*; .*\): start one"
     with pytest.raises(InputError, match=away):
         nobody.search(requests[:1], 3)
+
+
+@pytest.mark.parametrize("status", [500, 503, 507, 429])
+def test_of_two_servers_one_that_fails_is_passed_over(place, status, monkeypatch):
+    """Whatever it says of itself, out of memory as an example."""
+
+    class Failing(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *words):
+            pass
+
+    _, address = place
+    requests = [SearchRequest("Who?", (), "where was N3man born")]
+    monkeypatch.setattr(client, "WAITS", (0, 0))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Failing) as failing:
+        threading.Thread(target=failing.serve_forever, daemon=True).start()
+        bad = f"http://127.0.0.1:{failing.server_address[1]}"
+        both = HttpSearcher(bad, address)
+        both._asked = 0
+        expected = HttpSearcher(address).search(requests, 3)
+        assert both.search(requests, 3) == expected and both._asked == 1
+        both._asked = 0
+        assert asyncio.run(both.async_search(requests, 3)) == expected
+        with pytest.raises(InputError, match=rf"^{bad}: .* \(status {status}\)"):
+            HttpSearcher(bad).search(requests, 3)
+        failing.shutdown()

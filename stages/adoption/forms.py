@@ -6,8 +6,6 @@
 | `output` with `prompt`, the whole conversation as one text | FlashRAG's intermediate_data.json |
 | `messages` | chat APIs, with calls of tools or without |
 | `input`, `output`, `gts` | verl's dump of rollouts |
-
-A file holds JSON Lines, or one JSON array.
 """
 
 from __future__ import annotations
@@ -20,7 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stages import params
-from stages.common.records import Question, check_encodable, iter_jsonl, question_of, read_json
+from stages.adoption.files import log_rows
+from stages.common.records import Question, check_encodable, question_of
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
 
@@ -84,32 +83,13 @@ class PromptReader:
 
 def read_logs(path: Path, prompts: PromptReader) -> Iterator[RolloutLog]:
     """The rollouts in a file. InputError names the line, or the item, that is no rollout."""
-    for number, (where, row) in enumerate(_rows(path)):
+    for number, (where, row) in enumerate(log_rows(path)):
         log = _log(row, where, number, prompts)
         check_encodable(log.text or "", "the response", where)
         check_encodable(json.dumps(log.messages, ensure_ascii=False), "messages", where)
         gold = row.get("golden_answers")
         blank = len(gold) - len(log.question.golden_answers) if isinstance(gold, list) else 0
         yield replace(log, blank=blank)
-
-
-def _rows(path: Path) -> Iterator[tuple[str, dict]]:
-    if path.suffix == ".gz" or not _is_array(path):
-        yield from iter_jsonl(path, (), outside=True)
-        return
-    for number, row in enumerate(read_json(path), 1):
-        where = f"{path}: item {number}"
-        if not isinstance(row, dict):
-            raise InputError(f"{where}: expected a JSON object, found {type(row).__name__}")
-        yield where, row
-
-
-def _is_array(path: Path) -> bool:
-    try:
-        with open(path, encoding="utf-8-sig", errors="replace") as file:
-            return file.read(1000).lstrip()[:1] == "["
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None
 
 
 def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:

@@ -21,6 +21,10 @@ ENVIRONMENT = {  # of a Ray that we start
 MODE = "RAY_AUTH_MODE"
 REFUSED = b"InvalidAuthToken"  # in what Ray prints where a cluster does not let it in
 PATIENCE = 10.0  # seconds for a connection to the head
+HELLO = (
+    b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+)  # of a gRPC client: RFC 9113, 3.4
+FRAME, KIND, SETTINGS = 9, 3, 4  # bytes of a frame's head; where its kind stands; a server's first
 
 SOCKET = "ray/session_2026-01-01_00-00-00_000000_4194304/sockets/plasma_store"  # the longest
 SOCKET_BYTES = 107  # of a path, by the operating system
@@ -36,7 +40,7 @@ def connect_ray(compute: Compute) -> None:
     if compute.ray == "local":
         _start(compute, options)
     else:
-        _join(compute.ray, options)
+        _join(compute.ray.strip(), options)
 
 
 def _start(compute: Compute, options: dict) -> None:
@@ -75,7 +79,9 @@ def _join(address: str, options: dict) -> None:
 
 
 def check_answers(address: str) -> None:
-    """InputError where nothing listens at `address`, for which Ray would wait for ever."""
+    """InputError where nothing listens at `address`, or something else than a head, for which Ray
+    would wait for minutes, or for ever.
+    """
     if address == "auto":
         address = os.environ.get("RAY_ADDRESS", "")
     host, _, port = address.rpartition(":")
@@ -83,6 +89,20 @@ def check_answers(address: str) -> None:
         return  # what Ray has to look up, or to refuse
     if not answers(address):
         raise InputError(f"compute.ray: no cluster at '{address}' (nothing answers there)")
+    if os.environ.get("RAY_USE_TLS") != "1" and not speaks_grpc(address):
+        raise InputError(f"compute.ray: no cluster at '{address}' (what answers there is not Ray)")
+
+
+def speaks_grpc(address: str) -> bool:
+    """Whether what listens at HOST:PORT greets as a gRPC server does, which a head is."""
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host, int(port)), PATIENCE) as connection:
+            connection.sendall(HELLO)
+            said = connection.recv(FRAME, socket.MSG_WAITALL)
+    except OSError:
+        return False
+    return len(said) == FRAME and said[KIND] == SETTINGS
 
 
 def answers(address: str) -> bool:

@@ -13,8 +13,10 @@ from importlib import metadata
 from pathlib import Path
 
 CODE = Path(__file__).parents[1]  # stages/
-PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "numpy", "faiss-cpu")
-PACKAGES += ("bm25s", "vllm")
+PACKAGES = ("torch", "transformers", "sentence-transformers", "tokenizers", "safetensors", "numpy")
+PACKAGES += ("accelerate", "bm25s", "vllm", "ray")
+BUILT = "faiss"  # a module of which each build is a package of its own: faiss-cpu, faiss-cuda
+DIGEST = 64  # signs
 WHOLE = 64 * 2**20  # bytes of a file that is read whole
 BLOCKS, BLOCK = 64, 2**20  # of a larger one
 
@@ -22,9 +24,11 @@ Sight = dict[str, str]  # what -> its version or digest
 
 
 def sight(inputs: Iterable[str | Path]) -> Sight:
-    """What this process sees: Python, PACKAGES, the code, and `inputs`, files or folders."""
+    """What this process sees: Python, PACKAGES, BUILT, the code, and `inputs`, files or folders."""
     seen = {"Python": platform.python_version()}
     seen |= {name: _version(name) for name in PACKAGES}
+    builds = sorted(set(metadata.packages_distributions().get(BUILT, [])))
+    seen[BUILT] = ", ".join(f"{name} {_version(name)}" for name in builds) or "none"
     seen["the code"] = _digest(CODE, CODE)
     return seen | {str(path): _digest(Path(path), Path(path)) for path in inputs}
 
@@ -35,9 +39,13 @@ def differences(ours: Sight, theirs: Sight) -> list[str]:
     for name, value in ours.items():
         if (other := theirs.get(name, "none")) == value:
             continue
-        both = f"{name} {other[:12]}, here {value[:12]}"
+        both = f"{name} {_short(other)}, here {_short(value)}"
         found.append(f"no {name}" if other == "none" else both)
     return found
+
+
+def _short(value: str) -> str:
+    return value[:12] if len(value) == DIGEST else value
 
 
 def _version(package: str) -> str:

@@ -17,7 +17,7 @@ from stages.serving.limits import PASSAGES
 
 QUERIES = 256  # of a request
 WAITS = (0, 0.5, 1, 2, 4, 8)  # seconds before each attempt
-LATER = (429, 502, 503, 504)  # statuses after which another attempt makes sense
+BUSY = 429  # as 5xx a status after which another attempt makes sense, first at another server
 
 
 class HttpSearcher:
@@ -57,7 +57,7 @@ class HttpSearcher:
             time.sleep(wait)
             with _noting(said, url):
                 response = self._client.post(f"{url}/retrieve", json=body)
-                if response.status_code not in LATER:
+                if not _failed(response):
                     return self._found(response, body, number)
                 said[url] = f"status {response.status_code}"
 
@@ -67,7 +67,7 @@ class HttpSearcher:
             await asyncio.sleep(wait)
             with _noting(said, url):
                 response = await client.post(f"{url}/retrieve", json=body)
-                if response.status_code not in LATER:
+                if not _failed(response):
                     return self._found(response, body, number)
                 said[url] = f"status {response.status_code}"
 
@@ -102,6 +102,11 @@ def _noting(said: dict[str, str], url: str) -> Iterator[None]:
         yield
     except httpx.TransportError as error:
         said[url] = str(error) or type(error).__name__
+
+
+def _failed(response: httpx.Response) -> bool:
+    """Whether the server could not answer, now or at all: another one may."""
+    return response.status_code == BUSY or response.is_server_error
 
 
 def _hits(response: httpx.Response, count: int, url: str) -> list[list[Hit]]:

@@ -221,7 +221,7 @@ def _trainer(params: Params, files: Files) -> dict:
         "logger": ["console", "file"],
     }
     local = {"address": "local", "include_dashboard": False}
-    cluster = local if alone(params) else {"address": compute.ray}
+    cluster = local if alone(params) else {"address": compute.ray.strip()}
     variables = environment_variables(params, files)
     return (
         _under("trainer", settings)

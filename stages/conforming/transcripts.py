@@ -15,8 +15,6 @@ from stages.common.records import Passage
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
 
-USER, REPLY, END = "<|im_start|>user\n", "<|im_start|>assistant\n", "<|im_end|>"  # ChatML's marks
-
 
 @dataclass(frozen=True)
 class TextDifference:
@@ -29,19 +27,26 @@ class TextDifference:
 
 @dataclass
 class Retold:
-    """What a log holds, up to the first difference if there is one."""
+    """What a log holds, up to the first difference if there is one.
+
+    `broken`: how many passages end in a line break. Whether it is the corpus's or that of a frame
+    with empty lines between documents, no log can tell.
+    """
 
     turns: int = 0
     blocks: int = 0
     same_blocks: int = 0
     refusals: int = 0
+    broken: int = 0
     difference: TextDifference | None = None
 
 
 def retell(response: str, protocol: AgentProtocol) -> Retold:
     """Render a log again, turn by turn."""
     told, place, refused = Retold(), 0, -1
-    refusal, length = protocol.block.invalid_message, len(response.rstrip())
+    refusal = protocol.block.invalid_message
+    response = _with_blanks(response, refusal or "")
+    length = len(response.rstrip())
     while place < length:
         end = protocol.end_of_turn(response, place)
         if refusal and refused < place:  # which may hold a stop string itself
@@ -53,8 +58,9 @@ def retell(response: str, protocol: AgentProtocol) -> Retold:
         if action.kind == "answer" or end >= length:
             break  # what a log holds after the answer was read by nobody
         if action.kind == "search":
+            passages = _passages(response, end, protocol)
             told.blocks += 1
-            expected = protocol.information(_passages(response, end, protocol))
+            expected = protocol.information(passages)
         else:
             told.refusals += 1
             expected = refusal or ""
@@ -63,9 +69,17 @@ def retell(response: str, protocol: AgentProtocol) -> Retold:
         told.difference = first_difference(expected, response, end)
         if told.difference or not expected:
             break
-        told.same_blocks += action.kind == "search"
+        if action.kind == "search":
+            told.same_blocks += 1
+            told.broken += sum(passage.text.endswith("\n") for passage in passages)
         place = end + len(expected)
     return told
+
+
+def _with_blanks(response: str, refusal: str) -> str:
+    """A response that ends in the refusal, with the blanks after it that a log may lose."""
+    refused, kept = refusal.rstrip(), response.rstrip()
+    return kept + refusal[len(refused) :] if refused and kept.endswith(refused) else response
 
 
 def first_difference(expected: str, text: str, start: int) -> TextDifference | None:
@@ -76,18 +90,6 @@ def first_difference(expected: str, text: str, start: int) -> TextDifference | N
     alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(expected, found, strict=False))
     place = sum(1 for _ in alike)
     return TextDifference(start + place, expected[place:], found[place:])
-
-
-def user_text(prompt: str) -> str:
-    """What the user says in a prompt: its message in ChatML's marks, else all of it."""
-    _, mark, said = prompt.rpartition(USER)
-    return said.partition(END)[0] if mark else prompt
-
-
-def split_conversation(text: str) -> tuple[str, str] | None:
-    """Prompt and response of a conversation in ChatML's marks."""
-    before, mark, after = text.partition(REPLY)
-    return (before + mark, after) if mark else None
 
 
 def marks_of(protocol: AgentProtocol) -> tuple[str, str]:
@@ -113,22 +115,41 @@ def _passages(response: str, start: int, protocol: AgentProtocol) -> list[Passag
     begin += len(opening)
     end = response.find(closing, begin)
     body = response[begin : end if end >= 0 else len(response)]
-    return list(_read(body.strip("\n"), protocol.block.passage))
+    before, _, after = protocol.block.information.partition("{passages}")
+    body = body.removeprefix(before.rpartition(opening)[2]).removesuffix(
+        after.partition(closing)[0]
+    )
+    return list(_read(body, protocol.block.passage))
 
 
 def _read(body: str, template: str) -> Iterator[Passage]:
-    """Passages out of their rendering by `template`; line breaks around one are not its own."""
-    if "{rank}" not in template and body:
-        for number, line in enumerate(body.split("\n"), 1):
-            yield _passage(number, line, template)
-    place, rank = 0, 1
-    if "{rank}" not in template or not body.startswith(_head(template, 1)):
+    """Passages out of their rendering by `template`. Only what it adds is taken off them: a line
+    break more at the end of one is taken for the corpus's (see Retold), before the first for
+    nobody's.
+    """
+    tail = template.rpartition("{text}")[2]
+    if "{rank}" not in template:
+        yield from _lines(body.lstrip("\n").removesuffix(tail), template)
         return
-    while place < len(body):
-        after = body.find("\n" + _head(template, rank + 1), place)
-        after = len(body) if after < 0 else after
-        yield _passage(rank, body[place:after].strip("\n"), template)
-        place, rank = after + 1, rank + 1
+    rank, place = 1, body.find(_head(template, 1))
+    if place < 0 or body[:place].strip("\n"):
+        return
+    while (after := body.find(tail + _head(template, rank + 1), place)) >= 0:
+        yield _passage(rank, body[place:after], template)
+        place, rank = after + len(tail), rank + 1
+    yield _passage(rank, body[place:].removesuffix(tail), template)
+
+
+def _lines(body: str, template: str) -> Iterator[Passage]:
+    """Passages without numbers: a line each, and the lines after it in which no title ends."""
+    passages: list[str] = []
+    for line in body.split("\n") if body else []:
+        if passages and _between(template) not in line:
+            passages[-1] += f"\n{line}"
+        else:
+            passages.append(line)
+    for number, shown in enumerate(passages, 1):
+        yield _passage(number, shown, template)
 
 
 def _head(template: str, rank: int) -> str:
@@ -143,10 +164,19 @@ def _places(template: str) -> list[str]:
 
 def _passage(rank: int, shown: str, template: str) -> Passage:
     told = shown[len(_head(template, rank)) :]
-    title = next((place for place in ("{title}", "{name}") if place in template), None)
-    if title is None:
+    if _title(template) is None:
         return Passage(str(rank), "", told)
-    between = template.partition(title)[2].partition("{text}")[0]
+    between = _between(template)
     between = between if between in told else between.strip() or between
     heading, _, text = told.partition(between)
     return Passage(str(rank), heading, text)
+
+
+def _title(template: str) -> str | None:
+    return next((place for place in ("{title}", "{name}") if place in template), None)
+
+
+def _between(template: str) -> str:
+    """What parts a passage's title from its text; nothing where no title is shown."""
+    title = _title(template)
+    return template.partition(title)[2].partition("{text}")[0] if title else ""

@@ -1,0 +1,1 @@
+"""Logs of other programs, compared with what an agent would read here."""

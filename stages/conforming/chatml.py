@@ -1,0 +1,23 @@
+"""ChatML, in whose marks the public agent's conversations are logged: whose words are whose."""
+
+from __future__ import annotations
+
+SYSTEM, USER = "<|im_start|>system\n", "<|im_start|>user\n"
+REPLY, END = "<|im_start|>assistant\n", "<|im_end|>"
+
+
+def user_text(prompt: str) -> str:
+    """What the user says in a prompt: its last message in ChatML's marks, else all of it."""
+    _, mark, said = prompt.rpartition(USER)
+    return said.partition(END)[0] if mark else prompt
+
+
+def system_text(prompt: str) -> str | None:
+    """The system message of a prompt in ChatML's marks. None if it has none."""
+    _, mark, said = prompt.partition(SYSTEM)
+    return said.partition(END)[0] if mark else None
+
+
+def is_chat(prompt: str) -> bool:
+    """Whether a prompt stands in ChatML's marks."""
+    return USER in prompt

@@ -1,0 +1,71 @@
+"""Conversations that another program has logged: Search-R1's form, and FlashRAG's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from stages.adoption.files import log_rows
+from stages.common.records import check_encodable, check_new
+from stages.conforming.chatml import REPLY
+from stages.plumbing.errors import InputError
+
+
+@dataclass(frozen=True)
+class ConversationLog:
+    """One conversation of another program; `where` is its line, `question` may be missing."""
+
+    where: str
+    id: str
+    question: str | None
+    prompt: str
+    response: str
+
+
+def read_conversations(path: Path) -> list[ConversationLog]:
+    """The logs in `path`. InputError names the first that has no prompt or response."""
+    logs, seen = [], set()
+    for where, row in log_rows(path):
+        logs.append(_log(where, row))
+        check_new(logs[-1].id, seen, where)
+    if not logs:
+        raise InputError(f"{path}: holds no log")
+    return logs
+
+
+def _log(where: str, row: dict) -> ConversationLog:
+    output = row.get("output")
+    told = {**row, **(output if isinstance(output, dict) else {})}
+    prompt, response = told.get("prompt"), told.get("response")
+    question = row.get("question")
+    question = question if isinstance(question, str) and question.strip() else None
+    if response is None and isinstance(prompt, str):
+        parts = split_conversation(prompt, question)
+        if parts is None:
+            raise InputError(
+                f"{where}: the log has no text 'response', and 'prompt' neither ChatML's marks nor "
+                "the question, after which it would begin"
+            )
+        prompt, response = parts
+    for key, value in (("prompt", prompt), ("response", response)):
+        if not isinstance(value, str):
+            raise InputError(f"{where}: the log has no text '{key}'")
+        check_encodable(value, key, where)
+    name = row.get("id")
+    return ConversationLog(where, where if name is None else str(name), question, prompt, response)
+
+
+def split_conversation(text: str, question: str | None) -> tuple[str, str] | None:
+    """Prompt and response of a conversation: parted by ChatML's mark, else after the question,
+    with the question mark that it may have got and the blanks that follow. None: by neither.
+    """
+    before, mark, after = text.partition(REPLY)
+    if mark:
+        return before + mark, after
+    asked = (question or "").strip()
+    before, found, after = text.partition(asked) if asked else (text, "", "")
+    if not found:
+        return None
+    after = after if asked.endswith("?") else after.removeprefix("?")
+    response = after.lstrip()
+    return text[: len(text) - len(response)], response
