@@ -12,7 +12,7 @@ from stages.common.records import MARK, iter_jsonl, parse_json
 from stages.plumbing.errors import InputError
 
 
-def rows_of(path: Path) -> Iterator[tuple[str, dict]]:
+def outside_rows(path: Path) -> Iterator[tuple[str, dict]]:
     """(`file:line`, row) of JSON Lines, or (`file: item N`, row) of an array.
 
     InputError names the line or item that is no object, or a key that stands twice in one.

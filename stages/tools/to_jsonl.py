@@ -23,7 +23,7 @@ from pathlib import Path
 from stages.common.records import write_jsonl
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
-from stages.sources.arrays import is_array, rows_of
+from stages.sources.arrays import is_array, outside_rows
 from stages.sources.cells import texts_of, value_of
 from stages.sources.support import SUPPORT, with_support
 
@@ -53,7 +53,7 @@ def read_source(path: Path) -> Iterator[dict]:
         return
     if suffix != ".jsonl" and not is_array(path):
         raise InputError(f"{path}: expected a JSON array, .jsonl, .csv or .tsv")
-    for number, (where, row) in enumerate(rows_of(path)):
+    for number, (where, row) in enumerate(outside_rows(path)):
         yield _named(_numbered(row, number), where)
 
 
