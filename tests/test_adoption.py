@@ -3,6 +3,7 @@
 The sentences of environments here are made up: what is found is found by its place alone.
 """
 
+import gzip
 import json
 import shutil
 import time
@@ -502,3 +503,126 @@ def test_whatever_the_messages_no_crash(messages):
     block = BLOCKS["tool_calls"]
     own = reader("tool_calls")
     Conversation(own, own.frame, block, "search", TOKENIZER).pieces(messages, Counter())
+
+
+ONE_SIDED = [
+    "Invalid. Put the answer inside <answer> and </answer>.",
+    "Put the answer inside <answer> and </answer>",
+    "Invalid. Call <search> query </search> instead.",
+    "Search: <search> query </search>.\nThen wait.\nEnd: <answer> a </answer>.",
+    "Use <search> query </search> or <search> other </search>, then <answer> a </answer>.",
+]
+
+
+@pytest.mark.parametrize("message", ONE_SIDED)
+def test_messages_that_name_any_actions_are_found(message):
+    logs = [f"{ASK}{SHOWN}{INVALID}\n{message}\n{AGAIN}{SHOWN}{ANSWER}"] * 3
+    assert found(*logs) == [message]
+    turns, counts, told = read(logs[0], (message,))
+    assert turns == [("one", None), (None, None), ("two", None), (None, "Kaliton")]
+    assert counts == {REFUSED: 1} and told == logs[0]
+    twice = logs[0].replace(message, f"{message}\n{INVALID}\n{message}")
+    assert found(twice, twice) == [message], "the agent's words between two stay its own"
+    assert found(logs[0]) == [], "seen once, it may be the agent's"
+    noted = f"{ASK}{SHOWN}{message}\n{AGAIN}{SHOWN}{ANSWER}"
+    assert found(noted, noted) == [message], "after information, as a note of a budget"
+
+
+def test_what_agents_say_alike_is_no_message():
+    ended = f"{ASK}{SHOWN}\n{ANSWER}"
+    assert found(ended, ended, ended) == [], "their answer, which ends the log"
+    joined = f"{ended}\n\n{ended}"
+    assert found(joined, joined) == [], "two rollouts in one log"
+    assert found(f"{ended}\n{ANSWER}", f"{ended}\n{ANSWER}") == [], "an answer said twice"
+    both = f"{ASK}\n{AGAIN}{SHOWN}{ANSWER}"
+    assert found(both, both) == [], "two searches at once"
+
+
+def test_a_passage_may_close_information():
+    text = ASK + SHOWN.replace("one\n", "</information> b <answer> z </answer> c\n") + ANSWER
+    assert read(text) == ([("one", None), (None, "Kaliton")], {}, text)
+    text = ASK + SHOWN + ANSWER + "</information>"
+    assert read(text) == ([("one", None), (None, "Kaliton")], {OWN: 1}, text)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "asked"),
+    [
+        ("Tags. Question: Where was he born?\n", "Where was he born"),
+        ("system\nYou\nuser\nQuestion: Where was he born?\nassistant\n", "Where was he born?"),
+        ("Q. Question: who?\n<answer> x </answer>\n<search> y </search>, Question: who?\n", "who?"),
+        ("Where was he born? Think.\n<|im_start|>assistant\n", "Where was he born?"),
+    ],
+)
+def test_a_conversation_begins_after_its_prompt(place, prompt, asked):
+    row = {"id": "0", "question": asked, "golden_answers": ["Kaliton"]}
+    logs = [row | {"id": str(n), "output": {"prompt": prompt + LOG}} for n in range(2)]
+    write_jsonl("logs.jsonl", logs)
+    for adopted_row in adopted("logs.jsonl", "--strict"):
+        assert "".join(t["text"] + t["information"] for t in adopted_row["turns"]) in (
+            LOG,
+            f"Think.\n<|im_start|>assistant\n{LOG}",
+        )
+
+
+@pytest.mark.parametrize(
+    ("told", "question"),
+    [
+        ("Question: Where\nwas he born?\nassistant\n", "Where\nwas he born?"),
+        ("Question: Where was he born?<|im_end|>\n<|im_start|>assistant\n", "Where was he born?"),
+        ("Question: Where was he born?\nThink first.\n", "Where was he born?"),
+    ],
+)
+def test_the_question_of_a_dump_ends_with_its_turn(place, told, question):
+    write_jsonl("7.jsonl", [{"input": f"user\n{told}", "output": LOG, "gts": "Kaliton"}])
+    assert adopted("7.jsonl")[0]["question"] == question
+
+
+@pytest.mark.parametrize(
+    "gold",
+    [
+        "{'target': ['Kaliton']}",
+        '{"target": "Kaliton"}',
+        "{'target': array(['x', 'Kaliton'], dtype=object), 'style': 'rule'}",
+        "['Kaliton']",
+        "{'Kaliton', 'x'}",
+    ],
+)
+def test_gold_answers_of_a_dump_may_be_text(place, gold):
+    dump = {"input": "Question: Where?\n", "output": LOG, "gts": gold}
+    write_jsonl("7.jsonl", [dump])
+    assert adopted("7.jsonl")[0]["em"] == 1
+    for cut in (gold[:-1], "{'x': 1}"):
+        write_jsonl("7.jsonl", [dump | {"gts": cut}])
+        with pytest.raises(InputError, match=r"7\.jsonl:1: "):
+            adopted("7.jsonl")
+
+
+@pytest.mark.parametrize("form", [lambda c: c, json.dumps, lambda c: json.dumps([c])])
+def test_calls_may_be_an_object_or_text(caller, form):
+    one = call("a", "one")
+    one["function"]["arguments"] = json.dumps(one["function"]["arguments"])  # written twice
+    asking = {"role": "assistant", "content": "<think>why</think>", "tool_calls": form(one)}
+    write_jsonl("logs.jsonl", chat(asking | {"reasoning": "why"}, result("a", "x"), ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert queries(row) == ["one"] and row["turns"][0]["text"].count("why") == 1
+
+
+@pytest.mark.parametrize("calls", ["x", 7, True])
+def test_calls_in_no_known_form_are_counted(caller, capsys, calls):
+    asking = {"role": "assistant", "tool_calls": [call("a", "one")]}
+    odd = {"role": "assistant", "content": "hm", "tool_calls": calls}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "x"), odd, ENDING))
+    adopted("logs.jsonl", agent=caller)
+    assert "calls of tools in a form that cannot be read: 1 times" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["l.json", "l.json.gz"])
+def test_an_array_may_be_gzipped_and_no_key_stands_twice(place, name):
+    row = json.dumps({"id": "0", **ASKED, "response": LOG})
+    write = gzip.compress if name.endswith("gz") else bytes
+    Path(name).write_bytes(write(f"[{row}]".encode()))
+    assert queries(adopted(name)[0]) == ["one"]
+    Path(name).write_bytes(write(f'[{{"id": "1", {row[1:]}]'.encode()))
+    with pytest.raises(InputError, match=rf"{name}: the key 'id' occurs twice"):
+        adopted(name)

@@ -169,6 +169,7 @@ MUSIQUE = [
     {"question": "#1", "answer": "y", "support_paragraph": {"title": "A", "paragraph_text": "a"}},
 ]
 PLACES = [{"question": "a", "paragraph_support_idx": 4}, {"paragraph_support_idx": 0}]
+TOLD = [{"paragraph_support_idx": "4"}, {"paragraph_support_idx": 0.0}]
 PARAGRAPHS = [{"idx": 0, "title": "A", "paragraph_text": "a"}, {"idx": 4, "title": "B"}]
 
 
@@ -182,6 +183,15 @@ PARAGRAPHS = [{"idx": 0, "title": "A", "paragraph_text": "a"}, {"idx": 4, "title
         ({"question_decomposition": PLACES, "paragraphs": PARAGRAPHS}, ["B", "A"]),
         ({"question_decomposition": [None, {}, {"support_paragraph": 3}]}, None),
         ({"supporting_titles": ["A"], "supporting_facts": {"title": ["B"]}}, ["A"]),
+        ({"supporting_facts": [{"title": "B", "sent_id": 0}, {"title": "A"}]}, ["B", "A"]),
+        ({"supporting_facts": ["B", "A", "B"]}, ["B", "A"]),
+        ({"supporting_facts": [], "question_decomposition": MUSIQUE}, ["B", "A"]),
+        ({"supporting_facts": {"title": []}, "question_decomposition": MUSIQUE}, ["B", "A"]),
+        ({"supporting_facts": []}, None),
+        ({"question_decomposition": TOLD, "paragraphs": PARAGRAPHS}, ["B", "A"]),
+        ({"question_decomposition": [PLACES[1]], "paragraphs": [{"title": "A"}]}, ["A"]),
+        ({"question_decomposition": [None, *MUSIQUE]}, None),
+        ({"paragraphs": [{"title": "A", "is_supporting": True}, {"title": "B"}]}, ["A"]),
         ({"type": "bridge"}, None),
     ],
 )
@@ -201,6 +211,61 @@ def test_metadata_of_public_sets_is_read_by_one_reader(tmp_path, form, metadata,
         passages = [Passage("p1", "A", "x"), Passage("p2", "B", "y")]
         ids = with_supporting_ids(sets, passages).test["t"][0].metadata["supporting_ids"]
         assert ids == [[{"A": "p1", "B": "p2"}[title]] for title in titles]
+
+
+@pytest.mark.parametrize(
+    ("metadata", "unread"),
+    [
+        ({"supporting_facts": {"title": ["A", None, ["B"]]}}, 2),
+        ({"supporting_facts": [["A", 0], 7]}, 1),
+        ({"supporting_facts": 7}, 1),
+        ({"supporting_facts": {"sent_id": [0]}}, 1),
+        ({"question_decomposition": [MUSIQUE[0], {"paragraph_support_idx": 3}]}, 1),
+        ({"question_decomposition": "x"}, 1),
+        ({"paragraphs": [{"is_supporting": True}]}, 1),
+        ({"supporting_facts": [], "paragraphs": PARAGRAPHS}, 0),
+    ],
+)
+def test_support_that_cannot_be_read_is_counted(tmp_path, capsys, metadata, unread):
+    row = {"id": "0", "question": "q", "golden_answers": ["a"]}
+    lines(tmp_path / "train.jsonl", [row | {"metadata": metadata}])
+    lines(tmp_path / "test/t.jsonl", [row])
+    read_sets(Questions(str(tmp_path)), 0)
+    said = "train.jsonl: supporting facts, steps or paragraphs left out that name no title: "
+    assert capsys.readouterr().err.removeprefix(f"{tmp_path}/") == (
+        f"{said}{unread}\n" if unread else ""
+    )
+
+
+def test_support_may_stand_beside_metadata(tmp_path):
+    row = {"id": "0", "question": "q", "golden_answers": ["a"], "metadata": {"type": "bridge"}}
+    row |= {"supporting_facts": [["B", 0], ["A", 1]]}
+    for name in ("train", "test/t"):
+        lines(tmp_path / f"{name}.jsonl", [row])
+    want = {"type": "bridge", "supporting_titles": ["B", "A"]}
+    assert read_sets(Questions(str(tmp_path)), 0).train[0].metadata == want
+    row["metadata"] = {"supporting_facts": ["A"]}
+    lines(tmp_path / "train.jsonl", [row])
+    assert read_sets(Questions(str(tmp_path)), 0).train[0].metadata == {"supporting_titles": ["A"]}
+
+
+def test_gold_answers_that_show_nothing_are_left_out(tmp_path, capsys):
+    row = {"id": "0", "question": "q", "golden_answers": ["\u200b", " \ufeff", "-", "a"]}
+    for name in ("train", "test/t"):
+        lines(tmp_path / f"{name}.jsonl", [row])
+    sets = read_sets(Questions(str(tmp_path)), 0)
+    assert sets.train[0].golden_answers == ["-", "a"], "EM compares a sign as it stands"
+    assert "train.jsonl: empty gold answers left out: 2" in capsys.readouterr().err
+    lines(tmp_path / "train.jsonl", [row | {"golden_answers": ["\u200b"]}])
+    with pytest.raises(InputError, match=r"train\.jsonl:1: the question has no gold answer"):
+        read_sets(Questions(str(tmp_path)), 0)
+
+
+def test_a_line_break_of_two_signs_ends_a_heading(tmp_path):
+    file = lines(tmp_path / "p.jsonl", [{"id": "0", "contents": '"T"\r\none\r\ntwo'}])
+    copy_passages(file, tmp_path / "out.jsonl")
+    [passage] = read_passages(tmp_path / "out.jsonl")
+    assert (passage.heading, passage.title, passage.text) == ('"T"', "T", "one\r\ntwo")
 
 
 def test_folders_hold_gzipped_files_too(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 
 from stages.common.records import read_passages, read_questions
 from stages.plumbing.errors import InputError
-from stages.sources.questions import supporting_titles
+from stages.sources.support import read_support
 from stages.tools import to_jsonl
 
 
@@ -50,6 +50,13 @@ def test_tables_and_arrays_of_questions(tmp_path):
         ("[REC]", ["[REC]"]),
         ("a|b", ["a|b"]),
         ("'Allo", ["'Allo"]),
+        ("('a', 'b')", ["a", "b"]),
+        ("{'b', 'a'}", ["b", "a"]),
+        ("array(['a', 'b'], dtype=object)", ["a", "b"]),
+        ("array([1984, 1985])", ["1984", "1985"]),
+        ("(1, 2)", ["(1, 2)"]),
+        ("{x}", ["{x}"]),
+        ("{'value': 'Ada', 'aliases': array(['Ada L.'], dtype=object)}", ["Ada", "Ada L."]),
     ],
 )
 def test_cells_of_answers(tmp_path, cell, answers):
@@ -60,9 +67,56 @@ def test_cells_of_answers(tmp_path, cell, answers):
     assert question.golden_answers == answers
 
 
-def test_a_list_of_answers_that_is_cut_is_no_answer(tmp_path):
+@pytest.mark.parametrize(
+    "cell", ["['a', 'b", "('a', 'b", "{'a', 'b", "array(['a', 'b'", "{'a': 1}"]
+)
+def test_a_list_of_answers_that_is_cut_is_no_answer(tmp_path, cell):
     with pytest.raises(InputError, match=r"q\.csv:2: .* opens a list of answers and is none"):
-        converted(tmp_path / "q.csv", "question,answer\nWho?,\"['a', 'b\"\n")
+        converted(tmp_path / "q.csv", f'question,answer\nWho?,"{cell}"\n')
+
+
+@pytest.mark.parametrize(
+    ("name", "cell"),
+    [
+        (
+            "supporting_facts",
+            "{'title': array(['X', 'Y'], dtype=object), 'sent_id': array([0, 1])}",
+        ),
+        ("supporting_facts", "[['X', 0], ['Y', 1]]"),
+        ("supporting_facts", "('X', 'Y')"),
+        ("metadata", '{"supporting_facts": {"title": ["X", "Y"]}, "type": "bridge"}'),
+    ],
+)
+def test_what_supports_a_question_is_read_in_a_cell(tmp_path, name, cell):
+    quoted = cell.replace('"', '""')
+    table = f'question,answer,{name}\nWho?,Ada,"{quoted}"\nWhen?,1840,\n'
+    first, second = read_questions(converted(tmp_path / "q.csv", table))
+    assert read_support(first.metadata).titles == ["X", "Y"]
+    assert read_support(second.metadata).titles is None
+    with pytest.raises(InputError, match=rf"q\.csv:2: '{name}': .* is no object and no list"):
+        converted(tmp_path / "q.csv", f"question,answer,{name}\nWho?,Ada,X and Y\n")
+
+
+@pytest.mark.parametrize("title", ["T", '"T"'])
+def test_a_title_stands_in_quotes_once(tmp_path, title):
+    rows = json.dumps(
+        [{"id": "0", "title": title, "text": "x"}, {"id": "1", "title": '"', "text": "y"}]
+    )
+    first, second = read_passages(converted(tmp_path / "p.json", rows))
+    assert (first.contents, second.contents) == ('"T"\nx', '"""\ny')
+
+
+@pytest.mark.parametrize("name", ["q.jsonl", "q.jsonl.gz", "q.json", "q.json.gz"])
+def test_an_array_is_read_whatever_the_file_is_called(tmp_path, name):
+    row = {"id": "0", "question": "Who?", "golden_answers": ["Ada"]}
+    path = tmp_path / name
+    converted(path, json.dumps([row], indent=1))
+    with pytest.raises(InputError, match=r"this is a JSON array: `python -m stages.tools.to_jsonl"):
+        read_questions(path)  # what it says was just done
+    with pytest.raises(
+        InputError, match=r"the key 'id' occurs twice in the object \{\"id\": \"0\"\}"
+    ):
+        converted(path, '[{"id": "0", "id": "1", "question": "q", "answer": "a"}]')
 
 
 HOTPOTQA = {
@@ -88,9 +142,9 @@ def test_data_sets_as_their_authors_give_them(tmp_path, form):
     text = json.dumps(rows) if form == "json" else "".join(json.dumps(row) + "\n" for row in rows)
     hotpotqa, musique, triviaqa = read_questions(converted(tmp_path / f"q.{form}", text))
     assert (hotpotqa.id, hotpotqa.golden_answers) == ("5a8b", ["yes"])
-    assert supporting_titles(hotpotqa.metadata) == ["X", "Y"]
+    assert read_support(hotpotqa.metadata).titles == ["X", "Y"]
     assert (musique.id, musique.golden_answers) == ("2hop__1", ["Ada", "Countess of Lovelace"])
-    assert supporting_titles(musique.metadata) == ["Y", "X"]
+    assert read_support(musique.metadata).titles == ["Y", "X"]
     assert (triviaqa.id, triviaqa.golden_answers) == ("2", ["Ada", "Ada L."])
 
 
@@ -106,7 +160,8 @@ def test_data_sets_as_their_authors_give_them(tmp_path, form):
         ("a.json", "{}", r"a\.json: expected a JSON array"),
         ("a.json", "[1]", r"a\.json: item 1: expected an object"),
         ("a.json", "[", r"a\.json:1: not valid JSON"),
-        ("a.json.gz", "[]", r"a\.json\.gz: unpack it first"),
+        ("a.json.gz", "[]", r"a\.json\.gz: holds no row"),
+        ("a.json.gz", "{}", r"a\.json\.gz: expected a JSON array"),
     ],
 )
 def test_what_is_no_table_is_one_line(tmp_path, name, text, message):

@@ -6,33 +6,25 @@
 | `output` with `prompt`, the whole conversation as one text | FlashRAG's intermediate_data.json |
 | `messages` | chat APIs, with calls of tools or without |
 | `input`, `output`, `gts` | verl's dump of rollouts |
+
+A file holds JSON Lines, or one JSON array; it may be gzipped.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from stages import params
-from stages.adoption.files import log_rows
-from stages.common.records import Question, check_encodable, question_of
+from stages.adoption.prompts import PromptReader
+from stages.common.records import Question, check_encodable
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import AgentProtocol
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
+from stages.sources.arrays import outside_rows
+from stages.sources.cells import texts_of, value_of
+from stages.sources.questions import asked_question
 
 NO_PROMPT = "no_prompt_with_the_question"
-# Where an agent's turn begins in the chat templates that are in use.
-_AGENT = re.compile(
-    r"<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|\[/INST\]"
-    r"|<start_of_turn>model|<\|assistant\|>|<｜Assistant｜>"
-)
-_ASKED = "what-is-asked"  # stands for a question in a prompt
 
 
 @dataclass(frozen=True)
@@ -50,46 +42,13 @@ class RolloutLog:
     blank: int = 0
 
 
-class PromptReader:
-    """Finds a question in a prompt, and where a prompt ends; knows the agent's own prompt."""
-
-    def __init__(
-        self, protocol: AgentProtocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
-    ):
-        own = tokenizer.decode(protocol.prompt_ids(_ASKED, tokenizer))
-        self._head, _, self._tail = own.partition(_ASKED)
-        before = block.prompt.partition("{question}")[0].split()
-        self._word = before[-1] if before else "Question:"
-
-    def question(self, prompt: str) -> str:
-        """The question of a prompt: what follows the word that the agent's own prompt has before
-        it, up to the line's end. Empty if there is none.
-        """
-        if prompt.startswith(self._head) and prompt.endswith(self._tail) and self._tail:
-            return prompt[len(self._head) : -len(self._tail)].strip()
-        _, found, after = prompt.rpartition(self._word)
-        return after.strip().partition("\n")[0].strip() if found else ""
-
-    def response(self, text: str, question: str) -> str | None:
-        """What follows the prompt in a whole conversation. None if the question is not in it."""
-        _, found, after = text.partition(question)
-        if not found:
-            return None
-        if self._tail.strip() and after.startswith(self._tail):
-            return after[len(self._tail) :]
-        begun = _AGENT.search(after)
-        return (after[begun.end() :] if begun else after).lstrip()
-
-
 def read_logs(path: Path, prompts: PromptReader) -> Iterator[RolloutLog]:
     """The rollouts in a file. InputError names the line, or the item, that is no rollout."""
-    for number, (where, row) in enumerate(log_rows(path)):
+    for number, (where, row) in enumerate(outside_rows(path)):
         log = _log(row, where, number, prompts)
         check_encodable(log.text or "", "the response", where)
         check_encodable(json.dumps(log.messages, ensure_ascii=False), "messages", where)
-        gold = row.get("golden_answers")
-        blank = len(gold) - len(log.question.golden_answers) if isinstance(gold, list) else 0
-        yield replace(log, blank=blank)
+        yield log
 
 
 def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:
@@ -97,11 +56,11 @@ def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLo
     if "response" in row:
         if not isinstance(row["response"], str):
             raise InputError(f"{where}: 'response' must be a text")
-        return RolloutLog(where, _question(row, where), text=row["response"])
+        return replace(_asked(row, where), text=row["response"])
     if "messages" in row:
         if not isinstance(row["messages"], list):
             raise InputError(f"{where}: 'messages' must be a list")
-        return RolloutLog(where, _question(row, where), messages=row["messages"])
+        return replace(_asked(row, where), messages=row["messages"])
     if isinstance(output, dict):
         return _of_conversation(row, output.get("prompt"), where, prompts)
     if isinstance(output, str) and isinstance(row.get("input"), str):
@@ -112,36 +71,44 @@ def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLo
     )
 
 
-def _question(row: dict, where: str) -> Question:
+def _asked(row: dict, where: str) -> RolloutLog:
     for key in ("id", "question", "golden_answers"):
         if key not in row:
             raise InputError(f"{where}: the key '{key}' is missing")
-    return question_of(row, where)
+    question, blank = asked_question(row, where)
+    return RolloutLog(where, question, blank=blank)
 
 
 def _of_conversation(row: dict, told: object, where: str, prompts: PromptReader) -> RolloutLog:
-    question = _question(row, where)
+    log = _asked(row, where)
     if isinstance(told, list):
-        return RolloutLog(where, question, messages=told)
+        return replace(log, messages=told)
     if not isinstance(told, str):
         raise InputError(f"{where}: 'output.prompt' must be a text or a list of messages")
-    text = prompts.response(told, question.question)
-    return RolloutLog(where, question, text=text, missing=NO_PROMPT if text is None else None)
+    text = prompts.response(told, log.question.question)
+    return replace(log, text=text, missing=NO_PROMPT if text is None else None)
 
 
 def _of_dump(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:
     """A row of verl's dump, which has no id: its step and its number stand for one."""
     asked = row.get("question") or prompts.question(row["input"])
-    gold = row.get("golden_answers", row.get("gts"))
-    gold = gold.get("target") if isinstance(gold, dict) else gold
-    if gold is None:
-        raise InputError(f"{where}: no gold answers ('gts')")
     known = {
         "id": row.get("id", f"{row.get('step', 0)}-{number}"),
         "question": asked if isinstance(asked, str) and asked else "?",
-        "golden_answers": [gold] if isinstance(gold, str) else gold,
+        "golden_answers": _gold(row.get("golden_answers", row.get("gts")), where),
     }
-    question = question_of(known, where)
+    log = _asked(known, where)
     if known["question"] == "?":
-        return RolloutLog(where, question, missing=NO_PROMPT)
-    return RolloutLog(where, question, text=row["output"])
+        return replace(log, missing=NO_PROMPT)
+    return replace(log, text=row["output"])
+
+
+def _gold(gold: object, where: str) -> object:
+    """The gold answers of a dump, which may hold them in an object, or in a text that tells one."""
+    if isinstance(gold, str) and gold.lstrip().startswith("{"):
+        told = value_of(gold)
+        gold = told if isinstance(told, dict) else gold
+    gold = gold.get("target") if isinstance(gold, dict) else gold
+    if gold is None:
+        raise InputError(f"{where}: no gold answers ('gts')")
+    return texts_of(gold, where) if isinstance(gold, str) else gold

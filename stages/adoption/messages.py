@@ -7,7 +7,9 @@ result, whatever the order in which results came. Nothing is dropped without bei
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -29,6 +31,7 @@ NO_OBJECT = "messages that are no objects"
 NO_ROLE = "messages without a role"
 NO_TEXT = "parts of messages that are no text"
 NO_QUERY = "calls without a query of text"
+NO_CALLS = "calls of tools in a form that cannot be read"
 NO_CALL = "results that belong to no call"
 UNWRITABLE = "calls whose query the protocol cannot write"
 Waiting = dict[str, list[int | None]]  # the calls of an id: their pieces; None: of another tool
@@ -76,12 +79,10 @@ class Conversation:
         words = _text(message.get("content"), counts)
         thoughts = (message.get(key) for key in THOUGHTS)
         thought = next((text for text in thoughts if isinstance(text, str) and text.strip()), None)
-        if thought is not None:
+        if thought is not None and thought.strip() not in _thoughts(words):
             words = f"<think>{thought}</think>\n{words}"
-        calls = message.get("tool_calls") or []
-        if isinstance(message.get("function_call"), dict):
-            calls = [{"function": message["function_call"]}]
-        if not isinstance(calls, list) or not calls:
+        calls = _calls(message, counts)
+        if not calls:
             pieces += [Piece(*turn) for turn in self._reader.turns(words)]
             return
         for number, call in enumerate(calls):
@@ -160,16 +161,35 @@ def _text(content: object, counts: Counter) -> str:
     return "".join(text for text in texts if isinstance(text, str))
 
 
+def _thoughts(words: str) -> list[str]:
+    return [thought.strip() for thought in re.findall(r"<think>(.*?)</think>", words, re.DOTALL)]
+
+
+def _calls(message: dict, counts: Counter) -> list:
+    """The calls of a message: a list, or one of them alone, as objects or as JSON text."""
+    calls = message.get("function_call")
+    calls = {"function": calls} if isinstance(calls, dict) else message.get("tool_calls")
+    calls = _parsed(calls)
+    if isinstance(calls, dict):
+        return [calls]
+    counts[NO_CALLS] += not isinstance(calls, list | type(None)) and calls != ""
+    return calls if isinstance(calls, list) else []
+
+
+def _parsed(value: object) -> object:
+    """What a JSON text holds, and what a JSON text in it holds; the value itself if it is none."""
+    for _ in range(2):
+        if isinstance(value, str):
+            with suppress(ValueError, RecursionError):
+                value = json.loads(value)
+    return value
+
+
 def _call(call: object) -> tuple[str | None, object, str]:
     """Id, name and query of a call; the query is empty where there is none of text."""
     call = call if isinstance(call, dict) else {}
     function = call["function"] if isinstance(call.get("function"), dict) else call
-    arguments = function.get("arguments")
-    if isinstance(arguments, str):
-        try:
-            arguments = json.loads(arguments)
-        except (ValueError, RecursionError):
-            arguments = None
+    arguments = _parsed(function.get("arguments"))
     arguments = arguments if isinstance(arguments, dict) else {}
     query, queries = arguments.get("query"), arguments.get("query_list")  # verl's tool has a list
     if query is None and isinstance(queries, list) and len(queries) == 1:

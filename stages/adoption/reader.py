@@ -12,7 +12,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 
 from stages.adoption.frame import Frame
 from stages.rollout.protocol import Action, AgentProtocol
@@ -61,9 +61,9 @@ class Reader:
     def __init__(self, protocol: AgentProtocol, frame: Frame, refusals: Sequence[str] = ()):
         self.protocol, self.frame = protocol, frame
         self._stops = tuple(stop for stop in protocol.stop if stop.strip())
-        self._marks = _any_of((frame.open_mark, frame.close_mark))
-        self._refusals = _any_of(tuple(refusal.strip() for refusal in refusals))
-        self._written = _any_of(frame.written)
+        self._marks = any_of((frame.open_mark, frame.close_mark))
+        self._refusals = any_of(tuple(refusal.strip() for refusal in refusals))
+        self._written = any_of(frame.written)
 
     def pieces(self, text: str, counts: Counter) -> list[Piece]:
         """The pieces of a response up to its answer; joined they are the text, but for what is
@@ -85,7 +85,8 @@ class Reader:
                 found = span.reason in (FOUND, ENDLESS)
                 turns.append(Piece(last.text, last.action, text[span.begin : span.end], found))
             pieces += turns
-        counts[OWN] += sum(piece.text.count(self.frame.open_mark) for piece in pieces)
+        ends = (self.frame.open_mark, self.frame.close_mark)
+        counts[OWN] += sum(max(map(piece.text.count, ends)) for piece in pieces)
         counts[UNREAD] += sum(p.found and p.action.kind == "invalid" for p in pieces)
         counts[UNANSWERED] += sum(not p.found and p.action.kind == "search" for p in pieces)
         return pieces
@@ -151,9 +152,9 @@ class Reader:
         opening = marks[number]
         words_end = self._words_end(text, place, opening.start())
         if self._acted(text, place, words_end):
-            for mark in islice(marks, number + 1, None):
+            for at, mark in enumerate(islice(marks, number + 1, None), number + 1):
                 if mark[0] == self.frame.close_mark:
-                    return Span(words_end, self._beyond(text, mark.end()), FOUND)
+                    return Span(words_end, self._beyond(text, self._last(text, marks, at)), FOUND)
                 again = self._words_end(text, opening.end(), mark.start())
                 if self._acted(text, opening.end(), again):
                     return Span(words_end, self._cut_off(text, opening.end(), again), ENDLESS)
@@ -167,6 +168,25 @@ class Reader:
             # An agent's turn ends with its action: what goes on to a closing mark is not its own.
             return Span(words_end, self._beyond(text, following.end()), UNSEARCHED)
         return None
+
+    def _last(self, text: str, marks: list[re.Match], number: int) -> int:
+        """Where information ends that the mark `number` closes. A passage may hold that mark too:
+        where an answer stands before the next one and an action after it, no answer was taken.
+        """
+        closing = marks[number]
+        following = list(
+            takewhile(
+                lambda mark: mark[0] == self.frame.close_mark, islice(marks, number + 1, None)
+            )
+        )
+        if not following:
+            return closing.end()
+        after = number + 1 + len(following)
+        limit = marks[after].start() if after < len(marks) else len(text)
+        within = self.turns(text[closing.end() : following[-1].start()])
+        beyond = self.protocol.parse(text[following[-1].end() : limit])
+        passage = any(action.kind == "answer" for _, action in within)
+        return following[-1].end() if passage and beyond.kind != "invalid" else closing.end()
 
     def _acted(self, text: str, place: int, end: int) -> bool:
         """Whether text[place:end] ends with an action that was just closed."""
@@ -193,7 +213,7 @@ class Reader:
         return _BLANKS.match(text, after + len(tail)).end()
 
 
-def _any_of(texts: Sequence[str]) -> re.Pattern:
+def any_of(texts: Sequence[str]) -> re.Pattern:
     """Matches any of `texts`, the longest first, and nothing where there is none."""
     longest = sorted(filter(None, texts), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest)) or r"(?!)")

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.adoption.files import log_rows
 from stages.common.records import check_encodable, check_new
 from stages.conforming.chatml import REPLY
 from stages.plumbing.errors import InputError
+from stages.sources.arrays import outside_rows
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class ConversationLog:
 def read_conversations(path: Path) -> list[ConversationLog]:
     """The logs in `path`. InputError names the first that has no prompt or response."""
     logs, seen = [], set()
-    for where, row in log_rows(path):
+    for where, row in outside_rows(path):
         logs.append(_log(where, row))
         check_new(logs[-1].id, seen, where)
     if not logs:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import random
+import sys
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from stages import params
-from stages.common.records import Passage, Question, other_form, read_questions
+from stages.common.records import (
+    Passage,
+    Question,
+    check_new,
+    iter_jsonl,
+    other_form,
+    question_of,
+)
 from stages.common.seeds import seed_of
 from stages.plumbing.errors import InputError
 from stages.sources.description import is_description, local_path, question_files
+from stages.sources.support import SUPPORT, read_support, with_support
 
-BULKY = ("context", "supporting_facts", "question_decomposition", "evidences", "paragraphs")
+BULKY = ("context", "evidences", *SUPPORT)
 
 
 @dataclass(frozen=True)
@@ -185,53 +195,52 @@ def _read(path: Path) -> list[Question]:
     """The questions of a file, with the metadata that is used here: the titles of what supports
     them stay, the passages that came with them go.
     """
-    return [
-        replace(question, metadata=_used(question.metadata))
-        for question in read_questions(path, outside=True)
-    ]
+    questions, unread = [], 0
+    for question in questions_of(path):
+        used = {key: v for key, v in question.metadata.items() if key not in BULKY}
+        support = read_support(question.metadata)
+        unread += support.unread
+        if support.titles is not None:
+            used["supporting_titles"] = support.titles
+        questions.append(replace(question, metadata=used))
+    if unread:
+        print(
+            f"{path}: supporting facts, steps or paragraphs left out that name no title: {unread}",
+            file=sys.stderr,
+        )
+    return questions
 
 
-def _used(metadata: dict) -> dict:
-    used = {key: value for key, value in metadata.items() if key not in BULKY}
-    titles = supporting_titles(metadata)
-    return used if titles is None else used | {"supporting_titles": titles}
-
-
-def supporting_titles(metadata: dict) -> list[str] | None:
-    """Titles of the passages that support a question, in the order of its hops where the data set
-    gives one; None where it names none.
-
-    They are told as `supporting_titles`, as HotpotQA's and 2WikiMultihopQA's `supporting_facts`
-    (two lists in an object, or pairs of title and sentence), or as MuSiQue's
-    `question_decomposition`, a step a hop, each with its paragraph or the place of that among
-    `paragraphs`.
+def questions_of(path: Path) -> list[Question]:
+    """The questions of a file from outside, in its order. What supports them is metadata, also
+    where it stands beside it; gold answers that show nothing are left out, and their number said.
     """
-    if metadata.get("supporting_titles") is not None:
-        return metadata["supporting_titles"]
-    facts = metadata.get("supporting_facts")
-    if isinstance(facts, dict):
-        facts = facts.get("title")
-    elif isinstance(facts, list):
-        facts = [fact[0] if isinstance(fact, list) and fact else None for fact in facts]
-    if isinstance(facts, list):
-        return list(dict.fromkeys(title for title in facts if isinstance(title, str)))
-    steps = metadata.get("question_decomposition")
-    if not isinstance(steps, list):
-        return None
-    titles = [_title(step, metadata.get("paragraphs")) for step in steps]
-    return [title for title in titles if title is not None] or None
+    questions, seen, empty = [], set(), 0
+    for where, row in iter_jsonl(path, ("id", "question", "golden_answers"), outside=True):
+        question, blank = asked_question(with_support(row), where)
+        check_new(question.id, seen, where)
+        questions.append(question)
+        empty += blank
+    if empty:
+        print(f"{path}: empty gold answers left out: {empty}", file=sys.stderr)
+    if not questions:
+        raise InputError(f"{path}: holds no question")
+    return questions
 
 
-def _title(step: object, paragraphs: object) -> str | None:
-    """The title of the paragraph that one step of a decomposition needs."""
-    step = step if isinstance(step, dict) else {}
-    paragraph = step.get("support_paragraph")
-    if paragraph is None and isinstance(paragraphs, list):
-        place = step.get("paragraph_support_idx")
-        named = [p for p in paragraphs if isinstance(p, dict) and p.get("idx") == place]
-        paragraph = named[0] if named and place is not None else None
-    title = paragraph.get("title") if isinstance(paragraph, dict) else None
-    return title if isinstance(title, str) else None
+def asked_question(row: dict, where: str) -> tuple[Question, int]:
+    """The question of a row, and how many gold answers were left out that show nothing: blanks and
+    signs without a form, such as a zero-width space.
+    """
+    gold = row["golden_answers"]
+    if not isinstance(gold, list):
+        return question_of(row, where), 0  # which refuses it
+    shown = [answer for answer in gold if not isinstance(answer, str) or _shows(answer)]
+    return question_of(row | {"golden_answers": shown}, where), len(gold) - len(shown)
+
+
+def _shows(answer: str) -> bool:
+    return any(not (sign.isspace() or unicodedata.category(sign) == "Cf") for sign in answer)
 
 
 def with_supporting_ids(sets: Sets, passages: Iterable[Passage]) -> Sets:

@@ -41,9 +41,10 @@ def main(argv: list[str] | None = None) -> None:
     args = _arguments(argv)
     params = load_params()
 
-    from stages.adoption.forms import PromptReader, read_logs
+    from stages.adoption.forms import read_logs
     from stages.adoption.frame import frame_of
     from stages.adoption.messages import Conversation
+    from stages.adoption.prompts import PromptReader
     from stages.adoption.reader import REFUSED, Reader
     from stages.adoption.refusals import found_refusals
     from stages.engines.tokenizer import load_tokenizer
@@ -61,7 +62,7 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer = load_tokenizer(args.agent)
     tokenizer.model_max_length = sys.maxsize  # nothing runs here: a long text is no error
     frame = frame_of(protocol, block, tokenizer)
-    logs = list(read_logs(args.logs, PromptReader(protocol, block, tokenizer)))
+    logs = list(read_logs(args.logs, PromptReader(protocol, block, frame, tokenizer)))
     known = [_text(path) for path in args.refusal]
     known += [block.invalid_message or "", protocol.refusal(tokenizer) or ""]
     texts = [(log.question.id, log.text) for log in logs if log.text is not None]

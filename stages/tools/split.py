@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages.common.records import Question, read_questions, write_questions
+from stages.common.records import Question, write_questions
 from stages.common.seeds import seed_of
 from stages.plumbing import errors
-from stages.sources.questions import draw
+from stages.sources.questions import draw, questions_of
 
 
 def split(
@@ -38,9 +38,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args(argv)
 
-    train, test = split(
-        read_questions(arguments.questions, outside=True), arguments.training, arguments.seed
-    )
+    train, test = split(questions_of(arguments.questions), arguments.training, arguments.seed)
     write_questions(arguments.output / "train.jsonl", train)
     write_questions(arguments.output / "test" / f"{arguments.name}.jsonl", test)
     print(f"{len(train)} training questions, {len(test)} in test/{arguments.name}.jsonl")
