@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.common.candidates import queries_of
     from stages.common.records import write_json, write_jsonl
     from stages.common.trajectories import iter_trajectories
-    from stages.serving.process import running_server
+    from stages.serving.shared import shared_servers
 
     def told() -> Iterator[Trajectory]:
         return iter_trajectories(args.trajectories)
@@ -53,7 +53,9 @@ def main(argv: list[str] | None = None) -> None:
             desc="candidates",
             unit="query",
             total=trajectories["queries"],
-            server=partial(running_server, args.index, args.passages, args.retriever),
+            server=partial(
+                shared_servers, params.compute, args.index, args.passages, args.retriever
+            ),
         )
         full = Counter()
 
@@ -80,13 +82,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
+def _build(args: argparse.Namespace, params: Params, addresses: Sequence[str] = ()) -> Work:
     """Load the retriever."""
     from stages.common.candidates import QueryCandidates
     from stages.common.trajectories import Shown
     from stages.serving.shared import searcher_at
 
-    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
+    searcher = searcher_at(addresses, args.index, args.passages, args.retriever, params.compute)
 
     def find(part: list[Query], advance: Advance) -> list[dict]:
         found = searcher.search([query.request for query in part], params.candidates.top_k)

@@ -15,7 +15,7 @@ stage fails at its end.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
@@ -135,7 +135,7 @@ def _evaluate(
     from stages.gac.rollouts import Finisher, by_levels, listed_before
     from stages.plumbing.progress import progress
     from stages.rollout.protocol import load_protocol
-    from stages.serving.process import running_server
+    from stages.serving.shared import shared_servers
 
     args, params = job.args, job.params
     wanted: set[str] = set()
@@ -150,7 +150,9 @@ def _evaluate(
     options = {
         "inputs": [args.agent, args.retriever, args.index, args.passages],
         "devices": params.generation.tensor_parallel,
-        "server": partial(running_server, args.index, args.passages, args.retriever),
+        "server": partial(
+            shared_servers, params.compute, args.index, args.passages, args.retriever
+        ),
     }
     with (
         progress(total=0, desc="correctness", unit="rollout") as bar,
@@ -199,7 +201,7 @@ def _chunks(told: Iterable[tuple[Trajectory, list]]) -> Iterator[list[tuple[Traj
         yield chunk
 
 
-def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
+def _build(args: argparse.Namespace, params: Params, addresses: Sequence[str] = ()) -> Work:
     """Load the models that finish trajectories."""
     from stages.engines.loading import load_agent
     from stages.gac import rollouts
@@ -210,7 +212,7 @@ def _build(args: argparse.Namespace, params: Params, address: str | None = None)
 
     compute = params.compute
     # first: it takes what the engine leaves
-    searcher = searcher_at(address, args.index, args.passages, args.retriever, compute)
+    searcher = searcher_at(addresses, args.index, args.passages, args.retriever, compute)
     protocol, limits = with_visit_tool(load_protocol(args.agent, params.protocol)), params.rollout
     search = partial(searcher.search, top_k=search_depth(limits, limits.top_k))
     agent = load_agent(args.agent, params.generation, compute, context=limits.max_context_tokens)

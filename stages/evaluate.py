@@ -17,6 +17,7 @@ out: trajectories with their set, and for each turn the `ranked` passage ids; th
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,11 +71,11 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
+def _build(args: argparse.Namespace, params: Params, addresses: Sequence[str] = ()) -> Work:
     """Load the pair."""
     from stages.evaluation.asking import load_pair
 
-    return partial(_rollouts, *load_pair(args, params, address), params)
+    return partial(_rollouts, *load_pair(args, params, addresses), params)
 
 
 def _rollouts(

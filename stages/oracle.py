@@ -13,7 +13,7 @@ out: predictions and figures as of evaluate; what the ranking took, by question 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -96,11 +96,11 @@ def _priced(rows: Iterable[dict], prices: dict[str, list[dict]]) -> Iterator[dic
         yield {key: value for key, value in row.items() if key != PRICE}
 
 
-def _build(args: argparse.Namespace, params: Params, address: str | None = None) -> Work:
+def _build(args: argparse.Namespace, params: Params, addresses: Sequence[str] = ()) -> Work:
     """Load the pair."""
     from stages.evaluation.asking import load_pair
 
-    return partial(_rollouts, *load_pair(args, params, address), params)
+    return partial(_rollouts, *load_pair(args, params, addresses), params)
 
 
 def _rollouts(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -48,7 +49,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 def trajectories(arguments: argparse.Namespace, params: Params) -> None:
     """Write the trajectories and their figures."""
     from stages.rollout.draw import draw_questions
-    from stages.serving.process import running_server
+    from stages.serving.shared import shared_servers
 
     available = read_questions(arguments.questions)
     block, draw = params.trajectories, arguments.iteration if params.trajectories.fresh else "1"
@@ -71,7 +72,11 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
             unit="question",
             total=len(questions),
             server=partial(
-                running_server, arguments.index, arguments.passages, arguments.retriever
+                shared_servers,
+                params.compute,
+                arguments.index,
+                arguments.passages,
+                arguments.retriever,
             ),
         )
         write_jsonl(arguments.output, rows)
@@ -93,7 +98,7 @@ def trajectories(arguments: argparse.Namespace, params: Params) -> None:
         )
 
 
-def _build(arguments: argparse.Namespace, params: Params, address: str | None = None) -> Work:
+def _build(arguments: argparse.Namespace, params: Params, addresses: Sequence[str] = ()) -> Work:
     """Load the models that answer questions."""
     from stages.engines.loading import load_agent
     from stages.rollout.blocks import search_depth
@@ -104,7 +109,7 @@ def _build(arguments: argparse.Namespace, params: Params, address: str | None = 
 
     protocol = with_visit_tool(load_protocol(arguments.agent, params.protocol))
     searcher = searcher_at(  # first: it takes what the engine leaves
-        address, arguments.index, arguments.passages, arguments.retriever, params.compute
+        addresses, arguments.index, arguments.passages, arguments.retriever, params.compute
     )
     limits = params.rollout
     agent = load_agent(

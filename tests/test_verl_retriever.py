@@ -26,6 +26,8 @@ from stages.plumbing.errors import InputError
 from stages.serving import client
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
+from stages.serving.served import check_served
+from stages.serving.shared import searcher_at, shared_servers
 from stages.verl_ppo.retriever import retriever_of
 
 REPO = Path(__file__).parents[1]
@@ -138,6 +140,41 @@ def test_another_server_is_named(place):
         retriever_of(task(path, "0", f"{address}/elsewhere"))
     with pytest.raises(InputError, match=r"^http://127\.0\.0\.1:9: no retriever server answers"):
         retriever_of(task(path, "0", "http://me:secret@127.0.0.1:9"))
+
+
+@pytest.mark.parametrize(
+    ("name", "compute", "taken"),
+    [
+        ("0", {"ray": "HEAD:6379"}, True),
+        ("0", {"ray": "local", "workers": 1}, True),
+        ("1", {"ray": "HEAD:6379"}, False),
+        ("bm25", {"ray": "local", "workers": 1}, False),
+    ],
+)
+def test_workers_ask_servers_of_their_index_alone(place, capfd, name, compute, taken):
+    """Of the two that are named, one is away; without any, each worker opens the index."""
+    path, address = place
+    away = "http://127.0.0.1:9"
+    given = Compute(retriever_url=[away, address], **compute)
+    folder, passages = path / name, path / "passages.jsonl"
+    retriever = None if name == "bm25" else path / f"r{name}"
+    with shared_servers(given, folder, passages, retriever) as addresses:
+        assert addresses == ([address] if taken else [])
+    said = capfd.readouterr().err
+    assert f"not asked: {away}: no retriever server answers" in said
+    assert (f"not asked: {address}: serves an index of" in said) is not taken
+    requests = [SearchRequest("Who?", (), "where was N3man born")]
+    own = searcher_at([], folder, passages, retriever, given).search(requests, 5)
+    assert searcher_at(addresses, folder, passages, retriever, given).search(requests, 5) == own
+
+
+def test_workers_of_this_machine_get_a_server_of_their_own(place, monkeypatch):
+    path, _ = place
+    monkeypatch.chdir(path)
+    with shared_servers(Compute(ray="local", workers=2), "1", "passages.jsonl", "r1") as [address]:
+        check_served(address, "1")
+    with shared_servers(Compute(ray="HEAD:6379", workers=2), "1", "passages.jsonl", "r1") as none:
+        assert none == []
 
 
 def test_several_servers_are_each_checked(place):

@@ -60,11 +60,11 @@ def asked_rows(
 ) -> Iterator[Iterator[dict]]:
     """The rows of `questions` under the pair of `args`, `shard` of them between two save points.
 
-    `build` makes the work from (args, params, address of the retriever server); `more`: inputs of
+    `build` makes the work from (args, params, addresses of retriever servers); `more`: inputs of
     the stage beside the pair, the corpus and the folder of questions. What is saved ends with the
     block.
     """
-    from stages.serving.process import running_server
+    from stages.serving.shared import shared_servers
 
     inputs = [args.agent, args.index, args.passages, args.questions, *more]
     if args.retriever and args.retriever.exists():
@@ -82,14 +82,16 @@ def asked_rows(
             desc=stage,
             unit="question",
             total=len(questions),
-            server=partial(running_server, args.index, args.passages, args.retriever),
+            server=partial(
+                shared_servers, params.compute, args.index, args.passages, args.retriever
+            ),
         )
 
 
 def load_pair(
-    args: argparse.Namespace, params: Params, address: str | None
+    args: argparse.Namespace, params: Params, addresses: Sequence[str]
 ) -> tuple[Generator, Searcher | HttpSearcher, AgentProtocol]:
-    """The agent, the searcher (at `address`, None: opened here) and how the agent talks."""
+    """The agent, the searcher (at `addresses`, or opened here) and how the agent talks."""
     from stages.engines.loading import load_agent
     from stages.evaluation.blocks import evaluation_protocol
     from stages.rollout.protocol import load_protocol
@@ -97,7 +99,7 @@ def load_pair(
     from stages.serving.shared import searcher_at
 
     # first: it takes what the engine leaves
-    searcher = searcher_at(address, args.index, args.passages, args.retriever, params.compute)
+    searcher = searcher_at(addresses, args.index, args.passages, args.retriever, params.compute)
     context = params.rollout.max_context_tokens
     agent = load_agent(args.agent, params.generation, params.compute, context=context)
     protocol = with_visit_tool(load_protocol(args.agent, evaluation_protocol(params)))

@@ -7,8 +7,8 @@ what is finished, in scratch; a part whose worker was lost is computed by anothe
 part before it has been seen to have the same code, inputs and packages as this process; nodes that
 join while there is work get some.
 
-A stage that searches gives `server` too. Several workers of this machine then share one retriever
-server, which is started before the first of them, rather than open the index each.
+A stage that searches gives `server` too: the retriever servers that its workers share, which are
+there before the first of them, or none, and then each opens the index.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ Part = list
 Advance = Callable[[int], object]  # is told of rows as they are finished
 Work = Callable[[Part, Advance], list[dict]]
 Build = Callable[..., Work]
-Server = Callable[[], AbstractContextManager[str]]  # gives its address
+Server = Callable[[], AbstractContextManager[list[str]]]  # gives addresses, or none
 
 
 def shards(items: Iterable, size: int, first: int = 0) -> Iterator[tuple[str, Part]]:
@@ -83,7 +83,7 @@ class Workers:
 
     `build` must be picklable, and reads the files and folders `inputs`; a worker takes `devices`
     accelerators, if `compute.device` is one. What `build` returns calls `advance` for as many rows
-    as it returns. Where workers share the `server`, `build` is given its `address`.
+    as it returns. Where workers share servers, `build` is given their `addresses`.
     """
 
     def __init__(
@@ -98,8 +98,7 @@ class Workers:
     ):
         self.scratch = scratch
         if compute.ray:
-            shared = server if compute.ray == "local" and compute.workers > 1 else None
-            self.pool = _Actors(build, compute, inputs, devices, shared)
+            self.pool = _Actors(build, compute, inputs, devices, server)
         else:
             self.pool = _Here(build)
 
@@ -192,7 +191,8 @@ class _Actors:
 
         lost, given = Counter(), {}
         if self.server is not None:  # before the workers' engines: it takes what they leave
-            self.build = partial(self.build, address=self.beside.enter_context(self.server()))
+            if addresses := self.beside.enter_context(self.server()):
+                self.build = partial(self.build, addresses=addresses)
             self.server = None
         while True:
             self._look()
