@@ -6,8 +6,9 @@ where the judge is not sure) and an integer 0..100 for each candidate (null with
 `relevance.prompt` and `relevance.sub_answer_prompt` name. A reply that cannot be read is asked for
 again; a query whose grades stay unreadable is dropped and counted, and what the judge said then is
 kept beside the labels, in K.failed.jsonl: a row {id, reply, reason, tries} for each prompt whose
-reply could not be read. Where more than `relevance.max_dropped` of the queries are lost, the stage
-fails once all of this is written.
+reply could not be read. A query whose sub-answer stays unreadable is graded without a reference,
+as if the judge had not been sure, and counts as lost too. Where more than `relevance.max_dropped` of
+the queries are lost, the stage fails once all of this is written.
 """
 
 from __future__ import annotations
@@ -68,13 +69,12 @@ def main(argv: list[str] | None = None) -> None:
         write_jsonl(unread, failed)
         counts = told.metrics()
         write_json(args.metrics, counts)
-        grades = (reply for reply in failed if reply["id"].startswith("relevance/"))
-        example = next((reply["reply"] or "" for reply in grades), "")
+        example = next((reply["reply"] for reply in failed if reply["reply"]), "")
         where = f"the replies are in {unread}"
         check_lost(
             f"relevance@{args.iteration}",
             "queries",
-            counts["dropped"],
+            told.lost,
             counts["in"],
             block.max_dropped,
             where,

@@ -1,10 +1,14 @@
 """BM25 over scripts without blanks, and over texts that have no words."""
 
+import re
+import sys
+import unicodedata
 from pathlib import Path
 
 import bm25s
 import numpy as np
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 from real_files import PASSAGES, needs
@@ -13,7 +17,7 @@ from stages.common.records import Passage, write_passages
 from stages.plumbing.errors import InputError
 from stages.retrieval import bm25
 from stages.retrieval.corpus import PassageFile, line_starts
-from stages.retrieval.terms import terms
+from stages.retrieval.terms import UNSPACED, terms
 
 TEXTS = {  # (title, text): what is asked for it
     ("长城", "长城是中国古代的军事防御工程，全长两万多公里。"): "中国古代防御工程有多长",
@@ -23,6 +27,11 @@ TEXTS = {  # (title, text): what is asked for it
     ("กรุงเทพ", "กรุงเทพมหานครเป็นเมืองหลวงของประเทศไทย"): "เมืองหลวงของไทย",
     ("เชียงใหม่", "เชียงใหม่เป็นจังหวัดในภาคเหนือ มีดอยอินทนนท์"): "ดอยอินทนนท์อยู่จังหวัดใด",
     ("ភ្នំពេញ", "ភ្នំពេញជារាជធានីនៃប្រទេសកម្ពុជា"): "រាជធានីនៃកម្ពុជា",
+    ("ꦗꦮ", "ꦏꦸꦛꦗꦺꦴꦒꦗꦏꦂꦠꦲꦶꦏꦸꦏꦸꦛꦲꦤꦁꦥꦸꦭꦺꦴꦗꦮ"): "ꦥꦸꦭꦺꦴꦗꦮ",
+    ("ᬩᬮᬶ", "ᬩᬮᬶᬳᬤᬮᬳᬧᬸᬮᭀᬭᬶᬇᬦ᭄ᬤᭀᬦᬾᬱᬶᬬ"): "ᬧᬸᬮᭀ",
+    ("ᨩ᩠ᨿᨦ", "ᨩ᩠ᨿᨦᩉ᩠ᨾᩲ᩵ᨸᩮ᩠ᨶᨧᩢ᩠ᨦᩉ᩠ᩅᩢᨯ"): "ᨧᩢ᩠ᨦᩉ᩠ᩅᩢᨯ",
+    ("ꪎꪱꪥ", "ꪼꪕꪒꪾꪀꪫꪱꪣꪼꪕꪒꪾ"): "ꪀꪫꪱꪣ",
+    ("ᦟᦹᧉ", "ᦅᧄᦺᦑᦟᦹᧉᦂᧀᦷᦢᦆᧁᧈ"): "ᦷᦢᦆᧁᧈ",
     ("iPhone", "iPhone手机由Apple公司设计。"): "Apple手机",
     ("Tower", "The Eiffel Tower stands in Paris."): "where is the Eiffel tower",
 }
@@ -86,6 +95,18 @@ def test_runs_become_pairs_and_words_stay():
         ["我们", "ok", "线上", "a1", "水", "ﾃｽ", "ｽﾄ", "กำ"],
         ["plain", "words", "the_x"],
     ]
+
+
+def test_what_a_line_may_break_in_without_a_blank_is_unspaced():
+    """Unicode's classes, as the package that knows them has them (a newer one may know more)."""
+    breaks = regex.compile(r"[\p{lb=SA}\p{lb=AK}\p{lb=AP}\p{lb=AS}\p{lb=VF}\p{lb=VI}\p{lb=CJ}]")
+    wide = regex.compile(r"[\p{lb=ID}--[\p{script=Hangul}\p{script=Latin}]]", regex.V1)
+    inside = re.compile(f"[{UNSPACED}]")
+    for sign in map(chr, range(sys.maxunicode + 1)):
+        if unicodedata.category(sign)[0] in "LM":
+            joined = breaks.match(sign) or wide.match(sign)
+            assert not joined or inside.match(sign), unicodedata.name(sign)
+    assert not any(map(inside.match, "0a\uff21\uac00\u0915\u0e50\u1b50\ua9d0")), "have blanks"
 
 
 @given(st.text(st.characters(max_codepoint=0x24F)))

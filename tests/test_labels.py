@@ -156,6 +156,27 @@ def test_a_judge_that_loses_too_much_fails_with_its_replies_kept(place, monkeypa
     assert Path("lost.failed.jsonl").read_bytes() == kept
 
 
+def unread_sub_answers(**changes) -> list[str]:
+    """Arguments of a run whose sub-answers no pattern reads, and whose grades are read."""
+    prompt = (world.REPO / "stages/prompts/sub_answers_short.yaml").read_text()
+    Path("unread.yaml").write_text(prompt.replace("pattern: '^", "pattern: '^never "))
+    set_params(relevance={"sub_answer_prompt": "unread.yaml"} | changes)
+    return arguments("relevance", output="unread.jsonl", metrics="unread.json")
+
+
+def test_queries_without_their_reference_are_lost_too(place):
+    files = unread_sub_answers(max_dropped=0.05)
+    with pytest.raises(InputError) as error:
+        relevance.main(files)
+    figures, said = balanced("unread.json"), str(error.value)
+    count = figures["in"]
+    [why] = figures["sub_answers_failed"]
+    assert figures["out"] > 0 and figures["with_sub_answer"] == 0
+    assert said.startswith(f"relevance@1: {count} of {count} queries were lost")
+    assert f"sub-answer {why}: {figures['out']}" in said and "'relevance.max_dropped'" in said
+    relevance.main(unread_sub_answers(max_dropped=1.0))
+
+
 def test_a_stage_that_reads_all_replies_leaves_an_empty_file(place):
     set_params(relevance={"mode": "off"})
     relevance.main(arguments("relevance", output="silent.jsonl", metrics="silent.json"))

@@ -60,9 +60,10 @@ def judge_trajectories(
 ) -> list[dict]:
     """A row for each candidates row of what is asked.
 
-    `scores` is None where the grades stayed malformed, and `failure` then says why; `failed` are
-    the rows of the file of failed replies. How a
-    trajectory's sub-answers went stands in the first of its rows, so that rows can be added up.
+    `scores` is None where the grades stayed malformed, and `failure` then says why; `unanswered`
+    says why the query's sub-answer could not be read; `failed` are the rows of the file of failed
+    replies. How a trajectory's sub-answers went stands in the first of its rows, so that rows can
+    be added up.
     """
     trajectories = [each.trajectory for each in asked]
     if block.sub_answers:
@@ -70,7 +71,7 @@ def judge_trajectories(
         answers = sub_answers.ask(judge, prompts.sub_answers, trajectories, gold)
     else:
         answers = [sub_answers.none(trajectory) for trajectory in trajectories]
-    queries, firsts = [], []
+    queries, firsts, unanswered = [], [], []
     for each, answer in zip(asked, answers, strict=True):
         queries += [
             relevance.JudgedQuery(
@@ -79,6 +80,7 @@ def judge_trajectories(
             for row, passages in zip(each.rows, each.passages, strict=True)
         ]
         firsts += [answer, *[None] * (len(each.rows) - 1)]
+        unanswered += [answer.failure] * len(each.rows)
     graded = relevance.grade_passages(judge, prompts.relevance, queries, block.window)
     return [
         {
@@ -88,11 +90,12 @@ def judge_trajectories(
             "failure": grades.failure,
             "retries": grades.retries,
             "noised": 0,
+            "unanswered": why,
             "sub_answer_failure": first.failure if first else None,
             "sub_answer_retries": first.retries if first else 0,
             "failed": [*(first.failed if first else []), *grades.failed],
         }
-        for query, grades, first in zip(queries, graded, firsts, strict=True)
+        for query, grades, first, why in zip(queries, graded, firsts, unanswered, strict=True)
     ]
 
 
@@ -114,11 +117,16 @@ def with_noise(row: dict, share: float, seed: int) -> dict:
 
 @dataclass
 class JudgingCounts:
-    """Counts in and out, drops by reason, and how the judge's replies went, so far."""
+    """Counts in and out, drops by reason, and how the judge's replies went, so far.
+
+    `unreferenced`: queries that were graded, yet without the reference that a reply which could not
+    be read may have held; the judge's "Not Sure" is no such loss.
+    """
 
     sums: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
     sub_answers_failed: Counter[str] = field(default_factory=Counter)
+    unreferenced: Counter[str] = field(default_factory=Counter)
 
     def add(self, row: dict) -> None:
         """Count one more row of `judge_trajectories`."""
@@ -133,9 +141,15 @@ class JudgingCounts:
             counter.update([row[key]] if row[key] else [])
         if row["scores"] is None:
             return
+        self.unreferenced.update([row["unanswered"]] if row["unanswered"] else [])
         scores = row["scores"].values()
         self.sums.update({"out": 1, "scores": len(scores), "score": sum(scores)})
         self.sums.update({"top": max(scores), "uniform": int(len(set(scores)) == 1)})
+
+    @property
+    def lost(self) -> dict[str, int]:
+        """How many queries lost their grades or their reference, by reason, each counted once."""
+        return self.dropped | {f"sub-answer {why}": n for why, n in self.unreferenced.items()}
 
     def metrics(self) -> dict:
         """As the metrics file has them."""
