@@ -7,8 +7,8 @@ where the judge is not sure) and an integer 0..100 for each candidate (null with
 again; a query whose grades stay unreadable is dropped and counted, and what the judge said then is
 kept beside the labels, in K.failed.jsonl: a row {id, reply, reason, tries} for each prompt whose
 reply could not be read. A query whose sub-answer stays unreadable is graded without a reference,
-as if the judge had not been sure, and counts as lost too. Where more than `relevance.max_dropped` of
-the queries are lost, the stage fails once all of this is written.
+as if the judge had not been sure, and counts as lost too. Where more than `relevance.max_dropped`
+of the queries are lost, the stage fails once all of this is written.
 """
 
 from __future__ import annotations
