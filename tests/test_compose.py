@@ -97,10 +97,65 @@ def refused(composed, *overrides: str) -> str:
             "'visit_tool' is taught to no agent made here",
         ),
         ("+protocol.search_pattern='('", "'protocol.search_pattern' is no regular expression"),
+        ("iterations=null", "'iterations': cannot be null"),
+        ("iterations=3", "'iterations'"),
+        ("iterations=[1]", "iterations=[1]"),
+        ("+iterations.x={}", "'iterations.x.previous': has no value"),
+        ("+iterations.x={previous: '0'}", """'iterations' must run without a gap: iteration 3"""),
+        ("compare=null", "'compare=null': compare needs the name of a file of conf/compare"),
+        ("scale=null", "'scale=null': scale needs the name of a file of conf/scale"),
+        ("agent=null", "'agent': cannot be null"),
+        ("compare.base=3", "'compare.base': must have keys of its own"),
+        ("+replug.retrievers.x=3", "'replug.retrievers.x': must have keys of its own"),
+        ("+compare.x={}", "'compare.x.agent': has no value"),
+        ("+compare.x={agent: '1'}", "'compare.x.retriever': has no value"),
+        ("+oracle.x={}", "'oracle.x.agent': has no value"),
+        ("+guest.x={}", "'guest.x.protocol': has no value"),
+        ("+baseline.x={}", "'baseline.x.model': has no value"),
+        ("relevance.prompt=", "'relevance.prompt' is empty: give a file"),
+        ("relevance.sub_answer_prompt=", "'relevance.sub_answer_prompt' is empty: give a file"),
+        ("visits.prompt=", "'visits.prompt' is empty"),
+        ("corpus.source=", "'corpus.source' is empty"),
+        ("questions.source=", "'questions.source' is empty"),
+        ("questions.source=/nosuch", "'questions.source': no file or folder '/nosuch'"),
+        ("encoder.revision=", "'encoder.revision' is empty: give a commit, or null"),
+        ('encoder.model="a\nb"', "'encoder.model' must be one line"),
+        ('seed="1\n2"', "'seed': Value '1 2' of type 'str' could not be converted"),
+        ("compute.device=tpu", "'compute.device' must be cpu or cuda"),
+        ("compute.device=cuda:99", "'compute.device' must be cpu or cuda"),
+        ("compute.device=", "'compute.device' must be cpu or cuda"),
+        ("compute.ray=", "'compute.ray' is empty"),
+        ("compute.portable=3", "'compute.portable' must be true or false"),
+        ("agent.steps=9999999999999999999999", "'agent.steps' must be at most 2147483647"),
+        ("evaluate.recall_at=[3,9999999999]", "'evaluate.recall_at.1' must be at most"),
+        ("evaluate.recall_at=[3,3]", "'evaluate.recall_at' needs each number once"),
+        ("evaluate.recall_at=3", "'evaluate.recall_at': must be a list"),
+        ("questions.sets=indomain", "'questions.sets': must be a list"),
+        ("corpus.world.cities=99999999999", "'corpus.world.cities' must be at most 100000"),
+        ("corpus.world.title_words=2001", "'corpus.world.title_words' must be at most 2000"),
+        ("base.agent.width=100000000000", "'base.agent.width' must be at most 2147483647"),
+        ("hydra.mode=MULTIRUN", "'hydra.mode=MULTIRUN': a run has no such parameter"),
+        ("+hydra.foo=1", "'+hydra.foo=1': a run has no such parameter"),
+        ("hydra/launcher=basic", "'hydra/launcher=basic': a run has no such parameter"),
+        ("seed", "'seed' cannot be read as KEY=VALUE"),
+        ("+compare.'a b'={agent: '1'}", "cannot be read as KEY=VALUE"),
     ],
 )
 def test_what_would_fail_or_do_nothing_is_one_line(composed, override, message):
     assert message in refused(composed, override)
+
+
+def test_an_unknown_name_of_a_group_is_told_with_those_that_there_are(composed):
+    said = refused(composed, "scale=nosuch")
+    assert said.endswith("Available options in 'scale': gpu laptop paper real released smoke yours")
+
+
+def test_what_dvc_has_yet_to_fetch_may_be_named(composed, tmp_path):
+    own = ["scale=real", f"questions.source={tmp_path}/own/sets", "trajectories.questions=null"]
+    assert "'questions.source': no file or folder" in refused(composed, *own)
+    (tmp_path / "own.dvc").write_text("outs: []\n")
+    assert composed(*own).questions.source.endswith("own/sets")
+    assert composed("scale=real"), "what a scale names may be made later"
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,10 @@ def test_health_tells_what_is_served(place, name):
         ({"queries": ["q"], "questions": ["q"], "histories": [["q"] * 1001]}, 422, "at most 1000"),
         ({"queries": ["q"], "questions": []}, 422, "questions must have as many entries"),
         ({"queries": ["q"], "histories": [[]]}, 422, "histories need questions"),
-        ('{"queries": ["' + "q" * limits.BODY + '"]}', 413, "larger than 4194304 bytes"),
+        ('{"queries": ["' + "q" * limits.BODY + '"]}', 413, "larger than 33554432 bytes"),
+        ('{"queries": ["q"], "later": [' + "1," * 2**21, 413, "over 2097152 commas and opening"),
+        ({"queries": ["q"], "later": [[]] * (2**20 + 1)}, 413, "commas and opening brackets"),
+        ({"queries": ["q"], "later": {str(n): {} for n in range(2**20)}}, 413, "commas"),
     ],
 )
 def test_a_bad_request_gets_a_reason(address, body, status, reason):

@@ -73,6 +73,25 @@ def test_a_training_loop_sends_waves_of_any_size(place, address, lines, count):
     assert found == texts
 
 
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (512 * 5, "谁在哪里出生" * 50),
+        (limits.QUERIES, "who was born " * 20),
+        (limits.QUERIES, "who was born " * 153),  # 460 words
+        (limits.QUERIES, "谁在哪里出生的人" * 42),
+    ],
+    ids=["chinese", "short", "long", "long chinese"],
+)
+def test_a_wave_of_long_queries_is_answered(place, count, text):
+    """As Python's json escapes them: six bytes a character of Chinese."""
+    with served(searcher_of(place, "bm25")) as address:
+        body = json.dumps({"queries": [text] * count, "topk": 1, "return_scores": True})
+        answer = httpx.post(f"{address}/retrieve", content=body, timeout=None)
+    assert answer.status_code == 200, answer.text
+    assert len(answer.json()["result"]) == count
+
+
 def test_waves_of_two_loops_and_small_clients_are_answered_together(place, address):
     """None meets the server's own 503, and who asks little is not kept behind who asks much."""
     searcher, order = searcher_of(place), []

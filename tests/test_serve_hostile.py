@@ -13,7 +13,7 @@ import pytest
 import serving_world
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from load_clients import LARGEST, head
+from load_clients import HELD, head
 from serving_world import REPO, searcher_of, served
 
 from stages.plumbing.errors import InputError
@@ -188,8 +188,9 @@ def resident(process: psutil.Process) -> float:
     return process.memory_info().rss / 2**20
 
 
-def test_bodies_that_never_end_share_a_budget(place, monkeypatch):
-    """120 connections send 4 MiB less the end; all others are still served."""
+@pytest.mark.parametrize(("count", "size"), [(120, HELD), (12, limits.BODY)])
+def test_bodies_that_never_end_share_a_budget(place, monkeypatch, count, size):
+    """So many connections send `size` bytes less the end; all others are still served."""
     monkeypatch.chdir(place)
     monkeypatch.setenv("PYTHONPATH", str(REPO))
     with running_server("dense", "passages.jsonl", "retriever") as address, ExitStack() as stack:
@@ -198,12 +199,12 @@ def test_bodies_that_never_end_share_a_budget(place, monkeypatch):
         assert httpx.post(f"{address}/retrieve", json={"queries": queries}).status_code == 200
         before = resident(process)
         host, port = address.removeprefix("http://").split(":")
-        data, highest = head(LARGEST) + b'{"queries": ["' + b"q" * (LARGEST - 15), before
-        for _ in range(120):
+        data, highest = head(size) + b'{"queries": ["' + b"q" * (size - 15), before
+        for _ in range(count):
             connection = stack.enter_context(socket.create_connection((host, int(port))))
             connection.sendall(data)
             highest = max(highest, resident(process))
-        wave = json.dumps({"queries": ["who"] * 100, "later": "x" * (LARGEST - 10_000)})
+        wave = json.dumps({"queries": ["who"] * 100, "later": "x" * (size - 10_000)})
         for content in (wave, '{"queries": ["who"]}'):
             answer = httpx.post(f"{address}/retrieve", content=content, timeout=None)
             assert answer.status_code == 200, answer.text

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stages.composing.conf_faults import unread_file
 from stages.plumbing.errors import InputError
+from stages.plumbing.reasons import reason
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
+
+    from stages.params import Params
 
 BY_NAME = (
     "iterations",
@@ -35,6 +43,7 @@ def compose(output: Path, overrides: list[str]) -> None:
             params = load_params(file)
         except InputError as error:
             raise InputError(str(error).replace(str(file), str(output))) from None
+        _check_sources(overrides, params)
         check_run(params)
         text = file.read_text(encoding="utf-8")
     output.write_text(
@@ -62,7 +71,7 @@ def compose_unchecked(output: Path, overrides: list[str]) -> None:
             raise unread from None
         if not isinstance(error, (HydraException, OmegaConfBaseException, ValueError)):
             raise
-        raise InputError("conf: " + " ".join(str(cause).split())) from None
+        raise InputError("conf: " + _told(cause)) from None
     for key in sorted(OmegaConf.missing_keys(composed)):
         raise InputError(f"conf: '{key}' has no value")
     _check_emptied(overrides, composed)
@@ -76,19 +85,62 @@ def _check_overrides(overrides: list[str]) -> None:
     for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
-        except HydraException:
+        except HydraException as error:
             if text.isascii():
-                continue  # Hydra says why, when it composes
+                raise InputError(
+                    f"conf: {text!r} cannot be read as KEY=VALUE (put other signs in quotes): "
+                    f"{reason(error)}"
+                ) from None
             key, _, value = text.partition("=")
             how = f"""; write {key}='"{value}"'""" if key.isascii() and value else ""
             raise InputError(
                 f"conf: '{text}': letters outside ASCII must stand in quotes, in values alone{how}"
             ) from None
+        _check_key(override, text)
         block, _, name = (override.key_or_group or "").partition(".")
         if override.is_delete() and not (block in BY_NAME and name):
             raise InputError(
                 f"conf: '{text}': only what is called by a name can be taken away, as in "
                 f"~compare.NAME ({', '.join(BY_NAME)}); anything else has a value"
+            )
+
+
+def _check_key(override: Override, text: str) -> None:
+    """InputError for a key that is none of a run's, and a group that is given no name."""
+    key = override.key_or_group or ""
+    if not key:
+        raise InputError(f"conf: {text!r} has no key: write KEY=VALUE")
+    if re.split(r"[./@:]", key)[0] == "hydra":
+        raise InputError(
+            f"conf: {text!r}: a run has no such parameter: Hydra's own stay as they are"
+        )
+    if override.is_delete() or override.is_sweep_override():
+        return
+    if not isinstance(override.value(), str | list | dict) and Path("conf", key).is_dir():
+        raise InputError(
+            f"conf: {text!r}: {key} needs the name of a file of conf/{key}, or its keys"
+        )
+
+
+def _told(cause: Exception) -> str:
+    """What Hydra says on one line, less the places where it has looked."""
+    return " ".join(str(cause).split()).partition(" Config search path: ")[0]
+
+
+def _check_sources(overrides: list[str], params: Params) -> None:
+    """InputError where an override names files that are not here; those of a scale may be made
+    later, and DVC can fetch what it tracks."""
+    from stages.sources.description import is_description
+
+    blocks = {"corpus.source": params.corpus, "questions.source": params.questions}
+    for key, block in blocks.items():
+        given = any(text.lstrip("+").startswith(f"{key}=") for text in overrides)
+        path = Path(block.source)
+        tracked = (Path(f"{one}.dvc") for one in (path, *path.parents))
+        here = path.exists() or any(file.is_file() for file in tracked)
+        if given and not (is_description(block.source) or here):
+            raise InputError(
+                f"conf: '{key}': no file or folder {block.source!r}, and none that DVC tracks"
             )
 
 

@@ -13,9 +13,10 @@ from stages.params.names import (
     check_pairs,
     check_retrievers,
 )
-from stages.params.numbers import FASTEST, floats, integers
+from stages.params.numbers import FASTEST, floats, highest, integers
 from stages.params.rules import rules
 from stages.params.run import Params
+from stages.params.texts import text_rules
 from stages.params.training_rules import training_rules
 from stages.plumbing.errors import InputError
 
@@ -35,7 +36,10 @@ def check_params(params: Params, path: str) -> None:
             raise InputError(f"{path}: '{key}' must be a finite number, found {value}")
         if key.endswith("learning_rate") and not 0 <= value <= FASTEST:
             raise InputError(f"{path}: '{key}' must be from 0 to {FASTEST:g}, found {value:g}")
-    for rules_of in (rules, training_rules, rules_across_blocks):
+    for rules_of in (text_rules, rules, training_rules, rules_across_blocks):
         for key, rule, holds in rules_of(params):
             if not holds:
                 raise InputError(f"{path}: '{key}' {rule}")
+    for key, value, most in highest(asdict(params)):
+        if value > most:
+            raise InputError(f"{path}: '{key}' must be at most {most}, found {value}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from stages.params.checks import check_params
+from stages.params.faults import fault
 from stages.params.run import Params
 from stages.plumbing.errors import InputError
-from stages.plumbing.reasons import reason
 from stages.plumbing.yaml_text import invalid_yaml, parse_yaml
 
 Block = TypeVar("Block")
@@ -32,17 +33,25 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
         if not isinstance(parse_yaml(text, path), dict):  # of nothing, all would be defaults
             raise InputError(f"{path}: expected an object with keys")
         loaded = OmegaConf.create(text)
-        return OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(kind), loaded))
+        merged = OmegaConf.merge(OmegaConf.structured(kind), loaded)
+        for key in _numbers_for_booleans(*map(OmegaConf.to_container, (loaded, merged))):
+            raise InputError(f"{path}: '{key}' must be true or false")
+        return OmegaConf.to_object(merged)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
     except OmegaConfBaseException as error:
-        raise InputError(f"{path}: {_first_line(error)}") from None
+        raise InputError(f"{path}: {fault(error)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise invalid_yaml(path, error) from None
 
 
-def _first_line(error: Exception) -> str:
-    key = getattr(error, "full_key", None)
-    return f"'{key}': {reason(error)}" if key else reason(error)
+def _numbers_for_booleans(given: dict, read: dict, prefix: str = "") -> Iterator[str]:
+    """Keys that are `given` a number, of which OmegaConf has read a truth value."""
+    for name, value in given.items():
+        found = read.get(name)
+        if isinstance(value, dict) and isinstance(found, dict):
+            yield from _numbers_for_booleans(value, found, f"{prefix}{name}.")
+        elif isinstance(found, bool) and type(value) in (int, float):
+            yield f"{prefix}{name}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from omegaconf import MISSING
+
 from stages.params.choices import Wording
 from stages.params.conversation import OwnRollout
 from stages.params.data import HOPS
@@ -58,7 +60,7 @@ class Guest:
     to write its turns as `search` ({thought}, {query}) and `answer` ({thought}, {answer}) say.
     """
 
-    protocol: str = "conf/protocol/tiny.yaml"
+    protocol: str = MISSING
     model: str | None = None
     revision: str | None = None
     search: str = "<think> {thought} </think> <search> {query} </search>"

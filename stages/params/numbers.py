@@ -1,4 +1,4 @@
-"""Numbers in the parameters: the least that an integer may be, and floats that are finite."""
+"""Numbers in the parameters: the least and the most that an integer may be, and finite floats."""
 
 from __future__ import annotations
 
@@ -35,6 +35,9 @@ LEAST = {  # of other integers, and of those among them that may be less
     "report.cases_per_kind": 0,
     "report.traces": 0,
 }
+HIGHEST = 2**31 - 1  # of any integer: more of nothing can be run
+MOST_WORDS = 100_000  # of a class of the world, which is made in memory
+MOST_TITLE_WORDS = 2000  # whose pairs are made
 FASTEST = 1e30  # a learning rate; with a larger one an optimiser leaves the range of float32
 
 
@@ -67,6 +70,16 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
         yield key, attrgetter(key)(params), least
 
 
+def highest(tree: dict | list, prefix: str = "") -> Iterator[tuple[str, int, int]]:
+    """(key, value, the most it may be) of every integer."""
+    for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        key = f"{prefix}{name}"
+        if isinstance(value, dict | list):
+            yield from highest(value, f"{key}.")
+        elif type(value) is int:
+            yield key, value, _most(key)
+
+
 def floats(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
     """(key, value) of every number that need not be whole."""
     for name, value in tree.items():
@@ -74,3 +87,9 @@ def floats(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
             yield from floats(value, f"{prefix}{name}.")
         elif isinstance(value, float):
             yield f"{prefix}{name}", value
+
+
+def _most(key: str) -> int:
+    if key == "corpus.world.title_words":
+        return MOST_TITLE_WORDS
+    return MOST_WORDS if key.startswith("corpus.world.") else HIGHEST

@@ -34,11 +34,6 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     for name, block in ready.items():
         one = f"must be {', '.join(POOLINGS)}, or null where the model's files say it"
         yield f"{name}.pooling", one, block.pooling in (None, *POOLINGS)
-    given = {name: block.model for name, block in ready.items()}
-    given |= {f"base.{role}": getattr(params.base, role).model for role in ("agent", "judge")}
-    for name, model in given.items():
-        empty = "is empty: give a hub id or a folder"
-        yield f"{name}.model", empty, model is None or bool(model.strip())
     mean = params.encoder.model is not None or params.encoder.pooling in (None, "mean")
     yield "encoder.pooling", "must be mean or null: R_0 is made from scratch", mean
     form = "must be an address as http://host:8000"
@@ -83,6 +78,7 @@ def rules(params: Params) -> Iterator[tuple[str, str, bool]]:
     yield "report.follow", "holds an empty text, which every question does", followed
     depths = params.evaluate.recall_at
     yield "evaluate.recall_at", "needs numbers of passages, from 1", min(depths, default=0) >= 1
+    yield "evaluate.recall_at", "needs each number once", len(set(depths)) == len(depths)
     asked = params.questions
     made = asked.source != WORLD or None not in (asked.training, asked.test)
     yield "questions.training", "and 'questions.test': a world needs numbers", made

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from omegaconf import MISSING
+
 from stages.params.agent import Agent
 from stages.params.compute import Compute
 from stages.params.conversation import Generation, Protocol, Rollout
@@ -24,13 +26,13 @@ from stages.params.retrievers import Baseline, Encoder, Replug, Retriever
 
 @dataclass
 class Iteration:
-    previous: str = "0"
+    previous: str = MISSING  # dvc.yaml reads it, and what is MISSING below, from the file
 
 
 @dataclass
 class Pair:
-    agent: str = "0"
-    retriever: str = "0"
+    agent: str = MISSING
+    retriever: str = MISSING
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Limit the memory of request bodies, over all clients together.
+"""Limit the memory of request bodies, over all clients together, and of what they are read to.
 
 A body counts from its first byte until its request is answered. Where a further part does not fit,
 the body gives way that has waited longest for its next part, a large one if there is one: a client
@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from stages.serving import limits
 from stages.serving.refusals import Refused
 
+OPENING = (b",", b"[", b"{")  # there is one before each value, but for those of keys
 SMALL = 2**16  # bytes of a body that is not worth dropping
 BUSY = "the server holds too many requests: try again later"
 
@@ -23,6 +24,7 @@ class _Body:
 
     def __init__(self):
         self.patience, self.data, self.gave_way = asyncio.timeout(None), bytearray(), False
+        self.signs = 0
 
 
 class Bodies:
@@ -36,7 +38,8 @@ class Bodies:
     async def read(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytearray]:
         """The whole body; it counts until the block ends.
 
-        Refused: 413 for a body above `limits.BODY`, 503 where there is no room for it.
+        Refused: 413 for a body above `limits.BODY`, or of more values than `limits.SIGNS` allows,
+        503 where there is no room for it.
         """
         body = _Body()
         try:
@@ -54,6 +57,9 @@ class Bodies:
     def _add(self, body: _Body, part: bytes) -> None:
         if len(body.data) + len(part) > limits.BODY:
             raise Refused(413, f"the body is larger than {limits.BODY} bytes")
+        body.signs += sum(map(part.count, OPENING))
+        if body.signs > limits.SIGNS:
+            raise Refused(413, f"the body has over {limits.SIGNS} commas and opening brackets")
         self._arriving.pop(body, None)
         while self._held + len(part) > limits.BODIES and not body.gave_way:
             large = (other for other in self._arriving if len(other.data) > SMALL)

@@ -60,7 +60,7 @@ OF_BODIES = {
     status: {"model": Detail, "description": why}
     for status, why in {
         400: "the body is not JSON, or the request not HTTP",
-        413: f"the body has over {limits.BODY} bytes",
+        413: f"the body has over {limits.BODY} bytes, or {limits.SIGNS} commas and brackets",
         415: "the body is not called application/json",
         422: "the JSON is not that of a request, or asks for too much",
         503: "the server holds too many requests or connections: try again later",
