@@ -16,6 +16,9 @@ from stages.params import Compute, PairSource, load_params
 from stages.plumbing.errors import InputError
 from stages.selection.rule import OF_VISITS
 
+PAIR = {"agent": "0", "retriever": "0"}
+GUEST = {"protocol": "conf/protocol/tiny.yaml"}
+
 ROOT = Path(__file__).parents[1]
 GRADED = {"visits__source": "restated", "pairs__source": "visits", "correctness__mode": "off"}
 VISITS = GRADED | {"relevance__mode": "off"}
@@ -63,7 +66,6 @@ def test_parameters_reach_no_package_of_the_method():
     assert reached == {
         "stages.plumbing",
         "stages.plumbing.errors",
-        "stages.plumbing.reasons",
         "stages.plumbing.yaml_text",
     }
 
@@ -246,17 +248,20 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
             "'replug.retrievers': 'bm25' is the name of another",
         ),
         ({"replug__retrievers": {"../a": {}}}, "'replug.retrievers': '../a' is not of letters"),
-        ({"oracle": {"a": {"agent": "7"}}}, "'oracle.a.agent': no iteration '7'"),
-        ({"oracle": {"a": {"retriever": "x"}}}, "'oracle.a.retriever': no iteration 'x'"),
-        ({"oracle": {"a": {"questions": 0}}}, "'oracle.a.questions' must be at least 1"),
-        ({"oracle": {"base": {}}}, "'oracle.base': 'compare' has a pair of that name"),
-        ({"oracle": {"1": {}}}, "'oracle.1': that is how an iteration's own pair is called"),
-        ({"oracle": {"a/b": {}}}, "'oracle': 'a/b' is not of letters"),
-        ({"compare__1": {}}, "'compare.1': that is how an iteration's own pair is called"),
-        ({"compare": {"a/b": {}}}, "'compare': 'a/b' is not of letters"),
-        ({"compare": {"a b": {}}}, "'compare': 'a b' is not of letters"),
-        ({"guest": {"2": {}}}, "'guest.2': that is the name of another agent"),
-        ({"guest": {"a/b": {}}}, "'guest': 'a/b' is not of letters"),
+        ({"oracle": {"a": {"agent": "7", "retriever": "0"}}}, "'oracle.a.agent': no iteration '7'"),
+        (
+            {"oracle": {"a": {"agent": "0", "retriever": "x"}}},
+            "'oracle.a.retriever': no iteration 'x'",
+        ),
+        ({"oracle": {"a": PAIR | {"questions": 0}}}, "'oracle.a.questions' must be at least 1"),
+        ({"oracle": {"base": PAIR}}, "'oracle.base': 'compare' has a pair of that name"),
+        ({"oracle": {"1": PAIR}}, "'oracle.1': that is how an iteration's own pair is called"),
+        ({"oracle": {"a/b": PAIR}}, "'oracle': 'a/b' is not of letters"),
+        ({"compare__1": PAIR}, "'compare.1': that is how an iteration's own pair is called"),
+        ({"compare": {"a/b": PAIR}}, "'compare': 'a/b' is not of letters"),
+        ({"compare": {"a b": PAIR}}, "'compare': 'a b' is not of letters"),
+        ({"guest": {"2": GUEST}}, "'guest.2': that is the name of another agent"),
+        ({"guest": {"a/b": GUEST}}, "'guest': 'a/b' is not of letters"),
         ({"baseline": {".": {"model": "a"}}}, "'baseline': '.' is not of letters"),
     ],
 )

@@ -14,7 +14,7 @@ CLEARER = (
 )
 
 
-def fault(error: Exception) -> str:
+def key_fault(error: Exception) -> str:
     """One line: the key and what is wrong with it.
 
     What follows is OmegaConf's own description of the key; the value may have lines too.

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from stages.params.checks import check_params
-from stages.params.faults import fault
+from stages.params.faults import key_fault
 from stages.params.run import Params
 from stages.plumbing.errors import InputError
 from stages.plumbing.yaml_text import invalid_yaml, parse_yaml
@@ -42,7 +42,7 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
     except OmegaConfBaseException as error:
-        raise InputError(f"{path}: {fault(error)}") from None
+        raise InputError(f"{path}: {key_fault(error)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise invalid_yaml(path, error) from None
 
