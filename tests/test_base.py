@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from transformers import AutoTokenizer
 
 from stages import base, corpus, questions
@@ -59,7 +60,8 @@ def test_files_of_the_same_form_are_checked_and_copied(experiment):
     corpus.main(["--output", "corpus"])
     questions.main(["--corpus", "corpus", "--output", "questions"])
     made = Path("corpus/passages.jsonl").read_bytes()
-    experiment("corpus.source=corpus/passages.jsonl", "questions.source=questions")
+    here = Path.cwd()
+    experiment(f"corpus.source={here}/corpus/passages.jsonl", f"questions.source={here}/questions")
     corpus.main(["--output", "copied"])
     questions.main(["--corpus", "copied", "--output", "asked"])
     assert Path("copied/passages.jsonl").read_bytes() == made
@@ -69,8 +71,11 @@ def test_files_of_the_same_form_are_checked_and_copied(experiment):
 
 
 def test_a_source_that_is_wrong_is_named(experiment):
+    """By the stages too: compose looks at what is there when it composes."""
+    params = yaml.safe_load(Path("params.yaml").read_text())
+    params["corpus"]["source"], params["questions"]["source"] = "bad.jsonl", "nowhere"
+    Path("params.yaml").write_text(yaml.safe_dump(params))
     Path("bad.jsonl").write_text('{"id": "1"}\n')
-    experiment("corpus.source=bad.jsonl", "questions.source=nowhere")
     with pytest.raises(InputError, match=r"bad\.jsonl:1"):
         corpus.main(["--output", "corpus"])
     of_enough_passages("made")

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from stages.common.records import Passage, Question
 from stages.common.trajectories import Trajectory
 from stages.engines.loading import load_agent
+from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
 from stages.gac.rollouts import Start, finish
 from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.rollout import loop
-from stages.rollout.protocol import load_protocol, rollout_of
+from stages.rollout.blocks import rollout_of, search_depth
+from stages.rollout.protocol import load_protocol
 from stages.rollout.visit_calls import with_visit_tool
 
 if TYPE_CHECKING:
@@ -34,11 +36,11 @@ class LoadedPair:
 
     def answer(self, question: str, golden_answers: Sequence[str] = ()) -> Trajectory:
         """How the agent answers, as the stage `evaluate` asks it. EM and F1 need gold answers."""
-        limits = rollout_of(self.folder, self.params.evaluation_rollout)
-        protocol = with_visit_tool(load_protocol(self.folder, self.params.evaluation_protocol))
+        limits = rollout_of(self.folder, evaluation_rollout(self.params))
+        protocol = with_visit_tool(load_protocol(self.folder, evaluation_protocol(self.params)))
         asked = Question("asked", question, list(golden_answers))
         rollout = loop.start(asked, protocol, self.agent.tokenizer)
-        search = partial(self.searcher.search, top_k=limits.depth(limits.top_k))
+        search = partial(self.searcher.search, top_k=search_depth(limits, limits.top_k))
         loop.run([rollout], self.agent, search, protocol, limits)
         return loop.record(rollout)
 
@@ -54,7 +56,7 @@ class LoadedPair:
             raise InputError(f"trajectory {trajectory.id}: GAC needs its gold answers")
         if protocol.block.visit_tool is not None:
             raise InputError("an agent that opens passages is labelled by the stage correctness")
-        search = partial(self.searcher.search, top_k=limits.depth(limits.top_k))
+        search = partial(self.searcher.search, top_k=search_depth(limits, limits.top_k))
         starts = [Start(trajectory, turn, passage) for passage in passages]
         rows = finish(starts, self.agent, search, protocol, limits, lambda finished: None)
         return {
