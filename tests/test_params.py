@@ -15,6 +15,7 @@ from stages.plumbing.errors import InputError
 ROOT = Path(__file__).parents[1]
 GRADED = {"visits__source": "restated", "pairs__source": "visits", "correctness__mode": "off"}
 VISITS = GRADED | {"relevance__mode": "off"}
+PAIR, GUEST = {"agent": "0", "retriever": "0"}, {"protocol": "conf/protocol/tiny.yaml"}
 SHOWN = {"pairs__source": "random_shown", "correctness__mode": "off"}
 PUBLISHED = {"published": {"mine": {"source": "my/pairs.yaml"}}}
 VISITS_THEN_GAC = {"visits__source": "restated", "pairs__source": "visits_then_gac"}
@@ -59,7 +60,6 @@ def test_parameters_reach_no_package_of_the_method():
     assert reached == {
         "stages.plumbing",
         "stages.plumbing.errors",
-        "stages.plumbing.reasons",
         "stages.common",
         "stages.common.records",
     }
@@ -225,17 +225,17 @@ def test_an_unknown_scale_is_one_line(tmp_path, monkeypatch):
             "'replug.retrievers': 'bm25' is the name of another",
         ),
         ({"replug__retrievers": {"../a": {}}}, "'replug.retrievers': '../a' is not of letters"),
-        ({"oracle": {"a": {"agent": "7"}}}, "'oracle.a.agent': no iteration '7'"),
-        ({"oracle": {"a": {"retriever": "x"}}}, "'oracle.a.retriever': no iteration 'x'"),
-        ({"oracle": {"a": {"questions": 0}}}, "'oracle.a.questions' must be at least 1"),
-        ({"oracle": {"base": {}}}, "'oracle.base': 'compare' has a pair of that name"),
-        ({"oracle": {"1": {}}}, "'oracle.1': that is how an iteration's own pair is called"),
-        ({"oracle": {"a/b": {}}}, "'oracle': 'a/b' is not of letters"),
-        ({"compare__1": {}}, "'compare.1': that is how an iteration's own pair is called"),
-        ({"compare": {"a/b": {}}}, "'compare': 'a/b' is not of letters"),
-        ({"compare": {"a b": {}}}, "'compare': 'a b' is not of letters"),
-        ({"guest": {"2": {}}}, "'guest.2': that is the name of another agent"),
-        ({"guest": {"a/b": {}}}, "'guest': 'a/b' is not of letters"),
+        ({"oracle": {"a": PAIR | {"agent": "7"}}}, "'oracle.a.agent': no iteration '7'"),
+        ({"oracle": {"a": PAIR | {"retriever": "x"}}}, "'oracle.a.retriever': no iteration 'x'"),
+        ({"oracle": {"a": PAIR | {"questions": 0}}}, "'oracle.a.questions' must be at least 1"),
+        ({"oracle": {"base": PAIR}}, "'oracle.base': 'compare' has a pair of that name"),
+        ({"oracle": {"1": PAIR}}, "'oracle.1': that is how an iteration's own pair is called"),
+        ({"oracle": {"a/b": PAIR}}, "'oracle': 'a/b' is not of letters"),
+        ({"compare__1": PAIR}, "'compare.1': that is how an iteration's own pair is called"),
+        ({"compare": {"a/b": PAIR}}, "'compare': 'a/b' is not of letters"),
+        ({"compare": {"a b": PAIR}}, "'compare': 'a b' is not of letters"),
+        ({"guest": {"2": GUEST}}, "'guest.2': that is the name of another agent"),
+        ({"guest": {"a/b": GUEST}}, "'guest': 'a/b' is not of letters"),
         ({"baseline": {".": {"model": "a"}}}, "'baseline': '.' is not of letters"),
     ],
 )
