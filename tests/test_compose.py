@@ -117,7 +117,6 @@ def refused(composed, *overrides: str) -> str:
         ("visits.prompt=", "'visits.prompt' is empty"),
         ("corpus.source=", "'corpus.source' is empty"),
         ("questions.source=", "'questions.source' is empty"),
-        ("questions.source=/nosuch", "'questions.source': no file or folder '/nosuch'"),
         ("encoder.revision=", "'encoder.revision' is empty: give a commit, or null"),
         ('encoder.model="a\nb"', "'encoder.model' must be one line"),
         ('seed="1\n2"', "'seed': Value '1 2' of type 'str' could not be converted"),
@@ -148,14 +147,6 @@ def test_what_would_fail_or_do_nothing_is_one_line(composed, override, message):
 def test_an_unknown_name_of_a_group_is_told_with_those_that_there_are(composed):
     said = refused(composed, "scale=nosuch")
     assert said.endswith("Available options in 'scale': gpu laptop paper real released smoke yours")
-
-
-def test_what_dvc_has_yet_to_fetch_may_be_named(composed, tmp_path):
-    own = ["scale=real", f"questions.source={tmp_path}/own/sets", "trajectories.questions=null"]
-    assert "'questions.source': no file or folder" in refused(composed, *own)
-    (tmp_path / "own.dvc").write_text("outs: []\n")
-    assert composed(*own).questions.source.endswith("own/sets")
-    assert composed("scale=real"), "what a scale names may be made later"
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,6 @@ from stages.plumbing.reasons import reason
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-    from stages.params import Params
 
 BY_NAME = (
     "iterations",
@@ -43,7 +42,6 @@ def compose(output: Path, overrides: list[str]) -> None:
             params = load_params(file)
         except InputError as error:
             raise InputError(str(error).replace(str(file), str(output))) from None
-        _check_sources(overrides, params)
         check_run(params)
         text = file.read_text(encoding="utf-8")
     output.write_text(
@@ -125,23 +123,6 @@ def _check_key(override: Override, text: str) -> None:
 def _told(cause: Exception) -> str:
     """What Hydra says on one line, less the places where it has looked."""
     return " ".join(str(cause).split()).partition(" Config search path: ")[0]
-
-
-def _check_sources(overrides: list[str], params: Params) -> None:
-    """InputError where an override names files that are not here; those of a scale may be made
-    later, and DVC can fetch what it tracks."""
-    from stages.sources.description import is_description
-
-    blocks = {"corpus.source": params.corpus, "questions.source": params.questions}
-    for key, block in blocks.items():
-        given = any(text.lstrip("+").startswith(f"{key}=") for text in overrides)
-        path = Path(block.source)
-        tracked = (Path(f"{one}.dvc") for one in (path, *path.parents))
-        here = path.exists() or any(file.is_file() for file in tracked)
-        if given and not (is_description(block.source) or here):
-            raise InputError(
-                f"conf: '{key}': no file or folder {block.source!r}, and none that DVC tracks"
-            )
 
 
 def _check_emptied(overrides: list[str], composed: object) -> None:
