@@ -42,7 +42,7 @@ def run(tmp_path, monkeypatch):
     write_jsonl(tmp_path / "predictions/agent1_bm25.jsonl", [same, prediction("b", "Z")])
     write_json(tmp_path / "metrics/pairs/2.json", {"in": 1})  # of another run
     params = {
-        "iterations": {"1": {}},
+        "iterations": {"1": {"previous": "0"}},
         "compare": {"agent1_bm25": {"agent": "1", "retriever": "bm25"}},
     }
     (tmp_path / "params.yaml").write_text(json.dumps(params))

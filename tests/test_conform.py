@@ -248,7 +248,7 @@ def test_the_wording_is_taken_from_the_logs(tmp_path, capsys):
         ("", "holds no log"),
         ("[]", "holds no log"),
         ("{", r"logs:1: not a JSON object"),
-        ("[3]", "item 1: expected a JSON object"),
+        ("[3]", "item 1: expected an object"),
         ('{"prompt": "p"}', "logs:1: the log has no text 'response', and 'prompt' neither"),
         ('{"prompt": "p", "question": "q"}', "nor the question, after which it would begin"),
         ("\n [", "not valid JSON"),
