@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 # The first that runs; the committed bytes are 3.11's.
 PYTHON ?= $(firstword $(foreach v,3.11 3.12,$(shell python$(v) -c 'print("python$(v)")' 2>&-)))
 INSTALLED := $(VENV)/.installed
+# An index that has PyTorch's CPU build: on Linux pip's own brings CUDA, several GB of it.
+TORCH_INDEX ?=
 # Of an environment that is there: what was installed into it.
 REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.txt)
 
@@ -62,6 +64,12 @@ $(INSTALLED): $(REQUIREMENTS)
 	runs here: install one with your system's packages or with pyenv, or say make PYTHON=/its/place"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing the pinned packages into $(VENV): about three minutes"
+ifneq ($(TORCH_INDEX),)
+ifeq ($(shell uname -s) $(findstring gpu,$(REQUIREMENTS)),Linux )
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --index-url "$(TORCH_INDEX)" \
+		"$$(grep '^torch==' $(REQUIREMENTS))" || echo "no such build there: taking pip's own"
+endif
+endif
 	@$(BIN)/pip install --quiet --disable-pip-version-check --requirement $(REQUIREMENTS)
 	@echo $(REQUIREMENTS) > $@
 

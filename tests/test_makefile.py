@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,38 @@ def make(tmp_path):
 def test_a_new_environment_is_made_of_the_list_that_is_asked_for(make):
     assert "--requirement requirements/laptop.txt" in make("install", None, "-n")[1]
     assert "--requirement requirements/gpu.txt" in make("install-gpu", None, "-n")[1]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere pip's own is the CPU build")
+def test_on_linux_the_cpu_build_comes_from_the_index_that_is_named(make, tmp_path):
+    """The first pip here finds nothing, so that the second takes its own."""
+    pip = tmp_path / ".venv/bin/pip"
+    asked = tmp_path / "asked"
+
+    def install(*options: str) -> list[str]:
+        asked.unlink(missing_ok=True)
+        code, said = make("install", None, f"PYTHON={tmp_path}/python", *options)
+        assert code == 0, said
+        return asked.read_text().splitlines()
+
+    made = f"mkdir -p {pip.parent}; cp {tmp_path}/pip {pip}; cp {tmp_path}/pip {pip.parent}/python"
+    for name, text in {
+        "python": made,
+        "pip": f'echo "$@" >> {asked}; test "$5" != --index-url',
+    }.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    [plain] = install()
+    first, second = install("TORCH_INDEX=http://index")
+    torch = next(
+        line
+        for line in (ROOT / "requirements/laptop.txt").read_text().splitlines()
+        if line.startswith("torch==")
+    )
+    assert first.endswith(f"--no-deps --index-url http://index {torch}") and second == plain
+    assert install("TORCH_INDEX=http://index", "REQUIREMENTS=requirements/gpu.txt") == [
+        plain.replace("laptop", "gpu")
+    ]
 
 
 def test_an_old_environment_keeps_its_list(make):
