@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -61,8 +60,7 @@ def passages_of(source: str | Path) -> Iterator[Named]:
 
 def _of_file(path: Path) -> Iterator[Named]:
     for where, row in iter_jsonl(path, ("id", "contents"), outside=True):
-        passage = passage_of(row, where)
-        yield where, replace(passage, heading=passage.heading.removesuffix("\r"))
+        yield where, passage_of(row, where)
 
 
 def of_contexts(files: Iterable[Path]) -> Iterator[Named]:
