@@ -261,13 +261,6 @@ def test_gold_answers_that_show_nothing_are_left_out(tmp_path, capsys):
         read_sets(Questions(str(tmp_path)), 0)
 
 
-def test_a_line_break_of_two_signs_ends_a_heading(tmp_path):
-    file = lines(tmp_path / "p.jsonl", [{"id": "0", "contents": '"T"\r\none\r\ntwo'}])
-    copy_passages(file, tmp_path / "out.jsonl")
-    [passage] = read_passages(tmp_path / "out.jsonl")
-    assert (passage.heading, passage.title, passage.text) == ('"T"', "T", "one\r\ntwo")
-
-
 def test_folders_hold_gzipped_files_too(tmp_path):
     row = {"id": "0", "question": "q", "golden_answers": ["a", ""]}
     for name in ("train.jsonl.gz", "test/a.b.jsonl.gz", "test/c.jsonl"):
