@@ -6,7 +6,6 @@ The sentences of environments here are made up: what is found is found by its pl
 import gzip
 import json
 import shutil
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollout_models import make_chat_tokenizer
+from timing import assert_linear
 
 from stages import params
 from stages.adoption.frame import frame_of
@@ -204,13 +204,8 @@ def test_a_well_formed_log_comes_back_turn_by_turn(turns, ended):
     ["<information>", "</search> <information>", " ", "\n", "<search>a</search>", "</information>"],
 )
 def test_reading_takes_time_in_proportion_to_the_text(unit):
-    def seconds(size: int) -> float:
-        text, begun = unit * (size // len(unit)), time.process_time()
-        reader().pieces(text, Counter())
-        return time.process_time() - begun
-
-    small, large = (min(seconds(size) for _ in range(3)) for size in (50_000, 100_000))
-    assert large < 3 * small + 0.05
+    short, long = (unit * (size // len(unit)) for size in (50_000, 100_000))
+    assert_linear(lambda text: reader().pieces(text, Counter()), short, long, unit)
 
 
 @pytest.fixture

@@ -1,12 +1,12 @@
 """The patterns of protocols: the same matches as regular expressions, in linear time."""
 
 import re
-import time
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from timing import assert_linear
 
 from stages import params
 from stages.common.records import Passage
@@ -101,18 +101,7 @@ def everything(form: AgentProtocol, text: str) -> None:
 @pytest.mark.parametrize("form", ["tiny", "r1_searcher", "simple_deep_searcher", "tool_calls"])
 def test_twice_the_text_takes_no_more_than_thrice_the_time(form, attack):
     make, known = ATTACKS[attack], FORMS[form]
-    short, long = make(SIZE), make(2 * SIZE)
-    best = {}
-    for text in (short, long):
-        times = []
-        for _ in range(3):
-            began = time.process_time()
-            everything(known, text)
-            times.append(time.process_time() - began)
-            if times[-1] > 2:
-                break  # a slow form shows at once
-        best[len(text)] = min(times)
-    assert best[len(long)] <= 3 * best[len(short)] + 0.02, best
+    assert_linear(lambda text: everything(known, text), make(SIZE), make(2 * SIZE), attack)
 
 
 def test_a_pattern_of_ones_own_runs_under_a_limit(monkeypatch):
