@@ -85,5 +85,5 @@ def test_both_parsers_give_the_same_of_all_that_git_keeps():
     files = [ROOT / "dvc.yaml", ROOT / "dvc.lock", ROOT / "params.yaml"]
     for file in [*files, *(ROOT / "conf").rglob("*.yaml"), *(ROOT / "stages").rglob("*.yaml")]:
         text = file.read_text(encoding="utf-8")
-        fast, slow = (parse_yaml(text, file, machine_made=made) for made in (True, False))
+        fast, slow = (parse_yaml(text, file, fast=made) for made in (True, False))
         assert json.dumps(fast, default=str) == json.dumps(slow, default=str)

@@ -87,7 +87,8 @@ def _wanted(params: Path) -> bool | None:
     from stages.plumbing.yaml_text import parse_yaml
 
     try:
-        compute = parse_yaml(params.read_text(encoding="utf-8"), params)["compute"]
+        text = params.read_text(encoding="utf-8")
+        compute = parse_yaml(text, params, fast=True)["compute"]  # at every start
         cpu, portable = compute.get("device", "cpu") == "cpu", compute.get("portable", True)
     except OSError:
         return None

@@ -144,8 +144,8 @@ _KEY = re.compile(r'"\s*:')  # the end of a key, unless it stands in a text
 
 def _check_keys(row: dict, line: str, where: str) -> None:
     """InputError if a key stands twice in an object, where readers would take the last."""
-    if len(_KEY.findall(line)) == _keys(row):
-        return  # the usual case, without reading the line again
+    if not may_repeat_keys(row, line):
+        return
 
     def once(pairs: list[tuple[str, object]]) -> dict:
         seen: set[str] = set()
@@ -156,6 +156,13 @@ def _check_keys(row: dict, line: str, where: str) -> None:
         return dict(pairs)
 
     json.loads(line, object_pairs_hook=once)
+
+
+def may_repeat_keys(value: object, text: str) -> bool:
+    """Whether `text`, the JSON of `value`, could hold a key twice in an object: seldom, so that it
+    need not be read again.
+    """
+    return len(_KEY.findall(text)) != _keys(value)
 
 
 def _keys(value: object) -> int:
@@ -264,8 +271,13 @@ def read_json(path: str | Path, *, foreign: bool = False) -> object:
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
     except (ValueError, RecursionError) as error:
-        line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise InputError(f"{path}{line}: not valid JSON ({_reason(error)})") from None
+        raise invalid_json(path, error) from None
+
+
+def invalid_json(where: str | Path, error: Exception) -> InputError:
+    """What a JSON parser's `error` about `where` means, on one line."""
+    line = f":{error.lineno}" if isinstance(error, json.JSONDecodeError) else ""
+    return InputError(f"{where}{line}: not valid JSON ({_reason(error)})")
 
 
 def read_yaml(path: str | Path) -> object:
@@ -303,17 +315,34 @@ def write_passages(path: str | Path, passages: Iterable[Passage]) -> None:
     write_jsonl(path, ({"id": p.id, "contents": p.contents} for p in passages))
 
 
-def read_questions(path: str | Path, *, outside: bool = False) -> list[Question]:
+QUESTION = ("id", "question", "golden_answers")  # keys of a row
+
+
+def read_questions(path: str | Path) -> list[Question]:
     """Questions in file order. Each needs a text and at least one gold answer that is not blank;
     blank ones are left out, and their number is said.
     """
-    questions, seen, blank = [], set(), 0
-    for where, row in iter_jsonl(path, ("id", "question", "golden_answers"), outside=outside):
-        questions.append(question_of(row, where))
-        check_new(questions[-1].id, seen, where)
-        blank += len(row["golden_answers"]) - len(questions[-1].golden_answers)
-    if blank:
-        print(f"{path}: empty gold answers left out: {blank}", file=sys.stderr)
+    rows = iter_jsonl(path, QUESTION)
+    return all_questions(path, ((where, *_with_blank(row, where)) for where, row in rows))
+
+
+def _with_blank(row: dict, where: str) -> tuple[Question, int]:
+    """The question of a row, and how many blank gold answers were left out."""
+    question = question_of(row, where)
+    return question, len(row["golden_answers"]) - len(question.golden_answers)
+
+
+def all_questions(path: str | Path, read: Iterable[tuple[str, Question, int]]) -> list[Question]:
+    """The questions of the file `path`, from (`file:line`, question, gold answers left out) of
+    each. InputError for an id that occurs twice, or where there is none.
+    """
+    questions, seen, left_out = [], set(), 0
+    for where, question, blank in read:
+        check_new(question.id, seen, where)
+        questions.append(question)
+        left_out += blank
+    if left_out:
+        print(f"{path}: empty gold answers left out: {left_out}", file=sys.stderr)
     if not questions:
         raise InputError(f"{path}: holds no question")
     return questions

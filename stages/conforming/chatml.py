@@ -18,6 +18,11 @@ def system_text(prompt: str) -> str | None:
     return said.partition(END)[0] if mark else None
 
 
+def told_system(system: str | None) -> str:
+    """A system message, or that there is none, as a sentence shows it."""
+    return "no system message" if system is None else f"the system message {system!r}"
+
+
 def is_chat(prompt: str) -> bool:
     """Whether a prompt stands in ChatML's marks."""
     return USER in prompt

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from stages.common.records import write_text
-from stages.conforming.chatml import is_chat, system_text, user_text
+from stages.conforming.chatml import is_chat, system_text, told_system, user_text
 from stages.conforming.logs import ConversationLog
 from stages.conforming.transcripts import TextDifference, first_difference
 from stages.plumbing.errors import InputError
@@ -70,7 +70,7 @@ def write_protocol(
         f"# The protocol {protocol.block.name} with the prompt of {path.name} (tools/conform.py).\n"
     )
     if chat:
-        told = "no system message" if system is None else f"the system message {system!r}"
+        told = told_system(system)
         head += f"# Its prompts have {told}: the agent's chat template must give the same.\n"
     text = yaml.safe_dump(asdict(block), sort_keys=False, allow_unicode=True, width=100)
     write_text(file, head + text)

@@ -18,12 +18,12 @@ from itertools import takewhile
 
 _HEAD = re.compile(
     r"(?:[0-9]{1,3}[.)][ \t])?"
-    r"(?:#?\[(?:(?:passage|document|doc|query|question)[ \t])?(?P<a>[0-9]++)\]"
-    r"|(?:passage|document|doc|query|question|q)[ \t_-]?(?:no\.?[ \t])?#?\[?(?P<b>[0-9]++)\]?)"
+    r"(?:#?\[(?:(?:passage|document|doc|query|question)[ \t])?([0-9]++)\]"
+    r"|(?:passage|document|doc|query|question|q)[ \t_-]?(?:no\.?[ \t])?#?\[?([0-9]++)\]?)"
     r"(?![0-9,])[ \t]*+[:.)–—-]?[ \t]*+",
     re.IGNORECASE,
 )
-_NUMBERED = re.compile(r"(?P<a>[0-9]{1,3})(?P<b>(?!))?[.)][ \t]++(?=\S)")
+_NUMBERED = re.compile(r"([0-9]{1,3})[.)][ \t]++(?=\S)")
 _NAMED = re.compile(
     r"(?:[-+][ \t]{0,3})?(?:(?:local|overall|final|short|your|lr|relevance|sub)[ \t_-]){0,2}"
     r"(?:relevance|grade|score|rating|(?:sub)?answer|a)[ \t]?[0-9]{0,3}[ \t]?"
@@ -66,9 +66,7 @@ def by_headings(text: str, tidy: Tidy, *, named: bool) -> Layout | None:
     heading is a label and no more. A grade in the heading itself (`[1] 85`) is one of its values.
     A heading may be a number alone (`1. Q: who`) where the values are named.
     """
-    parts, rest = _parts(text, _HEAD)
-    if named and not parts:
-        parts, rest = _parts(text, _NUMBERED)
+    parts, rest = _parts(text, numbered=named)
     rows = []
     for label, title, lines in parts:
         if named:
@@ -90,9 +88,7 @@ def by_headings(text: str, tidy: Tidy, *, named: bool) -> Layout | None:
 
 def by_questions(text: str) -> Layout | None:
     """Queries that the reply restates, each with its answer in the next line. None otherwise."""
-    parts, rest = _parts(text, _HEAD)
-    if not parts:
-        parts, rest = _parts(text, _NUMBERED)
+    parts, rest = _parts(text, numbered=True)
     rows = []
     for label, title, lines in parts:
         written = [line for line in lines if line]
@@ -103,16 +99,25 @@ def by_questions(text: str) -> Layout | None:
     return Layout(rows, "\n".join(rest)) if rows else None
 
 
-def _parts(text: str, head: re.Pattern) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
-    """(label, rest of the heading, lines below) of each part, and the lines before the first."""
+def _parts(text: str, *, numbered: bool) -> tuple[list[tuple[str, str, list[str]]], list[str]]:
+    """(label, rest of the heading, lines below) of each part, and the lines before the first.
+    `numbered`: where there is no other heading, a number alone is one.
+    """
     parts: list[tuple[str, str, list[str]]] = []
     rest: list[str] = []
-    for line in text.split("\n"):
+    lines = text.split("\n")
+    head = _NUMBERED if numbered and not any(map(_HEAD.match, lines)) else _HEAD
+    for line in lines:
         if found := head.match(line):
-            parts.append((found["a"] or found["b"], line[found.end() :].strip(), []))
+            parts.append((_first(found), line[found.end() :].strip(), []))
         else:
             (parts[-1][2] if parts else rest).append(line.strip())
     return parts, rest
+
+
+def _first(found: re.Match) -> str:
+    """The label, in whichever form it stands."""
+    return next(group for group in found.groups() if group is not None)
 
 
 def by_table(text: str) -> Layout | None:
@@ -156,7 +161,7 @@ def _label(cell: str) -> str | None:
     if alone := _LABEL.fullmatch(cell):
         return alone["label"]
     head = _HEAD.match(cell)
-    return (head["a"] or head["b"]) if head else None
+    return _first(head) if head else None
 
 
 def _columns(head: list[str], name: re.Pattern) -> list[int]:

@@ -10,6 +10,7 @@ import json
 from pathlib import Path, PurePath
 
 from stages.common.evaluations import Evaluation
+from stages.common.records import invalid_json
 from stages.metrics.fields import Wrong
 from stages.metrics.health import IterationHealth
 from stages.metrics.schema import SCHEMAS
@@ -56,12 +57,8 @@ def checked(text: str, where: str, kind: str, partial: bool = False) -> dict:
         SCHEMAS[kind].check(value, "", partial)
     except Wrong as error:
         raise InputError(f"{where}: {error}") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{where}:{error.lineno}: not valid JSON ({error.msg})") from None
-    except RecursionError:
-        raise InputError(f"{where}: not valid JSON (nested too deeply)") from None
-    except ValueError:
-        raise InputError(f"{where}: not valid JSON (a number is too long)") from None
+    except (ValueError, RecursionError) as error:
+        raise invalid_json(where, error) from None
     return value
 
 

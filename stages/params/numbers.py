@@ -70,22 +70,21 @@ def integers(params: Params) -> Iterator[tuple[str, int, int]]:
         yield key, attrgetter(key)(params), least
 
 
-def highest(tree: dict | list, prefix: str = "") -> Iterator[tuple[str, int, int]]:
+def highest(tree: dict) -> Iterator[tuple[str, int, int]]:
     """(key, value, the most it may be) of every integer."""
-    for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
-        key = f"{prefix}{name}"
-        if isinstance(value, dict | list):
-            yield from highest(value, f"{key}.")
-        elif type(value) is int:
-            yield key, value, _most(key)
+    return ((key, value, _most(key)) for key, value in _leaves(tree) if type(value) is int)
 
 
-def floats(tree: dict, prefix: str = "") -> Iterator[tuple[str, float]]:
+def floats(tree: dict) -> Iterator[tuple[str, float]]:
     """(key, value) of every number that need not be whole."""
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from floats(value, f"{prefix}{name}.")
-        elif isinstance(value, float):
+    return ((key, value) for key, value in _leaves(tree) if isinstance(value, float))
+
+
+def _leaves(tree: dict | list, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+        if isinstance(value, dict | list):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
             yield f"{prefix}{name}", value
 
 

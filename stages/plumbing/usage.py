@@ -49,7 +49,7 @@ def params_fingerprint(params: Path = Path("params.yaml")) -> str | None:
     from stages.plumbing.yaml_text import parse_yaml
 
     try:
-        values = parse_yaml(params.read_text(encoding="utf-8"), params)
+        values = parse_yaml(params.read_text(encoding="utf-8"), params, fast=True)
         whole = json.dumps(values, sort_keys=True, default=str)
     except (OSError, ValueError, TypeError, RecursionError, InputError):
         return None

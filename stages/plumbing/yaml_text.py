@@ -41,14 +41,15 @@ class _FastLoader(_Marked, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
     pass
 
 
-def parse_yaml(text: str, where: str | Path, *, machine_made: bool = False) -> object:
+def parse_yaml(text: str, where: str | Path, *, fast: bool = False) -> object:
     """The value of a YAML text. InputError, opened by `where`, with the line if it has one.
 
-    `machine_made`: a long file that DVC has written, by the parser in C.
+    `fast`: by the parser in C, which lets tabs pass that the other refuses: for files that a
+    program wrote, or that are read otherwise too.
     """
-    fast = machine_made and _deepest(text) < DEPTH
+    loader = _FastLoader if fast and _deepest(text) < DEPTH else _Loader
     try:
-        return yaml.load(text, _FastLoader if fast else _Loader)
+        return yaml.load(text, loader)
     except (yaml.YAMLError, RecursionError, *OF_CONSTRUCTORS) as error:
         raise invalid_yaml(where, error) from None
 

@@ -64,7 +64,7 @@ def read_lock(path: str | Path) -> list[LockedStage]:
 
 def parse_lock(text: str, path: str | Path) -> list[LockedStage]:
     """All stages of a lock's text, as `read_lock` does; `path` opens the message."""
-    return _steps(parse_yaml(text, path, machine_made=True), path)
+    return _steps(parse_yaml(text, path, fast=True), path)
 
 
 def _steps(lock: object, path: str | Path) -> list[LockedStage]:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.records import MARK, iter_jsonl, parse_json
+from stages.common.records import MARK, invalid_json, iter_jsonl, may_repeat_keys, parse_json
 from stages.plumbing.errors import InputError
 
 
@@ -45,15 +45,12 @@ def _array(path: Path) -> list:
     try:
         text = _bytes(path).decode("utf-8").removeprefix(MARK)
         rows = parse_json(text, str(path))
-        json.loads(text, object_pairs_hook=once)
+        if may_repeat_keys(rows, text):
+            json.loads(text, object_pairs_hook=once)
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg})") from None
-    except RecursionError:
-        raise InputError(f"{path}: not valid JSON (nested too deeply)") from None
-    except ValueError:
-        raise InputError(f"{path}: not valid JSON (a number is too long)") from None
+    except (ValueError, RecursionError) as error:
+        raise invalid_json(path, error) from None
     return rows
 
 

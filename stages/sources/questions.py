@@ -12,9 +12,10 @@ from pathlib import Path
 
 from stages import params
 from stages.common.records import (
+    QUESTION,
     Passage,
     Question,
-    check_new,
+    all_questions,
     iter_jsonl,
     other_form,
     question_of,
@@ -215,17 +216,10 @@ def questions_of(path: Path) -> list[Question]:
     """The questions of a file from outside, in its order. What supports them is metadata, also
     where it stands beside it; gold answers that show nothing are left out, and their number said.
     """
-    questions, seen, empty = [], set(), 0
-    for where, row in iter_jsonl(path, ("id", "question", "golden_answers"), outside=True):
-        question, blank = asked_question(with_support(row), where)
-        check_new(question.id, seen, where)
-        questions.append(question)
-        empty += blank
-    if empty:
-        print(f"{path}: empty gold answers left out: {empty}", file=sys.stderr)
-    if not questions:
-        raise InputError(f"{path}: holds no question")
-    return questions
+    rows = iter_jsonl(path, QUESTION, outside=True)
+    return all_questions(
+        path, ((where, *asked_question(with_support(row), where)) for where, row in rows)
+    )
 
 
 def asked_question(row: dict, where: str) -> tuple[Question, int]:

@@ -137,7 +137,7 @@ class Finished:
         return read_jsonl(self._cached(path))
 
     def _yaml(self, path: str) -> dict:
-        return parse_yaml(self._text(path), path, machine_made=True)
+        return parse_yaml(self._text(path), path, fast=True)
 
     def _text(self, path: str) -> str:
         text = printed_by_git("show", f"{self.commit}:{path}")

@@ -75,7 +75,7 @@ def _stages(commit: str) -> dict[str, dict]:
     text = git("show", f"{commit}:dvc.yaml")
     if not text:
         raise InputError(f"dvc.yaml: not in the commit {commit[:8]}")
-    stages = parse_yaml(text, f"dvc.yaml of {commit[:8]}", machine_made=True)["stages"]
+    stages = parse_yaml(text, f"dvc.yaml of {commit[:8]}", fast=True)["stages"]
     return {name: body.get("do", body) for name, body in stages.items() if name not in UNREAD}
 
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages.conforming.chatml import user_text
+from stages.conforming.chatml import told_system, user_text
 from stages.conforming.logs import ConversationLog, read_conversations
 from stages.conforming.prompts import asked, prompt_difference, systems, write_protocol
 from stages.conforming.transcripts import TextDifference, marks_of, retell
@@ -104,8 +104,7 @@ def check_systems(logs: list[ConversationLog]) -> bool:
     """Print the prompts' system message; returns whether all in ChatML's marks have the same."""
     found = systems(logs)
     for system, count in found.most_common(2):
-        told = "no system message" if system is None else f"the system message {system!r}"
-        print(f"{count} of {len(logs)} prompts have {told}")
+        print(f"{count} of {len(logs)} prompts have {told_system(system)}")
     if len(found) > 1:
         print(f"the prompts have {len(found)} different ones, and an agent can be given one")
     return len(found) <= 1

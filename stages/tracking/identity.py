@@ -74,7 +74,7 @@ def origin() -> dict[str, str]:
 def _lock(path: Path) -> str | None:
     """Digest of dvc.lock without the report's own entry, which is written after the report."""
     try:
-        lock = parse_yaml(path.read_text(encoding="utf-8"), path, machine_made=True)
+        lock = parse_yaml(path.read_text(encoding="utf-8"), path, fast=True)
         others = {name: entry for name, entry in lock["stages"].items() if name != "report"}
         return _digest(others)
     except (OSError, InputError, ValueError, LookupError, TypeError, AttributeError):
