@@ -40,7 +40,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
-def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
+def _make(params: Params, passages: str, output: Path, metrics_file: str) -> None:
     from datasets import Dataset
 
     from stages.common import portable
@@ -90,13 +90,13 @@ def _make(params: Params, passages: str, output: Path, metrics: str) -> None:
             desc="encoder",
         )
         save_retriever(model, output, query_format)
-        figures = {
+        metrics = {
             "passages": len(contents),
             "vocabulary": len(tokens),
             "parameters": sum(p.numel() for p in model.parameters()),
             "loss": curve[-1][1],
         }
-        write_json(metrics, figures)
+        write_json(metrics_file, metrics)
 
 
 if __name__ == "__main__":

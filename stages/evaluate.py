@@ -28,7 +28,7 @@ from stages.plumbing.errors import run
 from stages.running.workers import Advance, Work
 
 if TYPE_CHECKING:
-    from stages.evaluation.asking import Figures, SetQuestions
+    from stages.evaluation.asking import MetricsBySet, SetQuestions
 
 SHARD = 512  # questions between two save points
 
@@ -50,9 +50,9 @@ def main(argv: list[str] | None = None) -> None:
         questions += [(asking.DEVELOPMENT + name, question) for name, question in several]
     more = [args.development] if args.development else []
     with asking.asked_rows("evaluate", questions, SHARD, _build, args, params, more) as rows:
-        figures: Figures = {}
-        write_jsonl(args.output, asking.of_tests(rows, figures, params))
-        found = asking.evaluation_of(args.agent.name, args.index.name, figures, questions)
+        metrics: MetricsBySet = {}
+        write_jsonl(args.output, asking.of_tests(rows, metrics, params))
+        found = asking.evaluation_of(args.agent.name, args.index.name, metrics, questions)
         write_json(args.metrics, found.row())
     print(asking.result_line(found, args.metrics, args.output))
 

@@ -53,7 +53,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
     return named_arguments(argv, __doc__)
 
 
-def refer_to_agent(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
+def refer_to_agent(guest: Guest, protocol, folder: Path, metrics_file: Path) -> None:
     """Make `folder` stand for a ready-made model. InputError if it cannot talk its protocol."""
     from stages.common.models import write_reference
     from stages.common.records import write_json
@@ -63,10 +63,10 @@ def refer_to_agent(guest: Guest, protocol, folder: Path, metrics: Path) -> None:
     tokenizer = load_tokenizer(folder)
     protocol.prompt_ids("?", tokenizer)
     protocol.fit([], tokenizer, 0)
-    write_json(metrics, {"model": guest.model})
+    write_json(metrics_file, {"model": guest.model})
 
 
-def make_guest(name: str, params: Params, protocol, folder: Path, metrics: Path) -> None:
+def make_guest(name: str, params: Params, protocol, folder: Path, metrics_file: Path) -> None:
     """Fill `folder` with a model made from scratch, and write its figures."""
     from stages.common import portable
     from stages.common.models import save_model
@@ -97,8 +97,8 @@ def make_guest(name: str, params: Params, protocol, folder: Path, metrics: Path)
         losses = train_language_model(model, tokenizer, retold, recipe, state, stage, rate)
         save_model(model, tokenizer, folder)
         loss = sum(losses[-50:]) / len(losses[-50:])
-        figures = {"parameters": model.num_parameters(), "loss": loss}
-        write_json(metrics, figures | examine_guest(params, guest, protocol, folder))
+        metrics = {"parameters": model.num_parameters(), "loss": loss}
+        write_json(metrics_file, metrics | examine_guest(params, guest, protocol, folder))
 
 
 def examine_guest(params: Params, guest: Guest, protocol, folder: Path) -> dict:

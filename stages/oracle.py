@@ -24,7 +24,7 @@ from stages.plumbing.errors import run
 from stages.running.workers import Advance, Work
 
 if TYPE_CHECKING:
-    from stages.evaluation.asking import Figures, SetQuestions
+    from stages.evaluation.asking import MetricsBySet, SetQuestions
 
 SHARD = 64  # questions between two save points
 PRICE = "price"  # in rows until it is added up: what the ranking of a question's queries took
@@ -44,12 +44,12 @@ def main(argv: list[str] | None = None) -> None:
     params = replace(params, rollout=rollout_of(args.agent, evaluation_rollout(params)))
     questions = _drawn(asking.question_sets(args.questions), args.name, params)
     with asking.asked_rows("oracle", questions, SHARD, _build, args, params) as rows:
-        figures: Figures = {}
+        metrics: MetricsBySet = {}
         prices: dict[str, list[dict]] = {}
-        predictions = asking.of_tests(_priced(rows, prices), figures, params)
+        predictions = asking.of_tests(_priced(rows, prices), metrics, params)
         write_jsonl(args.output, predictions)
         retriever = oracle_name(args.index.name)
-        found = asking.evaluation_of(args.agent.name, retriever, figures, questions)
+        found = asking.evaluation_of(args.agent.name, retriever, metrics, questions)
         write_json(args.metrics, found.row())
         sets = {name: add_up(each) for name, each in prices.items()}
         write_json(args.price, {"questions": len(questions), "sets": sets})

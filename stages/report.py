@@ -24,7 +24,7 @@ from stages.params import Params, load_params
 from stages.plumbing.errors import run
 
 if TYPE_CHECKING:
-    from stages.evaluation.summary import SetFigures
+    from stages.evaluation.summary import SetMetrics
     from stages.reporting.comparisons import PairChange
     from stages.reporting.page import Content
     from stages.reporting.predictions import Predictions
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.common.records import as_csv
     from stages.evaluation.blocks import evaluation_rollout_of
-    from stages.evaluation.summary import figures_of
+    from stages.evaluation.summary import metrics_of
     from stages.reporting import tables
     from stages.reporting.comparisons import half_iterations
     from stages.reporting.page import render_page
@@ -49,9 +49,9 @@ def main(argv: list[str] | None = None) -> None:
     results = read_results(args.metrics_folder, params)
     metadata = read_metadata(args.questions)
 
-    def again(agent: str) -> SetFigures:
+    def again(agent: str) -> SetMetrics:
         """The figures of a question set of an agent, to be counted from its predictions."""
-        return figures_of(replace(params, rollout=evaluation_rollout_of(params, agent)))
+        return metrics_of(replace(params, rollout=evaluation_rollout_of(params, agent)))
 
     predictions = read_all_predictions(
         args.predictions, results, metadata, args.metrics_folder, again

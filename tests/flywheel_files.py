@@ -3,7 +3,7 @@
 import random
 from pathlib import Path
 
-from rows import figures, trajectory_row, turn_row
+from rows import set_metrics, trajectory_row, turn_row
 
 from stages.common.records import (
     Passage,
@@ -50,11 +50,11 @@ def write_flywheel(folder: Path, questions: int = 40) -> None:
     for name, (agent, retriever) in pairs().items():
         rows = _predictions(CHANCE[agent, retriever], questions)
         write_jsonl(folder / f"data/predictions/{name}.jsonl", rows)
-        write_json(folder / f"metrics/evaluate/{name}.json", _figures(agent, retriever, rows))
+        write_json(folder / f"metrics/evaluate/{name}.json", _metrics(agent, retriever, rows))
     for name in SETS:
         write_questions(folder / f"data/questions/test/{name}.jsonl", _questions(questions))
     for iteration in params().iterations:
-        _stage_figures(folder / "metrics", iteration)
+        _stage_metrics(folder / "metrics", iteration)
         _labels(folder / "data", iteration)
     write_json(folder / "metrics/base.json", {"agent": {"accuracy": 0.8}, "judge": {"accuracy": 1}})
 
@@ -134,13 +134,13 @@ def _labels(data: Path, iteration: str) -> None:
         write_jsonl(data / stage / f"{iteration}.jsonl", rows)
 
 
-def _figures(agent: str, retriever: str, rows: list[dict]) -> dict:
+def _metrics(agent: str, retriever: str, rows: list[dict]) -> dict:
     told = [trajectory_of(row, "a test") for row in rows]
-    sets = {name: figures([one for one in told if one.set == name]) for name in SETS}
+    sets = {name: set_metrics([one for one in told if one.set == name]) for name in SETS}
     return {"agent": agent, "retriever": retriever, "sets": sets}
 
 
-def _stage_figures(metrics: Path, iteration: str) -> None:
+def _stage_metrics(metrics: Path, iteration: str) -> None:
     count = len(LABELS)
     whole = {"in": count, "out": count, "dropped": {}}
     means = {"reward": 0.5, "em": 0.5, "searches": 2.5, "response_length": 50.0, "entropy": 0.05}
@@ -152,7 +152,7 @@ def _stage_figures(metrics: Path, iteration: str) -> None:
         "few_negatives": 1,
     }
     kept = {"instances": 5, "positive_selection_rate": round(4 / count, 4)}
-    figures = {
+    by_stage = {
         "agent": {"in": 100, "out": 90, "dropped": {"not_drawn": 10}} | ends,
         "trajectories": whole | told,
         "candidates": whole | {"trajectories": count, "trajectories_without_query": 0},
@@ -161,7 +161,7 @@ def _stage_figures(metrics: Path, iteration: str) -> None:
         "pairs": {"in": count, "out": count - 3, "dropped": drops} | kept,
         "retriever": {"in": 5, "out": 5, "dropped": {}, "queries": 4, "loss": 1.5},
     }
-    for stage, values in figures.items():
+    for stage, values in by_stage.items():
         write_json(metrics / stage / f"{iteration}.json", values)
     curve = "".join(f"{step},{step / 10},0.0{step},\n" for step in range(1, 6))
     write_text(metrics / "agent" / f"{iteration}.csv", "step,reward,kl,entropy\n" + curve)

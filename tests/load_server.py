@@ -48,7 +48,7 @@ class Load:
         if outcome not in expected:
             self.unexpected[f"{kind.__name__}: {outcome}"] += 1
 
-    def figures(self) -> dict:
+    def metrics(self) -> dict:
         """The result, as it is written."""
         outcomes = {name: dict(sorted(found.items())) for name, found in self.outcomes.items()}
         every = sum(self.outcomes.values(), Counter())
@@ -125,12 +125,12 @@ def measured(folder: Path, seconds: float, kinds: int = 0) -> dict:
 
     with chdir(folder), running_server("index", "passages.jsonl", "retriever") as address:
         [server] = [p for p in psutil.Process().children() if "stages.tools.serve" in p.cmdline()]
-        figures = asyncio.run(load(address, server, seconds, kinds)).figures()
+        metrics = asyncio.run(load(address, server, seconds, kinds)).metrics()
         while (answer := asyncio.run(good(Client(address, 0)))) == "503":
             time.sleep(0.1)  # it still works off what it has
-        figures["still_answers"] = answer == "200"
+        metrics["still_answers"] = answer == "200"
     clients = {"good": GOOD, "hostile": BAD, "slow": SLOW}
-    return {"seconds": seconds, "clients": clients, **figures}
+    return {"seconds": seconds, "clients": clients, **metrics}
 
 
 def main() -> None:
@@ -141,13 +141,13 @@ def main() -> None:
     os.environ["PYTHONPATH"] = str(ROOT)
     with tempfile.TemporaryDirectory() as folder:
         write_index(Path(folder))
-        figures = measured(Path(folder), args.seconds)
-    print(json.dumps(figures, indent=2))
+        metrics = measured(Path(folder), args.seconds)
+    print(json.dumps(metrics, indent=2))
     if args.output:
         args.output.parent.mkdir(parents=True, exist_ok=True)
-        args.output.write_text(json.dumps(figures, indent=2) + "\n")
-    grown = figures["memory_ratio"] > GROWTH
-    if figures["unexpected"] or figures["server_errors"] or grown or not figures["still_answers"]:
+        args.output.write_text(json.dumps(metrics, indent=2) + "\n")
+    grown = metrics["memory_ratio"] > GROWTH
+    if metrics["unexpected"] or metrics["server_errors"] or grown or not metrics["still_answers"]:
         raise SystemExit("the server did not bear the load: see the figures")
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from stages.common.trajectories import Trajectory, trajectory_of
-from stages.evaluation.summary import SetFigures
+from stages.evaluation.summary import SetMetrics
 
 
 def turn_row(**said) -> dict:
@@ -25,9 +25,11 @@ def prediction(identifier: str, *turns: dict, **said) -> Trajectory:
     return trajectory_of({"set": "a"} | trajectory_row(identifier, *turns, **said), "a test")
 
 
-def figures(rows: Iterable[Trajectory], recall_at: Sequence[int] = (3, 20), shown: int = 3) -> dict:
+def set_metrics(
+    rows: Iterable[Trajectory], recall_at: Sequence[int] = (3, 20), shown: int = 3
+) -> dict:
     """The figures of predictions of one set, as a file has them."""
-    found = SetFigures(recall_at, shown, most_searches=4)
+    found = SetMetrics(recall_at, shown, most_searches=4)
     for row in rows:
         found.add(row)
     return found.metrics()

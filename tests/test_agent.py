@@ -66,10 +66,10 @@ def test_writes_a_plain_model_folder_curves_and_figures_twice_the_same(project, 
 
     rows = list(csv.DictReader(open("one.csv")))
     assert [row["step"] for row in rows] == ["1", "2"]
-    figures = json.loads((project / "one.json").read_text())
-    assert (figures["in"], figures["out"], figures["dropped"]) == (6, 4, {"not_drawn": 2})
+    metrics = json.loads((project / "one.json").read_text())
+    assert (metrics["in"], metrics["out"], metrics["dropped"]) == (6, 4, {"not_drawn": 2})
     mean = sum(float(row["reward"]) for row in rows) / 2
-    assert figures["last"]["reward"] == pytest.approx(mean, abs=1e-6)
+    assert metrics["last"]["reward"] == pytest.approx(mean, abs=1e-6)
     assert not list((project / "tmp" / "scratch").iterdir())
 
 

@@ -111,10 +111,10 @@ def test_the_stages_ask_and_teach_six_hops(experiment):
 
 
 def test_base_makes_two_models_that_load_and_write(experiment):
-    figures = make_base()
-    assert figures["agent"]["actions"] > 3 and 0 <= figures["agent"]["invalid"] <= 1
-    assert figures["judge"]["relevance"]["replies"] == 3
-    assert figures["judge"]["sub_answers"]["replies"] == 3
+    metrics = make_base()
+    assert metrics["agent"]["actions"] > 3 and 0 <= metrics["agent"]["invalid"] <= 1
+    assert metrics["judge"]["relevance"]["replies"] == 3
+    assert metrics["judge"]["sub_answers"]["replies"] == 3
     for folder in ("agent", "judge"):
         assert (Path(folder) / "model.safetensors").exists()
         tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -152,8 +152,8 @@ def test_a_ready_made_model_is_a_reference(experiment):
     make_base()
     Path("agent").rename("mine")
     experiment("base.agent.model=mine", "relevance.max_reply_tokens=8")
-    figures = make_base()
-    assert figures["agent"] == {"model": "mine"}
+    metrics = make_base()
+    assert metrics["agent"] == {"model": "mine"}
     assert [path.name for path in Path("agent").iterdir()] == ["reference.json"]
     assert model_path("agent") == "mine"
 

@@ -56,12 +56,12 @@ def test_the_card_says_what_the_files_say(checkout, capsys):
     assert f"| training instances | {pairs['instances']} |" in text
     assert f"trajectories were labelled | {trajectories['in']} |" in text
     own = json.loads(Path("metrics/evaluate/2.json").read_text())
-    for name, figures in own["sets"].items():
+    for name, metrics in own["sets"].items():
         section = text.partition(f"**{name}**")[2].partition("**")[0]
         row = next(line for line in section.splitlines() if line.startswith("| Agent_2 + R_2 "))
         cells = [cell.strip() for cell in row.split("|")[2:5]]
-        em = f"{100 * figures['em']:.1f} ({100 * figures['em_low']:.1f} to "
-        assert cells[0].startswith(em) and cells[2].startswith(f"{figures['searches']:.2f} (")
+        em = f"{100 * metrics['em']:.1f} ({100 * metrics['em_low']:.1f} to "
+        assert cells[0].startswith(em) and cells[2].startswith(f"{metrics['searches']:.2f} (")
         assert "| Agent_2 + R_1 |" in section and "| base agent + R_0 |" in section
         assert "BM25" not in section, "of another agent"
     lock = yaml.safe_load(Path("dvc.lock").read_text())["stages"]

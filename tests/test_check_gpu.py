@@ -34,7 +34,7 @@ def test_a_check_goes_up_to_cuda(name):
 
 def test_a_check_that_fails_says_why_and_what_comes_next(monkeypatch, capsys):
     """A row of a process that ended with an error, as the table shows it."""
-    row = {"seconds": 1, "error": "it broke", "figures": {}}
+    row = {"seconds": 1, "error": "it broke", "metrics": {}}
     monkeypatch.setattr(check_gpu, "_row", lambda name: row)
     with pytest.raises(SystemExit):
         check_gpu.main(["card"])

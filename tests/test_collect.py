@@ -19,11 +19,11 @@ def prediction(identifier, *queries):
 
 def evaluated(queries):
     """Figures of two questions that were answered right after `queries` searches each."""
-    figures = {"questions": 2}
+    metrics = {"questions": 2}
     for key, value in (("em", 1.0), ("f1", 1.0), ("searches", queries)):
-        figures |= {key: value, f"{key}_low": value, f"{key}_high": value}
+        metrics |= {key: value, f"{key}_low": value, f"{key}_high": value}
     recall = {"recall": {"3": None, "20": None}, "first_query_recall": {"3": 1 / 3, "20": None}}
-    return figures | {"unanswered": 0.0} | recall | {"found": None}
+    return metrics | {"unanswered": 0.0} | recall | {"found": None}
 
 
 @pytest.fixture
@@ -87,4 +87,4 @@ def test_figures_that_are_not_of_the_predictions_are_left_out_and_said(run, caps
 
 def test_a_folder_without_figures_is_named(tmp_path):
     with pytest.raises(InputError, match="no figures"):
-        list(collect.figure_rows(tmp_path / "nothing", tmp_path, Params()))
+        list(collect.metric_rows(tmp_path / "nothing", tmp_path, Params()))

@@ -38,9 +38,9 @@ def changed(folder: Path, em: float | None = None, pair: str = "2", **values) ->
     Path("params.yaml").write_text(yaml.safe_dump(params | values))
     if em is not None:
         path = Path(f"metrics/evaluate/{pair}.json")
-        figures = json.loads(path.read_text())
-        figures["sets"]["indomain"] |= {"em": em, "em_low": em, "em_high": em}
-        path.write_text(json.dumps(figures))
+        metrics = json.loads(path.read_text())
+        metrics["sets"]["indomain"] |= {"em": em, "em_low": em, "em_high": em}
+        path.write_text(json.dumps(metrics))
 
 
 def experiment(folder: Path, name: str, em: float, **values) -> None:

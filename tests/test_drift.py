@@ -13,7 +13,7 @@ from stages import drift
 from stages.common.records import read_json, write_jsonl
 from stages.drift import asked_in, describe, overlap
 from stages.plumbing.errors import InputError
-from stages.reporting.drift import FIGURES
+from stages.reporting.drift import METRICS
 
 PARAMS = {
     "iterations": {"1": {"previous": "0"}},
@@ -42,10 +42,10 @@ def test_every_iteration_is_measured(place):
     torch.set_num_threads(2)
     drift.main(words.split())
     assert torch.get_num_threads() == 1  # compute.threads
-    figures = read_json("metrics/drift.json")
-    assert list(figures) == ["0", "1"]
-    assert set(FIGURES) == set(figures["1"])  # the page names each, and no other
-    first, second = figures["0"], figures["1"]
+    metrics = read_json("metrics/drift.json")
+    assert list(metrics) == ["0", "1"]
+    assert set(METRICS) == set(metrics["1"])  # the page names each, and no other
+    first, second = metrics["0"], metrics["1"]
     assert (first["queries"], first["questions"], first["words_per_query"]) == (4, 2, 1.25)
     assert first["queries_of_both_iterations"] == 0
     assert first["distance_to_previous_iteration"] is None
@@ -60,9 +60,9 @@ def test_every_iteration_is_measured(place):
 def test_equal_queries_have_not_moved():
     asked = {("s", "q", 0): ("Who made the fern?", "fern")}
     vectors = {"fern": np.ones(1), "Who made the fern?": np.ones(1)}
-    figures = describe(asked, asked, vectors)
-    assert figures["distance_to_previous_iteration"] == 0
-    assert figures["equal_to_previous_iteration"] == 1
+    metrics = describe(asked, asked, vectors)
+    assert metrics["distance_to_previous_iteration"] == 0
+    assert metrics["equal_to_previous_iteration"] == 1
     assert describe({}, {}, {})["words_per_query"] is None
 
 

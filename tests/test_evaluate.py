@@ -64,10 +64,10 @@ def run_stage(agent, output="out.jsonl", metrics="out.json"):
 
 
 def test_figures_are_those_of_the_predictions(project, agent):
-    rows, figures = run_stage(agent)
-    assert (figures["agent"], figures["retriever"]) == ("1", "bm25")
+    rows, metrics = run_stage(agent)
+    assert (metrics["agent"], metrics["retriever"]) == ("1", "bm25")
     assert [row["set"] for row in rows] == ["right"] * 4 + ["wrong"] * 4
-    right, wrong = figures["sets"]["right"], figures["sets"]["wrong"]
+    right, wrong = metrics["sets"]["right"], metrics["sets"]["wrong"]
     assert right["questions"] == 4 and right["em"] == 1 and wrong["em"] == 0
     assert right["em_low"] == right["em_high"] == 1, "four chains that do not differ"
     assert right["searches"] == 1 and right["unanswered"] == 0
@@ -77,7 +77,7 @@ def test_figures_are_those_of_the_predictions(project, agent):
 
 
 def test_development_sets_are_asked_and_their_figures_alone_are_kept(project, agent):
-    whole, figures = run_stage(agent)
+    whole, metrics = run_stage(agent)
     write_questions("development/right.jsonl", questions(True))
     evaluate.main(
         f"--name pair --agent {agent} --index bm25 --passages passages.jsonl --questions test "
@@ -85,7 +85,7 @@ def test_development_sets_are_asked_and_their_figures_alone_are_kept(project, ag
     )
     assert read_jsonl("also.jsonl") == whole, "of the test sets alone"
     also = read_json("also.json")
-    assert {k: v for k, v in also.items() if k != "development"} == figures
+    assert {k: v for k, v in also.items() if k != "development"} == metrics
     assert also["development"].keys() == {"right"} and also["development"]["right"]["em"] == 0
     assert read("also.json", "evaluate") == also, "by its schema"
     shutil.rmtree(project / "development")
@@ -94,16 +94,16 @@ def test_development_sets_are_asked_and_their_figures_alone_are_kept(project, ag
         f"--name pair --agent {agent} --index bm25 --passages passages.jsonl --questions test "
         "--development development --output none.jsonl --metrics none.json".split()
     )
-    assert read_json("none.json") == figures, "no such set"
+    assert read_json("none.json") == metrics, "no such set"
 
 
 def test_recall_is_that_of_the_rankings(project, agent):
-    rows, figures = run_stage(agent)
+    rows, metrics = run_stage(agent)
     for set_name in ("right", "wrong"):
         ranked = [r["turns"][0]["ranked"] for r in rows if r["set"] == set_name]
         first = sum(ids[0] == f"p{n}" for n, ids in enumerate(ranked)) / 4
-        assert figures["sets"][set_name]["found"] == first, "the agent is shown one passage"
-        assert figures["sets"][set_name]["recall"]["20"] == 1
+        assert metrics["sets"][set_name]["found"] == first, "the agent is shown one passage"
+        assert metrics["sets"][set_name]["recall"]["20"] == 1
     assert [len(row["turns"][0]["passages"]) for row in rows] == [1] * 8
     assert rows[0]["turns"][0]["passages"][0]["id"] == rows[0]["turns"][0]["ranked"][0]
     assert "ranked" not in rows[0]["turns"][-1], "the last turn asked nothing"
@@ -111,9 +111,9 @@ def test_recall_is_that_of_the_rankings(project, agent):
 
 def test_a_passage_with_the_answer_is_told_from_one_of_the_right_id(project, agent):
     """The sets have the same supporting passages; nobody's answer is in one."""
-    rows, figures = run_stage(agent)
+    rows, metrics = run_stage(agent)
     contents = {passage.id: passage.contents for passage in FILMS + OTHERS}
-    for name, part in figures["sets"].items():
+    for name, part in metrics["sets"].items():
         asked = [
             (r["golden_answers"][0], r["turns"][0]["ranked"]) for r in rows if r["set"] == name
         ]
@@ -123,15 +123,15 @@ def test_a_passage_with_the_answer_is_told_from_one_of_the_right_id(project, age
         shown = [gold in contents[ids[0]] for gold, ids in asked]
         assert part["answer_found"] == sum(shown) / 4
         assert "support" not in part
-    wrong = figures["sets"]["wrong"]
+    wrong = metrics["sets"]["wrong"]
     assert (wrong["recall"]["20"], wrong["answer_recall"]["20"]) == (1, 0)
-    assert figures["sets"]["right"]["answer_recall"]["20"] == 1
-    assert not any("answer_places" in row for row in rows), "predictions are as they were"
+    assert metrics["sets"]["right"]["answer_recall"]["20"] == 1
+    assert not any("answer_positions" in row for row in rows), "predictions are as they were"
     titled = [replace(q, metadata=q.metadata | {"supporting_titles": []}) for q in questions(True)]
     write_questions("test/wrong.jsonl", titled)
-    _, figures = run_stage(agent)
-    assert figures["sets"]["wrong"]["support"] == "titles"
-    assert read("out.json", "evaluate") == figures, "by its schema"
+    _, metrics = run_stage(agent)
+    assert metrics["sets"]["wrong"]["support"] == "titles"
+    assert read("out.json", "evaluate") == metrics, "by its schema"
 
 
 def test_an_agent_talks_as_its_own_folder_says(project, agent, tmp_path):
@@ -142,8 +142,8 @@ def test_an_agent_talks_as_its_own_folder_says(project, agent, tmp_path):
     assert {row["stop"] for row in rows} == {"invalid"}
     guest = shutil.copytree(agent, tmp_path / "guest")
     (guest / "protocol.yaml").write_text("name: its own\n")
-    _, figures = run_stage(guest)
-    assert figures["sets"]["right"]["em"] == 1
+    _, metrics = run_stage(guest)
+    assert metrics["sets"]["right"]["em"] == 1
     (guest / "protocol.yaml").write_text("prompt: none\n")
     with pytest.raises(InputError, match=r"guest/protocol\.yaml: 'prompt'"):
         run_stage(guest)
@@ -152,8 +152,8 @@ def test_an_agent_talks_as_its_own_folder_says(project, agent, tmp_path):
 def test_an_agent_is_rolled_out_as_its_own_folder_says(project, agent, tmp_path):
     guest = shutil.copytree(agent, tmp_path / "guest")
     (guest / "rollout.yaml").write_text("max_turns: 1\ntop_k: 2\n")
-    rows, figures = run_stage(guest)
-    assert {row["stop"] for row in rows} == {"turns"} and figures["sets"]["right"]["em"] == 0
+    rows, metrics = run_stage(guest)
+    assert {row["stop"] for row in rows} == {"turns"} and metrics["sets"]["right"]["em"] == 0
     assert [row["searches"] for row in rows] == [1] * 8, "the search is made and counted"
     assert [len(turn["passages"]) for row in rows for turn in row["turns"]] == [2] * 8
     (guest / "rollout.yaml").write_text("max_turn: 1\n")
@@ -167,8 +167,8 @@ def test_evaluation_has_a_frame_and_limits_of_its_own(project, agent, tmp_path):
     own = {"passage": '"{name}": {text}\n', "information": "\n[{passages}]\n"}
     block = {"rollout": {"max_turns": 1, "top_k": 2}, "protocol": own}
     (project / "params.yaml").write_text(yaml.safe_dump(settings | {"evaluate": block}))
-    rows, figures = run_stage(agent)
-    assert {row["stop"] for row in rows} == {"turns"} and figures["sets"]["right"]["em"] == 0
+    rows, metrics = run_stage(agent)
+    assert {row["stop"] for row in rows} == {"turns"} and metrics["sets"]["right"]["em"] == 0
     assert {len(turn["passages"]) for row in rows for turn in row["turns"]} == {2}
     assert all(row["turns"][0]["information"].startswith('\n["') for row in rows)
     assert run_rows[0]["turns"][0]["information"].startswith("\n<information>")
@@ -225,10 +225,10 @@ def test_what_was_done_before_a_kill_is_not_done_again(project, agent, monkeypat
 
 def test_questions_without_supporting_passages_have_no_recall(project, agent):
     write_questions("test/wrong.jsonl", [Question("q", DIALOGUES[0][0], ["Ana"])])
-    _, figures = run_stage(agent)
-    assert figures["sets"]["wrong"]["recall"] == {"3": None, "20": None}
-    assert figures["sets"]["wrong"]["found"] is None
-    assert figures["sets"]["right"]["recall"]["20"] == 1
+    _, metrics = run_stage(agent)
+    assert metrics["sets"]["wrong"]["recall"] == {"3": None, "20": None}
+    assert metrics["sets"]["wrong"]["found"] is None
+    assert metrics["sets"]["right"]["recall"]["20"] == 1
 
 
 def test_no_question_set_is_one_clear_line(project, agent):

@@ -75,8 +75,8 @@ def test_evaluation_makes_five_turns_and_the_fifth_search_is_counted():
     assert [query.request.query for query in queries_of(line)] == ["q0", "q1", "q2", "q3"], (
         "not the fifth"
     )
-    figures = _metrics(_counts([line]), 4, 0)
-    assert (figures["in"], figures["out"], figures["dropped"]["last_turn"]) == (5, 4, 1)
+    metrics = _metrics(_counts([line]), 4, 0)
+    assert (metrics["in"], metrics["out"], metrics["dropped"]["last_turn"]) == (5, 4, 1)
     again = prefix(line, 2, PASSAGES, FRAMES["search_r1_evaluation"], writer.tokenizer, FIVE)
     assert writer.tokenizer.decode(again.token_ids) == seen[3] and again.stop is None
     assert again.token_ids == writer.read[3]

@@ -146,8 +146,8 @@ def test_every_fact_has_two_wordings_that_lead_to_each_other():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_made_guest_talks_as_its_folder_says(name, project):
-    figures = make(name)
-    assert figures["parameters"] > 0 and figures["actions"] >= 4
+    metrics = make(name)
+    assert metrics["parameters"] > 0 and metrics["actions"] >= 4
     params = load_params()
     agent = load_agent(name, params.generation, params.compute)
     protocol = load_protocol(name, params.protocol)

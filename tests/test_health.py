@@ -33,8 +33,8 @@ def run(tmp_path, monkeypatch):
 
     def check(iteration: str, stop: bool = False, **changed: dict) -> int:
         OmegaConf.save(OmegaConf.structured(Params(health=Health(stop=stop))), "params.yaml")
-        for stage, figures in (WELL | changed).items():
-            write_json(Path("metrics") / stage / f"{iteration}.json", figures)
+        for stage, metrics in (WELL | changed).items():
+            write_json(Path("metrics") / stage / f"{iteration}.json", metrics)
         before = (
             ["--before", f"metrics/health/{int(iteration) - 1}.json"] if iteration != "0" else []
         )
@@ -87,12 +87,12 @@ def test_every_signature_shows_and_can_end_the_run(run, capsys, changed, sentenc
     assert sentence in told and "ends at iteration 2" in told
 
 
-def without(figures: dict, path: str) -> dict:
+def without(metrics: dict, path: str) -> dict:
     """`figures` less the key at a path as `last.entropy`."""
     key, _, rest = path.partition(".")
     if rest:
-        return figures | {key: without(figures[key], rest)}
-    return {name: value for name, value in figures.items() if name != key}
+        return metrics | {key: without(metrics[key], rest)}
+    return {name: value for name, value in metrics.items() if name != key}
 
 
 LOST = [
@@ -110,8 +110,8 @@ LOST = [
 
 @pytest.mark.parametrize(("stage", "path", "broken"), LOST)
 def test_a_figure_that_is_missing_breaks_its_limit(run, capsys, stage, path, broken):
-    figures = WELL | {"evaluate": BETTER_SETS}
-    changed = {"evaluate": BETTER_SETS, stage: without(figures[stage], path)}
+    metrics = WELL | {"evaluate": BETTER_SETS}
+    changed = {"evaluate": BETTER_SETS, stage: without(metrics[stage], path)}
     assert run("2", stop=True, **changed) == 3
     assert not Path("data/health/2.json").exists()
     assert capsys.readouterr().err.count("is missing or no finite number") == len(broken)
@@ -131,9 +131,9 @@ def test_an_iteration_after_one_without_figures_has_nothing_sound_to_compare_wit
 @pytest.mark.parametrize("figure", ["NaN", "Infinity", "-Infinity", "1e999"])
 @pytest.mark.parametrize(("stage", "path"), [row[:2] for row in LOST if row[1] not in END])
 def test_a_figure_that_is_no_number_is_no_go_on(run, figure, stage, path):
-    figures = json.loads(json.dumps((WELL | {"evaluate": BETTER_SETS})[stage]))
+    metrics = json.loads(json.dumps((WELL | {"evaluate": BETTER_SETS})[stage]))
     *above, key = path.split(".")
-    place = figures
+    place = metrics
     for name in above:
         place = place[name]
     place[key] = "?"
@@ -142,7 +142,7 @@ def test_a_figure_that_is_no_number_is_no_go_on(run, figure, stage, path):
     assert run("2", evaluate=BETTER_SETS) == 0
     Path("data/health/2.json").unlink()
     OmegaConf.save(OmegaConf.structured(limits), "params.yaml")
-    file.write_text(json.dumps(figures).replace('"?"', figure))
+    file.write_text(json.dumps(metrics).replace('"?"', figure))
     arguments = ["--iteration", "2", "--before", "metrics/health/1.json"]
     with pytest.raises(InputError, match=f"^{file}: '{path}' is -?(nan|inf), which is no finite"):
         health.main([*arguments, *ARGUMENTS.format("2").split()])

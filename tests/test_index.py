@@ -83,13 +83,13 @@ def test_dense_search_is_what_faiss_and_sentence_transformers_give(place):
     flat.add(model.encode_document([p.contents for p in passages]))
     queries = [f"where was {p.title} born" for p in passages[::8]]
     texts = [f"Where was the director born? [SEP] {query}" for query in queries]
-    scores, places = flat.search(model.encode_query(texts), 10)
+    scores, positions = flat.search(model.encode_query(texts), 10)
 
     found = searcher(place).search([request(query) for query in queries], 10)
-    for hits, row, positions in zip(found, scores, places):
+    for hits, row, nearest in zip(found, scores, positions):
         assert [hit.score for hit in hits] == pytest.approx(row.tolist(), abs=2e-6)
         # positions agree but where faiss sees a tie or a difference in the last bits
-        assert len({hit.passage.id for hit in hits} & {passages[i].id for i in positions}) >= 9
+        assert len({hit.passage.id for hit in hits} & {passages[i].id for i in nearest}) >= 9
 
 
 def test_equal_passages_tie_exactly_and_the_earlier_comes_first(place):
@@ -236,9 +236,9 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
     assert (about["kind"], about["candidates"], about[kind]) == (kind, 30, KINDS[kind])
     faiss = (large / kind / approximate.FILE).read_bytes()
     assert about["faiss"] == hashlib.sha256(faiss).hexdigest()
-    figures = read_json(large / f"{kind}.json")
-    assert figures["in"] == figures["out"] == 320 and figures["recall_queries"] == 40
-    assert 0.6 < figures["recall_20"] < 1
+    metrics = read_json(large / f"{kind}.json")
+    assert metrics["in"] == metrics["out"] == 320 and metrics["recall_queries"] == 40
+    assert 0.6 < metrics["recall_20"] < 1
     queries = [request(f"where was N{n}man {'born ' * (n % 5)}") for n in range(40)]
     everything = searcher(large).search(queries, 320)
     search = searcher(large, index_folder=large / kind)

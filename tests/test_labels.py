@@ -45,9 +45,9 @@ def place(built, monkeypatch):
 
 def balanced(file: str) -> dict:
     """The figures in `file`, their counts checked."""
-    figures = read_json(file)
-    assert figures["in"] == figures["out"] + sum(figures["dropped"].values())
-    return figures
+    metrics = read_json(file)
+    assert metrics["in"] == metrics["out"] + sum(metrics["dropped"].values())
+    return metrics
 
 
 # candidates
@@ -77,8 +77,8 @@ def test_candidates_are_the_top_of_every_searched_query(place):
 def test_queries_with_too_few_candidates_are_dropped(place):
     set_params(candidates={"top_k": len(world.NOTES) + 1})
     candidates.main(arguments("candidates", output="few.jsonl", metrics="few.json"))
-    figures = balanced("few.json")
-    assert figures["out"] == 0 and figures["dropped"]["few_candidates"] == figures["in"] > 0
+    metrics = balanced("few.json")
+    assert metrics["out"] == 0 and metrics["dropped"]["few_candidates"] == metrics["in"] > 0
     assert read_jsonl("few.jsonl") == []
 
 
@@ -87,10 +87,10 @@ def test_queries_with_too_few_candidates_are_dropped(place):
 
 def test_a_judge_grades_every_candidate(place):
     relevance.main(arguments("relevance", output="judged.jsonl", metrics="judged.json"))
-    figures = balanced("judged.json")
+    metrics = balanced("judged.json")
     rows = read_jsonl("judged.jsonl")
     by_id = {row["id"]: row for row in read_jsonl("candidates.jsonl")}
-    assert rows and figures["out"] == len(rows)
+    assert rows and metrics["out"] == len(rows)
     for row in rows:
         assert list(row["scores"]) == [c["id"] for c in by_id[row["id"]]["candidates"]]
         assert all(0 <= score <= 100 for score in row["scores"].values())
@@ -121,12 +121,12 @@ def test_unreadable_grades_drop_the_query_and_are_counted(place):
     relevance.main(
         arguments("relevance", judge="random", output="random.jsonl", metrics="random.json")
     )
-    figures = balanced("random.json")
+    metrics = balanced("random.json")
     trajectories = {row["question_id"] for row in read_jsonl("candidates.jsonl")}
-    assert figures["out"] == 0 and sum(figures["dropped"].values()) == figures["in"]
-    assert sum(figures["sub_answers_failed"].values()) == len(trajectories)
-    assert figures["with_sub_answer"] == 0
-    assert figures["sub_answer_retries"] == 2 * len(trajectories)
+    assert metrics["out"] == 0 and sum(metrics["dropped"].values()) == metrics["in"]
+    assert sum(metrics["sub_answers_failed"].values()) == len(trajectories)
+    assert metrics["with_sub_answer"] == 0
+    assert metrics["sub_answer_retries"] == 2 * len(trajectories)
     failed = read_jsonl("random.failed.jsonl", ("id", "reply", "reason", "tries"))
     assert {row["tries"] for row in failed} == {3} and all(row["reply"] for row in failed)
     steps = [row["id"].partition("/")[0] for row in failed]
@@ -168,12 +168,12 @@ def test_queries_without_their_reference_are_lost_too(place):
     files = unread_sub_answers(max_dropped=0.05)
     with pytest.raises(InputError) as error:
         relevance.main(files)
-    figures, said = balanced("unread.json"), str(error.value)
-    count = figures["in"]
-    [why] = figures["sub_answers_failed"]
-    assert figures["out"] > 0 and figures["with_sub_answer"] == 0
+    metrics, said = balanced("unread.json"), str(error.value)
+    count = metrics["in"]
+    [why] = metrics["sub_answers_failed"]
+    assert metrics["out"] > 0 and metrics["with_sub_answer"] == 0
     assert said.startswith(f"relevance@1: {count} of {count} queries were lost")
-    assert f"sub-answer {why}: {figures['out']}" in said and "'relevance.max_dropped'" in said
+    assert f"sub-answer {why}: {metrics['out']}" in said and "'relevance.max_dropped'" in said
     relevance.main(unread_sub_answers(max_dropped=1.0))
 
 
@@ -189,8 +189,8 @@ def test_rollouts_without_room_are_counted_and_limited(place):
     set_params(rollout={"max_context_tokens": 60})
     with pytest.raises(InputError, match=r"^correctness@1: \d+ of \d+ rollouts were lost.*length"):
         correctness.main(arguments("correctness", output="short.jsonl", metrics="short.json"))
-    figures = balanced("short.json")
-    assert figures["lost"]["length"] > 0.05 * figures["rollouts"]
+    metrics = balanced("short.json")
+    assert metrics["lost"]["length"] > 0.05 * metrics["rollouts"]
     set_params(rollout={"max_context_tokens": 60}, correctness={"max_dropped": 1.0})
     correctness.main(arguments("correctness", output="again.jsonl", metrics="again.json"))
     assert Path("again.jsonl").read_bytes() == Path("short.jsonl").read_bytes()
@@ -230,8 +230,8 @@ def test_relevance_off_asks_no_judge(place):
 def test_without_sub_answers_the_judge_has_no_reference(place):
     set_params(relevance={"sub_answers": False})
     relevance.main(arguments("relevance", output="alone.jsonl", metrics="alone.json"))
-    figures = balanced("alone.json")
-    assert figures["with_sub_answer"] == figures["sub_answer_retries"] == 0
+    metrics = balanced("alone.json")
+    assert metrics["with_sub_answer"] == metrics["sub_answer_retries"] == 0
     assert {row["sub_answer"] for row in read_jsonl("alone.jsonl")} == {None}
 
 
@@ -351,9 +351,9 @@ def test_a_cheaper_lazy_evaluation_gives_fewer_positives(place, cheaper):
         assert some["scores"].items() <= all_levels["scores"].items()
         assert len(some["scores"]) <= cheaper.get("top", 20)
         assert sum(some["scores"].values()) <= (1 if "whole_levels" in cheaper else 4)
-    figures, exact = balanced("cheap.json"), balanced("whole.json")
+    metrics, exact = balanced("cheap.json"), balanced("whole.json")
     for key in ("rollouts", "written_tokens", "read_tokens"):
-        assert 0 < figures[key] < exact[key]
+        assert 0 < metrics[key] < exact[key]
 
 
 def test_equal_contexts_share_a_rollout(place):
@@ -369,19 +369,19 @@ def test_equal_contexts_share_a_rollout(place):
     files = {"candidates": "t.jsonl", "relevance": "tr.jsonl", "trajectories": "twins.jsonl"}
     set_params(correctness={"mode": "exhaustive"})
     correctness.main(arguments("correctness", **files, output="tc.jsonl", metrics="tc.json"))
-    figures = balanced("tc.json")
-    assert (figures["rollouts"], figures["evaluated"]) == (20, 40)
+    metrics = balanced("tc.json")
+    assert (metrics["rollouts"], metrics["evaluated"]) == (20, 40)
 
 
 def test_instances_hold_what_training_needs(place):
     write_relevance(3)
     correctness.main(arguments("correctness"))
     pairs.main(arguments("pairs"))
-    figures = balanced("pairs.json")
+    metrics = balanced("pairs.json")
     rows = {row["id"]: row for row in candidate_rows()}
     instances = read_jsonl("pairs.jsonl")
-    assert figures["instances"] == len(instances)
-    assert figures["positive_selection_rate"] == round(figures["out"] / figures["in"], 4)
+    assert metrics["instances"] == len(instances)
+    assert metrics["positive_selection_rate"] == round(metrics["out"] / metrics["in"], 4)
     negatives: dict[str, list] = {}
     for instance in instances:
         query = instance["id"].rpartition("/")[0]

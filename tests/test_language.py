@@ -273,23 +273,23 @@ def test_figures_of_an_agent():
         ExaminedReply("", good, good, True),
         ExaminedReply("", good.replace("y", "z"), good, True),
     ]
-    figures = agent_metrics(given_, lambda text: protocol.parse(text).kind == "invalid")
-    assert figures["right"] == 0.5
-    assert figures["right_after_search"] == pytest.approx(1 / 3)
-    assert figures["invalid"] == 0.25
+    metrics = agent_metrics(given_, lambda text: protocol.parse(text).kind == "invalid")
+    assert metrics["right"] == 0.5
+    assert metrics["right_after_search"] == pytest.approx(1 / 3)
+    assert metrics["invalid"] == 0.25
 
 
 def test_figures_of_a_judge():
     prompt = Prompt.load(RELEVANCE_PROMPT, "query", "reference", "passages")
     right = "[1] The film A is by B. 100\n[2] The film C is by D. 0\n"
     wrote = "[1] The film A is by B. 80\n[2] 0\n"
-    figures = relevance_metrics(
+    metrics = relevance_metrics(
         [ExaminedReply("", wrote, right, True), ExaminedReply("", "[1] 100\n", right, True)],
         prompt.parse,
     )
-    assert figures["malformed"] == 0.5
-    assert figures["exact"] == 0.5
-    assert figures["same_side_of_60"] == 1.0
+    assert metrics["malformed"] == 0.5
+    assert metrics["exact"] == 0.5
+    assert metrics["same_side_of_60"] == 1.0
 
 
 def test_generation_of_a_saved_model_is_its_greedy_choice(tmp_path):

@@ -240,10 +240,10 @@ def test_a_broken_line_of_usage_is_named(tmp_path, hours):
 
 
 def test_a_table_has_a_row_a_number_and_is_asked_by_name():
-    figures = {"a": {"questions": 2, "em": 0.5}, "b": {"questions": 3, "em": 1.0, "found": None}}
+    metrics = {"a": {"questions": 2, "em": 0.5}, "b": {"questions": 3, "em": 1.0, "found": None}}
     other = {"b": {"questions": 3, "em": 0.25}}
     found = [
-        *table.rows("evaluate", "1", {"agent": "1", "sets": figures}),
+        *table.rows("evaluate", "1", {"agent": "1", "sets": metrics}),
         *table.rows("evaluate", "2", {"agent": "2", "sets": other}),
     ]
     whole = table.table(found)

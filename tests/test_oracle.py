@@ -95,7 +95,7 @@ def right_by_hand(row: dict, turn: int, hits, agent, searcher, protocol, limits)
 
 
 def test_the_first_right_ones_come_first_and_no_rollout_is_needless(project):
-    rows, figures, price = ranked()
+    rows, metrics, price = ranked()
     params = load_params()
     limits, protocol = params.rollout, AgentProtocol(params.protocol)
     agent = load_agent("models/agent/1", params.generation, params.compute)
@@ -107,24 +107,24 @@ def test_the_first_right_ones_come_first_and_no_rollout_is_needless(project):
             hits = searcher.search([request], 20)[0]
             first = hits[:TOP]
             gac = right_by_hand(row, turn, first, agent, searcher, protocol, limits)
-            places = [place for place, good in enumerate(gac) if good][: limits.top_k]
-            wanted = places + [place for place in range(20) if place not in places]
+            positions = [position for position, good in enumerate(gac) if good][: limits.top_k]
+            wanted = positions + [position for position in range(20) if position not in positions]
             turned = row["turns"][turn]
-            assert turned["ranked"] == [hits[place].passage.id for place in wanted]
+            assert turned["ranked"] == [hits[position].passage.id for position in wanted]
             assert [p["id"] for p in turned["passages"]] == turned["ranked"][: limits.top_k]
-            rollouts += places[-1] + 1 if len(places) == limits.top_k else TOP
-            right += len(places)
-            moved += places != [*range(len(places))]
+            rollouts += positions[-1] + 1 if len(positions) == limits.top_k else TOP
+            right += len(positions)
+            moved += positions != [*range(len(positions))]
     assert right and moved and len({row["em"] for row in rows}) == 2, "the world says something"
     sums = {key: sum(each[key] for each in price["sets"].values()) for key in ("right", "rollouts")}
     assert sums == {"right": right, "rollouts": rollouts}
-    assert (figures["agent"], figures["retriever"]) == ("1", "0+oracle")
-    assert read("evaluate/ranked.json") == figures, "by its schema"
+    assert (metrics["agent"], metrics["retriever"]) == ("1", "0+oracle")
+    assert read("evaluate/ranked.json") == metrics, "by its schema"
 
 
 def test_so_many_questions_of_each_set_and_no_fewer_right_than_without(project):
-    rows, figures, price = ranked()
-    counts = {name: part["questions"] for name, part in figures["sets"].items()}
+    rows, metrics, price = ranked()
+    counts = {name: part["questions"] for name, part in metrics["sets"].items()}
     assert counts == {"first": 4, "wrong": 3} and price["questions"] == 7
     assert price["sets"]["wrong"]["right"] == 0, "no passage leads to what is not known"
     plain, others = asked(evaluate, "plain", "plain")
@@ -135,7 +135,7 @@ def test_so_many_questions_of_each_set_and_no_fewer_right_than_without(project):
     for row in same:
         assert row["turns"] == own[row["set"], row["id"]]["turns"], "nothing to move: as without"
     assert (
-        figures["sets"]["first"]["em"]
+        metrics["sets"]["first"]["em"]
         >= sum(own[row["set"], row["id"]]["em"] for row in rows if row["set"] == "first") / 4
     )
 
@@ -169,15 +169,15 @@ def test_what_was_done_before_a_kill_is_not_done_again(project, monkeypatch):
 
 def results_of(**pairs: dict) -> Results:
     found = [
-        PairResult(**vars(Evaluation.of(figures)), name=name) for name, figures in pairs.items()
+        PairResult(**vars(Evaluation.of(metrics)), name=name) for name, metrics in pairs.items()
     ]
     return Results([], found, {}, {}, {})
 
 
 def test_it_is_held_against_its_own_retriever_over_the_same_questions(project, monkeypatch):
-    rows, figures, _ = ranked()
+    rows, metrics, _ = ranked()
     plain, others = asked(evaluate, "plain", "plain")
-    results = results_of(plain=others, ranked=figures)
+    results = results_of(plain=others, ranked=metrics)
     keys = {(name, question.id) for name, question in question_sets(Path("test"))}
     predictions = read_all_predictions(Path(), results, keys, Path("evaluate"))
     (bound,) = bounds(results, predictions)

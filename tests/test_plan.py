@@ -26,7 +26,7 @@ from stages.planning import nodes
 from stages.planning.approximate import file_bytes
 from stages.planning.costs import LISTED, PROMPT, WORD, Planner
 from stages.planning.hardware import ACCELERATORS
-from stages.planning.measured import FIGURES, with_measured
+from stages.planning.measured import METRICS, with_measured
 from stages.planning.sizes import Sizes, language_model, sizes
 from stages.plumbing.errors import InputError, run
 from stages.provenance.hashes import hash_of
@@ -224,7 +224,7 @@ def measured(at_root, tmp_path) -> Path:
     params_of("paper", tmp_path)
     values = yaml.safe_load((tmp_path / "params.yaml").read_text())
     stages = {}
-    for stage, keys, name, figures in (
+    for stage, keys, name, metrics in (
         ("base", ["base", "protocol"], None, None),
         ("corpus", ["corpus", "seed"], "index/0", {"in": 1234}),
         ("trajectories@1", ["rollout", "seed"], "trajectories/1", {"searches": 1.5}),
@@ -234,7 +234,7 @@ def measured(at_root, tmp_path) -> Path:
         stages[stage] = {"params": {"params.yaml": {key: values[key] for key in keys}}}
         if name:
             (tmp_path / name).parent.mkdir()
-            (tmp_path / f"{name}.json").write_text(json.dumps(figures))
+            (tmp_path / f"{name}.json").write_text(json.dumps(metrics))
     stages["correctness@1"]["params"]["params.yaml"]["pairs.threshold"] = 60
     (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"schema": "2.0", "stages": stages}))
     return tmp_path
@@ -250,7 +250,7 @@ def test_what_a_run_measured_replaces_assumptions(measured):
     known = known_with(measured)
     assert (known.passages, known.searches, known.selected) == (1234, 1.5, 0.25)
     assert known.lazy_share == pytest.approx(0.1)
-    assert set(known.measured) == set(FIGURES) - {"visits"}, "of agents that have such a tool"
+    assert set(known.measured) == set(METRICS) - {"visits"}, "of agents that have such a tool"
     spared = {"saved_share": 0.9, "visited": 30, "in": 40}
     (measured / "correctness/1.json").write_text(json.dumps(spared))
     known = known_with(measured)
@@ -273,7 +273,7 @@ def test_what_a_run_measured_replaces_assumptions(measured):
     ],
 )
 def test_what_another_run_measured_does_not(measured, override, lost):
-    made = set(FIGURES) - {"visits"}  # of agents without such a tool
+    made = set(METRICS) - {"visits"}  # of agents without such a tool
     assert set(known_with(measured, override).measured) == made - lost
 
 
@@ -303,10 +303,10 @@ def test_a_price_that_is_none_is_told(at_root, price):
 def test_limits_that_cut_too_often_are_warned_of(measured, capsys):
     file = measured / "trajectories/1.json"
     args = [f"--{n}={measured / v}" for n, v in (("params", "params.yaml"), ("lock", "dvc.lock"))]
-    figures = {"searches": 1.5, "out": 1000, "queries": 2000}
+    metrics = {"searches": 1.5, "out": 1000, "queries": 2000}
 
     def warned(**limits: int) -> str:
-        file.write_text(json.dumps(figures | {"limits": limits}))
+        file.write_text(json.dumps(metrics | {"limits": limits}))
         plan.main([*args, f"--metrics-folder={measured}"])
         return capsys.readouterr().out
 

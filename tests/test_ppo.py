@@ -329,9 +329,9 @@ def test_an_update_is_that_of_log_probabilities_that_were_all_made_first(base, c
     other.learner._estimate = lambda batch, _, step: estimate(batch, torch.arange(0), step)
     other.learner._learn = lambda *given: learn(*given[:-1], False)
     batch = to_batch(rollouts_of(one), [1, 0] * 6, "cpu")
-    figures, plain = one.learner.update(batch, 0), other.learner.update(batch, 0)
-    assert figures.keys() == plain.keys()
-    for name, number in figures.items():
+    metrics, plain = one.learner.update(batch, 0), other.learner.update(batch, 0)
+    assert metrics.keys() == plain.keys()
+    for name, number in metrics.items():
         assert number == pytest.approx(plain[name], abs=2e-5), name
     for name, tensor in weights(one).items():
         assert torch.allclose(tensor, weights(other)[name], atol=2e-5), name

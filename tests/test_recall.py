@@ -1,7 +1,7 @@
 import random
 
 import pytest
-from rows import figures, prediction
+from rows import prediction, set_metrics
 from scipy.stats import ttest_1samp
 
 from stages.evaluation.bearing import first_hits, normal_text, within
@@ -18,7 +18,7 @@ def recalled(support: list, rankings: list, k: int) -> dict:
         prediction(str(number), *map(searched, asked), supporting_ids=hops)
         for number, (hops, asked) in enumerate(zip(support, rankings, strict=True))
     ]
-    found = figures(rows, recall_at=[k], shown=k)
+    found = set_metrics(rows, recall_at=[k], shown=k)
     assert found["first_query_recall"][str(k)] == first_query_recall(support, rankings, k)
     return found
 
@@ -73,20 +73,22 @@ def test_no_passage_holds_an_answer_that_is_no_name(golds):
 def test_an_interval_of_one_run_is_over_fact_chains_or_else_over_questions():
     em = [int(random.Random(n).random() < 0.6) for n in range(60)]
     rows = [prediction(str(n), em=value) for n, value in enumerate(em)]
-    found = figures(rows)
+    found = set_metrics(rows)
     ends = ttest_1samp(em, 0).confidence_interval()
     assert [found["em_low"], found["em_high"]] == pytest.approx([*ends]), "no passage is named"
     for n, row in enumerate(rows):
         row.supporting_ids = [[f"p{n % 20}"], ["shared"]]
     means = [(em[n] + em[n + 20] + em[n + 40]) / 3 for n in range(20)]
-    found, ends = figures(rows), ttest_1samp(means, 0).confidence_interval()
+    found, ends = set_metrics(rows), ttest_1samp(means, 0).confidence_interval()
     assert [found["em_low"], found["em_high"]] == pytest.approx([*ends])
 
 
 def test_an_interval_stays_where_figures_can_be():
-    found = figures([prediction(str(n), em=int(n > 0), f1=1.0, answer="a") for n in range(6)])
+    found = set_metrics([prediction(str(n), em=int(n > 0), f1=1.0, answer="a") for n in range(6)])
     assert found["em_high"] == 1 and 0 < found["em_low"] < found["em"]
     assert (found["f1_low"], found["f1_high"]) == (1, 1)
-    alone = figures([prediction(n, em=1, f1=1.0, answer="a", supporting_ids=[["p"]]) for n in "ab"])
+    alone = set_metrics(
+        [prediction(n, em=1, f1=1.0, answer="a", supporting_ids=[["p"]]) for n in "ab"]
+    )
     ends = (alone["em_low"], alone["em_high"], alone["searches_low"], alone["searches_high"])
     assert ends == (0, 1, 0, 4), "one chain says nothing of others"

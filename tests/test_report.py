@@ -86,8 +86,8 @@ def test_the_page_holds_the_figures_and_needs_no_network(flywheel):
     text = " ".join(tags.text)
     for name, pair in ((p.name, p) for p in results(flywheel).pairs):
         stored = read_json(flywheel / f"metrics/evaluate/{name}.json")["sets"]
-        for figures in stored.values():
-            assert f"{100 * figures['em']:.1f}" in text and f"{figures['searches']:.2f}" in text
+        for metrics in stored.values():
+            assert f"{100 * metrics['em']:.1f}" in text and f"{metrics['searches']:.2f}" in text
         assert pair.label in text
 
 
@@ -311,9 +311,9 @@ def test_sets_and_hops_take_turns_in_the_cases(flywheel):
 def test_an_iteration_that_got_worse_did_not_turn(flywheel):
     assert warnings(results(flywheel)) == []
     last = read_json(flywheel / "metrics/evaluate/2.json")
-    for figures in last["sets"].values():
-        figures |= {"em": 0.1, "em_low": 0.0, "em_high": 0.2, "f1": 0.1, "unanswered": 0.5}
-        figures |= {"searches": 4.0}
+    for metrics in last["sets"].values():
+        metrics |= {"em": 0.1, "em_low": 0.0, "em_high": 0.2, "f1": 0.1, "unanswered": 0.5}
+        metrics |= {"searches": 4.0}
     write_json(flywheel / "metrics/evaluate/2.json", last)
     assert verdict(results(flywheel)) == "did not turn"
 
@@ -519,8 +519,8 @@ def test_a_signature_of_development_sets_says_so_once(flywheel):
     write_json(
         flywheel / "metrics/health/2.json", {"values": {}, "signatures": [row], "shown": [said]}
     )
-    figures = read_json(flywheel / "metrics/evaluate/2.json")
-    write_json(flywheel / "metrics/evaluate/2.json", figures | {"development": figures["sets"]})
+    metrics = read_json(flywheel / "metrics/evaluate/2.json")
+    write_json(flywheel / "metrics/evaluate/2.json", metrics | {"development": metrics["sets"]})
     report.main(ARGUMENTS.split())
     assert f"Iteration 2: {said}." in text_of(flywheel)
 
@@ -529,8 +529,8 @@ def test_limits_that_told_are_on_the_page(flywheel):
     report.main(ARGUMENTS.split())
     assert "What limits cut" not in text_of(flywheel)
     file = flywheel / "metrics/trajectories/1.json"
-    figures = json.loads(file.read_text()) | {"limits": {"cut": 3, "refused": 2, "lost": 0}}
-    file.write_text(json.dumps(figures))
+    metrics = json.loads(file.read_text()) | {"limits": {"cut": 3, "refused": 2, "lost": 0}}
+    file.write_text(json.dumps(metrics))
     report.main(ARGUMENTS.split())
     page = text_of(flywheel)
     assert "Iteration 1: 3 observations were cut, of 7 searches; 2 turns were refused, in" in page

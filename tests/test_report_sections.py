@@ -375,10 +375,10 @@ def test_drift_of_a_study_is_a_mean_over_seeds(tmp_path):
     (study,) = read_studies(tmp_path)
     begin, iteration = drift_means(study.drift)
     assert (begin.variant, begin.iteration, begin.seeds) == ("slow_ppo", "0", 1)
-    assert begin.figures["same_query"] is None and begin.figures["em"] == 0.75
+    assert begin.metrics["same_query"] is None and begin.metrics["em"] == 0.75
     assert (iteration.iteration, iteration.seeds) == ("1", 2)
-    assert (iteration.figures["words_per_query"], iteration.figures["em"]) == (4.5, 0.5)
-    assert iteration.figures["same_query"] == 0.4  # of 100, in the seed that has it
+    assert (iteration.metrics["words_per_query"], iteration.metrics["em"]) == (4.5, 0.5)
+    assert iteration.metrics["same_query"] == 0.4  # of 100, in the seed that has it
     table(tmp_path / "iterations_drift.csv", [first, DRIFT | {"em": "?"}])
     with pytest.raises(InputError, match=r"iterations_drift\.csv:3: no float in column 'em'"):
         read_studies(tmp_path)

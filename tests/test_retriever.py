@@ -109,8 +109,8 @@ def ranks(folder: Path, instances: list[Instance]) -> np.ndarray:
     vectors = model.encode_passages([p.contents for p in passages])
     texts = [model.query_format.text(instance.request) for instance in instances]
     scores = model.encode_queries(texts) @ vectors.T
-    places = [[p.id for p in passages].index(instance.positive.id) for instance in instances]
-    return (scores > scores[np.arange(len(instances)), places][:, None]).sum(axis=1)
+    positions = [[p.id for p in passages].index(instance.positive.id) for instance in instances]
+    return (scores > scores[np.arange(len(instances)), positions][:, None]).sum(axis=1)
 
 
 def test_the_encoder_finds_names_and_relations_but_not_who_is_meant(place):
@@ -125,8 +125,8 @@ def test_the_retriever_learns_what_the_question_says(inside):
     assert (ranks(make_retriever(inside, "learned"), instances) == 0).mean() > 0.9
     curve = (inside / "learned.csv").read_text().splitlines()
     assert curve[0] == "step,loss" and curve[-1].startswith("60,")
-    figures = read_json(inside / "learned.json")
-    assert (figures["in"], figures["queries"], figures["dropped"]) == (48, 48, {})
+    metrics = read_json(inside / "learned.json")
+    assert (metrics["in"], metrics["queries"], metrics["dropped"]) == (48, 48, {})
     assert read_format("learned").input == "question_query"
 
 
@@ -174,9 +174,9 @@ def test_a_killed_run_goes_on_to_the_same_bytes(inside, monkeypatch):
 def test_instances_that_training_does_not_use_are_counted(inside, settings, dropped):
     set_params(inside, retriever={"steps": None} | settings)
     make_retriever(inside, "counted")
-    figures = read_json("counted.json")
-    assert (figures["in"], figures["out"]) == (48, 48 - sum(dropped.values()))
-    assert figures["dropped"] == dropped
+    metrics = read_json("counted.json")
+    assert (metrics["in"], metrics["out"]) == (48, 48 - sum(dropped.values()))
+    assert metrics["dropped"] == dropped
 
 
 def curve(folder: Path) -> np.ndarray:
@@ -373,7 +373,7 @@ def test_weights_reach_the_training_and_are_counted(inside):
     try:
         write_jsonl("pairs.jsonl", rows)
         settings = {"steps": 4, "batch_size": 8}
-        made, figures = {}, {}
+        made, metrics = {}, {}
         for name, weights in {
             "unweighted": {},
             "tiers": {"tier_weights": {}},
@@ -382,7 +382,7 @@ def test_weights_reach_the_training_and_are_counted(inside):
         }.items():
             set_params(inside, retriever=settings | weights)
             made[name] = load_file(make_retriever(inside, name) / "model.safetensors")
-            figures[name] = read_json(f"{name}.json")
+            metrics[name] = read_json(f"{name}.json")
     finally:
         shutil.move("untiered.jsonl", "pairs.jsonl")
     apart = {
@@ -390,9 +390,9 @@ def test_weights_reach_the_training_and_are_counted(inside):
         for name, one in made.items()
     }
     assert apart["ones"] == 0 and apart["tiers"] > 1e-5 and apart["reasoning"] > 1e-5
-    assert figures["tiers"]["tiers"] == {"redundancy": 48, "hard": 0, "weak": weak}
-    assert figures["reasoning"]["without_reasoning"] == 12
-    assert not {"tiers", "without_reasoning"} & set(figures["unweighted"])
+    assert metrics["tiers"]["tiers"] == {"redundancy": 48, "hard": 0, "weak": weak}
+    assert metrics["reasoning"]["without_reasoning"] == 12
+    assert not {"tiers", "without_reasoning"} & set(metrics["unweighted"])
     set_params(inside, retriever=settings | {"tier_weights": {}})
     with pytest.raises(InputError, match=r"^pairs\.jsonl: a negative of 'q\d+#1' has no 'tier'"):
         make_retriever(inside, "none")

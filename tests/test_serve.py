@@ -251,12 +251,12 @@ def test_the_server_bears_a_load(tmp_path, monkeypatch):
     """
     monkeypatch.setenv("PYTHONPATH", str(REPO))
     load_server.write_index(tmp_path)
-    figures = load_server.measured(tmp_path, 12, kinds=9)
-    unexpected = [each for each in figures["unexpected"] if not each.endswith(": 503")]
-    good = set(figures["outcomes"]["good"])
-    assert not unexpected and figures["server_errors"] == 0, figures["unexpected"]
+    metrics = load_server.measured(tmp_path, 12, kinds=9)
+    unexpected = [each for each in metrics["unexpected"] if not each.endswith(": 503")]
+    good = set(metrics["outcomes"]["good"])
+    assert not unexpected and metrics["server_errors"] == 0, metrics["unexpected"]
     assert {"200"} <= good <= {"200", "503"}, "a slow machine may ask some to come again"
-    assert figures["still_answers"] and figures["memory_mb"]["highest"] < 2000
+    assert metrics["still_answers"] and metrics["memory_mb"]["highest"] < 2000
 
 
 def test_a_client_is_told_what_was_refused(address):

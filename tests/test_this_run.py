@@ -8,7 +8,7 @@ import flywheel_files
 import pytest
 import yaml
 from omegaconf import OmegaConf
-from rows import figures
+from rows import set_metrics
 
 from stages import report
 from stages.common.records import read_json, read_jsonl, write_json, write_jsonl
@@ -240,7 +240,7 @@ def own_questions(name: str, iteration: str | None = None) -> None:
     rows = [flywheel_files._prediction(name, number, 0.5) for number in range(count)]
     rows = [row | {"set": name} for row in rows]
     write_jsonl(f"data/predictions/{iteration}.jsonl", rows)
-    told = figures([trajectory_of(row, "a test") for row in rows])
+    told = set_metrics([trajectory_of(row, "a test") for row in rows])
     write_json(
         f"metrics/evaluate/{iteration}.json",
         {"agent": iteration, "retriever": iteration, "sets": {name: told}},
@@ -252,11 +252,11 @@ def test_the_summary_of_own_questions_shows_them_and_marks_the_rest(flywheel, ca
     own_questions("mine", "1")
     summary.main([])
     said = capsys.readouterr().out
-    figures = read_json("metrics/evaluate/1.json")["sets"]["mine"]
+    metrics = read_json("metrics/evaluate/1.json")["sets"]["mine"]
     (title,) = [line for line in said.splitlines() if "mean" in line]
     assert "mine" in title and "indomain" not in title and "relations" not in title
     row = next(line for line in said.splitlines() if "Agent_1 + R_1" in line)
-    assert f"{100 * figures['em']:.1f}  {figures['searches']:.2f}" in row
+    assert f"{100 * metrics['em']:.1f}  {metrics['searches']:.2f}" in row
     for label in ("base agent + R_0", "Agent_2 + R_2"):
         row = next(line for line in said.splitlines() if label in line)
         assert row.count("not of this run") == 2 and "." not in row.replace(label, "")

@@ -95,10 +95,10 @@ def write_step(files: Files, made: int, step: int, rewards: list[int], kl=TEXT, 
         answer = question.golden_answers[0] if reward else None
         stop = "answer" if reward else "invalid"
         counts.count(rollout(question, answer, stop), step, files.counts)
-    figures = dict.fromkeys([*OF_VERL.values(), KL[kl]], step / 8) | other
+    metrics = dict.fromkeys([*OF_VERL.values(), KL[kl]], step / 8) | other
     files.folder.mkdir(exist_ok=True)
-    with open(files.figures(made), "a") as stream:
-        stream.write(json.dumps({"step": step, "data": figures}) + "\n")
+    with open(files.metrics(made), "a") as stream:
+        stream.write(json.dumps({"step": step, "data": metrics}) + "\n")
 
 
 def test_curves_as_verl_writes_them(tmp_path):
@@ -110,7 +110,7 @@ def test_curves_as_verl_writes_them(tmp_path):
     assert list(row) == list(STEP_METRICS)
     assert (row["step"], row["em"], row["invalid"], row["kl"]) == (1, 0.5, 0.5, 0.125)
     assert (row["searches"], row["response_length"]) == (1, 2)
-    with open(files.figures(0), "a") as stream:
+    with open(files.metrics(0), "a") as stream:
         stream.write('{"step": 2, "da')  # verl is writing
         stream.flush()
         assert curves.new() == []
@@ -128,10 +128,10 @@ def test_a_kl_in_the_reward_is_read_from_there(tmp_path):
 def test_curves_without_a_critic_have_no_columns_of_one(tmp_path):
     files = Files(tmp_path)
     write_step(files, 0, 1, [1, 0])
-    logged = json.loads(files.figures(0).read_text())
+    logged = json.loads(files.metrics(0).read_text())
     for name in ("critic/vf_loss", "critic/vf_explained_var"):
         del logged["data"][name]
-    files.figures(0).write_text(json.dumps(logged) + "\n")
+    files.metrics(0).write_text(json.dumps(logged) + "\n")
     [row] = Curves(files, 0, 2, TEXT, Advantage.grpo).new()
     assert list(row) == list(step_metrics(Advantage.grpo))
     assert (row["reward"], row["em"]) == (0.125, 0.5)

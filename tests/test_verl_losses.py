@@ -108,7 +108,7 @@ def ours(models, agent):
     batch = collate([r.ids for r in made], [r.mask for r in made], [r.reward for r in made])
     estimates, _ = learner._estimate(batch, torch.arange(0), 0)
     return SimpleNamespace(
-        batch=batch, estimates=estimates, figures=learner.update(batch, 0), learner=learner
+        batch=batch, estimates=estimates, metrics=learner.update(batch, 0), learner=learner
     )
 
 
@@ -158,24 +158,24 @@ def test_advantages_and_returns(ours, theirs):
 def test_losses(ours, theirs, agent):
     """The policy's with its KL term or entropy bonus, and the critic's, as means over the
     mini-batch's tokens; a KL in the reward is a figure of each, over tokens and over rollouts."""
-    figures = theirs.figures
-    assert figures["actor/loss"] == pytest.approx(ours.figures["policy_loss"], abs=1e-6)
+    metrics = theirs.metrics
+    assert metrics["actor/loss"] == pytest.approx(ours.metrics["policy_loss"], abs=1e-6)
     if theirs.values is None:
-        assert not {"critic/vf_loss", "value_loss"} & {*figures, *ours.figures}
+        assert not {"critic/vf_loss", "value_loss"} & {*metrics, *ours.metrics}
     else:
-        assert figures["critic/vf_loss"] == pytest.approx(ours.figures["value_loss"], abs=1e-6)
-        assert ours.figures["value_loss"] > 1e-2
+        assert metrics["critic/vf_loss"] == pytest.approx(ours.metrics["value_loss"], abs=1e-6)
+        assert ours.metrics["value_loss"] > 1e-2
     if agent.kl is params.Kl.low_var_loss:
-        assert figures["actor/kl_loss"] == pytest.approx(ours.figures["kl"], abs=1e-6)
+        assert metrics["actor/kl_loss"] == pytest.approx(ours.metrics["kl"], abs=1e-6)
     else:
-        assert "actor/kl_loss" not in figures
+        assert "actor/kl_loss" not in metrics
         kl = ours.estimates.old_log_probs - ours.estimates.reference_log_probs
         mask = ours.batch.mask
         rows = [float(row[own].sum() / (own.sum() + 1e-8)) for row, own in zip(kl, mask)]
-        assert figures["actor/reward_kl_penalty"] == pytest.approx(sum(rows) / len(rows), abs=1e-5)
-        assert ours.figures["kl"] == pytest.approx(float(kl[mask].mean()), abs=1e-6)
-    assert figures["actor/entropy"] == pytest.approx(ours.figures["entropy"], abs=1e-6)
-    assert abs(ours.figures["kl"]) > 1e-3
+        assert metrics["actor/reward_kl_penalty"] == pytest.approx(sum(rows) / len(rows), abs=1e-5)
+        assert ours.metrics["kl"] == pytest.approx(float(kl[mask].mean()), abs=1e-6)
+    assert metrics["actor/entropy"] == pytest.approx(ours.metrics["entropy"], abs=1e-6)
+    assert abs(ours.metrics["kl"]) > 1e-3
 
 
 def test_the_weights_after_the_step(ours, theirs):

@@ -144,8 +144,8 @@ def test_a_killed_training_goes_on_and_ends_in_a_plain_model_folder(project, mon
         assert row["searches"] > 0.5
         assert row["entropy"] > 0.01
     assert rows[0]["kl"] < rows[1]["kl"] < 1
-    figures = json.loads(Path("agent.json").read_text())
-    assert (figures["in"], figures["out"], figures["steps"]) == (6, 6, 2)
+    metrics = json.loads(Path("agent.json").read_text())
+    assert (metrics["in"], metrics["out"], metrics["steps"]) == (6, 6, 2)
     assert not scratch.exists()
 
     base, trained = TransformersGenerator("base"), TransformersGenerator("agent")

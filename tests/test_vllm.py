@@ -117,8 +117,8 @@ def test_trajectories_and_labels_of_the_laptop_world_are_the_same(tmp_path, monk
     monkeypatch.setattr(correctness, "SHARD", 64)
     computed(correctness, "vllm", ray="local", workers=2)
     assert_same("correctness")
-    figures = read_json("vllm/correctness.json")
-    assert 0 < figures["correct"] < figures["evaluated"]
+    metrics = read_json("vllm/correctness.json")
+    assert 0 < metrics["correct"] < metrics["evaluated"]
 
 
 def computed(stage, engine: str, **compute) -> None:

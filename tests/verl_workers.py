@@ -129,14 +129,14 @@ def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
         "dataloader_kwargs": {"shuffle": learning.shuffle},
         "temperature": temperature,
     }
-    figures = dict(penalty)
+    metrics = dict(penalty)
     for name, worker in (("critic", critic), ("actor", actor)) if critic else (("actor", actor),):
         entropy_too = name == "actor" and learning.entropy_coeff != 0  # as verl's trainer asks
         output = worker.train_mini_batch(_with(data, calculate_entropy=entropy_too, **train))
         learned = reduce_metrics(output["metrics"])
-        figures |= {f"{name}/{key.removeprefix(name + '/')}": v for key, v in learned.items()}
+        metrics |= {f"{name}/{key.removeprefix(name + '/')}": v for key, v in learned.items()}
     mask = advantage["response_mask"]
-    figures["actor/entropy"] = float(
+    metrics["actor/entropy"] = float(
         agg_loss(torch.nested.to_padded_tensor(entropy, 0.0), mask, learning.loss_agg_mode)
     )
     losses = {
@@ -151,7 +151,7 @@ def _step(whole, models: Path, rollouts: list, head: torch.Tensor):
         values=advantage["values"] if critic else None,
         advantages=advantage["advantages"],
         returns=advantage["returns"],
-        figures=figures,
+        metrics=metrics,
         policy=_weights(actor),
         critic=_weights(critic) if critic else None,
         losses=losses,

@@ -12,7 +12,7 @@ from pathlib import Path
 from stages.common.records import write_text
 from stages.studies.markdown import fill
 
-FIGURES = Path("metrics/reliability")
+METRICS = Path("metrics/reliability")
 PAGE = Path("docs/reliability.md")
 
 
@@ -77,9 +77,9 @@ def remote(steps: list[dict]) -> str:
 
 def main() -> None:
     parts = {
-        table.__name__: table(json.loads((FIGURES / f"{table.__name__}.json").read_text()))
+        table.__name__: table(json.loads((METRICS / f"{table.__name__}.json").read_text()))
         for table in (kills, determinism, server, cluster, remote)
-        if (FIGURES / f"{table.__name__}.json").exists()
+        if (METRICS / f"{table.__name__}.json").exists()
     }
     write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), parts))
 

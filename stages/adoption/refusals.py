@@ -62,22 +62,22 @@ def found_refusals(texts: Sequence[tuple[str, str]], reader: Reader) -> list[str
     for number, (identifier, text) in enumerate(texts):
         for message, one in _candidates(text, (identifier, number), reader):
             seen[message].append(one)
-    counts = {message: len(places) for message, places in seen.items()}
-    found = [message for message, places in seen.items() if _is_message(places, counts)]
+    counts = {message: len(uses) for message, uses in seen.items()}
+    found = [message for message, uses in seen.items() if _is_message(uses, counts)]
     pattern = any_of(found)
     used = {match[0] for _, text in texts for match in pattern.finditer(text)}
     return [message for message in found if message in used]  # not the parts of longer ones
 
 
-def _is_message(places: list[_Seen], counts: dict[str, int]) -> bool:
-    first = places[0]
-    responses = {one.place for one in places}
-    repeated = len({identifier for identifier, _ in responses}) > 1 or len(places) > len(responses)
+def _is_message(uses: list[_Seen], counts: dict[str, int]) -> bool:
+    first = uses[0]
+    responses = {one.place for one in uses}
+    repeated = len({identifier for identifier, _ in responses}) > 1 or len(uses) > len(responses)
     if first.pair:
-        return repeated or any(one.informed or (one.same and one.went_on) for one in places)
-    informed = "answer" in first.kinds and any(one.informed for one in places)
-    went_on, taken = sum(one.went_on for one in places), sum(one.taken for one in places)
-    together = all(counts[line] == len(places) for line in first.lines)
+        return repeated or any(one.informed or (one.same and one.went_on) for one in uses)
+    informed = "answer" in first.kinds and any(one.informed for one in uses)
+    went_on, taken = sum(one.went_on for one in uses), sum(one.taken for one in uses)
+    together = all(counts[line] == len(uses) for line in first.lines)
     return repeated and together and went_on > taken and (first.open or informed)
 
 

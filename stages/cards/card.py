@@ -56,7 +56,7 @@ class Sources:
         step = self.made_by.get(f"{stage}@{self.iteration}") or self.made_by[stage]
         return step.params
 
-    def figures(self, stage: str) -> dict:
+    def metrics(self, stage: str) -> dict:
         """Of this iteration."""
         return self._metrics(self.made_by[f"{stage}@{self.iteration}"])
 
@@ -128,7 +128,7 @@ def render_card(sources: Sources) -> str:
         pooling=written_pooling(sources.path),
         dimension=read_json(Path(sources.path) / "config.json", foreign=True).get("hidden_size"),
         set={name: sources.params(name) for name in stages},
-        seen={name: sources.figures(name) for name in COUNTED},
+        seen={name: sources.metrics(name) for name in COUNTED},
         pairs=sources.pairs(),
         commit=about,
         since=since(about),
@@ -161,6 +161,6 @@ def shown_name(model: str | None) -> str:
 
 def with_interval(part: SetResult, key: str, scale: float, digits: int) -> str:
     """`92.5 (88.5 to 95.5)`: a figure and its interval."""
-    figures = (getattr(part, key), *part.ends(key))
-    value, low, high = (f"{scale * figure:.{digits}f}" for figure in figures)
+    metrics = (getattr(part, key), *part.ends(key))
+    value, low, high = (f"{scale * figure:.{digits}f}" for figure in metrics)
     return f"{value} ({low} to {high})"

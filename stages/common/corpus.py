@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from stages.common.records import Passage, iter_jsonl, line_places, passage_of, row_at
+from stages.common.records import Passage, iter_jsonl, line_spans, passage_of, row_at
 from stages.plumbing.errors import InputError
 
 
@@ -20,17 +20,17 @@ class WantedPassages:
         if Path(path).suffix == ".gz":
             raise InputError(f"{path}: compressed: the stage `corpus` writes it out")
         self.path = path
-        self._places: dict[str, tuple[int, int]] = {}
+        self._spans: dict[str, tuple[int, int]] = {}
         rows = iter_jsonl(path, ("id", "contents"))
-        for (where, row), place in zip(rows, line_places(path), strict=True):
+        for (where, row), span in zip(rows, line_spans(path), strict=True):
             if (identifier := str(row["id"])) in wanted:
                 passage_of(row, where)  # what is malformed is said here, with its line
-                self._places[identifier] = place
-        for identifier in sorted(set(wanted) - self._places.keys()):
+                self._spans[identifier] = span
+        for identifier in sorted(set(wanted) - self._spans.keys()):
             raise InputError(f"{path}: has no passage '{identifier}' that a query has as candidate")
 
     def __getitem__(self, identifier: str) -> Passage:
-        return passage_of(row_at(self.path, self._places[identifier]), str(self.path))
+        return passage_of(row_at(self.path, self._spans[identifier]), str(self.path))
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._spans)

@@ -96,7 +96,7 @@ def iter_jsonl(
             raise InputError(f"{path}:{number + 1}: the gzip file is broken") from None
 
 
-def line_places(path: str | Path) -> Iterator[tuple[int, int]]:
+def line_spans(path: str | Path) -> Iterator[tuple[int, int]]:
     """Where each line of a file starts and ends, in bytes: beside `iter_jsonl`, line by line."""
     end = 0
     with open(path, "rb") as file:
@@ -105,9 +105,9 @@ def line_places(path: str | Path) -> Iterator[tuple[int, int]]:
             yield start, end
 
 
-def row_at(path: str | Path, place: tuple[int, int]) -> dict:
-    """The row of a line that was read before, from its place."""
-    start, end = place
+def row_at(path: str | Path, span: tuple[int, int]) -> dict:
+    """The row of a line that was read before, from its span."""
+    start, end = span
     with open(path, "rb") as file:
         file.seek(start)
         return parse_json(file.read(end - start), str(path))

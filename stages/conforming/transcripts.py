@@ -155,10 +155,10 @@ def _lines(body: str, template: str) -> Iterator[Passage]:
 def _head(template: str, rank: int) -> str:
     """What a passage begins with, before its title or text."""
     filled = template.replace("{rank}", str(rank))
-    return filled[: min(filled.find(place) for place in _places(filled))]
+    return filled[: min(filled.find(mark) for mark in _placeholders(filled))]
 
 
-def _places(template: str) -> list[str]:
+def _placeholders(template: str) -> list[str]:
     return [place for place in ("{title}", "{name}", "{text}") if place in template]
 
 

@@ -90,26 +90,26 @@ class DenseRetriever:
         device = self.model.device
         precision = torch.autocast(device.type, torch.float16, enabled=self.half)
         with torch.inference_mode(), precision:
-            for places, length in self._batches(ids):
-                filled = places + places[:1] * (self._least - len(places))
+            for batch, length in self._batches(ids):
+                filled = batch + batch[:1] * (self._least - len(batch))
                 features = self.model.tokenizer.pad(
-                    {"input_ids": [ids[place] for place in filled]},
+                    {"input_ids": [ids[position] for position in filled]},
                     padding="max_length",
                     max_length=length,
                     return_tensors="pt",
                 )
                 output = self.model(features.to(device))["sentence_embedding"]
                 output = torch.nn.functional.normalize(output.float(), dim=-1)
-                vectors[places] = encoded = output[: len(places)].cpu().numpy()
+                vectors[batch] = encoded = output[: len(batch)].cpu().numpy()
                 broken = ~np.isfinite(encoded).all(axis=1)
                 if broken.any():
-                    text = texts[places[int(broken.argmax())]]
+                    text = texts[batch[int(broken.argmax())]]
                     raise NotFinite(
                         f"the retriever gives {text[:60]!r} a vector that is not finite: its "
                         f"training diverged (lower its learning rate), or {_kind(self.half)} is "
                         "too narrow for it"
                     )
-                advance(len(places))
+                advance(len(batch))
         return vectors
 
     def _token_ids(self, texts: list[str], most: int | None) -> list[list[int]]:
@@ -121,15 +121,15 @@ class DenseRetriever:
         return tokenizer(texts, truncation=limit is not None, max_length=limit)["input_ids"]
 
     def _batches(self, ids: list[list[int]]) -> Iterator[tuple[list[int], int]]:
-        """Places of at most `rows` texts of one padded length, and that length. Shortest first."""
+        """Positions of at most `rows` texts of one padded length, and that; the shortest first."""
         limit = self.model.max_seq_length or sys.maxsize
         groups = defaultdict(list)
-        for place, row in enumerate(ids):
-            groups[min(_padded(len(row)), limit)].append(place)
+        for position, row in enumerate(ids):
+            groups[min(_padded(len(row)), limit)].append(position)
         for length in sorted(groups):
-            places = groups[length]
-            for start in range(0, len(places), self.rows):
-                yield places[start : start + self.rows], length
+            group = groups[length]
+            for start in range(0, len(group), self.rows):
+                yield group[start : start + self.rows], length
 
 
 def _kind(half: bool) -> str:

@@ -28,8 +28,8 @@ def distinct(
 
 def before_end(ids: list[int], ends: Collection[int]) -> list[int]:
     """What was written before the end of text."""
-    places = (place for place, token in enumerate(ids) if token in ends)
-    return ids[: next(places, len(ids))]
+    positions = (position for position, token in enumerate(ids) if token in ends)
+    return ids[: next(positions, len(ids))]
 
 
 def through_stop(

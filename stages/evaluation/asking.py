@@ -15,7 +15,7 @@ from stages.common.records import Question, read_questions
 from stages.common.search import Hit, SearchRequest
 from stages.common.trajectories import trajectory_of
 from stages.evaluation.bearing import first_hits, normal_text
-from stages.evaluation.summary import SetFigures, figures_of
+from stages.evaluation.summary import SetMetrics, metrics_of
 from stages.params import Params
 from stages.plumbing.errors import InputError
 from stages.rollout import loop
@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from stages.serving.client import HttpSearcher
 
 DEVELOPMENT = "development/"  # before the name of such a set, while both kinds share the batches
-PLACES = "answer_places"  # in rows until they are counted: where queries found a gold answer
+POSITIONS = "answer_positions"  # in rows until they are counted: where queries found a gold answer
 
 SetQuestions = list[tuple[str, Question]]  # with the name of the set that each is from
-Figures = dict[str, SetFigures]  # by question set
+MetricsBySet = dict[str, SetMetrics]  # by question set
 
 
 def question_sets(folder: Path) -> SetQuestions:
@@ -120,7 +120,7 @@ def answered(
     params: Params,
     advance: Callable[[int], object],
 ) -> list[dict]:
-    """Finish the `rollouts` of `part`. The rows of the predictions, each with PLACES.
+    """Finish the `rollouts` of `part`. The rows of the predictions, each with POSITIONS.
 
     `search` gives as many passages as recall asks for; the agent is shown the first of them.
     """
@@ -138,31 +138,31 @@ def answered(
         support = question.metadata.get("supporting_ids") or []
         about = {"set": set_name, "hops": len(support), "supporting_ids": support}
         asked = [turn.ranked for turn in rollout.turns if turn.ranked is not None]
-        places = first_hits(question.golden_answers, asked, passages)
-        rows.append(replace(loop.record(rollout), **about).row() | {PLACES: places})
+        positions = first_hits(question.golden_answers, asked, passages)
+        rows.append(replace(loop.record(rollout), **about).row() | {POSITIONS: positions})
     return rows
 
 
-def of_tests(rows: Iterable[dict], figures: Figures, params: Params) -> Iterator[dict]:
+def of_tests(rows: Iterable[dict], metrics: MetricsBySet, params: Params) -> Iterator[dict]:
     """The predictions of test sets. All sets' are counted in `figures`."""
     for number, row in enumerate(rows, 1):
-        prediction = {key: value for key, value in row.items() if key != PLACES}
-        if (name := row["set"]) not in figures:
-            figures[name] = figures_of(params)
-        figures[name].add(trajectory_of(prediction, f"question {number}"))
-        figures[name].add_answers(row[PLACES])
+        prediction = {key: value for key, value in row.items() if key != POSITIONS}
+        if (name := row["set"]) not in metrics:
+            metrics[name] = metrics_of(params)
+        metrics[name].add(trajectory_of(prediction, f"question {number}"))
+        metrics[name].add_answers(row[POSITIONS])
         if not name.startswith(DEVELOPMENT):
             yield prediction
 
 
 def evaluation_of(
-    agent: str, retriever: str, figures: Figures, questions: SetQuestions
+    agent: str, retriever: str, metrics: MetricsBySet, questions: SetQuestions
 ) -> Evaluation:
     """What a pair measured on the sets of `questions`."""
     titled = {name for name, question in questions if "supporting_titles" in question.metadata}
     tests: dict[str, SetResult] = {}
     development: dict[str, SetResult] = {}
-    for name, part in figures.items():
+    for name, part in metrics.items():
         result = replace(part.result(), support=TITLES if name in titled else None)
         sets = development if name.startswith(DEVELOPMENT) else tests
         sets[name.removeprefix(DEVELOPMENT)] = result

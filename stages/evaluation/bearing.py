@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 
 from stages.scoring.answers import CLOSED, normalise
 
-Places = Sequence[int | None]  # of each query that of its first hit, from 0; None without a hit
+Positions = Sequence[int | None]  # of each query that of its first hit, from 0; None without a hit
 
 
 def normal_text(contents: str) -> str:
@@ -24,8 +24,8 @@ def normal_text(contents: str) -> str:
 def first_hits(
     golden_answers: Sequence[str], asked: Sequence[Sequence[str]], passages: Mapping[str, str]
 ) -> list[int | None] | None:
-    """The places of the first hits in the rankings `asked` of a question, a query each; None for a
-    question of which no passage can hold an answer. `passages`: id -> `normal_text`."""
+    """The positions of the first hits in the rankings `asked` of a question, a query each; None
+    for a question of which no passage can hold an answer. `passages`: id -> `normal_text`."""
     wanted = [f" {answer} " for answer in open_answers(golden_answers)]
     if not wanted:
         return None
@@ -40,6 +40,6 @@ def open_answers(golden_answers: Sequence[str]) -> list[str]:
     return sorted({normalise(answer) for answer in golden_answers} - CLOSED - {""})
 
 
-def within(places: Places, k: int) -> bool:
+def within(positions: Positions, k: int) -> bool:
     """Whether a query has a hit among its first `k` passages."""
-    return any(place is not None and place < k for place in places)
+    return any(position is not None and position < k for position in positions)

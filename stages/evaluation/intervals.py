@@ -124,8 +124,8 @@ def by_cluster(values: list[float], clusters: list[object]) -> tuple[np.ndarray,
     """Sums and numbers of `values` by the cluster of each, in the order of their appearance."""
     import numpy as np
 
-    places: dict[object, int] = {}
-    index = [places.setdefault(cluster, len(places)) for cluster in clusters]
+    positions: dict[object, int] = {}
+    index = [positions.setdefault(cluster, len(positions)) for cluster in clusters]
     sums = np.bincount(index, weights=np.asarray(values, dtype=np.float64))
     return sums, np.bincount(index).astype(np.float64)
 
@@ -135,7 +135,7 @@ def holm(p: list[float], family: int | None = None) -> list[float]:
     are); a claim that holds at 5 % of these holds whatever the others are (Holm 1979)."""
     family = len(p) if family is None else family
     adjusted, most = [0.0] * len(p), 0.0
-    for place, number in enumerate(sorted(range(len(p)), key=p.__getitem__)):
-        most = max(most, min(1.0, (family - place) * p[number]))
+    for position, number in enumerate(sorted(range(len(p)), key=p.__getitem__)):
+        most = max(most, min(1.0, (family - position) * p[number]))
         adjusted[number] = most
     return adjusted

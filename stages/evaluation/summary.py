@@ -9,7 +9,7 @@ from statistics import fmean
 
 from stages.common.evaluations import SetResult
 from stages.common.trajectories import Trajectory
-from stages.evaluation.bearing import Places, within
+from stages.evaluation.bearing import Positions, within
 from stages.evaluation.intervals import chain, clustered
 from stages.evaluation.recall import Hits, first_query_hits, found_hits, hop_hits
 from stages.params import Params
@@ -18,7 +18,7 @@ OUTCOMES = ("em", "f1", "searches")
 
 
 @dataclass
-class SetFigures:
+class SetMetrics:
     """The figures of a question set, of trajectories that are added one by one; numbers are kept.
 
     Trajectories' turns carry `ranked` (passage ids of the turn's query, best first), and they carry
@@ -30,8 +30,8 @@ class SetFigures:
     shown: int
     most_searches: int
     values: dict[str, array] = field(default_factory=lambda: {key: array("d") for key in OUTCOMES})
-    chains: dict[Hashable, int] = field(default_factory=dict)  # -> its place
-    places: array = field(default_factory=lambda: array("q"))  # of each question's chain
+    chains: dict[Hashable, int] = field(default_factory=dict)  # -> its position
+    chain_of: array = field(default_factory=lambda: array("q"))  # number of its chain, by question
     unanswered: int = 0
     recall: dict[str, Hits] = field(default_factory=dict)
     first_query_recall: dict[str, Hits] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class SetFigures:
         for key, values in self.values.items():
             values.append(float(getattr(row, key)))
         shared = chain(row.supporting_ids) or row.id
-        self.places.append(self.chains.setdefault(shared, len(self.chains)))
+        self.chain_of.append(self.chains.setdefault(shared, len(self.chains)))
         self.unanswered += row.answer is None
         support = row.supporting_ids or []
         asked = [turn.ranked for turn in row.turns if turn.ranked is not None]
@@ -56,13 +56,13 @@ class SetFigures:
                 kept.setdefault(str(k), Hits()).add(hits(support, asked, k))
         self.found.add(found_hits(support, asked, self.shown))
 
-    def add_answers(self, places: Places | None) -> None:
+    def add_answers(self, positions: Positions | None) -> None:
         """Where that question's queries found a gold answer (stages/evaluation/bearing.py)."""
         for k in self.recall_at:
             kept = self.answer_recall.setdefault(str(k), Hits())
-            kept.add([] if places is None else [within(places, k)])
+            kept.add([] if positions is None else [within(positions, k)])
         self.answer_found = self.answer_found or Hits()
-        self.answer_found.add([] if places is None else [within(places, self.shown)])
+        self.answer_found.add([] if positions is None else [within(positions, self.shown)])
 
     def result(self) -> SetResult:
         """EM, F1 (both 0 to 1) and searches per question with 95 % intervals, the share of
@@ -79,8 +79,8 @@ class SetFigures:
                 "answer_found": self.answer_found.share,
             }
         return SetResult(
-            questions=len(self.places),
-            unanswered=self.unanswered / len(self.places),
+            questions=len(self.chain_of),
+            unanswered=self.unanswered / len(self.chain_of),
             recall=_shares(self.recall),
             first_query_recall=_shares(self.first_query_recall),
             found=self.found.share,
@@ -99,16 +99,16 @@ class SetFigures:
 
         if len(self.chains) < 2:
             return 0.0, float(most)
-        counts = np.bincount(self.places)
-        found = clustered(np.bincount(self.places, weights=values), counts)
+        counts = np.bincount(self.chain_of)
+        found = clustered(np.bincount(self.chain_of, weights=values), counts)
         low, high = np.clip(found.bounds(), 0, most)
         return float(low), float(high)
 
 
-def figures_of(params: Params) -> SetFigures:
+def metrics_of(params: Params) -> SetMetrics:
     """The figures of a set of no question yet, as the parameters ask for them."""
     rollout = params.rollout
-    return SetFigures(params.evaluate.recall_at, rollout.top_k, rollout.max_searches)
+    return SetMetrics(params.evaluate.recall_at, rollout.top_k, rollout.max_searches)
 
 
 def _shares(hits: dict[str, Hits]) -> dict[str, float | None]:

@@ -24,20 +24,20 @@ def check_card(folder: Path, cuda: bool) -> dict:
             f"packages of CUDA {' and '.join(sorted(majors))} are installed beside each other, and "
             "libraries of the one are taken for the other's: make a new environment"
         )
-    figures = {"torch": torch.__version__, "cuda": torch.version.cuda, "loaded": ["torch"]}
+    metrics = {"torch": torch.__version__, "cuda": torch.version.cuda, "loaded": ["torch"]}
     if importlib.util.find_spec("vllm") and importlib.util.find_spec("vllm.cumem_allocator"):
         _loads("import torch, vllm.cumem_allocator, faiss; faiss.StandardGpuResources")
-        figures["loaded"] += ["vllm.cumem_allocator", "faiss"]
+        metrics["loaded"] += ["vllm.cumem_allocator", "faiss"]
     if not cuda:
-        return figures
+        return metrics
     asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
     name, _, driver = subprocess.check_output(asked, text=True).splitlines()[0].partition(", ")
     if int(driver.partition(".")[0]) < DRIVER:
         raise InputError(f"the driver is {driver}, and CUDA 13 needs {DRIVER} or newer: renew it")
-    if figures["loaded"] == ["torch"]:
+    if metrics["loaded"] == ["torch"]:
         raise InputError("vLLM's build for CUDA is not installed: `make install-gpu`")
     free, total = torch.cuda.mem_get_info(0)
-    return figures | {
+    return metrics | {
         "name": name,
         "driver": driver,
         "capability": ".".join(map(str, torch.cuda.get_device_capability(0))),

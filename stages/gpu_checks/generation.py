@@ -26,22 +26,22 @@ with open(output, "w") as file:
 def check_generation(folder: Path, cuda: bool) -> dict:
     """Texts that differ between large and small batches, and seconds, both ways."""
     shape, kind = (SHAPE, "bfloat16") if cuda else (SMALL, "float32")
-    model, figures = write_qwen(folder / "model", shape, dtype=kind), {}
+    model, metrics = write_qwen(folder / "model", shape, dtype=kind), {}
     count, written = (250, 128) if cuda else (10, 8)
     usual = {"cuda": cuda, "dtype": kind, "count": count, "new": written}
     for name, invariant in (("usual", False), ("invariant", True))[: 2 if cuda else 1]:
         found = _in_a_process(model, usual | {"invariant": invariant}, folder / f"{name}.json")
         large, small = found["texts"]
         differ = sum(one != other for one, other in zip(large, small, strict=True))
-        figures |= {f"{name}_differ": differ, f"{name}_seconds": found["seconds"]}
-    figures |= {"texts": count, "engine": found["engine"], "dtype": kind}
+        metrics |= {f"{name}_differ": differ, f"{name}_seconds": found["seconds"]}
+    metrics |= {"texts": count, "engine": found["engine"], "dtype": kind}
     exact = "invariant_differ" if cuda else "usual_differ"
-    if figures[exact]:
+    if metrics[exact]:
         raise InputError(
-            f"{figures[exact]} of {count} texts depend on the batch: leave "
+            f"{metrics[exact]} of {count} texts depend on the batch: leave "
             "'generation.batch_invariant' off here, and count labels as good for this run alone"
         )
-    return figures
+    return metrics
 
 
 def _in_a_process(model: Path, settings: dict, output: Path) -> dict:

@@ -72,9 +72,9 @@ def trained(folder: Path, settings: list[str], cuda: bool, *, kill: bool) -> dic
         _stage(folder, ["-m", f"stages.{command.split()[0]}", *command.split()[1:]])
     if not cuda:
         return _ready(folder, load_params(folder / "params.yaml"))
-    before, began, figures = used(), time.perf_counter(), {}
+    before, began, metrics = used(), time.perf_counter(), {}
     if kill:
-        figures |= _killed(folder, before)
+        metrics |= _killed(folder, before)
     _stage(folder, ["-c", AGENT, *TRAIN.split()])
     with open(folder / "agent.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -82,7 +82,7 @@ def trained(folder: Path, settings: list[str], cuda: bool, *, kill: bool) -> dic
     if [int(float(row["step"])) for row in rows] != list(range(1, steps + 1)):
         raise InputError(f"{folder}/agent.csv: has not the steps 1 to {steps}, once each")
     _empty(before)
-    return figures | {"steps": steps, "seconds": round(time.perf_counter() - began, 1)}
+    return metrics | {"steps": steps, "seconds": round(time.perf_counter() - began, 1)}
 
 
 def _killed(folder: Path, before: int) -> dict:
@@ -100,16 +100,16 @@ def _killed(folder: Path, before: int) -> dict:
     process.wait()
     began = time.monotonic()
     _empty(before)
-    figures = {"seconds_until_empty": round(time.monotonic() - began, 1)}
+    metrics = {"seconds_until_empty": round(time.monotonic() - began, 1)}
     lines = [
         json.loads(line)["data"]
-        for file in scratch.glob("*/figures-*.jsonl")
+        for file in scratch.glob("*/metrics-*.jsonl")
         for line in file.read_text(encoding="utf-8").splitlines()
     ]
     apart = next((row[key] for row in lines for key in row if "probs_diff_mean" in key), None)
     if apart is None or apart > MOST_APART:
         raise InputError(f"vLLM's probabilities are {apart} from the trainer's: no weight sync")
-    return figures | {"probabilities_apart": apart}
+    return metrics | {"probabilities_apart": apart}
 
 
 def _empty(before: int) -> None:

@@ -28,10 +28,10 @@ def check_scale(folder: Path, cuda: bool) -> dict:
         base = write_qwen(folder / "base", SHAPE, vocabulary=VOCABULARY, dtype="bfloat16")
     else:
         base = write_qwen(folder / "base", SMALL)
-    figures = _written(base) if cuda else {}
+    metrics = _written(base) if cuda else {}
     overridden = {word.partition("=")[0] for word in REAL}
     usual = [word for word in SETTINGS if word.partition("=")[0] not in overridden]
-    return figures | trained(folder, usual + REAL, cuda, kill=False)
+    return metrics | trained(folder, usual + REAL, cuda, kill=False)
 
 
 def _written(base: Path) -> dict:

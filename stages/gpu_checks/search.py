@@ -29,17 +29,17 @@ def check_search(folder: Path, cuda: bool) -> dict:
     count, device = (1_000_000, "cuda:0") if cuda else (4_000, "cpu")
     vectors, queries = _vectors(count, DIMENSION if cuda else 32)
     expected, seconds = _timed(DenseIndex(vectors), queries)
-    figures = {"vectors": count, "queries": len(queries), "processor_seconds": seconds}
+    metrics = {"vectors": count, "queries": len(queries), "processor_seconds": seconds}
     for name, hold in (("held", True), ("streamed", False)):
-        found, figures[f"{name}_seconds"] = _timed(
+        found, metrics[f"{name}_seconds"] = _timed(
             DeviceIndex(vectors, [device], hold=hold), queries
         )
         _same(found, expected, f"exact search on the device, {name},")
-    figures |= _ivfpq(vectors, queries, expected, device, folder)
-    figures["flywheel_seconds"] = _flywheel(folder / "flywheel") if cuda else None
+    metrics |= _ivfpq(vectors, queries, expected, device, folder)
+    metrics["flywheel_seconds"] = _flywheel(folder / "flywheel") if cuda else None
     if not cuda:
         compose(folder / "params.yaml", FLYWHEEL)
-    return figures
+    return metrics
 
 
 def _vectors(count: int, dimension: int) -> tuple[np.ndarray, np.ndarray]:
@@ -83,7 +83,7 @@ def _ivfpq(vectors, queries, expected, device: str, folder: Path) -> dict:
     began = time.perf_counter()
     approximate.build(vectors, params, os.cpu_count() or 1, folder, device)
     built, exact, found = time.perf_counter() - began, DenseIndex(vectors), {}
-    figures = {"ivfpq_build_seconds": round(built, 1)}
+    metrics = {"ivfpq_build_seconds": round(built, 1)}
     for name, place in (("device", device), ("processor", "cpu")):
         index = approximate.load(
             folder, params.kind, exact, params.candidates, os.cpu_count() or 1, place
@@ -91,12 +91,12 @@ def _ivfpq(vectors, queries, expected, device: str, folder: Path) -> dict:
         found[name], seconds = _timed(index, queries)
         alone = [index.search(query[None], K)[0] for query in queries[:8]]
         _same(alone, found[name][:8], f"IVF-PQ on the {name}, query by query,")
-        figures[f"ivfpq_{name}_seconds"] = seconds
-        figures[f"ivfpq_{name}_recall"] = round(_shared(found[name], expected), 4)
-    figures["ivfpq_same_passages"] = round(_shared(found["device"], found["processor"]), 4)
-    if figures["ivfpq_device_recall"] < LEAST_RECALL:
-        raise InputError(f"IVF-PQ finds {figures['ivfpq_device_recall']} of the nearest passages")
-    return figures
+        metrics[f"ivfpq_{name}_seconds"] = seconds
+        metrics[f"ivfpq_{name}_recall"] = round(_shared(found[name], expected), 4)
+    metrics["ivfpq_same_passages"] = round(_shared(found["device"], found["processor"]), 4)
+    if metrics["ivfpq_device_recall"] < LEAST_RECALL:
+        raise InputError(f"IVF-PQ finds {metrics['ivfpq_device_recall']} of the nearest passages")
+    return metrics
 
 
 def _shared(found, other) -> float:

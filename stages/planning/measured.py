@@ -17,7 +17,7 @@ from stages.provenance.hashes import hash_of
 from stages.rollout.limits import limits_told
 
 MOST_CUT = 0.01  # share of searches or questions
-FIGURES = {  # of Sizes: the stages behind it, the file and the key of the figure
+METRICS = {  # of Sizes: the stages behind it, the file and the key of the figure
     "passages": (("corpus",), "index/0.json", "in"),
     "searches": (("base", "trajectories@1"), "trajectories/1.json", "searches"),
     "visits": (("base", "trajectories@1"), "trajectories/1.json", "visits"),
@@ -30,7 +30,7 @@ def with_measured(assumed: Sizes, params: Path, metrics: Path, lock: Path) -> Si
     """`assumed`, with what the run with the parameters in the file `params` has measured."""
     locked = Lock.read(lock, params)
     found = {}
-    for field, (behind, name, key) in FIGURES.items():
+    for field, (behind, name, key) in METRICS.items():
         file = metrics / name
         if locked is None or not file.exists() or not _of_this_run(locked, behind, name, file):
             continue

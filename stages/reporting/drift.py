@@ -14,7 +14,7 @@ from stages.reporting.predictions import Predictions
 from stages.reporting.results import Results
 from stages.reporting.study_rows import Drift
 
-FIGURES = {  # key of metrics/drift.json -> (what it is called, digits)
+METRICS = {  # key of metrics/drift.json -> (what it is called, digits)
     "questions": ("Questions with a query", 0),
     "queries": ("Queries", 0),
     "words_per_query": ("Words per query", 2),
@@ -65,10 +65,10 @@ def check_drift(path: Path, drift: dict, results: Results, predictions: Predicti
 
 def drift_table(drift: dict) -> list[tuple[str, list[str]]]:
     """(name, cell of each iteration) of every figure that some iteration has, known ones first."""
-    keys = dict.fromkeys([*FIGURES, *(key for iteration in drift.values() for key in iteration)])
+    keys = dict.fromkeys([*METRICS, *(key for iteration in drift.values() for key in iteration)])
     rows = []
     for key in keys:
-        name, digits = FIGURES.get(key, (key.replace("_", " "), 3))
+        name, digits = METRICS.get(key, (key.replace("_", " "), 3))
         values = [iteration.get(key) for iteration in drift.values()]
         if any(value is not None for value in values):
             rows.append((name, ["–" if v is None else f"{v:,.{digits}f}" for v in values]))
@@ -82,7 +82,7 @@ class DriftMean:
     variant: str
     iteration: str
     seeds: int
-    figures: dict[str, float | None]
+    metrics: dict[str, float | None]
 
 
 def drift_means(rows: list[Drift]) -> list[DriftMean]:

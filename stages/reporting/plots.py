@@ -59,7 +59,7 @@ def by_iteration(results: Results, key: str, title: str, scale: float) -> str:
     def draw(figure) -> None:
         axes = figure.subplots()
         iterations = [pair.agent for pair in results.flywheel]
-        places = list(range(len(iterations)))
+        positions = list(range(len(iterations)))
         for number, name in enumerate(results.sets):
             parts = [pair.sets[name] for pair in results.flywheel]
             means, ends = [getattr(p, key) for p in parts], [p.ends(key) for p in parts]
@@ -69,8 +69,10 @@ def by_iteration(results: Results, key: str, title: str, scale: float) -> str:
                 [max(0.0, scale * (mean - low)) for mean, (low, _) in both],
                 [max(0.0, scale * (high - mean)) for mean, (_, high) in both],
             ]
-            axes.errorbar(places, values, around, label=name, capsize=3, **_look(number))
-        axes.set_xticks(places, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in iterations])
+            axes.errorbar(positions, values, around, label=name, capsize=3, **_look(number))
+        axes.set_xticks(
+            positions, [f"{agent_label(t)}\n+ {retriever_label(t)}" for t in iterations]
+        )
         axes.set_title(title, loc="left")
         axes.set_ylim(bottom=0)
         axes.legend(fontsize=9)

@@ -12,14 +12,14 @@ from pathlib import Path
 from stages.common.records import (
     Passage,
     iter_jsonl,
-    line_places,
+    line_spans,
     passage_of,
     read_questions,
     row_at,
 )
 from stages.common.seeds import seed_of
 from stages.common.trajectories import Trajectory, iter_predictions, trajectory_of
-from stages.evaluation.summary import SetFigures
+from stages.evaluation.summary import SetMetrics
 from stages.metrics import run
 from stages.metrics.run import QuestionKey
 from stages.reporting.results import Results
@@ -42,7 +42,7 @@ class HopQuery:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the report counts of one prediction; `place` is that of its line in the file,
+    """What the report counts of one prediction; `span` is that of its line in the file,
     `supporting_ids` those of the first hop alone."""
 
     set: str
@@ -53,7 +53,7 @@ class Outcome:
     queries: int  # that were searched
     hops: int | None
     asked: tuple[HopQuery, ...]
-    place: tuple[int, int] = (0, 0)
+    span: tuple[int, int] = (0, 0)
     golden_answers: tuple[str, ...] = ()
     supporting_ids: tuple[tuple[str, ...], ...] = ()
 
@@ -76,7 +76,7 @@ class Predictions:
     def trajectory(self, name: str, row: Outcome) -> Trajectory:
         """The whole prediction of a pair that an outcome tells of."""
         path = self.files[name]
-        return trajectory_of(row_at(path, row.place), str(path))
+        return trajectory_of(row_at(path, row.span), str(path))
 
     def sample(self, name: str, count: int) -> list[Trajectory]:
         """`count` trajectories of a pair by a hash of set and id: the same questions in every
@@ -86,7 +86,7 @@ class Predictions:
         return [self.trajectory(name, row) for row in chosen]
 
 
-def outcome(row: Trajectory, place: tuple[int, int] = (0, 0)) -> Outcome:
+def outcome(row: Trajectory, span: tuple[int, int] = (0, 0)) -> Outcome:
     """What the report counts of a prediction; texts that pairs share are kept once."""
     known = sys.intern
     return Outcome(
@@ -98,7 +98,7 @@ def outcome(row: Trajectory, place: tuple[int, int] = (0, 0)) -> Outcome:
         len(row.queries),
         row.hops,
         tuple(_asked(row)),
-        place,
+        span,
         tuple(map(known, row.golden_answers)),
         tuple(tuple(map(known, hop)) for hop in (row.supporting_ids or [])[:1]),
     )
@@ -119,7 +119,7 @@ def read_all_predictions(
     results: Results,
     questions: Collection[QuestionKey] | None = None,
     metrics: Path = Path("metrics"),
-    again: Callable[[str], SetFigures] | None = None,
+    again: Callable[[str], SetMetrics] | None = None,
 ) -> Predictions:
     """The outcomes of every pair.
 
@@ -132,9 +132,9 @@ def read_all_predictions(
         found.files[pair.name] = path = folder / f"{pair.name}.jsonl"
         found.rows[pair.name] = kept = []
         rows = _noted(path, kept)
-        figures = partial(again, pair.agent) if again else None
+        counted = partial(again, pair.agent) if again else None
         reason = run.prediction_reason(
-            pair.sets, rows, path, questions, figures, part=pair.of_oracle
+            pair.sets, rows, path, questions, counted, part=pair.of_oracle
         )
         if reason:
             raise run.foreign(metrics / "evaluate" / f"{pair.name}.json", reason)
@@ -143,8 +143,8 @@ def read_all_predictions(
 
 def _noted(path: Path, kept: list[Outcome]) -> Iterator[Trajectory]:
     """The predictions of a file, whose outcomes are put into `kept` as they are read."""
-    for row, place in zip(iter_predictions(path), line_places(path), strict=True):
-        kept.append(outcome(row, place))
+    for row, span in zip(iter_predictions(path), line_spans(path), strict=True):
+        kept.append(outcome(row, span))
         yield row
 
 

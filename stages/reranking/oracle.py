@@ -71,13 +71,13 @@ class OracleSearch:
         ]
         right = self._right(dict(zip(waiting, found, strict=True)))
         return [
-            [hits[place] for place in right[n]]
-            + [hit for place, hit in enumerate(hits) if place not in right[n]]
+            [hits[position] for position in right[n]]
+            + [hit for position, hit in enumerate(hits) if position not in right[n]]
             for n, hits in zip(waiting, found, strict=True)
         ]
 
     def _right(self, found: dict[int, list[Hit]]) -> dict[int, list[int]]:
-        """By rollout, the places of the first right passages, as many as are shown at most."""
+        """By rollout, the positions of the first right passages, as many as are shown at most."""
         right: dict[int, list[int]] = {n: [] for n in found}
         tried = dict.fromkeys(found, 0)
         for n in found:
@@ -85,23 +85,23 @@ class OracleSearch:
             self.prices[n].unranked += self._is_last(n)
         while True:
             asked = [
-                (n, place)
+                (n, position)
                 for n, hits in found.items()
-                for place in self._next(n, tried[n], len(right[n]), len(hits))
+                for position in self._next(n, tried[n], len(right[n]), len(hits))
             ]
             if not asked:
                 break
-            starts = [self._start(n, found[n][place]) for n, place in asked]
-            for (n, place), row in zip(asked, self.finish(starts), strict=True):
+            starts = [self._start(n, found[n][position]) for n, position in asked]
+            for (n, position), row in zip(asked, self.finish(starts), strict=True):
                 tried[n] += 1
-                right[n] += [place] if row["em"] else []
+                right[n] += [position] if row["em"] else []
                 self._count(self.prices[n], row)
-        for n, places in right.items():
-            self.prices[n].with_right += bool(places)
+        for n, positions in right.items():
+            self.prices[n].with_right += bool(positions)
         return right
 
     def _next(self, n: int, tried: int, right: int, found: int) -> range:
-        """The places that cannot be spared: after those tried, as many as are still to be right."""
+        """Positions that cannot be spared: after those tried, as many as are still to be right."""
         if self._is_last(n):
             return range(0)
         return range(tried, min(tried + self.limits.top_k - right, self.top, found))

@@ -61,16 +61,16 @@ def with_claims(rows: list[ContrastResult], claims: tuple[str, ...]) -> list[Con
     """The rows of contrasts, each told whether it is a primary claim: EM over all questions of one
     of `claims`. A claim is clear by its p as Holm's rule adjusts it for all of them, those without
     a row included."""
-    places = [
-        place
-        for place, row in enumerate(rows)
+    positions = [
+        position
+        for position, row in enumerate(rows)
         if row.contrast in claims and (row.question_set, row.measure) == (ALL, "em")
     ]
-    adjusted = holm([rows[place].p for place in places], len(claims))
+    adjusted = holm([rows[position].p for position in positions], len(claims))
     found = list(rows)
-    for place, p in zip(places, adjusted, strict=True):
+    for position, p in zip(positions, adjusted, strict=True):
         told = {"claim": True, "p_adjusted": round(p, 6), "clear": p < SIGNIFICANT}
-        found[place] = replace(rows[place], **told)
+        found[position] = replace(rows[position], **told)
     return found
 
 

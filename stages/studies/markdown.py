@@ -123,12 +123,12 @@ def pairs(rows: list[PairRow]) -> str:
         "| pair, full method | EM (%) | searches | seeds |",
         "| --- | --- | --- | --- |",
     ]
-    lines += [f"| {_pair(e)} {_figures(e)}" for e in entries if e.variant == "full"]
+    lines += [f"| {_pair(e)} {_metrics(e)}" for e in entries if e.variant == "full"]
     lines += ["", "| variant | pair | EM (%) | searches | seeds |"]
     lines += ["| --- | --- | --- | --- | --- |"]
     for variant in dict.fromkeys(entry.variant for entry in entries):
         last = [entry for entry in entries if entry.variant == variant and _own(entry)]
-        lines += [f"| {variant.replace('_', ' ')} | {_pair(e)} {_figures(e)}" for e in last]
+        lines += [f"| {variant.replace('_', ' ')} | {_pair(e)} {_metrics(e)}" for e in last]
     return "\n".join(lines) + "\n"
 
 
@@ -298,7 +298,7 @@ def drift(rows: list[Drift]) -> str:
         "em": (100, 1),
     }
     for mean in drift_means(rows):
-        values = {name: mean.figures[name] for name in shown}
+        values = {name: mean.metrics[name] for name in shown}
         cells = " | ".join(
             "–" if value is None else f"{shown[name][0] * value:.{shown[name][1]}f}"
             for name, value in values.items()
@@ -334,6 +334,6 @@ def _pair(entry: PairMedians) -> str:
     return f"{agent_label(entry.agent)} + {retriever_label(entry.retriever)}"
 
 
-def _figures(entry: PairMedians) -> str:
+def _metrics(entry: PairMedians) -> str:
     em, low, high = (100 * value for value in (entry.em, entry.em_min, entry.em_max))
     return f"| {em:.1f} ({low:.1f} to {high:.1f}) | {entry.searches:.2f} | {entry.seeds} |"

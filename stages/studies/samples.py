@@ -149,8 +149,8 @@ def are_crossed(seeds: list[Sample]) -> bool:
     asked = [{*seed.questions} for seed in seeds]
     return any(
         len(one & other) > SHARED * min(len(one), len(other))
-        for place, one in enumerate(asked)
-        for other in asked[:place]
+        for position, one in enumerate(asked)
+        for other in asked[:position]
     )
 
 
@@ -158,10 +158,12 @@ def _by_seed_and_cluster(seeds: list[Sample]):
     """Sums and numbers of the values (seed, cluster), the clusters of all seeds together."""
     import numpy as np
 
-    places = {c: n for n, c in enumerate(dict.fromkeys(c for seed in seeds for c in seed.chains))}
-    sums, counts = np.zeros((2, len(seeds), len(places)))
+    positions = {
+        c: n for n, c in enumerate(dict.fromkeys(c for seed in seeds for c in seed.chains))
+    }
+    sums, counts = np.zeros((2, len(seeds), len(positions)))
     for number, seed in enumerate(seeds):
-        index = [places[one] for one in seed.chains]
+        index = [positions[one] for one in seed.chains]
         np.add.at(sums[number], index, seed.values)
         np.add.at(counts[number], index, 1)
     return sums, counts

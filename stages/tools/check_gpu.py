@@ -60,21 +60,21 @@ def _row(name: str) -> dict:
     """What came of a check, in a process of its own: it leaves the card to the next."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix=f"check-{name}-") as folder:
-        told = Path(folder) / "figures.json"
+        told = Path(folder) / "metrics.json"
         command = [sys.executable, "-m", "stages.tools.check_gpu", name, "--alone", folder]
         try:
             done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
             said, failed = done.stderr, done.returncode != 0
         except subprocess.TimeoutExpired:
             said, failed = f"took over {LIMIT} seconds", True
-        figures = json.loads(told.read_text()) if told.exists() else {}
+        metrics = json.loads(told.read_text()) if told.exists() else {}
     if failed:
         print(said, file=sys.stderr)
     lines = [line for line in said.splitlines() if line.strip()]
     return {
         "seconds": round(time.perf_counter() - began, 1),
         "error": (lines or ["ended early"])[-1] if failed else None,
-        "figures": figures,
+        "metrics": metrics,
     }
 
 
@@ -83,7 +83,7 @@ def _alone(name: str, folder: Path, cuda: bool) -> None:
 
     work = folder / "work"
     work.mkdir()
-    write_json(folder / "figures.json", _function(name)(work, cuda))
+    write_json(folder / "metrics.json", _function(name)(work, cuda))
 
 
 def _function(name: str) -> Callable[[Path, bool], dict]:
@@ -102,13 +102,13 @@ def _show(rows: dict[str, dict], cuda: bool) -> None:
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for title in ("check", "what it proves on a card", "outcome", "seconds", "figures"):
+    for title in ("check", "what it proves on a card", "outcome", "seconds", "metrics"):
         table.add_column(title, overflow="fold")
     for name, row in rows.items():
         good = "passed" if cuda else "up to CUDA"
-        figures = ", ".join(f"{key} {value}" for key, value in row["figures"].items())
+        metrics = ", ".join(f"{key} {value}" for key, value in row["metrics"].items())
         outcome = good if row["error"] is None else "failed"
-        table.add_row(name, CHECKS[name], outcome, f"{row['seconds']:g}", figures)
+        table.add_row(name, CHECKS[name], outcome, f"{row['seconds']:g}", metrics)
     console = Console(highlight=False, width=100)
     console.print(table)
     for name, row in rows.items():

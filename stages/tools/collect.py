@@ -38,22 +38,22 @@ STAGES = (
 COLUMNS = ("stage", "name", "agent", "retriever", "question_set", "measure", "value")
 
 
-def figure_rows(metrics: Path, predictions: Path, params: Params) -> Iterator[dict]:
+def metric_rows(folder: Path, predictions: Path, params: Params) -> Iterator[dict]:
     """The rows of STAGES, in the method's order. InputError if there is no figure at all."""
-    found = [(stage, path) for stage in STAGES for path in _files(metrics, stage, params)]
+    found = [(stage, path) for stage in STAGES for path in _files(folder, stage, params)]
     lock, kept = Lock.read(), 0
     for stage, path in found:
-        figures = read(path)
-        if reason := _reason(stage, path, figures, predictions, lock):
+        metrics = read(path)
+        if reason := _reason(stage, path, metrics, predictions, lock):
             print(f"left out: {foreign(path, reason)}", file=sys.stderr)
             continue
         kept += 1
         pair = stage == "evaluate"
-        about = {key: figures[key] for key in ("agent", "retriever") if pair}
-        more = _shared(predictions, path.stem, figures["agent"]) if pair else {}
-        yield from _rows(stage, path.stem, figures, about, more)
+        about = {key: metrics[key] for key in ("agent", "retriever") if pair}
+        more = _shared(predictions, path.stem, metrics["agent"]) if pair else {}
+        yield from _rows(stage, path.stem, metrics, about, more)
     if not kept:
-        raise InputError(f"{metrics}: holds no figures of any stage of this run")
+        raise InputError(f"{folder}: holds no figures of any stage of this run")
 
 
 def _reason(
@@ -70,12 +70,12 @@ def _reason(
     return prediction_reason(Evaluation.of(metrics).sets, iter_predictions(file), file)
 
 
-def _files(metrics: Path, stage: str, params: Params) -> list[Path]:
+def _files(folder: Path, stage: str, params: Params) -> list[Path]:
     """The stage's figures of this run, as far as they are there."""
     iterations = list(params.iterations)
     names = dict.fromkeys(("index", "first_query"), params.all_retrievers)
     names["evaluate"] = [*params.pairs_beside, *iterations]
-    paths = (metrics / stage / f"{name}.json" for name in names.get(stage, iterations))
+    paths = (folder / stage / f"{name}.json" for name in names.get(stage, iterations))
     return sorted(path for path in paths if path.exists())
 
 
@@ -115,7 +115,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--metrics", type=Path, default=Path("metrics"))
     parser.add_argument("--predictions", type=Path, default=Path("data/predictions"))
     args = parser.parse_args(argv)
-    found = list(figure_rows(args.metrics, args.predictions, load_params()))
+    found = list(metric_rows(args.metrics, args.predictions, load_params()))
     write_text(args.output, as_csv([{c: row.get(c) for c in COLUMNS} for row in found]))
 
 

@@ -138,13 +138,13 @@ def _table(rows: list[IterationRow]):
             value, least, most, asks = (
                 each.at[row.name, name] for each in (em, low, high, searches)
             )
-            cells.append(f"{_figures(value, asks)}\n{100 * least:.1f}–{100 * most:.1f}")
-        cells.append(_figures(row.pair.mean("em"), row.pair.mean("searches")))
+            cells.append(f"{_metrics(value, asks)}\n{100 * least:.1f}–{100 * most:.1f}")
+        cells.append(_metrics(row.pair.mean("em"), row.pair.mean("searches")))
         drawn.add_row(row.label, *cells)
     return drawn
 
 
-def _figures(em: float, searches: float) -> str:
+def _metrics(em: float, searches: float) -> str:
     return f"{100 * em:.1f}  {searches:.2f}"
 
 

@@ -128,7 +128,7 @@ def _child(runs: Runs, parent: str, found: list, iteration: str, points: list[Po
 def parent_points(results: Results) -> list[Point]:
     """EM, F1 and searches by question set with step = iteration, and those of the other pairs."""
     iterations = {pair.name for pair in results.flywheel}
-    points = [p for pair in results.flywheel for p in _figures(pair, int(pair.agent))]
+    points = [p for pair in results.flywheel for p in _metrics(pair, int(pair.agent))]
     for pair in results.pairs:
         if pair.name not in iterations:
             points += _beside(pair)
@@ -143,10 +143,10 @@ def child_points(results: Results, iteration: str) -> list[Point]:
     for stage, iterations in results.stages.items():
         for path, value in printed_numbers(iterations[iteration], f"{stage} figures"):
             points.append((name(path.replace(" / ", "/")), int(iteration), float(value)))
-    return points + _figures(results.pair(iteration, iteration), int(iteration))
+    return points + _metrics(results.pair(iteration, iteration), int(iteration))
 
 
-def _figures(pair: PairResult, iteration: int) -> list[Point]:
+def _metrics(pair: PairResult, iteration: int) -> list[Point]:
     """The figures of an iteration's own pair, the headline first."""
     points = [(f"{HEADLINE}/{title}", iteration, pair.mean(key)) for key, title in HEAD.items()]
     for key, title in BY_SET.items():

@@ -72,7 +72,7 @@ def environment_variables(params: Params, files: Files) -> dict[str, str]:
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, places)),
         "VERL_USE_EXTERNAL_MODULES": ",".join(filter(None, modules)),
-        "VERL_FILE_LOGGER_PATH": str(files.figures(files.done())),
+        "VERL_FILE_LOGGER_PATH": str(files.metrics(files.done())),
         "VLLM_NO_USAGE_STATS": "1",
         **RAY,
         **DECIDED,

@@ -49,10 +49,10 @@ class Curves:
         self.files, self.rollouts = files, rollouts
         self.columns, names = step_metrics(advantage), OF_VERL | {"kl": KL[kl]}
         self.names = {name: names[name] for name in names if name in self.columns}
-        self.file, self.position = files.figures(done), 0
+        self.file, self.position = files.metrics(done), 0
         self.watch = Watch("agent")
         logged: dict[int, dict] = {}
-        for made, file in sorted((_made(file), file) for file in files.all_figures()):
+        for made, file in sorted((_made(file), file) for file in files.all_metrics()):
             logged = {step: metrics for step, metrics in logged.items() if step <= made}
             logged |= {line["step"]: line["data"] for line, _ in _lines(file, 0)}
         self.rows = [self._row(step, logged[step]) for step in sorted(logged) if step <= done]

@@ -42,13 +42,13 @@ class Files:
         """What is counted of the rollouts: see counts.py."""
         return self.folder / "counts"
 
-    def figures(self, done: int) -> Path:
+    def metrics(self, done: int) -> Path:
         """verl's own figures of the attempt that started after `done` steps."""
-        return self.folder / f"figures-{done}.jsonl"
+        return self.folder / f"metrics-{done}.jsonl"
 
-    def all_figures(self) -> list[Path]:
+    def all_metrics(self) -> list[Path]:
         """Those of every attempt."""
-        return list(self.folder.glob("figures-*.jsonl"))
+        return list(self.folder.glob("metrics-*.jsonl"))
 
     @property
     def checkpoints(self) -> Path:

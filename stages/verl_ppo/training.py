@@ -91,7 +91,7 @@ def forget_steps(files: Files, done: int) -> None:
             shutil.rmtree(files.checkpoint(step))
     if done:
         write_text(files.checkpoints / LATEST, str(done))  # which a kill may have torn
-    files.figures(done).unlink(missing_ok=True)
+    files.metrics(done).unlink(missing_ok=True)
 
 
 def forget_before(files: Files) -> None:

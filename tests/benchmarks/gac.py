@@ -45,7 +45,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="checkout with a finished run")
     run = parser.parse_args().run.resolve()
     seconds: dict[str, list[float]] = {mode: [] for mode in MODES}
-    figures: dict[str, dict] = {}
+    metrics: dict[str, dict] = {}
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
         for name in ("data", "models"):
@@ -55,13 +55,13 @@ def main() -> None:
             for mode, overrides in MODES.items():
                 compose(place / "params.yaml", overrides)
                 seconds[mode].append(_timed(place))
-                figures[mode] = read_json(place / "metrics.json")
+                metrics[mode] = read_json(place / "metrics.json")
     medians = {mode: statistics.median(values) for mode, values in seconds.items()}
     rows = {
         mode: {
             "seconds": [round(value, 2) for value in seconds[mode]],
             "share_of_exhaustive": round(medians[mode] / medians["exhaustive"], 3),
-            **{key: figures[mode][key] for key in ("rollouts", "written_tokens", "read_tokens")},
+            **{key: metrics[mode][key] for key in ("rollouts", "written_tokens", "read_tokens")},
         }
         for mode in MODES
     }

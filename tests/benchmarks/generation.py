@@ -58,7 +58,7 @@ def main() -> None:
     told = {name: play(engine) for name, engine in engines.items()}
     labels = {name: _labels(given, engine) for name, engine in engines.items()}
     samples = {name: _samples(engine) for name, engine in engines.items()}
-    figures = {
+    metrics = {
         "machine": MACHINE,
         "model": "Qwen2 of 2 layers, width 128, float32",
         "start_seconds": starts,
@@ -67,7 +67,7 @@ def main() -> None:
         "samples": _agreement(samples),
         "tokens_a_second": _speed(engines, told["vllm"]),
     }
-    write_json(OUTPUT, figures)
+    write_json(OUTPUT, metrics)
 
 
 def _questions(given: params.Params) -> list:

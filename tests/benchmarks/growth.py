@@ -77,14 +77,14 @@ def main() -> None:
     for factor in FACTORS:
         folder = work / str(factor)
         folder.mkdir(parents=True)
-        for name, figures in _world(folder, factor).items():
-            measured.setdefault(name, []).append({"factor": factor} | figures)
+        for name, metrics in _world(folder, factor).items():
+            measured.setdefault(name, []).append({"factor": factor} | metrics)
         made = work / f"report-{factor}"
         flywheel_files.write_flywheel(made, QUESTIONS * factor)
         OmegaConf.save(OmegaConf.structured(flywheel_files.params()), made / "params.yaml")
-        figures = {"questions": len(flywheel_files.SETS) * QUESTIONS * factor}
-        figures |= _timed(made, "report", REPORT.split())
-        measured.setdefault("report", []).append({"factor": factor} | figures)
+        metrics = {"questions": len(flywheel_files.SETS) * QUESTIONS * factor}
+        metrics |= _timed(made, "report", REPORT.split())
+        measured.setdefault("report", []).append({"factor": factor} | metrics)
     floors = {name: _timed(work, name, ["--help"])["seconds"] for name in measured}
     rows = {name: _fitted(rows, floors[name]) for name, rows in measured.items()}
     write_json(OUTPUT, {"machine": machine(), "stages": rows})
@@ -111,7 +111,7 @@ def _world(folder: Path, factor: int) -> dict[str, dict]:
     _timed(folder, "questions", ["--corpus", "data", "--output", "data/questions"])
     scripted = {"tokenizer": str(ROOT / "models/agent/0")}
     write_json(folder / "agent/scripted.json", scripted)
-    figures = {}
+    metrics = {}
     for name, reads in STAGES.items():
         if name == "correctness":
             _grade(folder)
@@ -124,8 +124,8 @@ def _world(folder: Path, factor: int) -> dict[str, dict]:
             words += ["--name", "pair", "--questions", "data/questions/test"]
         else:
             words += ["--iteration", "1"]
-        figures[name] = {"questions": asked} | _timed(folder, name, words)
-    return figures
+        metrics[name] = {"questions": asked} | _timed(folder, name, words)
+    return metrics
 
 
 def _grade(folder: Path) -> None:

@@ -77,15 +77,15 @@ def main() -> None:
     if not (folder / "retriever").exists():
         corpus.write_corpus(folder / "passages.jsonl", count)
         corpus.make_encoder(folder)
-    figures = {"machine": corpus.MACHINE, "passages": count, "dimension": 64, "dtype": "float16"}
-    figures["undisturbed"] = undisturbed(folder, count)
-    print(json.dumps(figures, indent=1), flush=True)
-    figures["killed"] = killed(folder, count)
-    print(json.dumps(figures, indent=1), flush=True)
-    figures["first_search"] = {kind: first_search(folder, kind) for kind in ("exact", "ivfpq")}
-    figures["search"] = searches(folder)
-    write_json(OUTPUT, figures)
-    print(json.dumps(figures, indent=1))
+    metrics = {"machine": corpus.MACHINE, "passages": count, "dimension": 64, "dtype": "float16"}
+    metrics["undisturbed"] = undisturbed(folder, count)
+    print(json.dumps(metrics, indent=1), flush=True)
+    metrics["killed"] = killed(folder, count)
+    print(json.dumps(metrics, indent=1), flush=True)
+    metrics["first_search"] = {kind: first_search(folder, kind) for kind in ("exact", "ivfpq")}
+    metrics["search"] = searches(folder)
+    write_json(OUTPUT, metrics)
+    print(json.dumps(metrics, indent=1))
 
 
 def undisturbed(folder: Path, count: int) -> dict:
@@ -192,21 +192,21 @@ def searches(folder: Path) -> dict:
     queries = DenseRetriever.load(folder / "retriever", rows=64).encode_queries(texts)
     vectors = open_vectors(folder / "exact")
     exact = DenseIndex(vectors)
-    figures = {"queries": len(queries), "k": K, "exact": timed(exact, queries)}
+    metrics = {"queries": len(queries), "k": K, "exact": timed(exact, queries)}
     hnsw = Index(kind=IndexKind.hnsw, sample=SAMPLE, hnsw=Hnsw(**HNSW))
     (folder / "hnsw").mkdir(exist_ok=True)
     began = time.perf_counter()
     approximate.build(vectors, hnsw, 1, folder / "hnsw")
-    figures["hnsw_seconds_to_build"] = round(time.perf_counter() - began, 1)
+    metrics["hnsw_seconds_to_build"] = round(time.perf_counter() - began, 1)
     for kind, options, wider in (
         (IndexKind.ivfpq, IVFPQ, [{}, {"probes": 256}]),
         (IndexKind.hnsw, HNSW, [{}, {"breadth": 512}]),
     ):
         index = approximate.load(folder / kind.value, kind, exact, CANDIDATES, 1)
         size = (folder / kind.value / approximate.FILE).stat().st_size
-        rows = [compared(index, exact, queries, figures["exact"], options | more) for more in wider]
-        figures[kind.value] = {"mb": round(size / 2**20), "candidates": CANDIDATES, "rows": rows}
-    return figures
+        rows = [compared(index, exact, queries, metrics["exact"], options | more) for more in wider]
+        metrics[kind.value] = {"mb": round(size / 2**20), "candidates": CANDIDATES, "rows": rows}
+    return metrics
 
 
 def compared(index, exact, queries: np.ndarray, speed: dict, options: dict) -> dict:

@@ -308,7 +308,7 @@ def ppo() -> Iterator[dict]:
     params = load_params()
     base = Path("models/agent/0")
     inputs = base, Path("models/retriever/0"), Path("data/index/0"), PASSAGES
-    task = Task(*inputs, [], params, 0, Path(), lambda step, figures: None)
+    task = Task(*inputs, [], params, 0, Path(), lambda step, metrics: None)
     generator, learner = load_models(task)
     searcher = load_searcher(inputs[2], PASSAGES, inputs[1], params.compute)
     asked = read_questions("data/questions/train.jsonl")[:16]

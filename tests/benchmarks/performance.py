@@ -45,13 +45,13 @@ def write_page() -> None:
     write_text(PAGE, "\n".join(parts))
 
 
-def _peers(figures: dict) -> str:
+def _peers(metrics: dict) -> str:
     lines = [
-        f"\n## Peers\n{figures['machine']}.\n",
+        f"\n## Peers\n{metrics['machine']}.\n",
         "| what | unit | ours | peer | peer's | ratio (lowest to highest) | limit |",
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for row in figures["rows"]:
+    for row in metrics["rows"]:
         span = f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
         cells = (row["what"], row["unit"], f"{row['ours']:g}", row["peer"], f"{row['theirs']:g}")
         lines.append(f"| {' | '.join(cells)} | {span} | {row['limit']} |")
@@ -59,15 +59,15 @@ def _peers(figures: dict) -> str:
     return "\n".join([*lines, "", f"Again: {again}, where FOLDER holds a finished laptop run.", ""])
 
 
-def _growth(figures: dict) -> str:
+def _growth(metrics: dict) -> str:
     lines = [
         "\n## Growth\nProcessor seconds and the most memory at 1, 4 and 16 times the questions and "
-        f"passages. {figures['machine']}. Time that grows in proportion has the exponent 1. Of the "
+        f"passages. {metrics['machine']}. Time that grows in proportion has the exponent 1. Of the "
         "report a question is one of a test set, asked under six pairs.\n",
         "| stage | questions | seconds | MB | exponent of time | bytes a question |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
-    for name, row in figures["stages"].items():
+    for name, row in metrics["stages"].items():
         columns = (
             ", ".join(f"{size[key]:g}" for size in row["sizes"])
             for key in ("questions", "seconds", "megabytes")

@@ -47,8 +47,8 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--stages", nargs="*", default=STAGES)
     args = parser.parse_args()
-    figures: dict = {"scale": args.scale, "processor": processor(), "cores": os.cpu_count()}
-    figures |= {"rounds": args.rounds, "stages": {}}
+    metrics: dict = {"scale": args.scale, "processor": processor(), "cores": os.cpu_count()}
+    metrics |= {"rounds": args.rounds, "stages": {}}
     with tempfile.TemporaryDirectory() as place:
         folder = copy_of_checkout(Path(place) / "repo", f"scale={args.scale}")
         command(folder, "dvc", "repro", *args.stages)
@@ -67,9 +67,9 @@ def main() -> None:
             ours, theirs = (least[mode] for mode in MODES)
             row["ratio"] = round(ours[0] / theirs[0], 3)
             row["processor_ratio"] = round(ours[1] / theirs[1], 3)
-            figures["stages"][stage] = row
+            metrics["stages"][stage] = row
             print(stage, row, flush=True)
-            write_json(OUTPUT, figures)
+            write_json(OUTPUT, metrics)
 
 
 if __name__ == "__main__":

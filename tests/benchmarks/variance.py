@@ -94,9 +94,9 @@ def main() -> None:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
-        figures = (f"{100 * row[key]:.1f}" for key in ("mean", "spread", "question_error"))
+        metrics = (f"{100 * row[key]:.1f}" for key in ("mean", "spread", "question_error"))
         counts = (str(row[f"seeds_{times}"] or "over 100") for times in TIMES)
-        lines.append(f"| {row['claim']} | {' | '.join(figures)} | {' | '.join(counts)} |")
+        lines.append(f"| {row['claim']} | {' | '.join(metrics)} | {' | '.join(counts)} |")
     text = fill(PAGE.read_text(encoding="utf-8"), {"variance": "\n".join(lines) + "\n"})
     write_text(PAGE, text)
 
