@@ -7,6 +7,7 @@ other status that is not 200. FlashRAG's remote retriever asks `/search` for one
 `/batch_search` for several, with fields of other names.
 """
 
+import gzip
 import http.client
 import json
 import time
@@ -20,8 +21,10 @@ from serving_world import REPO, searcher_of, served
 
 from stages.common.records import read_jsonl
 from stages.common.search import SearchRequest
+from stages.plumbing.errors import InputError
 from stages.serving import batching, limits
 from stages.serving.process import running_server
+from stages.tools import serve
 
 
 @pytest.fixture(scope="module")
@@ -259,3 +262,54 @@ def test_a_client_that_sends_no_content_type_is_answered(address):
     connection.request("POST", "/retrieve", json.dumps({"queries": ["who"]}))
     assert connection.getresponse().status == 200
     assert Client(address, 0).port == int(port)
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-16-le", "utf-32"])
+def test_a_body_may_be_in_what_python_reads_as_json(address, coding):
+    """As the public servers take it; PowerShell and .NET put a mark before it."""
+    body = json.dumps({"queries": ["wer war N3mân"]}, ensure_ascii=False)
+    plain, other = (
+        httpx.post(f"{address}/retrieve", content=body.encode(name)) for name in ("utf-8", coding)
+    )
+    assert other.status_code == 200 and other.json() == plain.json()
+    cut = httpx.post(f"{address}/retrieve", content=body.encode("utf-16")[:-1])
+    assert cut.status_code == 400 and "not valid utf-16" in cut.json()["detail"]
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "BR"])
+def test_a_compressed_body_is_named(address, coding):
+    body, headers = gzip.compress(b'{"queries": ["q"]}'), {"Content-Encoding": coding}
+    answer = httpx.post(f"{address}/retrieve", content=body, headers=headers)
+    assert answer.status_code == 415 and "compressed" in answer.json()["detail"]
+    headers = {"Content-Encoding": "utf-8"}  # a common mistake, and harmless
+    answer = httpx.post(f"{address}/retrieve", content=b'{"queries": ["q"]}', headers=headers)
+    assert answer.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "reason"),
+    [
+        ("POST", "/queries", 404, "nothing is at /queries"),
+        ("POST", "//retrieve", 404, "nothing is at //retrieve"),
+        ("GET", "/retrieve", 405, "/retrieve is not for GET"),
+        ("OPTIONS", "/batch_search", 405, "/batch_search is not for OPTIONS"),
+        ("POST", "/health", 405, "/health is not for POST"),
+    ],
+)
+def test_an_unknown_route_says_where_the_known_ones_are(address, method, path, status, reason):
+    answer = httpx.request(method, address + path)
+    assert answer.status_code == status
+    assert answer.json() == {"detail": f"{reason}: GET / says what is served"}
+    assert ("allow" in answer.headers) == (status == 405)
+
+
+def test_an_offer_of_http_2_is_answered_and_not_warned_of(address, caplog):
+    headers = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AA"}
+    answer = httpx.post(f"{address}/retrieve", json={"queries": ["q"]}, headers=headers)
+    assert answer.status_code == 200 and "pip install" not in caplog.text
+
+
+@pytest.mark.parametrize("host", ["", " ", "é" * 70, "a\0b"])
+def test_a_host_that_is_none_is_refused(host):
+    with pytest.raises(InputError):
+        serve.bound(host, 0)

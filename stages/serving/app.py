@@ -21,6 +21,7 @@ from contextlib import asynccontextmanager, suppress
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, PlainTextResponse
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from stages.common.records import parse_json
@@ -37,6 +38,7 @@ from stages.serving.refusals import Refused
 from stages.serving.requests import BatchSearch, Hits, RequestBody, Retrieve, Search, parsed
 
 DIGESTS = ("corpus", "retriever")  # of index.json: what tells an index from another
+ASK = "GET / says what is served"
 NAMED = 100  # unknown fields that the log names, at most
 LOG = logging.getLogger("uvicorn.error")
 
@@ -88,6 +90,15 @@ def application(searcher: Searcher, top_k: int, names: frozenset[str] = frozense
     @app.exception_handler(Refused)
     async def refused(request: Request, error: Refused) -> JSONResponse:
         return error.answer()
+
+    @app.exception_handler(HTTPException)
+    async def unknown_route(request: Request, error: HTTPException) -> JSONResponse:
+        path = request.url.path[:100]
+        reason = {404: f"nothing is at {path}", 405: f"{path} is not for {request.method[:10]}"}
+        told = Refused(error.status_code, f"{reason.get(error.status_code, error.detail)}: {ASK}")
+        answer = told.answer()
+        answer.headers.update(error.headers or {})
+        return answer
 
     @app.get("/", response_class=PlainTextResponse)
     async def about() -> str:

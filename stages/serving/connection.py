@@ -54,6 +54,9 @@ class Connection(H11Protocol):
             super().send_400_response(msg)
         self.transport.close()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: Java's client offers HTTP/2 with every first request, and takes HTTP/1."""
+
     def pause_writing(self) -> None:
         super().pause_writing()
         self._watch_answer()

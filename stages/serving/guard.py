@@ -20,6 +20,7 @@ from stages.serving.refusals import Refused
 
 NAME = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9_.-]+)(?P<port>:[0-9]{0,5})?")
 JSON = re.compile(r"application/([a-z0-9!#$&^_.+-]+\+)?json\s*(;.*)?", re.ASCII)
+COMPRESSED = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress")
 OPEN = "start it with --allow-host"
 
 
@@ -66,6 +67,9 @@ class Guard:
             found = NAME.fullmatch(rest)
             if scheme not in ("http", "https") or not (found and _known(found["name"], names)):
                 raise Refused(403, f"pages of {origin[:100]} may not ask: {OPEN} NAME")
+        for coding in _values(scope, b"content-encoding"):
+            if coding in COMPRESSED:
+                raise Refused(415, f"a body must not be compressed, as {coding} does")
         for kind in _values(scope, b"content-type"):
             if scope["method"] == "POST" and not JSON.fullmatch(kind):
                 raise Refused(415, "a body must have the content type application/json")

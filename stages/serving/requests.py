@@ -7,6 +7,7 @@ Fields of other names are ignored.
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 from pydantic import (
@@ -141,12 +142,20 @@ class Search(RequestBody):
 def parsed(kind: type[RequestBody], body: bytes | bytearray, top_k: int) -> RequestBody:
     """The request in `body`; one that asks no count gets `top_k`. Refused says what is wrong."""
     try:
-        return kind.model_validate_json(body, context={"topk": top_k})
+        return kind.model_validate_json(_utf8(body), context={"topk": top_k})
+    except UnicodeDecodeError as error:
+        raise Refused(400, f"the body is not valid {error.encoding}") from None
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(map(str, first["loc"]))
         status = 400 if first["type"] == "json_invalid" else 422
         raise Refused(status, f"{where}: {first['msg']}" if where else first["msg"]) from None
+
+
+def _utf8(body: bytes | bytearray) -> bytes | bytearray:
+    """The body in UTF-8 without a mark; the public servers take what Python's json does."""
+    coding = json.detect_encoding(body)
+    return body if coding == "utf-8" else body.decode(coding).encode()
 
 
 def _scored(document: dict, score: float) -> dict:

@@ -84,6 +84,8 @@ def _serve(
 
 def bound(host: str, port: int) -> socket.socket:
     """A socket that has the port, before anything slow is done. InputError if it is taken."""
+    if not host.strip():  # which would let every machine in
+        raise InputError("--host: an address or a name of this machine, found none")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # Named as TCP, for asyncio switches Nagle's algorithm off for such alone: an answer, which is
     # sent in two parts, would wait 40 ms for the client's acknowledgement.
@@ -91,7 +93,7 @@ def bound(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-    except (OSError, OverflowError) as error:
+    except (OSError, OverflowError, TypeError) as error:  # TypeError: no name of a host
         raise InputError(f"port {port} of {host} cannot be used ({error})") from None
     return listener
 
