@@ -178,9 +178,8 @@ def test_whatever_the_text_nothing_is_told_twice(text):
     turns, _, told = read(text, (MESSAGE,))
     assert len([query for query, _ in turns if query]) <= text.count("</search>")
     assert len([answer for _, answer in turns if answer]) <= 1
-    place = 0
-    for sign in told:  # what is kept is the text without what was left out, in its order
-        place = text.index(sign, place) + 1
+    kept, whole = ("".join(told.split()), "".join(text.split()))
+    assert not Counter(kept) - Counter(whole)
     found_refusals([("q", text)], reader())
 
 
@@ -497,7 +496,7 @@ def test_whatever_the_messages_no_crash(messages):
 
     block = BLOCKS["tool_calls"]
     own = reader("tool_calls")
-    Conversation(own, own.frame, block, "search", TOKENIZER).pieces(messages, Counter())
+    Conversation(own, own.frame, block, "search", TOKENIZER).pieces(messages, Counter(), "x")
 
 
 ONE_SIDED = [
@@ -621,3 +620,147 @@ def test_an_array_may_be_gzipped_and_no_key_stands_twice(place, name):
     Path(name).write_bytes(write(f'[{{"id": "1", {row[1:]}]'.encode()))
     with pytest.raises(InputError, match=rf"{name}: the key 'id' occurs twice"):
         adopted(name)
+
+
+TURNED = [
+    ("\nuser\n", "\nassistant\n"),
+    ("user\n\n", "assistant\n\n"),
+    ("<|im_end|>\n<|im_start|>user\n", "<|im_end|>\n<|im_start|>assistant\n"),
+    ("<|im_end|>\n<|im_start|>tool\n", "<|im_end|>\n<|im_start|>assistant\n"),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), TURNED)
+def test_information_may_stand_in_a_turn_of_its_own(before, after):
+    shown = f"{before}<information>{DOCS}</information>{after}"
+    text = ASK + shown + AGAIN + shown + ANSWER
+    assert read(text) == ([("one", None), ("two", None), (None, "Kaliton")], {}, text)
+    [first, *_] = reader().pieces(text, Counter())
+    assert (first.text, first.information) == (ASK, shown)
+    ended = f"{INVALID} of a user {SHOWN.strip()} model {ANSWER}"
+    assert read(ended)[0] == [(None, "Kaliton")], "words of the agent that name roles"
+
+
+CALLS = '<tool_call>{"name": "search", "arguments": {"query": "%s"}}</tool_call>'
+FOUND_BOTH = "<tool_response>\n1st\n</tool_response>\n<tool_response>\n2nd\n</tool_response>"
+
+
+@pytest.mark.parametrize("marks", ["<|im_end|>\n<|im_start|>", "\n"])
+def test_calls_at_once_in_a_text_get_their_own_results(marks):
+    asked = f"both\n{CALLS % 'one'}\n{CALLS % 'two'}"
+    turned = f"{marks}user\n{FOUND_BOTH}{marks}assistant\nso <answer> x </answer>"
+    counts = Counter()
+    pieces = reader("tool_calls").pieces(asked + turned, counts)
+    assert [piece.query for piece in pieces] == ["one", "two", None] and not +counts
+    assert ["1st" in piece.information for piece in pieces] == [True, False, False]
+    assert ["2nd" in piece.information for piece in pieces] == [False, True, False]
+    empty = AgentProtocol(BLOCKS["tool_calls"]).information([], TOKENIZER)
+    assert pieces[0].information.replace("1st", "") == empty
+
+
+def test_calls_at_once_in_a_chat_get_their_own_results(caller):
+    told = {"role": "assistant", "content": f"both\n{CALLS % 'one'}\n{CALLS % 'two'}"}
+    write_jsonl("logs.jsonl", chat(told, {"role": "user", "content": FOUND_BOTH}, ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert queries(row) == ["one", "two"]
+    assert ["1st" in turn["information"] for turn in row["turns"]] == [True, False, False]
+
+
+def test_calls_that_stand_in_the_words_too_are_told_once(caller):
+    words = f"both\n{CALLS % 'one'}\n{CALLS % 'two'}"
+    calls = [call("a", "one"), call("b", "x", "other"), call("c", "two")]
+    for listed in (calls[::2], calls):
+        asking = {"role": "assistant", "content": words, "tool_calls": listed}
+        results = [result("c", "2nd"), result("b", "?"), result("a", "1st")]
+        results = [told for told in results if told["tool_call_id"] in {c["id"] for c in listed}]
+        write_jsonl("logs.jsonl", chat(asking, *results, ENDING))
+        [row] = adopted("logs.jsonl", agent=caller)
+        assert queries(row) == ["one", "two"]
+        assert sum(turn["text"].count("tool_call>") for turn in row["turns"]) == 4
+        assert ["1st" in turn["information"] for turn in row["turns"]] == [True, False, False]
+
+
+def test_turns_of_examples_before_the_question_are_not_the_agents(place, capsys):
+    messages = [
+        {"role": "user", "content": "Question: Who?"},
+        {"role": "assistant", "content": AGAIN},
+        {"role": "user", "content": SHOWN},
+        {"role": "assistant", "content": "<answer> Bob </answer>"},
+        {"role": "user", "content": "Question:\nWhere was\nhe born?"},
+        {"role": "assistant", "content": ASK},
+        {"role": "user", "content": SHOWN},
+        {"role": "assistant", "content": ANSWER},
+    ]
+    write_jsonl("logs.jsonl", [{"id": "0", **ASKED, "messages": messages}])
+    [row] = adopted("logs.jsonl")
+    assert queries(row) == ["one"] and row["answer"] == "Kaliton"
+    assert "turns of examples left out before the question: 2 times" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_a_thought_that_names_an_action_is_none(caller, capsys, key):
+    thought = "I could say <answer> Bob </answer> now"
+    asking = {"role": "assistant", "content": "", key: thought, "tool_calls": [call("a", "one")]}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "x"), {**ENDING, key: thought}))
+    [row] = adopted("logs.jsonl", agent=caller)
+    assert queries(row) == ["one"] and row["answer"] == "Kaliton"
+    assert "thoughts left out that read as an action: 2 times" in capsys.readouterr().err
+    asking |= {"content": f"<think>{thought}</think>", key: None}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "x"), ENDING))
+    [row] = adopted("logs.jsonl", agent=caller)
+    assert queries(row) == ["one"] and row["answer"] == "Kaliton"
+    assert "words left out before a call" in capsys.readouterr().err
+
+
+def test_what_a_model_declines_to_say_is_kept(caller):
+    asking = {"role": "assistant", "tool_calls": [call("a", "one")]}
+    declined = {"role": "assistant", "content": None, "refusal": "I cannot help."}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "x"), declined))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    assert row["turns"][-1]["text"] == "I cannot help." and row["stop"] == "invalid"
+
+
+def test_the_error_says_what_stood_in_the_way(caller):
+    asking = {"role": "assistant", "tool_calls": [call("a", "one", "web_search")]}
+    write_jsonl("logs.jsonl", chat(asking, {"from": "gpt", "value": "x"}))
+    with pytest.raises(InputError, match=r"\(.*the other tool 'web_search': 1 .* without a role"):
+        adopted("logs.jsonl", agent=caller)
+
+
+def test_a_refusal_file_is_found_whatever_its_line_ends(place, capsys):
+    said = "No.\nSay <search> that </search> please.\n"
+    log = f"{INVALID}\n{said}{AGAIN}{SHOWN}{ANSWER}"
+    write_jsonl("logs.jsonl", [{"id": "0", **ASKED, "response": log.replace("\n", "\r\n")}])
+    for ends in ("\n", "\r\n"):
+        Path("said.txt").write_bytes(said.replace("\n", ends).encode("utf-8-sig"))
+        [row] = adopted("logs.jsonl", "--strict", "--refusal", "said.txt")
+        assert queries(row) == ["two"] and row["turns"][0]["text"] == INVALID
+        assert "word for word" not in capsys.readouterr().err
+    Path("said.txt").write_text("Other words.")
+    adopted("logs.jsonl", "--refusal", "said.txt")
+    assert "said.txt: no response says this word for word" in capsys.readouterr().err
+
+
+NAMES_TAGS = "Use <search> query </search> and <answer> x </answer>. Question: Where was he born?\n"
+WHOLES = [
+    f"<|im_start|>system\nS<|im_end|>\n<|im_start|>user\n{NAMES_TAGS}<|im_end|>\n"
+    "<|im_start|>assistant\n",
+    f"system\nS\nuser\n{NAMES_TAGS}\nassistant\n",
+    f"<s>[INST] {NAMES_TAGS} [/INST] ",
+    "Question: Where was he born?\n",  # the agent's own prompt
+]
+
+
+@pytest.mark.parametrize("prompt", WHOLES)
+def test_a_response_may_hold_its_prompt(place, capsys, prompt):
+    write_jsonl("logs.jsonl", [{"id": str(n), **ASKED, "response": prompt + LOG} for n in range(2)])
+    for row in adopted("logs.jsonl", "--strict"):
+        assert "".join(turn["text"] + turn["information"] for turn in row["turns"]) == LOG
+    assert "environment" not in capsys.readouterr().err
+
+
+def test_a_question_may_have_blanks_around_it(place):
+    row = {"id": "0", **ASKED, "question": " Where was he born? ", "output": {}}
+    row["output"]["prompt"] = WHOLES[0] + LOG
+    write_jsonl("logs.jsonl", [row])
+    assert queries(adopted("logs.jsonl", "--strict")[0]) == ["one"]

@@ -56,7 +56,8 @@ def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLo
     if "response" in row:
         if not isinstance(row["response"], str):
             raise InputError(f"{where}: 'response' must be a text")
-        return replace(_asked(row, where), text=row["response"])
+        log = _asked(row, where)
+        return replace(log, text=prompts.cut(row["response"], log.question.question))
     if "messages" in row:
         if not isinstance(row["messages"], list):
             raise InputError(f"{where}: 'messages' must be a list")

@@ -24,7 +24,8 @@ class Frame:
 
     `heads` and `tails`: what may stand beyond the marks, such as the marks of a chat template's
     roles, which are lost where special tokens were skipped, or the end of the agent's turn; the
-    longest first. `written`: marks that open what an agent writes.
+    longest first. `written`: marks that open what an agent writes. `special`: marks of a chat
+    template, between which information may stand as another role's turn.
     """
 
     opening: str
@@ -34,10 +35,16 @@ class Frame:
     heads: tuple[str, ...]
     tails: tuple[str, ...]
     written: tuple[str, ...]
+    special: tuple[str, ...]
 
     def around(self, content: str) -> str:
         """`content` in the protocol's frame; as it is where it stands in one."""
         return content if self.open_mark in content else self.opening + content + self.closing
+
+    def contents(self, shown: str) -> list[str]:
+        """What stands between the marks in `shown`, of which there may be several pairs."""
+        found = re.escape(self.open_mark) + "(.*?)" + re.escape(self.close_mark)
+        return re.findall(found, shown, re.DOTALL)
 
 
 def frame_of(
@@ -64,6 +71,7 @@ def frame_of(
         (*_variants(opening[: opening.rindex(begin)], special), *special),
         _variants(closing[closing.index(end) + len(end) :], special),
         tuple(m for m in known if m not in (begin, end, *block.stop) and not m.startswith("</")),
+        tuple(special),
     )
 
 

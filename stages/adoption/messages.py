@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from contextlib import suppress
 from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from stages import params
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 AGENT = "assistant"
 PROMPT = ("system", "developer", "user")
 RESULT = ("tool", "function", "ipython", "observation", "environment")
-THOUGHTS = ("reasoning_content", "reasoning")  # keys of a message
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")  # keys of a message
 UNASKED = "messages that follow no invalid action"
 NO_OBJECT = "messages that are no objects"
 NO_ROLE = "messages without a role"
@@ -34,6 +35,9 @@ NO_QUERY = "calls without a query of text"
 NO_CALLS = "calls of tools in a form that cannot be read"
 NO_CALL = "results that belong to no call"
 UNWRITABLE = "calls whose query the protocol cannot write"
+NAMING = "thoughts left out that read as an action"
+OTHER = "words left out before a call that read as another action"
+EXAMPLES = "turns of examples left out before the question"
 Waiting = dict[str, list[int | None]]  # the calls of an id: their pieces; None: of another tool
 
 
@@ -54,11 +58,12 @@ class Conversation:
         self._writer = Writer(reader.protocol, block)
         self._tokenizer = tokenizer
 
-    def pieces(self, messages: list, counts: Counter) -> list[Piece]:
-        """The pieces of a conversation up to its answer; what is odd is counted by reason."""
+    def pieces(self, messages: list, counts: Counter, question: str) -> list[Piece]:
+        """The pieces of a conversation about `question` up to its answer; what is odd is counted by
+        reason."""
         pieces: list[Piece] = []
         waiting: Waiting = {}
-        for message in messages:
+        for message in self._asked(messages, question, counts):
             role = _role(message, counts)
             if role is None or (role in PROMPT and not pieces):
                 continue
@@ -75,20 +80,42 @@ class Conversation:
         counts[UNANSWERED] += sum(not p.found and p.action.kind == "search" for p in pieces)
         return pieces
 
+    def _asked(self, messages: list, question: str, counts: Counter) -> list:
+        """The messages from the one that asks the question on: a prompt may hold turns of examples
+        before it. All of them if none asks it in these words."""
+        sought, unsaid = " ".join(question.split()), Counter()
+        for number, message in enumerate(messages):
+            if _role(message, unsaid) in PROMPT:
+                content = _text(message.get("content"), unsaid)
+                if sought in " ".join(content.split()) and self._frame.open_mark not in content:
+                    before = messages[:number]
+                    counts[EXAMPLES] += sum(_role(told, unsaid) == AGENT for told in before)
+                    return messages[number:]
+        return messages
+
     def _agent(self, message: dict, pieces: list[Piece], waiting: Waiting, counts: Counter) -> None:
-        words = _text(message.get("content"), counts)
+        words = _text(message.get("content"), counts) or _text(message.get("refusal"), counts)
         thoughts = (message.get(key) for key in THOUGHTS)
         thought = next((text for text in thoughts if isinstance(text, str) and text.strip()), None)
         if thought is not None and thought.strip() not in _thoughts(words):
-            words = f"<think>{thought}</think>\n{words}"
-        calls = _calls(message, counts)
+            told = f"<think>{thought}</think>\n"
+            named = self._reader.protocol.parse(told).kind != "invalid"
+            counts[NAMING] += named  # nobody acted upon it
+            words = words if named else told + words
+        calls = [_call(call) for call in _calls(message, counts)]
+        turns = [Piece(*turn) for turn in self._reader.turns(words)]
+        written = [place for place, turn in enumerate(turns) if turn.action.kind == "search"]
+        asked = [query for _, name, query in calls if query and name == self._tool]
         if not calls:
-            pieces += [Piece(*turn) for turn in self._reader.turns(words)]
+            pieces += turns
             return
-        for number, call in enumerate(calls):
-            identifier, name, query = _call(call)
+        if asked and asked == [turns[place].action.value for place in written]:
+            self._told_twice(calls, [len(pieces) + place for place in written], waiting)
+            pieces += turns
+            return
+        for number, (identifier, name, query) in enumerate(calls):
             key = identifier or f"call {len(pieces)}.{number}"
-            text = self._writer.search(words, query) if query and name == self._tool else None
+            text = self._search(words, query, counts) if query and name == self._tool else None
             waiting.setdefault(key, []).append(None if text is None else len(pieces))
             if text is not None:
                 pieces.append(Piece(text, self._reader.protocol.parse(text)))
@@ -98,6 +125,21 @@ class Conversation:
             else:
                 counts[UNWRITABLE if query else NO_QUERY] += 1
         pieces += [Piece(*turn) for turn in self._reader.turns(words)]
+
+    def _told_twice(self, calls: list, places: list[int], waiting: Waiting) -> None:
+        """Calls that stand in the words too, in the same order: `places` are those pieces."""
+        following = iter(places)
+        for number, (identifier, name, query) in enumerate(calls):
+            place = next(following) if query and name == self._tool else None
+            waiting.setdefault(identifier or f"call {places[0]}.{number}", []).append(place)
+
+    def _search(self, words: str, query: str, counts: Counter) -> str | None:
+        """The words and the call after them; the call alone where the words read as an action that
+        was not taken."""
+        text = self._writer.search(words, query)
+        if text is None and (text := self._writer.search("", query)) is not None:
+            counts[OTHER] += 1
+        return text
 
     def _result(
         self, message: dict, pieces: list[Piece], waiting: Waiting, counts: Counter
@@ -122,7 +164,12 @@ class Conversation:
     def _user(self, content: str, pieces: list[Piece], counts: Counter) -> None:
         """What a user says after the agent's turn: what its search found, or a refusal."""
         if _asks(pieces[-1]):
-            self._show(len(pieces) - 1, content, pieces)
+            asked = [*takewhile(lambda place: _asks(pieces[place]), range(len(pieces) - 1, -1, -1))]
+            shown = self._frame.contents(content)
+            if len(asked) == 1 or len(shown) != len(asked):
+                asked, shown = asked[:1], [content]
+            for place, found in zip(asked, reversed(shown), strict=True):
+                self._show(place, found if len(asked) == 1 else found.strip(), pieces)
         else:
             last = pieces[-1]
             counts[REFUSED if last.action.kind == "invalid" else UNASKED] += 1

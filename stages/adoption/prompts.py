@@ -19,6 +19,13 @@ _AGENT = re.compile(
 )
 # The same where special tokens were skipped: the role alone is left, on a line before any tag.
 _ROLE = re.compile(r"\A[^<]*?^[ \t]*(?:assistant|model)[ \t]*\n", re.MULTILINE)
+_BEGUN = re.compile(rf"(?:{_AGENT.pattern}|^[ \t]*(?:assistant|model))\s*\Z", re.MULTILINE)
+# What opens a conversation, where a response holds it whole.
+_OPENED = re.compile(
+    r"\s*(?:<\|begin_of_text\|>|<s>|<bos>)?\s*(?:<\|im_start\|>\s*(?:system|user)\b"
+    r"|<\|start_header_id\|>(?:system|user)<\|end_header_id\|>|\[INST\]|<start_of_turn>user"
+    r"|<\|(?:system|user)\|>|(?:system|user)[ \t]*\n)"
+)
 # What ends a question that stands in a prompt, over several lines perhaps.
 _ENDED = re.compile(
     r"<\|\w+\|>|</s>|\[/INST\]|<end_of_turn>|<｜|(?<=\?)[ \t]*\n|\n[ \t]*\n"
@@ -54,6 +61,14 @@ class PromptReader:
         _, found, after = prompt.rpartition(self._word)
         return _ENDED.split(after.lstrip(), maxsplit=1)[0].strip() if found else ""
 
+    def cut(self, text: str, question: str) -> str:
+        """A response without the prompt, for programs that log the conversation as one."""
+        own = self._head.strip() and text.startswith(self._head)
+        after = self.response(text, question) if own or _OPENED.match(text) else None
+        if after is None or not (own or _BEGUN.search(text[: len(text) - len(after)])):
+            return text
+        return after
+
     def response(self, text: str, question: str) -> str | None:
         """What follows the prompt in a whole conversation. None if the question is not in it."""
         end = self._end(text, question)
@@ -69,6 +84,7 @@ class PromptReader:
         """Where the question ends that is asked. Examples before it may ask it too, so it is the
         last one of its form before the agent's turn begins or anything was found.
         """
+        question = question.strip()
         if text.startswith(self._head + question):
             return len(self._head + question)
         word = re.escape(self._word)

@@ -11,10 +11,11 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 
 from stages.adoption.frame import Frame
+from stages.adoption.roles import TurnMarks
 from stages.rollout.protocol import Action, AgentProtocol
 
 FOUND = "found"
@@ -62,22 +63,29 @@ class Reader:
         self.protocol, self.frame = protocol, frame
         self._stops = tuple(stop for stop in protocol.stop if stop.strip())
         self._marks = any_of((frame.open_mark, frame.close_mark))
-        self._refusals = any_of(tuple(refusal.strip() for refusal in refusals))
+        self._refusals = saying(refusals)
         self._written = any_of(frame.written)
+        self._roles = TurnMarks(frame.special)
 
     def pieces(self, text: str, counts: Counter) -> list[Piece]:
         """The pieces of a response up to its answer; joined they are the text, but for what is
-        counted as left out. What is odd is counted by reason.
+        counted as left out, and for searches at once, each of which goes before what it found. What
+        is odd is counted by reason.
         """
         pieces: list[Piece] = []
         place = 0
-        for span in [*self.spans(text), Span(len(text), len(text), "")]:
+        groups = _groups([*self.spans(text), Span(len(text), len(text), "")])
+        for span, *others in groups:
             turns = [Piece(*turn) for turn in self.turns(text[place : span.begin])]
             if turns and turns[-1].action.kind == "answer":
                 counts[LATE] += bool(text[span.begin :].strip())
                 pieces += turns
                 break
-            place = span.end
+            place = others[-1].end if others else span.end
+            if others and (told := self._at_once(turns, text[span.begin : place])):
+                pieces += told
+                continue
+            counts[UNASKED] += len(others)
             if span.reason not in ("", FOUND):
                 counts[span.reason] += 1
             if span.reason not in ("", UNASKED):
@@ -90,6 +98,19 @@ class Reader:
         counts[UNREAD] += sum(p.found and p.action.kind == "invalid" for p in pieces)
         counts[UNANSWERED] += sum(not p.found and p.action.kind == "search" for p in pieces)
         return pieces
+
+    def _at_once(self, turns: list[Piece], shown: str) -> list[Piece]:
+        """The turns, each of the searches at their end with its own of what was `shown` for all;
+        nothing where these are not as many."""
+        asked = list(takewhile(lambda turn: turn.action.kind == "search", reversed(turns)))[::-1]
+        contents = self.frame.contents(shown)
+        if len(asked) != len(contents):
+            return []
+        found = (
+            replace(turn, information=self.frame.around(content.strip()), found=True)
+            for turn, content in zip(asked, contents, strict=True)
+        )
+        return [*turns[: len(turns) - len(asked)], *found]
 
     def turns(self, words: str) -> list[tuple[str, Action]]:
         """What the agent wrote between two things that it was shown, turn by turn: a closed search
@@ -203,20 +224,43 @@ class Reader:
     def _words_end(self, text: str, place: int, end: int) -> int:
         """Where the agent's words end before what the environment begins at `end`."""
         end = _stripped(text, place, end)
+        before = self._roles.before(text, place, end)
+        if before is not None and self._acted(text, place, before):
+            return before
         head = next((h for h in self.frame.heads if text.endswith(h, place, end)), "")
         return _stripped(text, place, end - len(head))
 
     def _beyond(self, text: str, end: int) -> int:
         """Where the agent's words go on after what the environment ends at `end`."""
+        if begun := self._roles.after(text, end):
+            return begun
         after = _BLANKS.match(text, end).end()
         tail = next((tail for tail in self.frame.tails if text.startswith(tail, after)), "")
         return _BLANKS.match(text, after + len(tail)).end()
+
+
+def _groups(spans: list[Span]) -> list[list[Span]]:
+    """Information that was found, with what else is shown directly after it; others alone."""
+    groups: list[list[Span]] = []
+    for span in spans:
+        if span.reason == UNASKED and groups and groups[-1][0].reason == FOUND:
+            groups[-1].append(span)
+        else:
+            groups.append([span])
+    return groups
 
 
 def any_of(texts: Sequence[str]) -> re.Pattern:
     """Matches any of `texts`, the longest first, and nothing where there is none."""
     longest = sorted(filter(None, texts), key=len, reverse=True)
     return re.compile("|".join(map(re.escape, longest)) or r"(?!)")
+
+
+def saying(texts: Sequence[str]) -> re.Pattern:
+    """Matches any of `texts` word for word, whatever blanks and line ends part the words."""
+    longest = sorted((text.split() for text in texts if text.strip()), key=len, reverse=True)
+    said = (r"\s+".join(map(re.escape, words)) for words in longest)
+    return re.compile("|".join(said) or r"(?!)")
 
 
 def _blank(text: str, place: int) -> bool:

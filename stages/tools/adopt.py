@@ -45,7 +45,7 @@ def main(argv: list[str] | None = None) -> None:
     from stages.adoption.frame import frame_of
     from stages.adoption.messages import Conversation
     from stages.adoption.prompts import PromptReader
-    from stages.adoption.reader import REFUSED, Reader
+    from stages.adoption.reader import REFUSED, Reader, saying
     from stages.adoption.refusals import found_refusals
     from stages.engines.tokenizer import load_tokenizer
     from stages.rollout.loop import record
@@ -63,9 +63,13 @@ def main(argv: list[str] | None = None) -> None:
     tokenizer.model_max_length = sys.maxsize  # nothing runs here: a long text is no error
     frame = frame_of(protocol, block, tokenizer)
     logs = list(read_logs(args.logs, PromptReader(protocol, block, frame, tokenizer)))
-    known = [_text(path) for path in args.refusal]
+    given = {path: _text(path) for path in args.refusal}
+    known = [*given.values()]
     known += [block.invalid_message or "", protocol.refusal(tokenizer) or ""]
     texts = [(log.question.id, log.text) for log in logs if log.text is not None]
+    for path, message in given.items():
+        if texts and not any(saying([message]).search(text) for _, text in texts):
+            print(f"{path}: no response says this word for word", file=sys.stderr)
     found = found_refusals(texts, Reader(protocol, frame, known))
     for message in found:
         print(f"taken for the environment's, as the logs show: {message!r}", file=sys.stderr)
@@ -80,7 +84,7 @@ def main(argv: list[str] | None = None) -> None:
             left_out[log.missing] += 1
             continue
         if log.messages is not None:
-            pieces = conversation.pieces(log.messages, odd)
+            pieces = conversation.pieces(log.messages, odd, log.question.question)
         else:
             pieces = reader.pieces(log.text, odd)
         rollout = told_rollout(log.question, pieces, protocol, tokenizer)
@@ -90,18 +94,18 @@ def main(argv: list[str] | None = None) -> None:
             left_out[NO_SEARCH] += 1
         if args.strict and (reasons := [*(+left_out), *(key for key in +odd if key != REFUSED)]):
             raise InputError(f"{log.where}: refused by --strict: {', '.join(reasons)}")
+    told = [f"left out for {reason}: {count}" for reason, count in (+left_out).items()]
+    told += [f"{reason}: {count} times" for reason, count in (+odd).items()]
     if not rows:
-        raise InputError(f"{args.logs}: no response searches in the form of this protocol")
+        why = f" ({', '.join(told)})" if told else ""
+        raise InputError(f"{args.logs}: no response searches in the form of this protocol{why}")
     if args.strict and found:
         raise InputError(
             f"{args.logs}: refused by --strict: give what the environment says after an invalid "
             f"action as a file, with --refusal; the logs show {found[0]!r}"
         )
     write_jsonl(args.output, rows)
-    told = [f"{len(rows)} trajectories"]
-    told += [f"left out for {reason}: {count}" for reason, count in (+left_out).items()]
-    told += [f"{reason}: {count} times" for reason, count in (+odd).items()]
-    print(", ".join(told), file=sys.stderr)
+    print(", ".join([f"{len(rows)} trajectories", *told]), file=sys.stderr)
 
 
 def _arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -123,7 +127,7 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def _text(path: Path) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
