@@ -72,7 +72,16 @@ def test_a_refusal_is_a_turn_of_its_own(tmp_path, capsys):
         ("</search>\n\n<", "</search>\n<", "\\n<information>Doc 1", "<information>Doc 1"),
         ("</search>\n\n<", "</search>\n\n\n<", "<information>Doc 1", "\\n<information>"),
         (">Doc 1", ">\nDoc 1", "Doc 1", "\\nDoc 1"),
-        ("Doc 1(", "Doc 0(", "</information>", "Doc 0("),
+        ("Doc 1(", "Doc 0(", "1(Title: Citi", "0(Title"),
+        ("Doc 1(", "[1] (", "Doc 1(Title: ", "[1] ("),
+        ("Doc 2(", "Doc 1(", "2(Title: ", "1(Title"),
+        ("\nDoc 3(", " Doc 3(", "\\nDoc 3(Title", " Doc 3("),
+        ("\nDoc 3(", "\nDok 3(", "c 3(Title: ", "k 3("),
+        ("</information>", "</informatiom>", "n>", "m>"),
+        ("</information>", "<information>", "/information>", "information>"),
+        ("<search>", "<serch>", "arch>", "rch>"),
+        ("</search>", "</Search>", "search>", "Search>"),
+        ("</search>", "</search", ">", "\n\n<info"),
         ("Uranus)  the", "Uranus)the", " the", "the"),
         ("rings</inf", "rings\n</inf", "</information>", "\\n</information>"),
         ("rings</information>\n\n", "rin<answer>", "&lt;answer>", "<answer>"),  # was cut
@@ -93,6 +102,33 @@ def test_the_first_character_that_differs_is_shown(old, new, expected, found, tm
     assert broken[place:].startswith(found.replace("\\n", "\n")), line
     assert f"expected '{expected}"[:20] in line or f"expected '{expected[:4]}" in line, line
     assert "\x1b" not in line
+
+
+MESSAGE = read_protocol(CONF / "search_r1.yaml").block.invalid_message
+
+
+@pytest.mark.parametrize("place", [1, 30, 77, 120, len(MESSAGE) - 3])
+@pytest.mark.parametrize("put", ["", "#"])
+def test_a_refusal_with_another_character_is_told_there(place, put, tmp_path, capsys):
+    said = told(TRAINING, "<search> q </search>") + "hm"
+    changed = MESSAGE[:place] + put + MESSAGE[place + 1 :]
+    assert run(tmp_path, [log(0, said + changed + ANSWER)]) == 1
+    assert f"q0: response, character {len(said) + place}: " in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize(
+    "ranked", ["see Doc 2(Title: B) x", "see\nDoc 1(Title: B) x", "Doc 5(Title:"]
+)
+def test_a_passage_may_speak_of_passages(name, ranked, tmp_path):
+    """What a text says of a passage is its own, as long as no number goes on from there."""
+    frame = FRAMES[name].replace("the outer rings", f"the outer {ranked} rings")
+    one = read_protocol(CONF / f"{name}.yaml").information([Passage("0", "A", ranked)])
+    harmless = read_protocol(CONF / f"{name}.yaml").information(
+        [Passage(str(n), "A", "<answer> </ Information> <search>") for n in range(3)]
+    )
+    rows = [log(n, told(f, "<search> q </search>")) for n, f in enumerate([frame, one, harmless])]
+    assert run(tmp_path, rows, name) == 0
 
 
 def test_what_logs_hold_cannot_speak_to_a_terminal(tmp_path, capsys):
@@ -127,6 +163,55 @@ def test_a_conversation_without_role_marks_is_parted_after_its_question(asked, t
     assert (made.prompt, made.chat) == ("Answer it. Question: {question}\n", False)
     changed = "questions with blanks cut or a question mark added in their prompt: 1" in out
     assert changed == (asked != QUESTION)
+
+
+@pytest.mark.parametrize("said", ["<think> t", " <think> t"])
+@pytest.mark.parametrize(
+    ("head", "tail"),
+    [
+        ("<|begin_of_text|>", "\n<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n"),
+        ("<bos><start_of_turn>user\n", "\n<end_of_turn>\n<start_of_turn>model\n"),
+        ("<s>[INST] ", "\n [/INST]"),
+        ("<|user|>\n", "<|end|>\n<|assistant|>\n"),
+        (
+            "<|im_start|>user\nWho?<|im_end|>\n<|im_start|>assistant\nHe<|im_end|>\n"
+            "<|im_start|>user\n",
+            "<|im_end|>\n<|im_start|>assistant\n",
+        ),
+    ],
+)
+def test_a_chat_template_s_marks_are_the_prompt_s(head, tail, said, tmp_path, capsys):
+    whole = f"{head}Question: {QUESTION}{tail}{said}" + told(TRAINING, "<search> q </search>")
+    file = tmp_path / "made.yaml"
+    rows = [{"id": n, "question": QUESTION, "output": {"prompt": whole}} for n in range(2)]
+    assert run(tmp_path, rows, "search_r1", "--prompts", "--write-protocol", str(file)) == 0
+    assert "2 of 2 prompts have the wording of made" in capsys.readouterr().out
+    made = read_protocol(file).block
+    assert (made.prompt, made.chat) == (f"{head}Question: {{question}}{tail}", False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place"),
+    [
+        ("<|im_end|>\n<|im_start|>assistant", "<|im_end|><|im_start|>assistant", -1),
+        ("assistant\n", "assistent\n", 6),
+        ("user\n", "usr\n", 2),
+        ("Answer it", "Answer,it", 6),
+    ],
+)
+def test_every_character_of_a_prompt_is_compared(old, new, place, tmp_path, capsys):
+    row = log(0, told(TRAINING, "<search> q </search>", ANSWER))
+    file = tmp_path / "mine.yaml"
+    assert run(tmp_path, [row], "search_r1", "--prompts", "--write-protocol", str(file)) == 0
+    start = row["prompt"].index(old) + (place if place >= 0 else len("<|im_end|>"))
+    rows = [row, row | {"id": "q1", "prompt": row["prompt"].replace(old, new)}]
+    write_jsonl(tmp_path / "logs.jsonl", rows)
+    capsys.readouterr()
+    known = [str(tmp_path / "logs.jsonl"), "--protocol", str(file), "--prompts"]
+    assert conform.main(known) == 1
+    assert f"q1: prompt, character {start}: " in capsys.readouterr().out
+    with pytest.raises(InputError, match="jsonl:2: the prompt has another wording than"):
+        run(tmp_path, rows, "search_r1", "--write-protocol", str(tmp_path / "other.yaml"))
 
 
 SYSTEM = "You are a helpful assistant."
@@ -177,6 +262,8 @@ def test_line_breaks_at_the_end_of_passages_are_the_corpus_s(name, end, tmp_path
     assert "1 of 1 logs are the same, 1 of 1 information blocks" in out
     known = 1 if name == "search_r1" else 2  # blanks at the end of all are cut in training
     assert f"passages that end in a line break: {known}; " in out
+    place = shown.index("text") + len("<search> q </search>text") + ("\r" in end)
+    assert f"(the first: q0, character {place})" in out
 
 
 def test_a_refusal_without_its_last_blanks_ends_a_log(tmp_path, capsys):

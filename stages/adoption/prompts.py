@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 # Where an agent's turn begins in the chat templates that are in use.
-_AGENT = re.compile(
+AGENT_TURN = re.compile(
     r"<\|im_start\|>assistant|<\|start_header_id\|>assistant<\|end_header_id\|>|\[/INST\]"
     r"|<start_of_turn>model|<\|assistant\|>|<｜Assistant｜>"
 )
@@ -77,7 +77,7 @@ class PromptReader:
         after = text[end:]
         if self._tail.strip() and after.startswith(self._tail):
             return after[len(self._tail) :]
-        begun = _AGENT.search(after) or _ROLE.match(after)
+        begun = AGENT_TURN.search(after) or _ROLE.match(after)
         return (after[begun.end() :] if begun else after).lstrip()
 
     def _end(self, text: str, question: str) -> int | None:
@@ -92,6 +92,6 @@ class PromptReader:
         first = form.search(text) or re.search(re.escape(question) + _SIGNS, text)
         if first is None:
             return None
-        bounds = (_AGENT.search(text, first.end()), self._shown.search(text, first.end()))
+        bounds = (AGENT_TURN.search(text, first.end()), self._shown.search(text, first.end()))
         limit = min((bound.start() for bound in bounds if bound), default=len(text))
         return max((match.end() for match in form.finditer(text, 0, limit)), default=first.end())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-SYSTEM, USER = "<|im_start|>system\n", "<|im_start|>user\n"
-REPLY, END = "<|im_start|>assistant\n", "<|im_end|>"
+START = "<|im_start|>"
+SYSTEM, USER = f"{START}system\n", f"{START}user\n"
+REPLY, END = f"{START}assistant\n", "<|im_end|>"
 
 
 def user_text(prompt: str) -> str:
@@ -26,3 +27,14 @@ def told_system(system: str | None) -> str:
 def is_chat(prompt: str) -> bool:
     """Whether a prompt stands in ChatML's marks."""
     return USER in prompt
+
+
+def in_chatml(said: str, system: str | None) -> str:
+    """The prompt in which a user says one thing, as the chat template of Qwen2.5 writes it."""
+    before = "" if system is None else f"{SYSTEM}{system}{END}\n"
+    return f"{before}{USER}{said}{END}\n{REPLY}"
+
+
+def is_one_message(prompt: str) -> bool:
+    """Whether a prompt is one message of a user, after a system message perhaps, and no more."""
+    return prompt == in_chatml(user_text(prompt), system_text(prompt))

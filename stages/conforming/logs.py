@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from stages.adoption.prompts import AGENT_TURN
 from stages.common.records import check_encodable, check_new
 from stages.conforming.chatml import REPLY
 from stages.plumbing.errors import InputError
 from stages.sources.arrays import outside_rows
+
+# A chat template's marks between what a user says and the agent's turn, if it has any.
+_TEMPLATE = re.compile(rf"(?:(?:\s|<[^<>\s]*>)*?(?:{AGENT_TURN.pattern}))?(?:\s*\n)?")
 
 
 @dataclass(frozen=True)
@@ -56,16 +61,18 @@ def _log(where: str, row: dict) -> ConversationLog:
 
 
 def split_conversation(text: str, question: str | None) -> tuple[str, str] | None:
-    """Prompt and response of a conversation: parted by ChatML's mark, else after the question,
-    with the question mark that it may have got and the blanks that follow. None: by neither.
+    """Prompt and response of a conversation: parted by ChatML's mark after the question (examples
+    before it may have replies too), else after the question, with the question mark that it may
+    have got, the marks of a chat template and the line breaks that follow. None: by neither.
     """
-    before, mark, after = text.partition(REPLY)
-    if mark:
-        return before + mark, after
     asked = (question or "").strip()
-    before, found, after = text.partition(asked) if asked else (text, "", "")
-    if not found:
+    place = max(text.find(asked), 0)
+    mark = text.find(REPLY, place)
+    if mark >= 0:
+        return text[: mark + len(REPLY)], text[mark + len(REPLY) :]
+    if not asked or asked not in text:
         return None
-    after = after if asked.endswith("?") else after.removeprefix("?")
-    response = after.lstrip()
+    after = text[place + len(asked) :]
+    response = after if asked.endswith("?") else after.removeprefix("?")
+    response = response[_TEMPLATE.match(response).end() :]
     return text[: len(text) - len(response)], response

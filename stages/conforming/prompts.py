@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from stages.common.records import write_text
-from stages.conforming.chatml import is_chat, system_text, told_system, user_text
+from stages.conforming.chatml import (
+    END,
+    START,
+    in_chatml,
+    is_chat,
+    is_one_message,
+    system_text,
+    told_system,
+    user_text,
+)
 from stages.conforming.logs import ConversationLog
 from stages.conforming.transcripts import TextDifference, first_difference
 from stages.plumbing.errors import InputError
@@ -28,17 +36,26 @@ def asked(log: ConversationLog) -> str | None:
 
 
 def prompt_difference(log: ConversationLog, protocol: AgentProtocol) -> TextDifference | None:
-    """Where the log's prompt parts from the protocol's for its question, as it stands there."""
-    expected, said = protocol.prompt(asked(log) or log.question), user_text(log.prompt)
-    if expected == said:
+    """Where the log's prompt parts from the protocol's for its question, as it stands there; in
+    ChatML's marks if the log has them, with the log's own system message.
+    """
+    expected = protocol.prompt(asked(log) or log.question)
+    chat = is_chat(log.prompt) or (protocol.block.chat and log.prompt.startswith(START))
+    if chat and START not in protocol.block.prompt:
+        expected = in_chatml(expected, system_text(log.prompt))
+    if expected == log.prompt:
         return None
-    longer = TextDifference(len(expected), "", said[len(expected) :])
-    return first_difference(expected, said, 0) or longer
+    longer = TextDifference(len(expected), "", log.prompt[len(expected) :])
+    return first_difference(expected, log.prompt, 0) or longer
 
 
-def systems(logs: list[ConversationLog]) -> Counter[str | None]:
-    """How many prompts in ChatML's marks have which system message, in the order of the logs."""
-    return Counter(system_text(log.prompt) for log in logs if is_chat(log.prompt))
+def systems(logs: list[ConversationLog]) -> dict[str | None, list[ConversationLog]]:
+    """The logs in ChatML's marks by their system message, the most frequent one first."""
+    found: dict[str | None, list[ConversationLog]] = {}
+    for log in logs:
+        if is_chat(log.prompt):
+            found.setdefault(system_text(log.prompt), []).append(log)
+    return dict(sorted(found.items(), key=lambda item: -len(item[1])))
 
 
 def write_protocol(
@@ -54,15 +71,16 @@ def write_protocol(
     if file.exists():
         raise InputError(f"{file}: is there already: name a new file")
     first = logs[0]
-    chat, system, wording = is_chat(first.prompt), system_text(first.prompt), _wording(first)
+    chat, system, wording = is_one_message(first.prompt), system_text(first.prompt), _wording(first)
     for log in logs:
-        if (is_chat(log.prompt), system_text(log.prompt)) != (chat, system):
+        if system_text(log.prompt) != system:
             raise InputError(
                 f"{log.where}: the prompt has another system message than that of the first log"
             )
-        if _wording(log) != wording:
+        if (other := _wording(log)) != wording or is_one_message(log.prompt) != chat:
             raise InputError(
                 f"{log.where}: the prompt has another wording than that of the first log"
+                f"{_parted(wording, other)}"
             )
     block = replace(protocol.block, name=file.stem, prompt=wording, chat=chat)
     made = AgentProtocol(block, file)
@@ -77,12 +95,24 @@ def write_protocol(
     return made
 
 
+def _parted(wording: str, other: str) -> str:
+    """From which character on two wordings differ, and what stands there, if they do."""
+    difference = first_difference(wording + END, other + END, 0)
+    if difference is None:
+        return ""
+    expected, found = difference.expected[:30], difference.found[:30]
+    return f", from character {difference.place} of the message on: {found!r}, not {expected!r}"
+
+
 def _wording(log: ConversationLog) -> str:
-    """The log's prompt with PLACE in the place of its question."""
+    """The log's prompt with PLACE in the place of its question: what a user says, or all of a
+    prompt that is more than one message of a user.
+    """
     question = asked(log)
     if question is None:
         raise InputError(f"{log.where}: 'question' is missing, or not in 'prompt' as it stands")
-    before, _, after = user_text(log.prompt).rpartition(question)
+    text = user_text(log.prompt) if is_one_message(log.prompt) else log.prompt
+    before, _, after = text.rpartition(question)
     if PLACE in before or PLACE in after:
         raise InputError(
             f"{log.where}: the prompt itself holds {PLACE}, which a protocol would fill in"

@@ -22,10 +22,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from stages.conforming.chatml import told_system, user_text
+from stages.conforming.chatml import told_system
 from stages.conforming.logs import ConversationLog, read_conversations
 from stages.conforming.prompts import asked, prompt_difference, systems, write_protocol
-from stages.conforming.transcripts import TextDifference, marks_of, retell
+from stages.conforming.shown import marks_of
+from stages.conforming.transcripts import TextDifference, retell
 from stages.params import load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
@@ -79,10 +80,13 @@ def check_responses(logs: list[ConversationLog], protocol: AgentProtocol, path: 
         f"({sum(one.turns for one in told)} turns, "
         f"{sum(one.refusals for one in told)} of them refused) in {protocol.block.name}"
     )
-    if broken := sum(one.broken for one in told):
+    broken = [(log, one) for log, one in zip(logs, told, strict=True) if one.broken]
+    if broken:
+        log, first = broken[0]
         print(
-            f"passages that end in a line break: {broken}; where the corpus has none there, the "
-            "logs are of another frame"
+            f"passages that end in a line break: {sum(one.broken for _, one in broken)}; where the "
+            "corpus has none there, the logs are of another frame "
+            f"(the first: {log.id}, character {first.first_broken})"
         )
     return same
 
@@ -94,7 +98,7 @@ def check_prompts(logs: list[ConversationLog], protocol: AgentProtocol) -> int:
     same = len(known) - len(parted)
     print(f"{same} of {len(logs)} prompts have the wording of {protocol.block.name}")
     for log, found in parted[:1]:
-        print(f"{log.id}: prompt, {described(found, user_text(log.prompt))}")
+        print(f"{log.id}: prompt, {described(found, log.prompt)}")
     if changed := sum(asked(log) not in (None, log.question) for log in known):
         print(f"questions with blanks cut or a question mark added in their prompt: {changed}")
     return same
@@ -103,8 +107,9 @@ def check_prompts(logs: list[ConversationLog], protocol: AgentProtocol) -> int:
 def check_systems(logs: list[ConversationLog]) -> bool:
     """Print the prompts' system message; returns whether all in ChatML's marks have the same."""
     found = systems(logs)
-    for system, count in found.most_common(2):
-        print(f"{count} of {len(logs)} prompts have {told_system(system)}")
+    for system, those in list(found.items())[:2]:
+        first = f" (the first: {those[0].id})" if len(found) > 1 else ""
+        print(f"{len(those)} of {len(logs)} prompts have {told_system(system)}{first}")
     if len(found) > 1:
         print(f"the prompts have {len(found)} different ones, and an agent can be given one")
     return len(found) <= 1
