@@ -19,7 +19,7 @@ AGENT_TURN = re.compile(
 )
 # The same where special tokens were skipped: the role alone is left, on a line before any tag.
 _ROLE = re.compile(r"\A[^<]*?^[ \t]*(?:assistant|model)[ \t]*\n", re.MULTILINE)
-_BEGUN = re.compile(rf"(?:{_AGENT.pattern}|^[ \t]*(?:assistant|model))\s*\Z", re.MULTILINE)
+_BEGUN = re.compile(rf"(?:{AGENT_TURN.pattern}|^[ \t]*(?:assistant|model))\s*\Z", re.MULTILINE)
 # What opens a conversation, where a response holds it whole.
 _OPENED = re.compile(
     r"\s*(?:<\|begin_of_text\|>|<s>|<bos>)?\s*(?:<\|im_start\|>\s*(?:system|user)\b"
