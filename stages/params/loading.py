@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from functools import reduce
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from stages.params.checks import check_params
 from stages.params.faults import key_fault
 from stages.params.run import Params
+from stages.params.written import written_faults
 from stages.plumbing.errors import InputError
 from stages.plumbing.yaml_text import invalid_yaml, parse_yaml
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 Block = TypeVar("Block")
 
@@ -32,26 +36,43 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
         text = Path(path).read_text(encoding="utf-8")
         if not isinstance(parse_yaml(text, path), dict):  # of nothing, all would be defaults
             raise InputError(f"{path}: expected an object with keys")
-        loaded = OmegaConf.create(text)
-        merged = OmegaConf.merge(OmegaConf.structured(kind), loaded)
-        for key in _numbers_for_booleans(*map(OmegaConf.to_container, (loaded, merged))):
-            raise InputError(f"{path}: '{key}' must be true or false")
+        schema, loaded = OmegaConf.structured(kind), OmegaConf.create(text)
+        merged = OmegaConf.merge(schema, loaded)
+        given, read = map(OmegaConf.to_container, (loaded, merged))
+        for key, fault in written_faults(text, given, read):
+            raise InputError(f"{path}: '{key}': {fault}")
         return OmegaConf.to_object(merged)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
     except OmegaConfBaseException as error:
-        raise InputError(f"{path}: {key_fault(error)}") from None
+        key = getattr(error, "full_key", None) or _keyless(schema, loaded)
+        raise InputError(f"{path}: {key_fault(error, key)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise invalid_yaml(path, error) from None
 
 
-def _numbers_for_booleans(given: dict, read: dict, prefix: str = "") -> Iterator[str]:
-    """Keys that are `given` a number, of which OmegaConf has read a truth value."""
-    for name, value in given.items():
-        found = read.get(name)
-        if isinstance(value, dict) and isinstance(found, dict):
-            yield from _numbers_for_booleans(value, found, f"{prefix}{name}.")
-        elif isinstance(found, bool) and type(value) in (int, float):
-            yield f"{prefix}{name}"
+def _keyless(schema: DictConfig, given: DictConfig, above: tuple[str, ...] = ()) -> str:
+    """The key in `given` of which an error that names none is: the deepest that fails alone."""
+    from omegaconf import DictConfig
+
+    for name, value in given.items_ex(resolve=False):
+        path = (*above, name)
+        if _refuses(schema, path, value):
+            inside = isinstance(value, DictConfig) and not _refuses(schema, path, {})
+            below = _keyless(schema, value, path) if inside else ""
+            return below or ".".join(map(str, path))
+    return ""
+
+
+def _refuses(schema: DictConfig, path: tuple[str, ...], value: object) -> bool:
+    """Whether `value` alone at `path` is an error that names no key."""
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        OmegaConf.merge(schema, reduce(lambda below, each: {each: below}, reversed(path), value))
+    except OmegaConfBaseException as error:
+        return not error.full_key
+    return False

@@ -9,6 +9,7 @@ from stages.params.models import Guest
 from stages.params.run import Params
 from stages.plumbing.errors import InputError
 
+LONGEST = 100  # bytes of a name; a file's may have 255, with all that is written around it
 PLAIN = re.compile(r"\w[\w-]*")  # names that files and DVC's stages can bear
 
 
@@ -34,19 +35,27 @@ def check_names(params: Params, path: str) -> None:
         for name in attrgetter(key)(params):
             if not PLAIN.fullmatch(name):
                 raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-' only")
+            if len(name.encode()) > LONGEST:
+                raise InputError(
+                    f"{path}: '{key}': {name[:20]!r}... is longer than {LONGEST} bytes, too much "
+                    "for the names of files"
+                )
 
 
 def check_pairs(params: Params, path: str) -> None:
-    known = ["0", *params.iterations]
+    agents = ["0", *params.iterations, "scripted", *params.guest]
     for key, pairs in (("compare", params.compare), ("oracle", params.oracle)):
         for name, pair in pairs.items():
             where = f"{path}: '{key}.{name}"
             if name.isdigit():
                 raise InputError(f"{where}': that is how an iteration's own pair is called")
-            if pair.agent not in [*known, "scripted", *params.guest]:
-                raise InputError(f"{where}.agent': no iteration '{pair.agent}'")
-            if pair.retriever not in params.all_retrievers:
-                raise InputError(f"{where}.retriever': no iteration '{pair.retriever}'")
+            for role, known in (("agent", agents), ("retriever", params.all_retrievers)):
+                if (found := getattr(pair, role)) not in known:
+                    there = ", ".join(known)
+                    raise InputError(
+                        f"{where}.{role}': no iteration '{found}', and no other {role} of that "
+                        f"name; there are {there}"
+                    )
             if key == "oracle" and name in params.compare:
                 raise InputError(f"{where}': 'compare' has a pair of that name")
 
@@ -60,6 +69,11 @@ def check_retrievers(params: Params, path: str) -> None:
             if name.isdigit() or name in taken:
                 raise InputError(f"{path}: '{key}': '{name}' is the name of another")
             taken.add(name)
+    for name, keys in params.replug.retrievers.items():
+        if keys:
+            raise InputError(
+                f"{path}: 'replug.retrievers.{name}' must be {{}}: all are trained as 'replug' says"
+            )
 
 
 def check_guests(guests: dict[str, Guest], path: str) -> None:

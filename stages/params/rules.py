@@ -107,6 +107,8 @@ def _address(url: str | None) -> bool:
         return True
     try:
         parts = urlsplit(url)
+        if any(sign.isspace() for sign in url):  # some of which urlsplit leaves out
+            return False
         return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:  # of the port
         return False
