@@ -124,7 +124,7 @@ def refused(composed, *overrides: str) -> str:
         ("compute.device=cuda:99", "'compute.device' must be cpu or cuda"),
         ("compute.device=", "'compute.device' must be cpu or cuda"),
         ("compute.ray=", "'compute.ray' is empty"),
-        ("compute.portable=3", "'compute.portable' must be true or false"),
+        ("compute.portable=3", "'compute.portable': must be true or false"),
         ("agent.steps=9999999999999999999999", "'agent.steps' must be at most 2147483647"),
         ("evaluate.recall_at=[3,9999999999]", "'evaluate.recall_at.1' must be at most"),
         ("evaluate.recall_at=[3,3]", "'evaluate.recall_at' needs each number once"),

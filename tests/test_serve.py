@@ -319,7 +319,7 @@ def test_a_server_that_is_away_is_waited_for_then_named(place, monkeypatch):
 
 
 def test_another_kind_of_server_is_named(place, address):
-    with pytest.raises(InputError, match=r"refused a search \(Not Found\)"):
+    with pytest.raises(InputError, match=r"refused a search \(nothing is at /elsewhere/"):
         HttpSearcher(f"{address}/elsewhere").search(ASKED, 1)
 
 
