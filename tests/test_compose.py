@@ -138,6 +138,12 @@ def refused(composed, *overrides: str) -> str:
         ("hydra/launcher=basic", "'hydra/launcher=basic': a run has no such parameter"),
         ("seed", "'seed' cannot be read as KEY=VALUE"),
         ("+compare.'a b'={agent: '1'}", "cannot be read as KEY=VALUE"),
+        ("pairs.treshold=70", "'pairs.treshold'; is 'pairs.threshold' meant?"),
+        ("Agent.steps=3", "'Agent.steps'; is 'agent.steps' meant?"),
+        ("retriever.lr=3", "no parameter is called 'retriever.lr'"),
+        ("compare.new.agent='1'", "use +compare.new.agent='1'"),
+        ("encoder.revision=1e10", """write encoder.revision='"1e10"'"""),
+        ("+compare.Base={agent: '0', retriever: '0'}", "'base' and 'Base' would be one file"),
     ],
 )
 def test_what_would_fail_or_do_nothing_is_one_line(composed, override, message):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import runpy
 import tempfile
+from enum import Enum
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,8 @@ from stages.plumbing.reasons import reason
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
+
+    from stages.params import Params
 
 
 BY_NAME = (
@@ -43,6 +47,7 @@ def compose(output: Path, overrides: list[str]) -> None:
         except InputError as error:
             raise InputError(str(error).replace(str(file), str(output))) from None
         check_run(params)
+        _check_texts(overrides, params)
         text = file.read_text(encoding="utf-8")
     output.write_text(
         text, encoding="utf-8"
@@ -120,9 +125,37 @@ def _check_key(override: Override, text: str) -> None:
         )
 
 
+def _check_texts(overrides: list[str], params: Params) -> None:
+    """InputError for a text that Hydra read as a number: `0123456` or `1e10` as a revision."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if override.is_delete() or not isinstance(override.value(), bool | int | float):
+            continue
+        try:
+            read = attrgetter(override.key_or_group)(params)
+        except AttributeError:  # of an entry with a name, or a group
+            continue
+        written = override.input_line.partition("=")[2].strip()
+        if isinstance(read, str) and not isinstance(read, Enum) and read != written:
+            raise InputError(
+                f"conf: '{override.input_line}': {written} is read as {override.value()}; write "
+                f"""{override.key_or_group}='"{written}"'"""
+            )
+
+
 def _told(cause: Exception) -> str:
-    """What Hydra says on one line, less the places where it has looked."""
-    return " ".join(str(cause).split()).partition(" Config search path: ")[0]
+    """What Hydra says on one line, less the places where it has looked; for a slip in a key, what
+    may be meant, as `+` would add a parameter that no stage knows.
+    """
+    from stages.params.faults import near_key
+
+    said = " ".join(str(cause).split()).partition(" Config search path: ")[0]
+    slip = re.match(r"Could not override '([^']+)'", said)
+    if slip is None or slip[1].partition(".")[0] in BY_NAME:
+        return said
+    near = near_key(slip[1])
+    return f"no parameter is called '{slip[1]}'" + (f"; is '{near}' meant?" if near else "")
 
 
 def _check_emptied(overrides: list[str], composed: object) -> None:

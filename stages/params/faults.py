@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 CLEARER = (
     (r"field '.*' is not Optional|Incompatible value 'None' for .*", "cannot be null"),
@@ -47,3 +52,28 @@ def _near(error: Exception) -> str:
     plain = error.key.strip().replace("-", "_").lower()
     near = get_close_matches(plain, map(str, error.parent_node or ()), 1)
     return f"; is '{near[0]}' meant?" if near else ""
+
+
+def near_key(key: str) -> str | None:
+    """The dotted key of a parameter that `key`, which is none, may be a slip of."""
+    from omegaconf import OmegaConf
+
+    from stages.params.run import Params
+
+    known: dict[str, list[str]] = {}
+    for each in _keys(OmegaConf.structured(Params)):
+        block, _, name = each.rpartition(".")
+        known.setdefault(block, []).append(name)
+    block, _, name = key.lower().rpartition(".")
+    blocks = get_close_matches(block, known, 1, cutoff=0.75) if block else [""]
+    found = get_close_matches(name, known[blocks[0]], 1) if blocks else []
+    return f"{blocks[0]}.{found[0]}".removeprefix(".") if found else None
+
+
+def _keys(block: DictConfig, prefix: str = "") -> Iterator[str]:
+    from omegaconf import DictConfig
+
+    for name, value in block.items_ex(resolve=False):
+        yield f"{prefix}{name}"
+        if isinstance(value, DictConfig) and value._content not in (None, "???"):
+            yield from _keys(value, f"{prefix}{name}.")

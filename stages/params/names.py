@@ -32,7 +32,13 @@ def check_iterations(params: Params, path: str) -> None:
 def check_names(params: Params, path: str) -> None:
     """Names become those of files and stages."""
     for key in ("compare", "oracle", "guest", "baseline", "published", "replug.retrievers"):
+        seen: dict[str, str] = {}
         for name in attrgetter(key)(params):
+            if (other := seen.setdefault(name.casefold(), name)) != name:
+                raise InputError(
+                    f"{path}: '{key}': {other!r} and {name!r} would be one file where file names "
+                    "have no case"
+                )
             if not PLAIN.fullmatch(name):
                 raise InputError(f"{path}: '{key}': {name!r} is not of letters, digits, '_-' only")
             if len(name.encode()) > LONGEST:
