@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
 
 PLACE = "{question}"  # of the question in a protocol's prompt
+# What tokenizers put before a prompt by themselves: in a protocol's it would stand twice.
+_BEGINNING = re.compile(r"<\|begin_of_text\|>|<s>|<bos>|<｜begin▁of▁sentence｜>")
 
 
 def asked(log: ConversationLog) -> str | None:
@@ -43,6 +46,8 @@ def prompt_difference(log: ConversationLog, protocol: AgentProtocol) -> TextDiff
     chat = is_chat(log.prompt) or (protocol.block.chat and log.prompt.startswith(START))
     if chat and START not in protocol.block.prompt:
         expected = in_chatml(expected, system_text(log.prompt))
+    if (begun := _BEGINNING.match(log.prompt)) and not expected.startswith(begun[0]):
+        expected = begun[0] + expected
     if expected == log.prompt:
         return None
     longer = TextDifference(len(expected), "", log.prompt[len(expected) :])
@@ -106,12 +111,13 @@ def _parted(wording: str, other: str) -> str:
 
 def _wording(log: ConversationLog) -> str:
     """The log's prompt with PLACE in the place of its question: what a user says, or all of a
-    prompt that is more than one message of a user.
+    prompt that is more than one message of a user, less the token that begins every text.
     """
     question = asked(log)
     if question is None:
         raise InputError(f"{log.where}: 'question' is missing, or not in 'prompt' as it stands")
     text = user_text(log.prompt) if is_one_message(log.prompt) else log.prompt
+    text = _BEGINNING.sub("", text, 1) if _BEGINNING.match(text) else text
     before, _, after = text.rpartition(question)
     if PLACE in before or PLACE in after:
         raise InputError(
