@@ -31,7 +31,7 @@ check-gpu: install ## prove the GPU path on this machine: within the hour on one
 verify: install ## check every byte of DVC's cache and of the outputs
 	@$(BIN)/python -m stages.tools.verify
 
-test: install ## run the tests: about half an hour
+test: install ## run the tests: about an hour
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
 
 test-portable: install ## run short stages on emulated processors, by qemu-user: an hour or two
