@@ -127,9 +127,7 @@ def _check_key(override: Override, text: str) -> None:
 
 def _check_texts(overrides: list[str], params: Params) -> None:
     """InputError for a text that Hydra read as a number: `0123456` or `1e10` as a revision."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    for override in OverridesParser.create().parse_overrides(overrides):
+    for override in _parsed(overrides):
         if override.is_delete() or not isinstance(override.value(), bool | int | float):
             continue
         try:
@@ -142,6 +140,12 @@ def _check_texts(overrides: list[str], params: Params) -> None:
                 f"conf: '{override.input_line}': {written} is read as {override.value()}; write "
                 f"""{override.key_or_group}='"{written}"'"""
             )
+
+
+def _parsed(overrides: list[str]) -> list[Override]:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    return OverridesParser.create().parse_overrides(overrides)
 
 
 def _told(cause: Exception) -> str:
@@ -160,10 +164,9 @@ def _told(cause: Exception) -> str:
 
 def _check_emptied(overrides: list[str], composed: object) -> None:
     """InputError for `KEY={}` where Hydra, which merges, left everything as it was."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
     from omegaconf import OmegaConf
 
-    for override in OverridesParser.create().parse_overrides(overrides):
+    for override in _parsed(overrides):
         for key in _emptied(override.key_or_group, override.value()):
             left = OmegaConf.select(composed, key)
             if left:

@@ -24,7 +24,7 @@ from stages.rollout.protocol import AgentProtocol
 
 PLACE = "{question}"  # of the question in a protocol's prompt
 # What tokenizers put before a prompt by themselves: in a protocol's it would stand twice.
-_BEGINNING = re.compile(r"<\|begin_of_text\|>|<s>|<bos>|<｜begin▁of▁sentence｜>")
+_BEGINNING = re.compile(r"\A(?:<\|begin_of_text\|>|<s>|<bos>|<｜begin▁of▁sentence｜>)")
 
 
 def asked(log: ConversationLog) -> str | None:
@@ -117,8 +117,7 @@ def _wording(log: ConversationLog) -> str:
     if question is None:
         raise InputError(f"{log.where}: 'question' is missing, or not in 'prompt' as it stands")
     text = user_text(log.prompt) if is_one_message(log.prompt) else log.prompt
-    text = _BEGINNING.sub("", text, 1) if _BEGINNING.match(text) else text
-    before, _, after = text.rpartition(question)
+    before, _, after = _BEGINNING.sub("", text).rpartition(question)
     if PLACE in before or PLACE in after:
         raise InputError(
             f"{log.where}: the prompt itself holds {PLACE}, which a protocol would fill in"
