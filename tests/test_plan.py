@@ -121,7 +121,7 @@ def test_the_building_of_an_inverted_file_is_planned(at_root, tmp_path, capsys):
     lists = (8192 + 256) / (first["lists"] + 256) * 768 / told["dimension"]
     expected = first["add_seconds"] * 21_015_324 / first["passages"] * lists / 3600
     assert added == pytest.approx(expected, rel=0.01)
-    vectors = 400_000 / first["passages"]  # samples that are compared with each list
+    vectors = 400_000 / told["sample"]  # that are compared with each list
     expected = first["train_seconds"] * vectors * 8192 / first["lists"] * 768 / told["dimension"]
     assert trained == pytest.approx(expected / 3600, rel=0.01)
     none = ["--metrics-folder", str(tmp_path / "none")]
