@@ -747,6 +747,9 @@ WHOLES = [
     "<|im_start|>assistant\n",
     f"system\nS\nuser\n{NAMES_TAGS}\nassistant\n",
     f"<s>[INST] {NAMES_TAGS} [/INST] ",
+    f"<｜begin▁of▁sentence｜><｜User｜>{NAMES_TAGS}<｜Assistant｜>",
+    f"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\n{NAMES_TAGS}<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\n",
     "Question: Where was he born?\n",  # the agent's own prompt
 ]
 

@@ -119,12 +119,12 @@ class Conversation:
             waiting.setdefault(key, []).append(None if text is None else len(pieces))
             if text is not None:
                 pieces.append(Piece(text, self._reader.protocol.parse(text)))
-                words = ""
+                words, turns = "", []
             elif name != self._tool:
                 counts[f"calls of the other tool '{str(name)[:40]}'"] += 1
             else:
                 counts[UNWRITABLE if query else NO_QUERY] += 1
-        pieces += [Piece(*turn) for turn in self._reader.turns(words)]
+        pieces += turns
 
     def _told_twice(self, calls: list, places: list[int], waiting: Waiting) -> None:
         """Calls that stand in the words too, in the same order: `places` are those pieces."""

@@ -20,11 +20,13 @@ AGENT_TURN = re.compile(
 # The same where special tokens were skipped: the role alone is left, on a line before any tag.
 _ROLE = re.compile(r"\A[^<]*?^[ \t]*(?:assistant|model)[ \t]*\n", re.MULTILINE)
 _BEGUN = re.compile(rf"(?:{AGENT_TURN.pattern}|^[ \t]*(?:assistant|model))\s*\Z", re.MULTILINE)
+# What tokenizers put before a text by themselves.
+BEGINNING = re.compile(r"<\|begin_of_text\|>|<s>|<bos>|<｜begin▁of▁sentence｜>")
 # What opens a conversation, where a response holds it whole.
 _OPENED = re.compile(
-    r"\s*(?:<\|begin_of_text\|>|<s>|<bos>)?\s*(?:<\|im_start\|>\s*(?:system|user)\b"
+    rf"\s*(?:{BEGINNING.pattern})?\s*(?:<\|im_start\|>\s*(?:system|user)\b"
     r"|<\|start_header_id\|>(?:system|user)<\|end_header_id\|>|\[INST\]|<start_of_turn>user"
-    r"|<\|(?:system|user)\|>|(?:system|user)[ \t]*\n)"
+    r"|<\|(?:system|user)\|>|<｜User｜>|(?:system|user)[ \t]*\n)"
 )
 # What ends a question that stands in a prompt, over several lines perhaps.
 _ENDED = re.compile(

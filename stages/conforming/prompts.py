@@ -6,6 +6,7 @@ import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from stages.adoption.prompts import BEGINNING
 from stages.common.records import write_text
 from stages.conforming.chatml import (
     END,
@@ -23,8 +24,6 @@ from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
 
 PLACE = "{question}"  # of the question in a protocol's prompt
-# What tokenizers put before a prompt by themselves: in a protocol's it would stand twice.
-_BEGINNING = re.compile(r"\A(?:<\|begin_of_text\|>|<s>|<bos>|<｜begin▁of▁sentence｜>)")
 
 
 def asked(log: ConversationLog) -> str | None:
@@ -46,7 +45,7 @@ def prompt_difference(log: ConversationLog, protocol: AgentProtocol) -> TextDiff
     chat = is_chat(log.prompt) or (protocol.block.chat and log.prompt.startswith(START))
     if chat and START not in protocol.block.prompt:
         expected = in_chatml(expected, system_text(log.prompt))
-    if (begun := _BEGINNING.match(log.prompt)) and not expected.startswith(begun[0]):
+    if (begun := BEGINNING.match(log.prompt)) and not expected.startswith(begun[0]):
         expected = begun[0] + expected
     if expected == log.prompt:
         return None
@@ -117,7 +116,8 @@ def _wording(log: ConversationLog) -> str:
     if question is None:
         raise InputError(f"{log.where}: 'question' is missing, or not in 'prompt' as it stands")
     text = user_text(log.prompt) if is_one_message(log.prompt) else log.prompt
-    before, _, after = _BEGINNING.sub("", text).rpartition(question)
+    begun = BEGINNING.match(text)
+    before, _, after = text[begun.end() if begun else 0 :].rpartition(question)
     if PLACE in before or PLACE in after:
         raise InputError(
             f"{log.where}: the prompt itself holds {PLACE}, which a protocol would fill in"
