@@ -14,7 +14,7 @@ REQUIREMENTS ?= $(or $(shell cat $(INSTALLED) 2>/dev/null),requirements/laptop.t
 help:
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-repro: install ## run both iterations of the flywheel: about a quarter of an hour
+repro: install ## run the pipeline, both iterations: about a quarter of an hour
 	@$(BIN)/python -m stages.tools.mend && $(BIN)/python -m stages.tools.fetch
 	@PATH="$(CURDIR)/$(BIN):$$PATH" dvc repro || \
 		{ code=$$?; $(BIN)/python -m stages.tracking --close; exit $$code; }

@@ -170,10 +170,14 @@ def claim_verdict(row: ContrastResult) -> str:
     return "clear" if row.clear else "no difference shown"
 
 
+def probability(value: float) -> str:
+    """A p value to three digits; a smaller one is told as such."""
+    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+
+
 def _p(row: ContrastResult) -> str:
     """The p value by which the row is judged."""
-    value = row.p_adjusted if row.claim else row.p
-    return "< .001" if value < 0.001 else f"{value:.3f}".removeprefix("0")
+    return probability(row.p_adjusted if row.claim else row.p)
 
 
 def claims(studies: dict[str, list[ContrastResult]]) -> str:

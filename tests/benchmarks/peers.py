@@ -10,7 +10,6 @@ the peer's, the medians of ROUNDS turns, and the ratio of each turn.
 from __future__ import annotations
 
 import argparse
-import os
 import socket
 import statistics
 import subprocess
@@ -22,10 +21,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import learning
 from clients import ask
 from performance import machine, write_page
 
-from stages.common.records import read_passages, read_questions, write_json
+from stages.common.records import read_passages, write_json
 from stages.params import load_params
 
 ROOT = Path(__file__).parents[2]
@@ -42,18 +42,12 @@ def main() -> None:
     parser.add_argument("--only", default="", help="rows whose name has this text")
     args = parser.parse_args()
     began, made = machine(), []
-    with tempfile.TemporaryDirectory() as folder:
-        for name in ("data", "models", "params.yaml", "stages"):
-            (Path(folder) / name).symlink_to(
-                (ROOT if name == "stages" else args.run.resolve()) / name
-            )
-        os.chdir(folder)
+    with learning.beside(args.run):
         for benchmark in (startup, bm25, search, encoding, retriever, judging, ppo, servers):
             if args.only in benchmark.__name__:
                 for row in benchmark():
                     made.append(row)
                     print(row, flush=True)
-        os.chdir(ROOT)
     if not args.only:
         write_json(OUTPUT, {"machine": began, "rounds": ROUNDS, "rows": made})
         write_page()
@@ -298,39 +292,15 @@ def ppo() -> Iterator[dict]:
     import torch
     from plain_ppo import PlainLearner
 
-    from stages.loop_ppo.steps import sample_rollouts, to_batch
-    from stages.loop_ppo.training import load_models
-    from stages.ppo.blocks import training_protocol, training_rollout
-    from stages.ppo.task import Task
-    from stages.retrieval.searcher import load_searcher
-    from stages.rollout.protocol import AgentProtocol
-
-    params = load_params()
-    base = Path("models/agent/0")
-    inputs = base, Path("models/retriever/0"), Path("data/index/0"), PASSAGES
-    task = Task(*inputs, [], params, 0, Path(), lambda step, metrics: None)
-    generator, learner = load_models(task)
-    searcher = load_searcher(inputs[2], PASSAGES, inputs[1], params.compute)
-    asked = read_questions("data/questions/train.jsonl")[:16]
-    protocol, limits = AgentProtocol(training_protocol(params)), training_rollout(params)
-    rollouts = sample_rollouts(
-        asked,
-        generator,
-        lambda requests: searcher.search(requests, top_k=params.agent.top_k),
-        protocol,
-        limits,
-        params.agent,
-        0,
-        0,
-    )
-    batch = to_batch(rollouts, [number % 2 for number in range(len(rollouts))], "cpu")
-    plain = PlainLearner(str(base), params.agent)
+    told = learning.prepare()
+    rollouts = told.rollouts
+    plain = PlainLearner(str(learning.BASE), told.params.agent)
     yield row(
         "PPO: learning from rollouts",
         "rollouts a second",
         "a plain loop",
-        lambda: (learner.update(batch, 0), len(rollouts))[1],
-        lambda: (plain.update(batch), len(rollouts))[1],
+        lambda: (told.learner.update(told.batch, 0), len(rollouts))[1],
+        lambda: (plain.update(told.batch), len(rollouts))[1],
         "products of the linear layers",
     )
     prompts = [rollout.token_ids[: rollout.prompt_length] for rollout in rollouts]
@@ -339,7 +309,7 @@ def ppo() -> Iterator[dict]:
     new, keys = 24, list(range(len(prompts)))
 
     def ours() -> int:
-        generator.generate(prompts, stop=[], max_new_tokens=new, temperature=1.0, keys=keys)
+        told.generator.generate(prompts, stop=[], max_new_tokens=new, temperature=1.0, keys=keys)
         return len(prompts)
 
     def theirs() -> int:

@@ -1,5 +1,5 @@
-"""docs/performance.md, written from the figures in metrics/benchmarks: one table of peers, one of
-growth.
+"""docs/performance.md, written from the figures in metrics/benchmarks: tables of peers, of growth,
+and of waiting threads.
 
     PYTHONPATH=.:tests python tests/benchmarks/performance.py
 """
@@ -42,6 +42,8 @@ def write_page() -> None:
         parts.append(_peers(read_json(BENCHMARKS / "peers.json")))
     if (BENCHMARKS / "growth.json").exists():
         parts.append(_growth(read_json(BENCHMARKS / "growth.json")))
+    if (BENCHMARKS / "waiting.json").exists():
+        parts.append(_waiting(read_json(BENCHMARKS / "waiting.json")))
     write_text(PAGE, "\n".join(parts))
 
 
@@ -76,6 +78,25 @@ def _growth(metrics: dict) -> str:
         lines.append(f"| `{name}` | {' | '.join(columns)} | {grown} |")
     again = "`PYTHONPATH=.:tests python tests/benchmarks/growth.py --work FOLDER`"
     return "\n".join([*lines, "", f"Again: {again}.", ""])
+
+
+def _waiting(metrics: dict) -> str:
+    lines = [
+        "\n## Waiting threads, and runs side by side\nRollouts a second that PPO learns from in "
+        "all trainings that run, each with two threads; the ratio is to one training. "
+        f"{metrics['machine']}. Threads that wait for each other go to sleep after a while, and to "
+        "wake one takes a virtual machine long: where nothing else runs, `OMP_WAIT_POLICY=active` "
+        "before a command lets them spin; beside other work it makes them slower. None of this "
+        "changes a byte. Two runs in two clones, each under `taskset -c CORE`, use both cores "
+        "best.\n",
+        "| setting | rollouts a second | ratio (lowest to highest) |",
+        "| --- | --- | --- |",
+    ]
+    for row in metrics["rows"]:
+        span = f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
+        lines.append(f"| {row['what']} | {row['rate']:g} | {span} |")
+    again = "`PYTHONPATH=.:tests python tests/benchmarks/waiting.py --run FOLDER`"
+    return "\n".join([*lines, "", f"Again: {again}, where FOLDER holds a finished laptop run.", ""])
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stages.common.records import write_text
 from stages.reporting.study_rows import ContrastResult, read_rows
-from stages.studies.markdown import claim_verdict, fill
+from stages.studies.markdown import claim_verdict, fill, probability
 
 FORMER, TODAY = Path("metrics/studies/former"), Path("metrics/studies")
 PAGE = Path("docs/verdicts.md")
@@ -44,11 +44,11 @@ def table() -> str:
             now = claim_verdict(new)
             if new.clear != old.clear:
                 now = f"**{now}**"
-            adjusted = "" if new.p_adjusted is None else f"{new.p_adjusted:.3f}"
+            adjusted = "" if new.p_adjusted is None else probability(new.p_adjusted)
             lines.append(
                 f"| {path.stem.removesuffix('_contrasts')} | {name} "
                 f"| {100 * new.mean:+.1f} | {points(old)} | {claim_verdict(old)} | {points(new)} "
-                f"| {new.p:.3f} | {adjusted} | {now} |"
+                f"| {probability(new.p)} | {adjusted} | {now} |"
             )
     return "\n".join(lines) + "\n"
 
