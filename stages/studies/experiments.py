@@ -24,7 +24,8 @@ from stages.plumbing.yaml_text import parse_yaml
 from stages.studies.plan import Experiment
 from stages.studies.states import Made, state_of
 
-NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!conf/study")  # what no stage reads
+# What no stage reads.
+NO_CODE = (":!*.md", ":!docs", ":!metrics/studies", ":!metrics/rerun", ":!conf/study")
 
 
 def printed_by_git(*arguments: str) -> str | None:

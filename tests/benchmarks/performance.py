@@ -28,9 +28,10 @@ def machine() -> str:
     known = Path("/proc/cpuinfo")
     lines = known.read_text().splitlines() if known.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    load = os.getloadavg()[0]
+    load, held = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    cores = f"{os.cpu_count()} cores" + (f" (held to {held})" if held < os.cpu_count() else "")
     return (
-        f"{os.cpu_count()} cores of {next(names, platform.machine())}, no GPU; load average "
+        f"{cores} of {next(names, platform.machine())}, no GPU; load average "
         f"{load:.1f} when it began" + (": a busy machine" if load > os.cpu_count() else "")
     )
 
@@ -44,6 +45,8 @@ def write_page() -> None:
         parts.append(_growth(read_json(BENCHMARKS / "growth.json")))
     if (BENCHMARKS / "waiting.json").exists():
         parts.append(_waiting(read_json(BENCHMARKS / "waiting.json")))
+    if (BENCHMARKS / "portable.json").exists():
+        parts.append(_portable(read_json(BENCHMARKS / "portable.json")))
     write_text(PAGE, "\n".join(parts))
 
 
@@ -86,9 +89,8 @@ def _waiting(metrics: dict) -> str:
         "all trainings that run, each with two threads; the ratio is to one training. "
         f"{metrics['machine']}. Threads that wait for each other go to sleep after a while, and to "
         "wake one takes a virtual machine long: where nothing else runs, `OMP_WAIT_POLICY=active` "
-        "before a command lets them spin; beside other work it makes them slower. None of this "
-        "changes a byte. Two runs in two clones, each under `taskset -c CORE`, use both cores "
-        "best.\n",
+        "before a command lets them spin; beside other work it makes them slower. Runs side by "
+        "side use the cores best. None of this changes a byte.\n",
         "| setting | rollouts a second | ratio (lowest to highest) |",
         "| --- | --- | --- |",
     ]
@@ -97,6 +99,26 @@ def _waiting(metrics: dict) -> str:
         lines.append(f"| {row['what']} | {row['rate']:g} | {span} |")
     again = "`PYTHONPATH=.:tests python tests/benchmarks/waiting.py --run FOLDER`"
     return "\n".join([*lines, "", f"Again: {again}, where FOLDER holds a finished laptop run.", ""])
+
+
+def _portable(metrics: dict) -> str:
+    lines = [
+        "\n## What portable sums cost\nEach stage of the laptop run with `compute.portable` and "
+        "without, on the same inputs, in turns; the least of "
+        f"{metrics['rounds']} runs. {metrics['machine']}. A ratio above 1: portable sums are "
+        "slower.\n",
+        "| stage | portable: seconds, of processors | as torch comes | ratio, of processors |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, row in metrics["stages"].items():
+        ours, theirs = (
+            f"{row[mode]['seconds']:g}, {row[mode]['processor_seconds']:g}"
+            for mode in ("portable", "as torch comes")
+        )
+        ratios = f"{row['ratio']:.2f}, {row['processor_ratio']:.2f}"
+        lines.append(f"| `{name}` | {ours} | {theirs} | {ratios} |")
+    again = "`PYTHONPATH=.:tests python tests/benchmarks/portable.py --run FOLDER`"
+    return "\n".join([*lines, "", f"Again: {again}.", ""])
 
 
 if __name__ == "__main__":

@@ -1,16 +1,16 @@
 """What portable sums cost: each stage with and without `compute.portable`, in turn, in one run.
 
-    PYTHONPATH=.:tests python tests/benchmarks/portable.py [--scale laptop] [--rounds 2]
+    PYTHONPATH=.:tests python tests/benchmarks/portable.py --run FOLDER [--rounds 2]
 
-Run by hand; writes metrics/benchmarks/portable.json. The flywheel is run once in a copy of the
-checkout; then each stage's command is run again on the same inputs, once in either mode a round.
-Seconds are the least of the rounds: on the clock, and of processor time.
+Run by hand, with the checkout of a finished run of this code (FOLDER), whose cache the copy takes
+its inputs from; writes metrics/benchmarks/portable.json, and docs/performance.md with the others.
+Each stage's command is run on the same inputs, once in either mode a round. Seconds are the least
+of the rounds: on the clock, and of processor time.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import resource
 import tempfile
 import time
@@ -18,13 +18,13 @@ from pathlib import Path
 
 from checkout import command, compose_in, copy_of_checkout
 from kill_stages import Flywheel
+from performance import machine, write_page
 
 from stages.common.records import write_json
-from stages.tools.same import processor
 
 OUTPUT = Path("metrics/benchmarks/portable.json").resolve()
 STAGES = ("encoder", "index-0", "agent@1", "trajectories@1", "candidates@1", "relevance@1")
-STAGES += ("correctness@1", "pairs@1", "retriever@1", "evaluate@1", "base")
+STAGES += ("correctness@1", "pairs@1", "retriever@1", "evaluate@1")
 MODES = {"portable": "true", "as torch comes": "false"}
 
 
@@ -43,21 +43,21 @@ def _processor_time() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scale", default="laptop")
+    parser.add_argument("--run", type=Path, required=True, help="checkout with a finished run")
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--stages", nargs="*", default=STAGES)
     args = parser.parse_args()
-    metrics: dict = {"scale": args.scale, "processor": processor(), "cores": os.cpu_count()}
-    metrics |= {"rounds": args.rounds, "stages": {}}
+    metrics: dict = {"machine": machine(), "rounds": args.rounds, "stages": {}}
     with tempfile.TemporaryDirectory() as place:
-        folder = copy_of_checkout(Path(place) / "repo", f"scale={args.scale}")
+        folder = copy_of_checkout(Path(place) / "repo")
+        command(folder, "dvc", "cache", "dir", "--local", str(args.run.resolve() / ".dvc/cache"))
         command(folder, "dvc", "repro", *args.stages)
         flywheel = Flywheel(folder, tuple(args.stages))
         for stage in args.stages:
             least = dict.fromkeys(MODES, (float("inf"), float("inf")))
             for _ in range(args.rounds):
                 for mode, value in MODES.items():
-                    compose_in(folder, f"scale={args.scale}", f"compute.portable={value}")
+                    compose_in(folder, f"compute.portable={value}")
                     least[mode] = tuple(map(min, least[mode], seconds(flywheel, stage)))
             command(folder, "dvc", "checkout", "--force", stage)
             row = {
@@ -70,6 +70,7 @@ def main() -> None:
             metrics["stages"][stage] = row
             print(stage, row, flush=True)
             write_json(OUTPUT, metrics)
+    write_page()
 
 
 if __name__ == "__main__":
