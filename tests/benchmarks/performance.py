@@ -1,5 +1,5 @@
 """docs/performance.md, written from the figures in metrics/benchmarks: tables of peers, of growth,
-and of waiting threads.
+of waiting threads, and of what portable sums cost.
 
     PYTHONPATH=.:tests python tests/benchmarks/performance.py
 """
@@ -15,6 +15,7 @@ from stages.common.records import read_json, write_text
 ROOT = Path(__file__).parents[2]
 BENCHMARKS = ROOT / "metrics/benchmarks"
 PAGE = ROOT / "docs/performance.md"
+OF_A_RUN = ", where FOLDER holds a finished laptop run"
 HEAD = """\
 # How fast, and beside whom
 Written by `tests/benchmarks/performance.py` from `metrics/benchmarks/`. Each row has a peer that a
@@ -38,16 +39,21 @@ def machine() -> str:
 
 def write_page() -> None:
     """Write the page from the figures that are there."""
-    parts = [HEAD]
-    if (BENCHMARKS / "peers.json").exists():
-        parts.append(_peers(read_json(BENCHMARKS / "peers.json")))
-    if (BENCHMARKS / "growth.json").exists():
-        parts.append(_growth(read_json(BENCHMARKS / "growth.json")))
-    if (BENCHMARKS / "waiting.json").exists():
-        parts.append(_waiting(read_json(BENCHMARKS / "waiting.json")))
-    if (BENCHMARKS / "portable.json").exists():
-        parts.append(_portable(read_json(BENCHMARKS / "portable.json")))
+    sections = {"peers": _peers, "growth": _growth, "waiting": _waiting, "portable": _portable}
+    files = {BENCHMARKS / f"{name}.json": section for name, section in sections.items()}
+    known = [section(read_json(file)) for file, section in files.items() if file.exists()]
+    parts = [HEAD, *known]
     write_text(PAGE, "\n".join(parts))
+
+
+def _section(lines: list[str], script: str, where: str = "") -> str:
+    """The lines of a table, and the command that measures it again."""
+    again = f"`PYTHONPATH=.:tests python tests/benchmarks/{script}`"
+    return "\n".join([*lines, "", f"Again: {again}{where}.", ""])
+
+
+def _span(row: dict) -> str:
+    return f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
 
 
 def _peers(metrics: dict) -> str:
@@ -57,11 +63,9 @@ def _peers(metrics: dict) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in metrics["rows"]:
-        span = f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
         cells = (row["what"], row["unit"], f"{row['ours']:g}", row["peer"], f"{row['theirs']:g}")
-        lines.append(f"| {' | '.join(cells)} | {span} | {row['limit']} |")
-    again = "`PYTHONPATH=.:tests python tests/benchmarks/peers.py --run FOLDER`"
-    return "\n".join([*lines, "", f"Again: {again}, where FOLDER holds a finished laptop run.", ""])
+        lines.append(f"| {' | '.join(cells)} | {_span(row)} | {row['limit']} |")
+    return _section(lines, "peers.py --run FOLDER", OF_A_RUN)
 
 
 def _growth(metrics: dict) -> str:
@@ -79,8 +83,7 @@ def _growth(metrics: dict) -> str:
         )
         grown = f"{row['time_exponent']:.2f} | {row['bytes_a_question']:,}"
         lines.append(f"| `{name}` | {' | '.join(columns)} | {grown} |")
-    again = "`PYTHONPATH=.:tests python tests/benchmarks/growth.py --work FOLDER`"
-    return "\n".join([*lines, "", f"Again: {again}.", ""])
+    return _section(lines, "growth.py --work FOLDER")
 
 
 def _waiting(metrics: dict) -> str:
@@ -95,10 +98,8 @@ def _waiting(metrics: dict) -> str:
         "| --- | --- | --- |",
     ]
     for row in metrics["rows"]:
-        span = f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
-        lines.append(f"| {row['what']} | {row['rate']:g} | {span} |")
-    again = "`PYTHONPATH=.:tests python tests/benchmarks/waiting.py --run FOLDER`"
-    return "\n".join([*lines, "", f"Again: {again}, where FOLDER holds a finished laptop run.", ""])
+        lines.append(f"| {row['what']} | {row['rate']:g} | {_span(row)} |")
+    return _section(lines, "waiting.py --run FOLDER", OF_A_RUN)
 
 
 def _portable(metrics: dict) -> str:
@@ -117,8 +118,7 @@ def _portable(metrics: dict) -> str:
         )
         ratios = f"{row['ratio']:.2f}, {row['processor_ratio']:.2f}"
         lines.append(f"| `{name}` | {ours} | {theirs} | {ratios} |")
-    again = "`PYTHONPATH=.:tests python tests/benchmarks/portable.py --run FOLDER`"
-    return "\n".join([*lines, "", f"Again: {again}.", ""])
+    return _section(lines, "portable.py --run FOLDER")
 
 
 if __name__ == "__main__":

@@ -57,10 +57,10 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="checkout with a finished run")
     parser.add_argument("--work", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    with learning.beside(args.run):
-        if args.work:
+    if args.work:
+        with learning.beside(args.run):
             learn()
-            return
+        return
     began, rates = machine(), {setting: [] for setting in SETTINGS}
     for _ in range(ROUNDS):
         for setting, found in rates.items():
