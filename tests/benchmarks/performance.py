@@ -29,7 +29,9 @@ def machine() -> str:
     known = Path("/proc/cpuinfo")
     lines = known.read_text().splitlines() if known.exists() else []
     names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    load, held = os.getloadavg()[0], len(os.sched_getaffinity(0))
+    load, held = os.getloadavg()[0], os.cpu_count()
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        held = len(os.sched_getaffinity(0))
     cores = f"{os.cpu_count()} cores" + (f" (held to {held})" if held < os.cpu_count() else "")
     return (
         f"{cores} of {next(names, platform.machine())}, no GPU; load average "
