@@ -21,12 +21,12 @@ from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
 from stages.evaluation.intervals import nested
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.reporting.study_rows import LabelRow, PairRow
+from stages.reporting.study_rows import ContrastResult, LabelRow, PairRow
 from stages.studies import experiments, kept
 from stages.studies.contrasts import both_answered, contrast_rows, measured
-from stages.studies.experiments import Finished, revision
+from stages.studies.experiments import Finished, revision, run_experiment
 from stages.studies.groups import Group, gap_sample, group_rows
-from stages.studies.markdown import accuracy, fill, medians, pairs
+from stages.studies.markdown import accuracy, claims, fill, medians, pairs
 from stages.studies.plan import Contrast, Experiment, Side, Study, read_study
 from stages.studies.power import power, seed_variance, seeds_needed
 from stages.studies.samples import Sample, interval
@@ -582,6 +582,38 @@ def test_an_experiment_that_changes_nothing_is_found_again(project, tmp_path, mo
     assert revision(same)
 
 
+def test_a_fresh_clone_takes_stages_from_the_cache_of_its_runs(tmp_path, monkeypatch):
+    copy = "from pathlib import Path; Path('{}').write_text(Path('{}').read_text())"
+    folder = "from pathlib import Path; Path('made').mkdir(); Path('made/a').write_text('${seed}')"
+    stages = {
+        "begin": {"cmd": copy.format("begun", "code"), "deps": ["code"], "outs": ["begun"]},
+        "make": {"cmd": folder, "deps": ["begun"], "params": ["seed"], "outs": ["made"]},
+        "use": {"cmd": copy.format("used", "made/a"), "deps": ["made/a"], "outs": ["used"]},
+        "end": {"cmd": copy.format("ended", "used"), "deps": ["used"], "outs": ["ended"]},
+    }
+    stages["end"]["params"] = ["mode"]
+    for stage in stages.values():
+        stage["cmd"] = f'{sys.executable} -c "{stage["cmd"]}"'
+    monkeypatch.chdir(tmp_path)
+    for role in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
+        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@example.org")
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    Path("params.yaml").write_text("seed: 0\nmode: a\n")
+    Path("code").touch()
+    Path("dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    commands = "git init -q", "dvc init -q", "dvc repro -q", "git add -A", "git commit -qm run"
+    for command in commands:
+        subprocess.run(command.split(), check=True)
+    for name in (".dvc/cache", ".dvc/tmp", "made"):
+        shutil.rmtree(name)
+    monkeypatch.setattr(experiments, "_repository", experiments._repository.__wrapped__)
+    for mode in "ab":
+        experiment = Experiment(seed=1, variant=mode, overrides=[f"mode={mode}"], targets=["end"])
+        run_experiment(experiment)
+        assert revision(experiment)
+
+
 def test_a_file_that_dvc_lacks_is_named(project):
     full = read_study(Path("laptop.yaml")).experiments[0]
     one = Finished(full, revision(full))
@@ -857,3 +889,16 @@ def test_pairs_of_the_full_method_and_own_pairs_are_shown():
     text = pairs(rows)
     assert "| scripted agent + R_2 | 90.0 (90.0 to 90.0) | 2.90 |" in text
     assert "| full | Agent_1 + R_1 |" in text and "| no gac |" not in text
+
+
+def test_claims_of_the_pilot_are_told_as_such(tmp_path):
+    for name in ("new_contrasts", "new_seeds", "old_contrasts"):
+        (tmp_path / f"{name}.csv").touch()
+    about = {"after": "a", "before": "b", "question_set": "all", "measure": "em", "seeds": 5}
+    means = {"mean": 0.1, "low": 0.05, "high": 0.15, "p": 0.01, "p_adjusted": 0.02}
+    result = ContrastResult(contrast="GAC", **about, **means, clear=True, claim=True)
+    text = claims({"new": [result], "old": [result]}, kept.pilots(tmp_path))
+    assert "| new | GAC | +10.0 (+5.0 to +15.0) | .020 | stands | 5 |" in text
+    assert "| old | GAC | +10.0 (+5.0 to +15.0) | .020 | stands | 5, pilot |" in text
+    assert "0.1.0" in text
+    assert "0.1.0" not in claims({"new": [result]}, kept.pilots(tmp_path))

@@ -60,12 +60,30 @@ def run_experiment(experiment: Experiment) -> None:
             f"{', '.join(changed.splitlines())}: not as in the commit that {experiment.name} would "
             "be filed under; commit or restore first"
         )
+    _make_folders(experiment)
     command = ["dvc", "exp", "run", "--temp", "--name", experiment.name]
     for override in (f"seed={experiment.seed}", *experiment.overrides):
         command += ["--set-param", override]
     command += experiment.targets
     if subprocess.run(command, check=False).returncode:
         raise InputError(f"the experiment {experiment.name} failed: see above")
+
+
+def _make_folders(experiment: Experiment) -> None:
+    """Make the commit's own folders that DVC's cache lacks, as in a fresh clone, and single files
+    of which stages read: where a stage is taken from the cache of runs, DVC looks up what those
+    files were in the commit, and fails without the folder's list. InputError if a stage fails."""
+    repository = _repository()
+    read = {parent for dep in repository.index.deps for parent in Path(dep.fs_path).parents}
+    stages = {
+        out.stage.addressing
+        for out in repository.index.outs
+        if Path(out.fs_path) in read
+        and out.hash_info
+        and not Path(repository.cache.local.oid_to_path(out.hash_info.value)).exists()
+    }
+    if stages and subprocess.run(["dvc", "repro", *sorted(stages)], check=False).returncode:
+        raise InputError(f"{', '.join(sorted(stages))}: failed before {experiment.name}: see above")
 
 
 @dataclass(frozen=True)

@@ -154,3 +154,9 @@ def claim_rows(folder: Path) -> dict[str, list[ContrastResult]]:
         if rows := [row for row in read_rows(path, ContrastResult) if row.claim]:
             found[path.stem.removesuffix("_contrasts")] = rows
     return found
+
+
+def pilots(folder: Path) -> set[str]:
+    """The studies in `folder` that keep no rows of each seed, as version 0.1.0 left them."""
+    names = {path.stem.removesuffix("_contrasts") for path in folder.glob("*_contrasts.csv")}
+    return {name for name in names if not (folder / f"{name}_seeds.csv").exists()}

@@ -180,8 +180,9 @@ def _p(row: ContrastResult) -> str:
     return probability(row.p_adjusted if row.claim else row.p)
 
 
-def claims(studies: dict[str, list[ContrastResult]]) -> str:
-    """The primary claims of all studies, by study the rows of its contrasts."""
+def claims(studies: dict[str, list[ContrastResult]], pilots: set[str]) -> str:
+    """The primary claims of all studies, by study the rows of its contrasts; `pilots`: the studies
+    whose rows are still those of version 0.1.0."""
     lines = [
         "| study | claim | EM points | p, adjusted | | seeds |",
         "| --- | --- | --- | --- | --- | --- |",
@@ -189,10 +190,12 @@ def claims(studies: dict[str, list[ContrastResult]]) -> str:
     for study, rows in studies.items():
         lines += [
             f"| {study} | {row.contrast} | {_interval(row, 100, 1)} | {_p(row)} "
-            f"| {claim_verdict(row)} | {row.seeds} |"
+            f"| {claim_verdict(row)} | {row.seeds}{', pilot' if study in pilots else ''} |"
             for row in rows
             if row.claim
         ]
+    if pilots & set(studies):
+        lines += ["", "Pilot: the seeds of version 0.1.0, after which the claims were listed."]
     lines += [
         "",
         "The command of a study: `python -m stages.tools.study --study conf/study/STUDY.yaml`.",

@@ -230,11 +230,11 @@ def write_tables(
 
 def parts(study, found: dict[str, list], output: Path) -> dict[str, str]:
     """What documents show, by mark."""
-    from stages.studies.kept import claim_rows, mixed_states
+    from stages.studies.kept import claim_rows, mixed_states, pilots
     from stages.studies.markdown import claims, fragments
 
     made = fragments(study.name, found, study.base_of_each_seed, mixed_states(found))
-    return made | {"claims": claims(claim_rows(output))}
+    return made | {"claims": claims(claim_rows(output), pilots(output))}
 
 
 if __name__ == "__main__":

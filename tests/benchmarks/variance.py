@@ -2,7 +2,7 @@
 
     PYTHONPATH=. python tests/benchmarks/variance.py --run FOLDER
 
-Run by hand, seconds. metrics/studies/laptop.csv keeps each seed's figures and no question, so the
+Run by hand, seconds. The pilot's tables keep each seed's figures and no question, so the
 questions' part is that of the one seed whose run lies in FOLDER (nothing in it is changed); its
 figures must be those of that seed. Writes metrics/benchmarks/variance.csv and the table of
 docs/statistics.md. Studies of today keep it of every seed: `stages.tools.study --power`.
@@ -26,7 +26,7 @@ from stages.studies.plan import Contrast, read_study
 from stages.studies.power import seed_variance, seeds_needed
 from stages.studies.samples import Sample, interval
 
-STUDY, KEPT = Path("conf/study/laptop.yaml"), Path("metrics/studies/laptop.csv")
+STUDY, KEPT = Path("conf/study/laptop.yaml"), Path("metrics/studies/pilot/laptop.csv")
 OUTPUT, PAGE = Path("metrics/benchmarks/variance.csv"), Path("docs/statistics.md")
 TIMES = (1, 2, 4)
 

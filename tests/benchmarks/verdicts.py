@@ -1,10 +1,11 @@
-"""What the contrasts of five seeds were called by the bootstrap, and what they are called now.
+"""What the pilot's contrasts were called, and what new seeds say of them.
 
     PYTHONPATH=. python tests/benchmarks/verdicts.py
 
-Run by hand, a second; writes the table of docs/verdicts.md from metrics/studies/former (the tables
-as they were, with intervals of the bootstrap over seeds and questions) and metrics/studies (the
-same seeds, with t intervals).
+Run by hand, a second; writes the table of docs/verdicts.md from metrics/studies/pilot: `bootstrap`
+(the tables as they were, with intervals of the bootstrap over seeds and questions) and the tables
+beside it (the same seeds, with t intervals); and from metrics/studies for each study that new seeds
+have replaced the pilot in, which keeps rows of each seed, as the pilot did not.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from stages.common.records import write_text
 from stages.reporting.study_rows import ContrastResult, read_rows
 from stages.studies.markdown import claim_verdict, fill, probability
 
-FORMER, TODAY = Path("metrics/studies/former"), Path("metrics/studies")
+NEW = Path("metrics/studies")
+PILOT = NEW / "pilot"
 PAGE = Path("docs/verdicts.md")
 
 
@@ -31,24 +33,41 @@ def points(row: ContrastResult) -> str:
     return f"{low} to {high}"
 
 
+def adjusted(row: ContrastResult) -> str:
+    """A claim's p after Holm's correction."""
+    return "" if row.p_adjusted is None else probability(row.p_adjusted)
+
+
+def replicated(old: ContrastResult, new: ContrastResult | None) -> str:
+    """Four cells: what new seeds say, bold where the pilot by t said otherwise."""
+    if new is None:
+        return "|  |  |  |  |"
+    mark = "**" if new.clear != old.clear else ""
+    return (
+        f"| {100 * new.mean:+.1f} ({points(new)}) | {adjusted(new)} "
+        f"| {mark}{claim_verdict(new)}{mark} | {new.seeds} |"
+    )
+
+
 def table() -> str:
-    """A line for each contrast of each study; bold where the verdict is another one."""
+    """A line for each contrast of each study of the pilot."""
     lines = [
-        "| study | contrast | EM points | bootstrap | was | t | p | p, Holm | is |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        "| study | contrast | EM points | bootstrap | was | t | p | p, Holm | is "
+        "| new seeds | p, Holm | say | seeds |",
+        "|" + " --- |" * 13,
     ]
-    for path in sorted(FORMER.glob("*_contrasts.csv")):
-        today = rows_of(TODAY / path.name)
+    for path in sorted((PILOT / "bootstrap").glob("*_contrasts.csv")):
+        study = path.stem.removesuffix("_contrasts")
+        pilot, new = rows_of(PILOT / path.name), {}
+        if (NEW / f"{study}_seeds.csv").exists():
+            new = rows_of(NEW / path.name)
         for name, old in rows_of(path).items():
-            new = today[name]
-            now = claim_verdict(new)
-            if new.clear != old.clear:
-                now = f"**{now}**"
-            adjusted = "" if new.p_adjusted is None else probability(new.p_adjusted)
+            row = pilot[name]
+            mark = "**" if row.clear != old.clear else ""
             lines.append(
-                f"| {path.stem.removesuffix('_contrasts')} | {name} "
-                f"| {100 * new.mean:+.1f} | {points(old)} | {claim_verdict(old)} | {points(new)} "
-                f"| {probability(new.p)} | {adjusted} | {now} |"
+                f"| {study} | {name} | {100 * row.mean:+.1f} | {points(old)} "
+                f"| {claim_verdict(old)} | {points(row)} | {probability(row.p)} | {adjusted(row)} "
+                f"| {mark}{claim_verdict(row)}{mark} {replicated(row, new.get(name))}"
             )
     return "\n".join(lines) + "\n"
 
