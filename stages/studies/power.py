@@ -3,7 +3,7 @@
 The variance of a seed's mean is split first: what its questions explain (`question_error`, a
 sandwich over fact chains) and the rest, which is the seeds' own. More questions help with the first
 alone. Then seeds are counted until a t test at the strictest level of Holm's rule (5 % divided by
-the number of claims) sees the effect of the pilot in four of five studies.
+the number of claims) sees the effect that was found in four of five studies.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from stages.studies.kept import claim_rows
 from stages.studies.plan import Study
 
 WANTED = 0.8
-TIMES = (1, 2, 4)  # as many questions as the pilot had
+TIMES = (1, 2, 4)  # as many questions as were asked
 MOST = 100
 
 
@@ -55,7 +55,7 @@ def power_table(study: Study, folder: Path) -> str:
     heads = [f"{times}x questions" if times > 1 else "as now" for times in TIMES]
     lines = [
         f"Seeds for a power of {WANTED:.0%} at p < {level:.4f} ({SIGNIFICANT:g} over "
-        f"{len(study.claims)} claims), if the effect is the pilot's:",
+        f"{len(study.claims)} claims), if its effect is the one found:",
         "",
         f"{'claim':58} {'effect':>7} {'seeds sd':>9} {'of questions':>13}  "
         + "  ".join(f"{head:>12}" for head in heads),
