@@ -9,6 +9,7 @@ import pytest
 from label_world import NOTES, build
 from retrieval_world import vocabulary
 
+from stages import index
 from stages.common.records import Question, write_passages, write_questions
 from stages.contrastive.fresh import fresh_encoder
 from stages.encoders import folder
@@ -161,6 +162,7 @@ def test_a_hub_model_is_asked_with_the_prompts_it_brings(world, monkeypatch):
     ("words", "message"),
     [
         ([" ", *PLACES], "the question is empty"),
+        (["q\udcff", *PLACES], "the question is not valid UTF-8"),
         (["q", "--compare", "0", "1", "--index", "index"], "--compare names both retrievers"),
         (["q", "--agent", "9"], "9: neither models/agent/9 nor a folder"),
         (["q", "--agent", "agent", "--retriever", "9"], "9: neither models/retriever/9 nor a"),
@@ -171,3 +173,12 @@ def test_what_is_not_there_is_one_line(world, monkeypatch, words, message):
     monkeypatch.chdir(world)
     with pytest.raises(InputError, match=message):
         ask.main([*words, *CORPUS])
+
+
+def test_a_retriever_is_not_asked_through_an_index_of_words(world, monkeypatch):
+    monkeypatch.chdir(world)
+    index.main([*CORPUS, "--bm25", "--output", "words", "--metrics", "words.json"])
+    words = ["q", "--agent", "agent", "--index", "words", *CORPUS]
+    with pytest.raises(InputError, match="words: is a BM25 index, not one of retriever"):
+        ask.main([*words, "--retriever", "retriever"])
+    ask.main([*words, "--retriever", "bm25"])

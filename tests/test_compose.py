@@ -141,6 +141,13 @@ def refused(composed, *overrides: str) -> str:
         ("pairs.treshold=70", "'pairs.treshold'; is 'pairs.threshold' meant?"),
         ("Agent.steps=3", "'Agent.steps'; is 'agent.steps' meant?"),
         ("retriever.lr=3", "no parameter is called 'retriever.lr'"),
+        ("data=cases", "no parameter is called 'data'"),
+        (
+            "recipe=lrat",
+            "a file of conf/recipe is added to what the scale says: write +recipe=NAME",
+        ),
+        ("encoder=qwen3", "write +encoder=NAME"),
+        ("guest=all", "write +guest=NAME"),
         ("compare.new.agent='1'", "use +compare.new.agent='1'"),
         ("encoder.revision=1e10", """write encoder.revision='"1e10"'"""),
         ("+compare.Base={agent: '0', retriever: '0'}", "'base' and 'Base' would be one file"),

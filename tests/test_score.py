@@ -71,6 +71,15 @@ def test_a_bad_line_is_named(tmp_path, bad):
         main([file])
 
 
+def test_a_file_of_another_program_is_read_as_it_is_meant(tmp_path, capsys):
+    """It may open with a byte order mark; a key that stands twice has no meaning."""
+    main([write(tmp_path, "\ufeff" + json.dumps(ROWS[0]))])
+    assert capsys.readouterr().out == "EM 1.0000\nF1 1.0000\n"
+    twice = '{"id": "x", "golden_answers": ["a"], "prediction": "a", "prediction": "b"}'
+    with pytest.raises(InputError, match=":1: the key 'prediction' occurs twice"):
+        main([write(tmp_path, twice)])
+
+
 def test_the_repos_own_files_are_read(tmp_path, capsys):
     row = {"golden_answers": ["Oslo"], "turns": [], "question": "?"}
     rows = [row | {"set": s, "id": "q", "answer": a} for s, a in (("x", "oslo"), ("y", None))]

@@ -32,6 +32,7 @@ from stages.retrieval.searcher import load_searcher
 from stages.serving import batching, client, limits
 from stages.serving.client import HttpSearcher
 from stages.serving.process import running_server
+from stages.serving.served import check_served
 from stages.tools import serve
 
 ASKED = [
@@ -324,16 +325,19 @@ def test_another_kind_of_server_is_named(place, address):
 
 
 @contextmanager
-def answering(body: dict):
+def answering(body: dict | bytes, coding: str = "identity"):
     """The address of another program's server, which answers `body` to all that is asked."""
-    written = json.dumps(body).encode()
+    written = body if isinstance(body, bytes) else json.dumps(body).encode()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
-            self.rfile.read(int(self.headers["content-length"]))
+            self.rfile.read(int(self.headers.get("content-length", 0)))
             self.send_response(200)
+            self.send_header("Content-Encoding", coding)
             self.end_headers()
             self.wfile.write(written)
+
+        do_GET = do_POST
 
         def log_message(self, *args):
             pass
@@ -355,6 +359,22 @@ def test_documents_of_another_form_are_named(document):
         pytest.raises(InputError, match="its answer is not that of a retriever server"),
     ):
         HttpSearcher(address).search(ASKED[:1], 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "message"),
+    [
+        (b"no gzip", "gzip", "no retriever server answers"),
+        (b"[" * 100_000, "identity", "its answer is not that of a retriever server"),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_named(place, body, coding, message, monkeypatch):
+    monkeypatch.setattr(client, "WAITS", (0,))
+    with answering(body, coding) as address:
+        with pytest.raises(InputError, match=message):
+            HttpSearcher(address).search(ASKED[:1], 1)
+        with pytest.raises(InputError, match=r"no retriever server answers|does not say what"):
+            check_served(address, place / "dense")
 
 
 def test_the_command_serves_until_it_is_closed(place, monkeypatch):
@@ -446,6 +466,14 @@ def test_questions_and_joined_queries_find_the_same(address):
     ).json()
     assert joined == apart != ask(address, queries=["where was N3man born"]).json()
     assert "`question [SEP] query`" in httpx.get(address).text
+
+
+def test_a_retriever_beside_a_bm25_index_is_not_served_without_a_word(place, monkeypatch):
+    monkeypatch.chdir(place)
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)  # of this process
+    words = ["--index", "bm25", "--passages", "passages.jsonl", "--port", "0"]
+    with pytest.raises(InputError, match="--retriever: bm25 is a BM25 index, which no retriever"):
+        serve.main([*words, "--retriever", "retriever"])
 
 
 def test_a_server_that_cannot_start_is_named(place, monkeypatch, capfd):

@@ -292,6 +292,7 @@ def test_a_compressed_body_is_named(address, coding):
         ("POST", "/queries", 404, "nothing is at /queries"),
         ("POST", "//retrieve", 404, "nothing is at //retrieve"),
         ("GET", "/retrieve", 405, "/retrieve is not for GET"),
+        ("HEAD", "/retrieve", 405, None),
         ("OPTIONS", "/batch_search", 405, "/batch_search is not for OPTIONS"),
         ("POST", "/health", 405, "/health is not for POST"),
     ],
@@ -299,8 +300,17 @@ def test_a_compressed_body_is_named(address, coding):
 def test_an_unknown_route_says_where_the_known_ones_are(address, method, path, status, reason):
     answer = httpx.request(method, address + path)
     assert answer.status_code == status
-    assert answer.json() == {"detail": f"{reason}: GET / says what is served"}
+    if reason is not None:  # HEAD has no body
+        assert answer.json() == {"detail": f"{reason}: GET / says what is served"}
     assert ("allow" in answer.headers) == (status == 405)
+
+
+@pytest.mark.parametrize("path", ["/", "/health"])
+def test_a_probe_may_ask_for_the_head_alone(address, path):
+    """As `curl --head`, `wget --spider` and some load balancers do."""
+    head, whole = httpx.head(address + path), httpx.get(address + path)
+    assert head.status_code == whole.status_code == 200 and head.content == b""
+    assert head.headers["content-length"] == whole.headers["content-length"]
 
 
 def test_an_offer_of_http_2_is_answered_and_not_warned_of(address, caplog):

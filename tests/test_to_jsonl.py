@@ -106,6 +106,38 @@ def test_a_title_stands_in_quotes_once(tmp_path, title):
     assert (first.contents, second.contents) == ('"T"\nx', '"""\ny')
 
 
+def test_a_title_stands_on_one_line(tmp_path):
+    [passage] = read_passages(converted(tmp_path / "p.csv", 'title,text\n"One\r\ntwo",x\n'))
+    assert passage.contents == '"One two"\nx'
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"title": "T", "text": null}', "'text' must be a text, found null"),
+        ('{"title": "T", "text": ["One.", "Two."]}', r"""'text' must be a text, found \["One."""),
+        ('{"title": ["T"], "text": "x"}', "'title' must be a text"),
+        ('{"title": "T", "text": true}', "'text' must be a text"),
+        ('{"title": "T", "text": "\\ud800"}', "a text holds half a surrogate pair"),
+        ('{"question": "Who?", "answer": "\\ud800"}', "a text holds half a surrogate pair"),
+    ],
+)
+def test_what_is_no_text_is_named(tmp_path, row, message):
+    first = '{"title": null, "text": 1984}'
+    read = read_passages(converted(tmp_path / "p.jsonl", f"{first}\n"))
+    assert [passage.contents for passage in read] == ['""\n1984']
+    with pytest.raises(InputError, match=rf"p\.jsonl:2: {message}"):
+        converted(tmp_path / "p.jsonl", f"{first}\n{row}\n")
+
+
+@pytest.mark.parametrize("broken", [b"id,text\n1,a\n", b"\x1f\x8b\x08cut", None])
+def test_a_broken_gzip_file_is_named(tmp_path, broken):
+    whole = gzip.compress(b"id,text\n" + b"1,a\n" * 99)
+    (tmp_path / "p.csv.gz").write_bytes(broken or whole[:12] + b"\xff\xff" + whole[14:])
+    with pytest.raises(InputError, match=r"p\.csv\.gz: the gzip file is broken"):
+        to_jsonl.main([str(tmp_path / "p.csv.gz"), str(tmp_path / "new.jsonl")])
+
+
 @pytest.mark.parametrize("name", ["q.jsonl", "q.jsonl.gz", "q.json", "q.json.gz"])
 def test_an_array_is_read_whatever_the_file_is_called(tmp_path, name):
     row = {"id": "0", "question": "Who?", "golden_answers": ["Ada"]}

@@ -156,10 +156,18 @@ def _told(cause: Exception) -> str:
 
     said = " ".join(str(cause).split()).partition(" Config search path: ")[0]
     slip = re.match(r"Could not override '([^']+)'", said)
+    if slip and _is_added(slip[1]):
+        return f"a file of conf/{slip[1]} is added to what the scale says: write +{slip[1]}=NAME"
     if slip is None or slip[1].partition(".")[0] in BY_NAME:
         return said
     near = near_key(slip[1])
     return f"no parameter is called '{slip[1]}'" + (f"; is '{near}' meant?" if near else "")
+
+
+def _is_added(key: str) -> bool:
+    """Whether conf/ has files for `key` that say where their keys go; descriptions do not."""
+    files = Path("conf").glob("*/*.yaml")
+    return any(f.parent.name == key and f.read_bytes().startswith(b"# @package") for f in files)
 
 
 def _check_emptied(overrides: list[str], composed: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import re
 import subprocess
@@ -12,6 +13,13 @@ from pathlib import Path
 from stages.plumbing.errors import InputError
 
 DRIVER = 580  # the first of CUDA 13
+# The compiler library that vLLM's allocator takes from torch: without a driver, which the allocator
+# wants as well, it is loaded in the allocator's place.
+NVRTC = "libnvrtc.so.13"
+_IMPORT = {
+    "vllm.cumem_allocator": "import vllm.cumem_allocator",
+    NVRTC: f"import ctypes; ctypes.CDLL('{NVRTC}')",
+}
 
 
 def check_card(folder: Path, cuda: bool) -> dict:
@@ -26,8 +34,9 @@ def check_card(folder: Path, cuda: bool) -> dict:
         )
     metrics = {"torch": torch.__version__, "cuda": torch.version.cuda, "loaded": ["torch"]}
     if importlib.util.find_spec("vllm") and importlib.util.find_spec("vllm.cumem_allocator"):
-        _loads("import torch, vllm.cumem_allocator, faiss; faiss.StandardGpuResources")
-        metrics["loaded"] += ["vllm.cumem_allocator", "faiss"]
+        allocator = "vllm.cumem_allocator" if has_driver() else NVRTC
+        _loads(f"import torch; {_IMPORT[allocator]}; import faiss; faiss.StandardGpuResources")
+        metrics["loaded"] += [allocator, "faiss"]
     if not cuda:
         return metrics
     asked = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
@@ -44,6 +53,15 @@ def check_card(folder: Path, cuda: bool) -> dict:
         "memory_gb": round(total / 1e9, 1),
         "free_gb": round(free / 1e9, 1),
     }
+
+
+def has_driver() -> bool:
+    """Whether the library of NVIDIA's driver is there, as on no machine without a card."""
+    try:
+        ctypes.CDLL("libcuda.so.1")
+    except OSError:
+        return False
+    return True
 
 
 def _loads(code: str) -> None:

@@ -53,11 +53,14 @@ def _in_a_process(model: Path, settings: dict, output: Path) -> dict:
 
 
 def texts(folder: str, *, cuda: bool, dtype: str, invariant: bool, count: int, new: int) -> dict:
-    """What the engine writes in batches of each size, and the seconds of each."""
+    """What the engine writes in batches of each size, and the seconds of each. vLLM's build for
+    CUDA runs on a card alone: without one transformers writes."""
     import time
 
+    import torch
+
     prompts = random_prompts(Path(folder), count, 200 if cuda else 20)
-    if cuda or importlib.util.find_spec("vllm"):
+    if cuda or (importlib.util.find_spec("vllm") and torch.version.cuda is None):
         from stages.engines.vllm_generator import VllmGenerator
 
         generator, name = (

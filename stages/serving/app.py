@@ -100,10 +100,12 @@ def application(searcher: Searcher, top_k: int, names: frozenset[str] = frozense
         answer.headers.update(error.headers or {})
         return answer
 
+    @app.head("/", response_class=PlainTextResponse, include_in_schema=False)
     @app.get("/", response_class=PlainTextResponse)
     async def about() -> str:
         return description.text(searcher, top_k)
 
+    @app.head("/health", include_in_schema=False)  # as some load balancers ask
     @app.get("/health")
     async def health() -> dict:
         return {"status": "ok", "passages": len(searcher.passages)} | digests

@@ -97,10 +97,10 @@ class HttpSearcher:
 
 @contextmanager
 def _noting(said: dict[str, str], url: str) -> Iterator[None]:
-    """Note in `said` why a server was not reached."""
+    """Note in `said` why a server was not reached, or its answer not read."""
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         said[url] = str(error) or type(error).__name__
 
 
@@ -116,7 +116,7 @@ def _hits(response: httpx.Response, count: int, url: str) -> list[list[Hit]]:
     try:
         result = response.json()["result"]
         rows = [[hit_of(hit, server) for hit in row] for row in result]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{server}: its answer is not that of a retriever server") from None
     if len(rows) != count:
         raise InputError(f"{server}: answered {len(rows)} of {count} queries")

@@ -38,7 +38,7 @@ def _served(address: str) -> dict:
             f"{shown(url)}: no retriever server answers ({reason}): start one with "
             "`python -m stages.tools.serve`"
         ) from None
-    except ValueError:
+    except (ValueError, RecursionError):
         served = None
     if answer.status_code == 403 and isinstance(served, dict) and "detail" in served:
         raise InputError(f"{shown(url)}: refuses to answer ({served['detail']})")

@@ -42,6 +42,8 @@ def main(argv: list[str] | None = None) -> None:
         args.question = _test_question(args.questions)
     elif not args.question.strip():
         raise InputError("the question is empty")
+    elif not _is_utf8(args.question):
+        raise InputError("the question is not valid UTF-8")
     if args.compare and (args.retriever or args.index):
         raise InputError("--compare names both retrievers: leave out --retriever and --index")
     last = list(params.iterations)[-1] if params.iterations else "0"
@@ -90,6 +92,15 @@ def _test_question(folder: Path) -> str:
     raise InputError(f"{folder}: no test question is there; give one, or run `dvc repro questions`")
 
 
+def _is_utf8(text: str) -> bool:
+    """Whether a word of the command line is; Python keeps other bytes as halves of pairs."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def searcher_of(retriever: str, args: argparse.Namespace, params: Params):
     """The searcher of an iteration's retriever, of BM25, or of another retriever and its index."""
     from stages.retrieval import searcher
@@ -99,7 +110,10 @@ def searcher_of(retriever: str, args: argparse.Namespace, params: Params):
     index = args.index or Path("data/index", retriever)
     if args.index is None and not (plain and index.is_dir()):
         index = _indexed(folder, args.passages, params)
-    return searcher.load_searcher(index, args.passages, folder, params.compute)
+    loaded = searcher.load_searcher(index, args.passages, folder, params.compute)
+    if loaded.about["type"] == "bm25" and folder is not None:
+        raise InputError(f"{index}: is a BM25 index, not one of {folder}: give --retriever bm25")
+    return loaded
 
 
 def _place(parent: str, name: str) -> Path:

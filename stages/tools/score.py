@@ -26,7 +26,7 @@ KEY = "prediction"
 def score(path: Path) -> list[dict]:
     """`{"id", "em", "f1"}` of every line. InputError names the first line that is wrong."""
     items, seen = [], set()
-    for where, row in iter_jsonl(path, ("id", "golden_answers")):
+    for where, row in iter_jsonl(path, ("id", "golden_answers"), outside=True):
         if isinstance(row["id"], bool) or not isinstance(row["id"], str | int):
             raise InputError(f"{where}: 'id' must be a text or an integer")
         check_encodable(str(row["id"]), "id", where)

@@ -16,11 +16,13 @@ from __future__ import annotations
 import argparse
 import csv
 import gzip
+import json
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.records import write_jsonl
+from stages.common.records import to_json, write_jsonl
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
 from stages.sources.arrays import is_array, outside_rows
@@ -49,12 +51,12 @@ def read_source(path: Path) -> Iterator[dict]:
     suffix = Path(path.name.removesuffix(".gz")).suffix.lower()
     if suffix in (".csv", ".tsv"):
         for where, row in _table(path, "," if suffix == ".csv" else "\t"):
-            yield _named(row, where)
+            yield _writable(_named(row, where), where)
         return
     if suffix != ".jsonl" and not is_array(path):
         raise InputError(f"{path}: expected a JSON array, .jsonl, .csv or .tsv")
     for number, (where, row) in enumerate(outside_rows(path)):
-        yield _named(_numbered(row, number), where)
+        yield _writable(_named(_numbered(row, number), where), where)
 
 
 def _table(path: Path, delimiter: str) -> Iterator[tuple[str, dict]]:
@@ -72,11 +74,13 @@ def _table(path: Path, delimiter: str) -> Iterator[tuple[str, dict]]:
                     raise InputError(f"{where}: {len(cells)} cells, but {len(names)} columns")
                 row = dict(zip(names, cells, strict=True))
                 yield where, _numbered(row, number)
+    except (gzip.BadGzipFile, EOFError, zlib.error):
+        raise InputError(f"{path}: the gzip file is broken") from None
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from None
     except UnicodeDecodeError:
         raise InputError(f"{path}: not valid UTF-8") from None
-    except (csv.Error, EOFError) as error:
+    except csv.Error as error:
         raise InputError(f"{path}: cannot be read as a table ({error})") from None
 
 
@@ -88,7 +92,9 @@ def _numbered(row: dict, number: int) -> dict:
 def _named(row: dict, where: str) -> dict:
     """A row under the names that are read here."""
     if "text" in row and "contents" not in row:
-        row["contents"] = f"{_heading(row.pop('title', None))}\n{row.pop('text')}"
+        title = "" if row.get("title") is None else _text(row["title"], "title", where)
+        row.pop("title", None)
+        row["contents"] = f"{_heading(title)}\n{_text(row.pop('text'), 'text', where)}"
     if "question" not in row:
         if "contents" not in row:
             raise InputError(f"{where}: neither 'question' nor 'contents' (or 'text') is a column")
@@ -106,9 +112,25 @@ def _named(row: dict, where: str) -> dict:
     return with_support(row) | {"golden_answers": answers}
 
 
-def _heading(title: object) -> str:
-    """A title in quotes, as corpora have it; it may stand in them already."""
-    title = "" if title is None else str(title)
+def _text(value: object, name: str, where: str) -> str:
+    """The text in a cell or under a key; pandas writes that of a whole number as one."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InputError(f"{where}: '{name}' must be a text, found {json.dumps(value)[:40]}")
+    return str(value)
+
+
+def _writable(row: dict, where: str) -> dict:
+    """The row. InputError if no file can hold it."""
+    try:
+        to_json(row, where).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: a text holds half a surrogate pair") from None
+    return row
+
+
+def _heading(title: str) -> str:
+    """A title on one line and in quotes, as corpora have it; it may stand in them already."""
+    title = " ".join(title.splitlines())
     return title if len(title) > 1 and title[0] == title[-1] == '"' else f'"{title}"'
 
 
