@@ -136,12 +136,14 @@ def test_every_protocol_reads_what_it_would_show(name):
     text = (
         f"{INVALID}{refusal}{ask}{shown}{ask}{shown}{answer}" if refusal else ask + shown + answer
     )
+    skipped = shown
     for special in ((), ("<|im_start|>", "<|im_end|>")):  # special tokens are skipped in some logs
         for mark in special:
-            text = text.replace(mark, "")
+            text, skipped = text.replace(mark, ""), skipped.replace(mark, "")
         turns, counts, told = read(text, known, name)
         assert [pair for pair in turns if any(pair)][-2:] == [("one", None), (None, "x")]
-        assert told == text and set(counts) <= {REFUSED}
+        assert told == text.replace(skipped, shown), "around what was found they are put back"
+        assert set(counts) <= {REFUSED}
 
 
 def found(*texts: str) -> list[str]:
@@ -767,3 +769,140 @@ def test_a_question_may_have_blanks_around_it(place):
     row["output"]["prompt"] = WHOLES[0] + LOG
     write_jsonl("logs.jsonl", [row])
     assert queries(adopted("logs.jsonl", "--strict")[0]) == ["one"]
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+def test_a_result_in_its_marks_gets_the_role_marks_around_them(caller, role):
+    """Hermes's chats write calls and results as text. What stands beyond their marks is the
+    template's, and an agent that goes on from there reads it."""
+    told = {"role": "assistant", "content": CALLS % "one"}
+    found_one = {"role": role, "content": "<tool_response>\n1st\n</tool_response>"}
+    write_jsonl("logs.jsonl", chat(told, found_one, ENDING))
+    [row] = adopted("logs.jsonl", "--strict", agent=caller)
+    empty = AgentProtocol(BLOCKS["tool_calls"]).information([], TOKENIZER)
+    assert row["turns"][0]["information"].replace("1st", "") == empty
+
+
+def test_information_in_a_message_gets_the_line_breaks_around_it(place):
+    told = [{"role": "assistant", "content": ASK}, {"role": "user", "content": SHOWN.strip()}]
+    write_jsonl("logs.jsonl", chat(*told, ENDING))
+    [row] = adopted("logs.jsonl", "--strict")
+    opening = AgentProtocol(params.Protocol()).information([]).partition("<information>")[0]
+    assert row["turns"][0]["information"].startswith(f"{opening}<information>Doc 1")
+
+
+OPEN = "<think> first </think> <search> one "
+
+
+@pytest.mark.parametrize("role", ["user", "tool"])
+def test_a_server_may_leave_out_the_mark_at_which_it_stopped(place, capsys, role):
+    """As servers with an API of OpenAI's form do. Only what was found then says it was a search."""
+    asked = {"role": "assistant", "content": OPEN}
+    found_one = {"role": role, "content": SHOWN}
+    ended = {"role": "assistant", "content": "so <answer> Kaliton "}
+    write_jsonl("logs.jsonl", chat(asked, found_one, ended))
+    [row] = adopted("logs.jsonl")
+    assert queries(row) == ["one"] and row["answer"] == "Kaliton"
+    assert row["turns"][0]["text"] == f"{OPEN}</search>"
+    assert "closing marks put back, at which a server had cut the text: 2 times" in (
+        capsys.readouterr().err
+    )
+    with pytest.raises(InputError, match="refused by --strict: closing marks put back"):
+        adopted("logs.jsonl", "--strict")
+    refused = {"role": "user", "content": MESSAGE}
+    closed = {"role": "assistant", "content": ASK}
+    write_jsonl("logs.jsonl", chat(asked, refused, closed, {**found_one, "role": "user"}, ended))
+    [row] = adopted("logs.jsonl")
+    assert len(row["turns"]) == 3 and row["answer"] is None, "cut there by its own limit"
+    assert "closing marks" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("form", [json.dumps, repr])
+def test_messages_may_be_a_text_that_tells_them(place, form):
+    [row] = chat({"role": "assistant", "content": ASK}, {"role": "user", "content": SHOWN}, ENDING)
+    write_jsonl("logs.jsonl", [row | {"messages": form(row["messages"])}])
+    assert queries(adopted("logs.jsonl", "--strict")[0]) == ["one"]
+    for cut in (form(row["messages"])[:-1], "[{'x'}]", "{'role': 'user'}", ""):
+        write_jsonl("logs.jsonl", [row | {"messages": cut}])
+        with pytest.raises(InputError, match=r"logs\.jsonl:1: 'messages' must be a list"):
+            adopted("logs.jsonl")
+
+
+def test_a_response_may_stand_beside_the_messages(place):
+    """It is their last words where these end with the agent's, else what followed them."""
+    [row] = chat({"role": "assistant", "content": ASK}, {"role": "user", "content": SHOWN}, ENDING)
+    whole = row | {"response": ENDING["content"]}
+    write_jsonl("logs.jsonl", [whole, row | {"id": "1", "messages": ASKING, "response": LOG}])
+    for told in adopted("logs.jsonl", "--strict"):
+        assert queries(told) == ["one"] and told["answer"] == "Kaliton"
+
+
+def test_a_response_may_begin_with_the_prompt_of_its_row(place, capsys):
+    row = {"id": "0", **ASKED, "prompt": NAMES_TAGS, "response": NAMES_TAGS + LOG}
+    write_jsonl("logs.jsonl", [row, row | {"id": "1"}])
+    for told in adopted("logs.jsonl", "--strict"):
+        assert "".join(turn["text"] + turn["information"] for turn in told["turns"]) == LOG
+    assert "environment" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"PAR1\x15\x04", "logs: this is parquet: `pandas.read_parquet"),
+        (b"\x1f\x8b\x08\x00", "logs: this is gzipped: give it a name that ends in .gz"),
+        (b"\x28\xb5\x2f\xfd\x04", "logs: this is compressed by zstd"),
+        (b"", "logs: holds no log"),
+        (b"[]", "logs: holds no log"),
+    ],
+)
+def test_a_file_that_holds_no_logs_says_what_it_is(place, data, reason):
+    Path("logs").write_bytes(data)
+    with pytest.raises(InputError, match=reason) as error:
+        adopted("logs")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("gold", [1912, [1912], [["Kaliton"]], {"target": 1912}])
+def test_gold_answers_that_are_no_texts_are_named_as_the_dump_names_them(place, gold):
+    write_jsonl("7.jsonl", [{"input": "Question: Where?\n", "output": LOG, "gts": gold}])
+    with pytest.raises(InputError, match=r"7\.jsonl:1: 'gts' must be a text or a list of texts"):
+        adopted("7.jsonl")
+
+
+def test_answers_in_another_form_are_said(caller, capsys):
+    """Agents that call tools often just say their answer."""
+    asking = {"role": "assistant", "tool_calls": [call("a", "one")]}
+    said = {"role": "assistant", "content": "He was born in Kaliton."}
+    rows = [*chat(asking, result("a", "x"), said), *chat(asking, result("a", "x"), ENDING)]
+    write_jsonl("logs.jsonl", [row | {"id": str(n)} for n, row in enumerate(rows)])
+    assert [row["stop"] for row in adopted("logs.jsonl", agent=caller)] == ["invalid", "answer"]
+    said = "2 trajectories, 1 of them without an answer in the form of this protocol\n"
+    assert capsys.readouterr().err == said
+
+
+def test_a_search_of_another_name_is_one_option_away(caller):
+    asking = {"role": "assistant", "tool_calls": [call("a", "one", "web_search")]}
+    write_jsonl("logs.jsonl", chat(asking, result("a", "x"), ENDING))
+    with pytest.raises(InputError, match=r"'web_search': 1 times\); --tool gives the name of the"):
+        adopted("logs.jsonl", agent=caller)
+    assert queries(adopted("logs.jsonl", "--tool", "web_search", agent=caller)[0]) == ["one"]
+
+
+def test_a_prompt_that_names_the_marks_asks_the_question(place):
+    """Not the message that says it again later, before which turns would be taken for examples."""
+    prompt = "Look for <information> with <search> query </search>. Question: Where was he born?"
+    turn = [{"role": "assistant", "content": ASK}, {"role": "user", "content": SHOWN}]
+    again = [{"role": "assistant", "content": INVALID}]
+    again += [{"role": "user", "content": "Say it in tags! Question: Where was he born?"}]
+    messages = [{"role": "user", "content": prompt}, *turn, *again, ENDING]
+    write_jsonl("logs.jsonl", [{"id": "0", **ASKED, "messages": messages}])
+    assert queries(adopted("logs.jsonl", "--strict")[0]) == ["one"]
+
+
+def test_a_refusal_that_names_the_marks_of_information_closes_nothing(place, capsys):
+    said = "Write <search> x </search>; what is found comes in <information> and </information>."
+    refused = [{"role": "assistant", "content": OPEN}, {"role": "user", "content": said}]
+    turn = [{"role": "assistant", "content": ASK}, {"role": "user", "content": SHOWN}]
+    write_jsonl("logs.jsonl", chat(*refused, *turn, ENDING))
+    [row] = adopted("logs.jsonl", "--strict")
+    assert queries(row) == ["one"] and len(row["turns"]) == 3

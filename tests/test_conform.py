@@ -277,6 +277,20 @@ def test_a_refusal_without_its_last_blanks_ends_a_log(tmp_path, capsys):
         assert "2 of 2 information blocks (3 turns, 1 of them refused)" in out
 
 
+def test_a_response_may_begin_with_its_prompt(tmp_path, capsys):
+    row = log(0, told(TRAINING, "<search> q </search>", ANSWER), "Use <search> q </search>.")
+    whole = row | {"id": "q1", "response": row["prompt"] + row["response"]}
+    assert run(tmp_path, [row, whole]) == 0
+    assert "2 of 2 logs are the same, 2 of 2 information blocks" in capsys.readouterr().out
+
+
+def test_prompts_without_a_question_are_said(tmp_path, capsys):
+    row = log(0, told(TRAINING, "<search> q </search>", ANSWER))
+    assert run(tmp_path, [{key: row[key] for key in ("id", "prompt", "response")}]) == 0
+    out = capsys.readouterr().out
+    assert "logs without a 'question', whose prompts are not compared: 1\n" in out
+
+
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
 @pytest.mark.parametrize("form", ["lines", "array", "array after blanks"])
@@ -338,6 +352,8 @@ def test_the_wording_is_taken_from_the_logs(tmp_path, capsys):
         ("[]", "holds no log"),
         ("{", r"logs:1: not a JSON object"),
         ("[3]", "item 1: expected an object"),
+        ('{"response": null, "prompt": "<|im_start|>assistant\\n"}', "has no text 'response'"),
+        ("PAR1\x15", "logs: this is parquet: `pandas.read_parquet"),
         ('{"prompt": "p"}', "logs:1: the log has no text 'response', and 'prompt' neither"),
         ('{"prompt": "p", "question": "q"}', "nor the question, after which it would begin"),
         ("\n [", "not valid JSON"),

@@ -7,20 +7,23 @@
 | `messages` | chat APIs, with calls of tools or without |
 | `input`, `output`, `gts` | verl's dump of rollouts |
 
-A file holds JSON Lines, or one JSON array; it may be gzipped.
+A file holds JSON Lines, or one JSON array; it may be gzipped. `messages` may be a text that tells
+them, as in a column of a table.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stages.adoption.prompts import PromptReader
+from stages.adoption.files import log_rows
+from stages.adoption.messages import AGENT
+from stages.adoption.prompts import PromptReader, without_prompt
 from stages.common.records import Question, check_encodable
 from stages.plumbing.errors import InputError
-from stages.sources.arrays import outside_rows
 from stages.sources.cells import texts_of, value_of
 from stages.sources.questions import asked_question
 
@@ -44,7 +47,7 @@ class RolloutLog:
 
 def read_logs(path: Path, prompts: PromptReader) -> Iterator[RolloutLog]:
     """The rollouts in a file. InputError names the line, or the item, that is no rollout."""
-    for number, (where, row) in enumerate(outside_rows(path)):
+    for number, (where, row) in enumerate(log_rows(path)):
         log = _log(row, where, number, prompts)
         check_encodable(log.text or "", "the response", where)
         check_encodable(json.dumps(log.messages, ensure_ascii=False), "messages", where)
@@ -52,16 +55,17 @@ def read_logs(path: Path, prompts: PromptReader) -> Iterator[RolloutLog]:
 
 
 def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLog:
-    output = row.get("output")
-    if "response" in row:
+    output, messages = row.get("output"), _messages(row)
+    if "response" in row and not _is_whole(messages):
         if not isinstance(row["response"], str):
             raise InputError(f"{where}: 'response' must be a text")
         log = _asked(row, where)
-        return replace(log, text=prompts.cut(row["response"], log.question.question))
+        response = without_prompt(row["response"], row.get("prompt"))
+        return replace(log, text=prompts.cut(response, log.question.question))
     if "messages" in row:
-        if not isinstance(row["messages"], list):
+        if not isinstance(messages, list):
             raise InputError(f"{where}: 'messages' must be a list")
-        return replace(_asked(row, where), messages=row["messages"])
+        return replace(_asked(row, where), messages=messages)
     if isinstance(output, dict):
         return _of_conversation(row, output.get("prompt"), where, prompts)
     if isinstance(output, str) and isinstance(row.get("input"), str):
@@ -70,6 +74,23 @@ def _log(row: dict, where: str, number: int, prompts: PromptReader) -> RolloutLo
         f"{where}: no rollout: expected 'id', 'question', 'golden_answers' and 'response' (or "
         "'messages', or 'output' with 'prompt'), or 'input', 'output' and 'gts'"
     )
+
+
+def _messages(row: dict) -> object:
+    """The messages of a row; of a text what it tells, as far as JSON has it."""
+    messages = row.get("messages")
+    if not isinstance(messages, str):
+        return messages
+    with suppress(TypeError, ValueError):  # Python's sets and bytes
+        return json.loads(json.dumps(value_of(messages)))
+    return None
+
+
+def _is_whole(messages: object) -> bool:
+    """Whether messages end with the agent's: a `response` beside them repeats its last words. Else
+    they are the prompt, and the response is what followed."""
+    last = messages[-1] if isinstance(messages, list) and messages else None
+    return isinstance(last, dict) and last.get("role") == AGENT
 
 
 def _asked(row: dict, where: str) -> RolloutLog:
@@ -96,7 +117,7 @@ def _of_dump(row: dict, where: str, number: int, prompts: PromptReader) -> Rollo
     known = {
         "id": row.get("id", f"{row.get('step', 0)}-{number}"),
         "question": asked if isinstance(asked, str) and asked else "?",
-        "golden_answers": _gold(row.get("golden_answers", row.get("gts")), where),
+        "golden_answers": _gold(row, where),
     }
     log = _asked(known, where)
     if known["question"] == "?":
@@ -104,12 +125,17 @@ def _of_dump(row: dict, where: str, number: int, prompts: PromptReader) -> Rollo
     return replace(log, text=row["output"])
 
 
-def _gold(gold: object, where: str) -> object:
+def _gold(row: dict, where: str) -> list[str]:
     """The gold answers of a dump, which may hold them in an object, or in a text that tells one."""
+    key = "golden_answers" if "golden_answers" in row else "gts"
+    gold = row.get(key)
     if isinstance(gold, str) and gold.lstrip().startswith("{"):
         told = value_of(gold)
         gold = told if isinstance(told, dict) else gold
     gold = gold.get("target") if isinstance(gold, dict) else gold
     if gold is None:
-        raise InputError(f"{where}: no gold answers ('gts')")
-    return texts_of(gold, where) if isinstance(gold, str) else gold
+        raise InputError(f"{where}: no gold answers ('{key}')")
+    answers = texts_of(gold, where) if isinstance(gold, str) else gold
+    if not isinstance(answers, list) or not all(isinstance(one, str) for one in answers):
+        raise InputError(f"{where}: '{key}' must be a text or a list of texts")
+    return answers

@@ -38,8 +38,26 @@ class Frame:
     special: tuple[str, ...]
 
     def around(self, content: str) -> str:
-        """`content` in the protocol's frame; as it is where it stands in one."""
-        return content if self.open_mark in content else self.opening + content + self.closing
+        """`content` in the protocol's frame. Where it stands in the marks, what lies beyond them is
+        put around it alone: line breaks or a role's turn, which a message does not hold itself.
+        """
+        if self.open_mark not in content:
+            return self.opening + content + self.closing
+        before = self.opening[: self.opening.rindex(self.open_mark)]
+        _, _, after = self.closing.partition(self.close_mark)
+        return before + content.strip() + after
+
+    def with_roles(self, shown: str) -> str:
+        """`shown` with the special tokens that the frame has around its marks, where the log has
+        skipped them: without them an agent would read another conversation.
+        """
+        opened, closed = shown.find(self.open_mark), shown.rfind(self.close_mark)
+        told = not any(mark in self.opening for mark in self.special) or any(
+            mark in shown for mark in self.special
+        )
+        if told or opened < 0 or closed < opened:
+            return shown
+        return self.around(shown[opened : closed + len(self.close_mark)])
 
     def contents(self, shown: str) -> list[str]:
         """What stands between the marks in `shown`, of which there may be several pairs."""

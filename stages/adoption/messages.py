@@ -36,8 +36,10 @@ NO_CALLS = "calls of tools in a form that cannot be read"
 NO_CALL = "results that belong to no call"
 UNWRITABLE = "calls whose query the protocol cannot write"
 NAMING = "thoughts left out that read as an action"
+OTHER_TOOL = "calls of the other tool"
 OTHER = "words left out before a call that read as another action"
 EXAMPLES = "turns of examples left out before the question"
+CLOSED = "closing marks put back, at which a server had cut the text"
 Waiting = dict[str, list[int | None]]  # the calls of an id: their pieces; None: of another tool
 
 
@@ -63,6 +65,7 @@ class Conversation:
         reason."""
         pieces: list[Piece] = []
         waiting: Waiting = {}
+        closed = counts[CLOSED]
         for message in self._asked(messages, question, counts):
             role = _role(message, counts)
             if role is None or (role in PROMPT and not pieces):
@@ -77,6 +80,8 @@ class Conversation:
                 self._user(_text(message.get("content"), counts), pieces, counts)
             else:
                 counts[f"messages of the unknown role '{role[:40]}'"] += 1
+        if counts[CLOSED] > closed:
+            self._close("answer", pieces, counts)
         counts[UNANSWERED] += sum(not p.found and p.action.kind == "search" for p in pieces)
         return pieces
 
@@ -87,7 +92,7 @@ class Conversation:
         for number, message in enumerate(messages):
             if _role(message, unsaid) in PROMPT:
                 content = _text(message.get("content"), unsaid)
-                if sought in " ".join(content.split()) and self._frame.open_mark not in content:
+                if sought in " ".join(content.split()) and not self._opens(content):
                     before = messages[:number]
                     counts[EXAMPLES] += sum(_role(told, unsaid) == AGENT for told in before)
                     return messages[number:]
@@ -121,7 +126,7 @@ class Conversation:
                 pieces.append(Piece(text, self._reader.protocol.parse(text)))
                 words, turns = "", []
             elif name != self._tool:
-                counts[f"calls of the other tool '{str(name)[:40]}'"] += 1
+                counts[f"{OTHER_TOOL} '{str(name)[:40]}'"] += 1
             else:
                 counts[UNWRITABLE if query else NO_QUERY] += 1
         pieces += turns
@@ -149,6 +154,8 @@ class Conversation:
         key = next((key for key in told if key in waiting), told[0])
         if key is None:
             key = next(iter(waiting), None)
+        if key is None:
+            self._close("search", pieces, counts)
         if key not in waiting:
             if key is None and pieces and _asks(pieces[-1]):
                 self._show(len(pieces) - 1, content, pieces)
@@ -163,6 +170,8 @@ class Conversation:
 
     def _user(self, content: str, pieces: list[Piece], counts: Counter) -> None:
         """What a user says after the agent's turn: what its search found, or a refusal."""
+        if self._opens(content):
+            self._close("search", pieces, counts)
         if _asks(pieces[-1]):
             asked = [*takewhile(lambda place: _asks(pieces[place]), range(len(pieces) - 1, -1, -1))]
             shown = self._frame.contents(content)
@@ -178,9 +187,31 @@ class Conversation:
                 told = tool_calls.after_text(content, self._block.tool, self._tokenizer)
             pieces[-1] = replace(last, information=last.information + told)
 
+    def _opens(self, content: str) -> bool:
+        """Whether a message shows what was found; one that only names the marks does not."""
+        return content.lstrip().startswith(self._frame.open_mark)
+
+    def _close(self, kind: str, pieces: list[Piece], counts: Counter) -> None:
+        """Close the action that the last turn leaves open: a server that stops at a mark leaves the
+        mark out of its reply. Where something was found, it was a search."""
+        last = pieces[-1] if pieces else None
+        if last is None or last.action.kind != "invalid" or last.information:
+            return
+        for stop in self._reader.protocol.stop:
+            action = self._reader.protocol.parse(last.text + stop)
+            if action.kind == kind:
+                pieces[-1] = replace(last, text=last.text + stop, action=action)
+                counts[CLOSED] += 1
+                return
+
     def _show(self, place: int, content: str, pieces: list[Piece]) -> None:
         shown = self._frame.around(content)
         pieces[place] = replace(pieces[place], information=shown, found=True)
+
+
+def names_tool(reason: str) -> bool:
+    """Whether a reason names a tool that may be the search under another name."""
+    return reason.startswith(OTHER_TOOL)
 
 
 def _asks(piece: Piece) -> bool:

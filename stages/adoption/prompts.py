@@ -37,6 +37,11 @@ _SIGNS = r"[^\w\s<\[]*"  # a program may put a question mark after its question
 _ASKED = "what-is-asked"  # stands for a question in a prompt
 
 
+def without_prompt(response: str, prompt: object) -> str:
+    """A response without the prompt of its row, which some programs log in front of it."""
+    return response.removeprefix(prompt) if isinstance(prompt, str) else response
+
+
 class PromptReader:
     """Finds a question in a prompt, and where a prompt ends; knows the agent's own prompt."""
 

@@ -69,8 +69,8 @@ class Reader:
 
     def pieces(self, text: str, counts: Counter) -> list[Piece]:
         """The pieces of a response up to its answer; joined they are the text, but for what is
-        counted as left out, and for searches at once, each of which goes before what it found. What
-        is odd is counted by reason.
+        counted as left out, for searches at once, each of which goes before what it found, and for
+        a tool's role marks, put back where they were skipped. What is odd is counted by reason.
         """
         pieces: list[Piece] = []
         place = 0
@@ -90,8 +90,9 @@ class Reader:
                 counts[span.reason] += 1
             if span.reason not in ("", UNASKED):
                 last = turns.pop() if turns else Piece("", self.protocol.parse(""))
-                found = span.reason in (FOUND, ENDLESS)
-                turns.append(Piece(last.text, last.action, text[span.begin : span.end], found))
+                found, shown = span.reason in (FOUND, ENDLESS), text[span.begin : span.end]
+                shown = self.frame.with_roles(shown) if found else shown
+                turns.append(Piece(last.text, last.action, shown, found))
             pieces += turns
         ends = (self.frame.open_mark, self.frame.close_mark)
         counts[OWN] += sum(max(map(piece.text.count, ends)) for piece in pieces)

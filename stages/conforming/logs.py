@@ -6,11 +6,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from stages.adoption.prompts import AGENT_TURN
+from stages.adoption.files import log_rows
+from stages.adoption.prompts import AGENT_TURN, without_prompt
 from stages.common.records import check_encodable, check_new
 from stages.conforming.chatml import REPLY
 from stages.plumbing.errors import InputError
-from stages.sources.arrays import outside_rows
 
 # A chat template's marks between what a user says and the agent's turn, if it has any.
 _TEMPLATE = re.compile(rf"(?:(?:\s|<[^<>\s]*>)*?(?:{AGENT_TURN.pattern}))?(?:\s*\n)?")
@@ -30,11 +30,9 @@ class ConversationLog:
 def read_conversations(path: Path) -> list[ConversationLog]:
     """The logs in `path`. InputError names the first that has no prompt or response."""
     logs, seen = [], set()
-    for where, row in outside_rows(path):
+    for where, row in log_rows(path):
         logs.append(_log(where, row))
         check_new(logs[-1].id, seen, where)
-    if not logs:
-        raise InputError(f"{path}: holds no log")
     return logs
 
 
@@ -44,7 +42,7 @@ def _log(where: str, row: dict) -> ConversationLog:
     prompt, response = told.get("prompt"), told.get("response")
     question = row.get("question")
     question = question if isinstance(question, str) and question.strip() else None
-    if response is None and isinstance(prompt, str):
+    if "response" not in told and isinstance(prompt, str):
         parts = split_conversation(prompt, question)
         if parts is None:
             raise InputError(
@@ -56,8 +54,8 @@ def _log(where: str, row: dict) -> ConversationLog:
         if not isinstance(value, str):
             raise InputError(f"{where}: the log has no text '{key}'")
         check_encodable(value, key, where)
-    name = row.get("id")
-    return ConversationLog(where, where if name is None else str(name), question, prompt, response)
+    name = where if row.get("id") is None else str(row["id"])
+    return ConversationLog(where, name, question, prompt, without_prompt(response, prompt))
 
 
 def split_conversation(text: str, question: str | None) -> tuple[str, str] | None:

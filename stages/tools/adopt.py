@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from stages.adoption.forms import read_logs
     from stages.adoption.frame import frame_of
-    from stages.adoption.messages import Conversation
+    from stages.adoption.messages import Conversation, names_tool
     from stages.adoption.prompts import PromptReader
     from stages.adoption.reader import REFUSED, Reader, saying
     from stages.adoption.refusals import found_refusals
@@ -98,13 +98,18 @@ def main(argv: list[str] | None = None) -> None:
     told += [f"{reason}: {count} times" for reason, count in (+odd).items()]
     if not rows:
         why = f" ({', '.join(told)})" if told else ""
-        raise InputError(f"{args.logs}: no response searches in the form of this protocol{why}")
+        todo = "; --tool gives the name of the search" if any(map(names_tool, odd)) else ""
+        raise InputError(
+            f"{args.logs}: no response searches in the form of this protocol{why}{todo}"
+        )
     if args.strict and found:
         raise InputError(
             f"{args.logs}: refused by --strict: give what the environment says after an invalid "
             f"action as a file, with --refusal; the logs show {found[0]!r}"
         )
     write_jsonl(args.output, rows)
+    if unanswered := sum(row["answer"] is None for row in rows):
+        told.insert(0, f"{unanswered} of them without an answer in the form of this protocol")
     print(", ".join([f"{len(rows)} trajectories", *told]), file=sys.stderr)
 
 

@@ -97,6 +97,9 @@ def check_prompts(logs: list[ConversationLog], protocol: AgentProtocol) -> int:
     parted = [(log, found) for log in known if (found := prompt_difference(log, protocol))]
     same = len(known) - len(parted)
     print(f"{same} of {len(logs)} prompts have the wording of {protocol.block.name}")
+    if len(known) < len(logs):
+        unasked = len(logs) - len(known)
+        print(f"logs without a 'question', whose prompts are not compared: {unasked}")
     for log, found in parted[:1]:
         print(f"{log.id}: prompt, {described(found, log.prompt)}")
     if changed := sum(asked(log) not in (None, log.question) for log in known):
