@@ -142,7 +142,8 @@ def searches() -> list:
     found += [np.array([row @ queries[0] for row in unit]), np.exp(wide[:50])]
     found += [(wide * queries[0]).sum(axis=1)]
     found += [np.log(np.abs(wide[:50]) + 1), np.argsort(np.round(wide[:, 0], 1), kind="stable")]
-    index = faiss.index_factory(64, "IVF16,PQ8x4np", faiss.METRIC_INNER_PRODUCT)
+    index = faiss.IndexIVFPQ(faiss.IndexFlatIP(64), 64, 16, 8, 4, faiss.METRIC_INNER_PRODUCT)
+    index.do_polysemous_training = False
     faiss.omp_set_num_threads(THREADS)
     index.train(vectors)
     index.add(vectors)

@@ -16,6 +16,7 @@ import psutil
 import pytest
 import retrieval_world as world
 import yaml
+from kept_bytes import kept_here
 
 from stages import index
 from stages.common.records import Passage, read_json
@@ -25,7 +26,8 @@ from stages.encoders.encoding import DenseRetriever
 from stages.encoders.query_format import QueryFormat
 from stages.indexing import processes, store
 from stages.indexing.processes import EncodingJob
-from stages.params import GIVEN, Compute
+from stages.params import GIVEN, Compute, Index, IndexKind
+from stages.params.index import Ivfpq
 from stages.plumbing.errors import InputError
 from stages.retrieval import approximate, dense, devices, faiss_cards
 from stages.retrieval.corpus import PassageFile, line_starts
@@ -71,6 +73,9 @@ def searcher(place: Path, **changes):
 
 def request(query: str, question: str = "Where was the director born?", history=()):
     return SearchRequest(question, tuple(history), query)
+
+
+QUERIES = [request(f"where was N{n}man {'born ' * (n % 5)}") for n in range(40)]
 
 
 def test_dense_search_is_what_faiss_and_sentence_transformers_give(place):
@@ -239,17 +244,47 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
     metrics = read_json(large / f"{kind}.json")
     assert metrics["in"] == metrics["out"] == 320 and metrics["recall_queries"] == 40
     assert 0.6 < metrics["recall_20"] < 1
-    queries = [request(f"where was N{n}man {'born ' * (n % 5)}") for n in range(40)]
-    everything = searcher(large).search(queries, 320)
+    everything = searcher(large).search(QUERIES, 320)
     search = searcher(large, index_folder=large / kind)
-    together = search.search(queries, 20)
-    for hits, exact in zip(together, everything):
+    for hits, exact in zip(search.search(QUERIES, 20), everything):
         known = {hit.passage.id: position for position, hit in enumerate(exact)}
         positions = [known[hit.passage.id] for hit in hits]
         assert positions == sorted(positions) and len(set(positions)) == 20
         assert [exact[position].score for position in positions] == [hit.score for hit in hits]
-    assert [search.search([query], 20)[0] for query in queries] == together
-    assert search.search(queries, 320) == everything  # more than faiss finds
+    assert search.search(QUERIES, 320) == everything  # more than faiss finds
+
+
+@kept_here
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_approximate_index_finds_the_same_for_a_query_alone(large, kind):
+    build(large, kind, "--retriever", "retriever", kind=kind, **{kind: KINDS[kind]}, candidates=30)
+    search = searcher(large, index_folder=large / kind)
+    alone = [search.search([query], 20)[0] for query in QUERIES]
+    assert alone == search.search(QUERIES, 20)
+
+
+OF_THE_FACTORY = """
+import faiss, numpy, sys
+index = faiss.index_factory(16, "IVF8,PQ4np", faiss.METRIC_INNER_PRODUCT)
+index.cp.seed = index.pq.cp.seed = 7
+index.train(vectors := numpy.load("vectors.npy"))
+index.add(vectors)
+index.nprobe = 3
+faiss.omp_set_num_threads(1)
+faiss.write_index(index, "factory.faiss")
+"""
+
+
+def test_inverted_lists_are_those_of_the_factory_which_torch_may_break(tmp_path):
+    """faiss-cuda's index_factory fails in a process that has loaded torch; this one has not."""
+    vectors = np.random.default_rng(0).standard_normal((2000, 16)).astype(np.float32)
+    np.save(tmp_path / "vectors.npy", vectors)
+    subprocess.run([sys.executable, "-c", OF_THE_FACTORY], cwd=tmp_path, check=True)
+    lists = Ivfpq(lists=8, probes=3, bytes=4)
+    params = Index(kind=IndexKind.ivfpq, seed=7, sample=2000, ivfpq=lists)
+    approximate.build(vectors, params, 1, tmp_path)
+    built = (tmp_path / approximate.FILE).read_bytes()
+    assert built == (tmp_path / "factory.faiss").read_bytes()
 
 
 class Processor:

@@ -9,11 +9,10 @@ import yaml
 from checkout import ROOT, command, compose_in, copy_of_checkout, stages_run
 from dvc.dependency.param import ParamsDependency
 from dvc.repo import Repo
+from kept_bytes import kept_here
 from kill_stages import Flywheel
 from portable_stages import KEPT, differing, smoke
 from random_params import SEED, draw
-
-from stages.common import portable
 
 WHOLE = (133, 173, 181)  # GRPO and float16; hnsw and few passages; visits, then GAC, no mask
 # What a combination does to the tiny models is not the matter: their losses end no run.
@@ -39,7 +38,7 @@ def test_both_iterations_run_and_the_kept_models_do_not(clone, first_run):
     assert {"agent@2", "retriever@2", "evaluate@2", "index@2", "compare@agent2_r1"} <= ran
 
 
-@pytest.mark.skipif(not portable.possible(), reason="no x86-64 processor with AVX2")
+@kept_here
 def test_every_output_is_the_kept_bytes(clone, first_run):
     """Where bytes are meant to change: PYTHONPATH=.:tests python -m portable_stages --write"""
     assert differing({"smoke": smoke(clone)}, json.loads(KEPT.read_text())) == []

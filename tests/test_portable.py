@@ -9,6 +9,7 @@ from pathlib import Path
 import portable_stages
 import pytest
 from checkout import ROOT
+from kept_bytes import kept_here
 
 from stages.common import portable
 from stages.composing.compose import compose
@@ -99,13 +100,13 @@ def kept():
     return json.loads(portable_stages.KEPT.read_text())
 
 
-@here
+@kept_here
 def test_this_processor_gives_the_kept_bytes_of_ten_operations(kept):
     """Of the stages: test_pipeline.py, and make test-portable."""
     assert json.loads(output_of(ROOT, "portable_operations")) == kept["operations"]
 
 
-@here
+@kept_here
 def test_base_gives_the_kept_bytes_at_its_smallest_whatever_surrounds_it(kept, tmp_path):
     """They were made without any of these variables around."""
     compose(tmp_path / "params.yaml", portable_stages.TINY)

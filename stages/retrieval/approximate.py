@@ -82,8 +82,11 @@ def _empty(shape: tuple[int, int], params: Index):
     if dimension % codes:
         raise InputError(f"'index.ivfpq.bytes' must divide a vector's {dimension} components")
     check_lists(params, min(count, params.sample), "params.yaml")
-    # np: without polysemous codes, whose training takes most of the time and serves another search
-    index = faiss.index_factory(dimension, f"IVF{lists},PQ{codes}np", faiss.METRIC_INNER_PRODUCT)
+    # Not by faiss.index_factory: faiss-cuda's fails (std::bad_cast) once torch is loaded.
+    metric = faiss.METRIC_INNER_PRODUCT
+    index = faiss.IndexIVFPQ(faiss.IndexFlatIP(dimension), dimension, lists, codes, 8, metric)
+    # Codes for another search, whose training takes most of the time.
+    index.do_polysemous_training = False
     index.cp.seed = index.pq.cp.seed = params.seed
     return index
 
