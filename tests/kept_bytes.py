@@ -1,4 +1,4 @@
-"""Where bytes are held to kept ones, which are of one kind of processor and one list of packages."""
+"""Where bytes are held to kept ones: those of one kind of processor and of one list of packages."""
 
 from __future__ import annotations
 

@@ -468,6 +468,7 @@ def test_sections_are_there_only_with_their_files(flywheel):
     check_grid(text, (flywheel / "data/report/index.html").read_text())
     assert "full 0 1 4.50 – 0.480 – 59.0 full 1 2 4.30 35.0 0.550 0.250 85.0" in text
     assert "-8.8 points, clear -11.0 to -6.0" in text
+    assert text.count("; pilot") == text.count("The pilot, of version 0.1.0") == 1
     assert "+0.05 searches, not clear -0.01 to +0.11" in text
     assert "Pareto front" in text and "90,000" in text
     assert "scripted agent 62.5 60.0–65.0 2.00 searches" in text

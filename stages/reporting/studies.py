@@ -36,6 +36,7 @@ class StudyTables:
     grid: list[GridRow]
     groups: list[GroupResult]
     drift: list[Drift]
+    pilot: bool  # contrasts without the rows of their seeds, as version 0.1.0 left them
 
     @property
     def mixed(self) -> bool:
@@ -47,10 +48,13 @@ class StudyTables:
 def read_studies(folder: Path) -> list[StudyTables]:
     """Every study that has one of the tables, by name."""
     names = {f.stem.removesuffix(f"_{t}") for t in SHOWN for f in folder.glob(f"*_{t}.csv")}
-    return [
-        StudyTables(name, **{t: read_rows(table_path(folder, name, t), TABLES[t]) for t in SHOWN})
-        for name in sorted(names)
-    ]
+    return [_tables(folder, name) for name in sorted(names)]
+
+
+def _tables(folder: Path, name: str) -> StudyTables:
+    shown = {table: read_rows(table_path(folder, name, table), TABLES[table]) for table in SHOWN}
+    seeds = table_path(folder, name, "seeds").exists()
+    return StudyTables(name, **shown, pilot=bool(shown["contrasts"]) and not seeds)
 
 
 def front(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
