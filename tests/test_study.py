@@ -21,7 +21,7 @@ from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
 from stages.evaluation.intervals import nested
 from stages.params import load_params
 from stages.plumbing.errors import InputError
-from stages.reporting.study_rows import ContrastResult, LabelRow, PairRow
+from stages.reporting.study_rows import ContrastResult, LabelRow, PairRow, as_table
 from stages.studies import experiments, kept
 from stages.studies.contrasts import both_answered, contrast_rows, measured
 from stages.studies.experiments import Finished, revision, run_experiment
@@ -892,11 +892,12 @@ def test_pairs_of_the_full_method_and_own_pairs_are_shown():
 
 
 def test_claims_of_the_pilot_are_told_as_such(tmp_path):
-    for name in ("new_contrasts", "new_seeds", "old_contrasts"):
-        (tmp_path / f"{name}.csv").touch()
     about = {"after": "a", "before": "b", "question_set": "all", "measure": "em", "seeds": 5}
     means = {"mean": 0.1, "low": 0.05, "high": 0.15, "p": 0.01, "p_adjusted": 0.02}
     result = ContrastResult(contrast="GAC", **about, **means, clear=True, claim=True)
+    for name in ("new_contrasts", "old_contrasts"):
+        (tmp_path / f"{name}.csv").write_text(as_table([result]))
+    (tmp_path / "new_seeds.csv").touch()
     text = claims({"new": [result], "old": [result]}, kept.pilots(tmp_path))
     assert "| new | GAC | +10.0 (+5.0 to +15.0) | .020 | stands | 5 |" in text
     assert "| old | GAC | +10.0 (+5.0 to +15.0) | .020 | stands | 5, pilot |" in text

@@ -11,6 +11,7 @@ from collections.abc import Hashable, Iterable
 from pathlib import Path
 
 from stages.plumbing.errors import InputError
+from stages.reporting.studies import read_studies
 from stages.reporting.study_rows import (
     TABLES,
     ContrastResult,
@@ -158,5 +159,4 @@ def claim_rows(folder: Path) -> dict[str, list[ContrastResult]]:
 
 def pilots(folder: Path) -> set[str]:
     """The studies in `folder` that keep no rows of each seed, as version 0.1.0 left them."""
-    names = {path.stem.removesuffix("_contrasts") for path in folder.glob("*_contrasts.csv")}
-    return {name for name in names if not (folder / f"{name}_seeds.csv").exists()}
+    return {study.name for study in read_studies(folder) if study.pilot}

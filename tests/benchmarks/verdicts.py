@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stages.common.records import write_text
 from stages.reporting.study_rows import ContrastResult, read_rows
+from stages.studies.kept import pilots
 from stages.studies.markdown import claim_verdict, fill, probability
 
 NEW = Path("metrics/studies")
@@ -56,10 +57,11 @@ def table() -> str:
         "| new seeds | p, Holm | say | seeds |",
         "|" + " --- |" * 13,
     ]
+    old_studies = pilots(NEW)
     for path in sorted((PILOT / "bootstrap").glob("*_contrasts.csv")):
         study = path.stem.removesuffix("_contrasts")
         pilot, new = rows_of(PILOT / path.name), {}
-        if (NEW / f"{study}_seeds.csv").exists():
+        if study not in old_studies:
             new = rows_of(NEW / path.name)
         for name, old in rows_of(path).items():
             row = pilot[name]
