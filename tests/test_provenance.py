@@ -29,6 +29,13 @@ def test_a_checkpoint_is_traced_to_the_corpus(monkeypatch):
         made |= step.outputs
 
 
+def test_an_output_is_found_however_its_path_is_written(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    wanted = lineage("models/retriever/2")
+    assert lineage("./models/../models/retriever/2/") == wanted
+    assert lineage(Path("models/retriever/2").absolute()) == wanted
+
+
 def test_every_output_of_the_lock_can_be_traced(monkeypatch):
     monkeypatch.chdir(ROOT)
     lock = yaml.safe_load(Path("dvc.lock").read_text())

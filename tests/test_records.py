@@ -204,6 +204,20 @@ def test_bad_files_are_named(tmp_path):
         read_json(tmp_path / "broken.json")
 
 
+def test_blank_lines_of_a_file_from_outside_are_no_rows(tmp_path):
+    path = tmp_path / "q.jsonl"
+    path.write_text('{"id": "0"}\n\n{"id": "1"}\n \r\n\n')
+    rows = list(iter_jsonl(path, outside=True))
+    assert rows == [(f"{path}:1", {"id": "0"}), (f"{path}:3", {"id": "1"})]
+
+
+def test_a_folder_is_no_file_to_write(tmp_path):
+    (tmp_path / "rows.jsonl").mkdir()
+    with pytest.raises(InputError, match=r"rows\.jsonl: is a folder, where a file"):
+        write_jsonl(tmp_path / "rows.jsonl", [{"id": "0"}])
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_failed_write_leaves_the_old_file(tmp_path):
     write_json(tmp_path / "m.json", {"a": 1})
     with pytest.raises(TypeError):

@@ -65,8 +65,8 @@ def iter_jsonl(
 ) -> Iterator[tuple[str, dict]]:
     """Yield (`file:line`, row) for each line; every row is an object with the `required` keys.
 
-    A file NAME.gz is read as it is. A file from `outside` may open with a byte order mark, and no
-    key may stand twice in an object of it.
+    A file NAME.gz is read as it is. A file from `outside` may open with a byte order mark and hold
+    blank lines, and no key may stand twice in an object of it.
     """
     required = tuple(required)
     opened = gzip.open if Path(path).suffix == ".gz" else open
@@ -81,6 +81,8 @@ def iter_jsonl(
                 where = f"{path}:{number}"
                 if outside and number == 1:
                     line = line.removeprefix(MARK)
+                if outside and not line.strip():
+                    continue
                 try:
                     row = _parse(line, where, required)
                 except InputError:
@@ -467,6 +469,8 @@ def check_new(identifier: str, seen: set[str], where: str) -> None:
 
 def _write(path: str | Path, parts: Iterable[str]) -> None:
     path = Path(path)
+    if path.is_dir():
+        raise InputError(f"{path}: is a folder, where a file would be written")
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f".{glob.escape(path.name)}.????????"):
         left.unlink(missing_ok=True)  # by a process that was killed here

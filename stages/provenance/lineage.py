@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
@@ -27,7 +28,7 @@ def lineage(path: str | Path, lock_file: str | Path = "dvc.lock") -> list[Locked
     """
     steps = read_lock(lock_file)
     makers = {output: step for step in steps for output in step.outputs}
-    wanted = _output_of(str(path), makers)
+    wanted = _output_of(os.path.relpath(path), makers)
     if wanted is None:
         raise InputError(f"{path}: is no output of a stage in {lock_file}")
     found: dict[str, LockedStage] = {}

@@ -16,7 +16,6 @@ import signal
 import socket
 import sys
 import threading
-from pathlib import Path
 
 from stages.params import Params, load_params
 from stages.plumbing.errors import InputError, run
@@ -72,8 +71,8 @@ def _serve(
     from stages.serving.description import reads
 
     searcher = load_searcher(args.index, args.passages, args.retriever, params.compute)
-    # a stage names a folder for BM25 too, which is not there
-    if searcher.about["type"] == "bm25" and args.retriever and Path(args.retriever).is_dir():
+    # a stage, which closes its server, has a retriever's folder whatever its index is
+    if searcher.about["type"] == "bm25" and args.retriever and not args.until_closed:
         raise InputError(f"--retriever: {args.index} is a BM25 index, which no retriever built")
     server = server_of(searcher, args.topk, names)
     if args.until_closed:
