@@ -14,6 +14,8 @@ import torch
 import verl_cpu  # noqa: F401  (before verl's engines)
 from hydra import compose, initialize_config_module
 from tensordict import TensorDict
+from transformers import Qwen2ForCausalLM
+from verl.models.transformers.dense_common import forward_with_torch_backend
 from verl.protocol import DataProto
 from verl.trainer.ppo.core_algos import agg_loss, get_kl_controller
 from verl.trainer.ppo.ray_trainer import apply_kl_penalty, compute_advantage
@@ -76,8 +78,11 @@ def write_checkpoint(params: Params, base: Path, folder: Path, tmp_path_factory)
 def step(params: Params, models: Path, rollouts: list, head: torch.Tensor, tmp_path_factory):
     """What verl estimates of `rollouts`, its figures and its weights after the update."""
     whole = settings(params, models / "base", tmp_path_factory.mktemp("files"))
-    with group(tmp_path_factory):
-        return _step(whole, models, rollouts, head)
+    kept = patch.object(Qwen2ForCausalLM, "forward", Qwen2ForCausalLM.forward)
+    with group(tmp_path_factory), kept:  # which verl replaces for its process
+        done = _step(whole, models, rollouts, head)
+        assert Qwen2ForCausalLM.forward is forward_with_torch_backend
+        return done
 
 
 def _step(whole, models: Path, rollouts: list, head: torch.Tensor):

@@ -36,7 +36,8 @@ GRADE = 8  # tokens a passage of the judge's reply
 TRAINED_BYTES = 18  # a parameter: 16-bit weights and gradients, 32-bit weights and two moments
 CHECKPOINT_BYTES = 12  # a parameter: 32-bit weights and two moments
 VOCABULARY = 152_064  # Qwen2.5's
-LOGIT_BYTES = 12  # verl's peak for each logit: its copies in 16 bits, softmax and gradient in 32
+FUSED = 512  # tokens whose logits verl's fused kernels hold at once
+LOGIT_BYTES = 24  # their peak for each logit: two copies in 16 bits, five in 32
 TEXT_BYTES = 4.5  # a token
 LISTED, WORD = 16, 1.3  # tokens of a listed passage's id and title, and of a word of its text
 
@@ -209,13 +210,13 @@ class Planner:
         return 2 if self.params.agent.advantage is Advantage.gae else 1
 
     def _training_memory(self) -> float:
-        """Of policy, critic and reference; verl has one of them on the devices at a time, and the
-        logits of a micro-batch, padded to the longest rollout there may be, on each.
+        """Of policy, critic and reference; verl has one of them on the devices at a time, and on
+        each the logits of a part of a micro-batch.
         """
         model, compute = self.sizes.agent, self.params.compute
         if self.params.agent.trainer is not Trainer.verl:
             return self._trained * TRAINED_BYTES * model / 1e9 + _weights(model)
-        logits = micro_batch(self.params) * longest(self.params) * VOCABULARY
+        logits = min(FUSED, micro_batch(self.params) * longest(self.params)) * VOCABULARY
         return (TRAINED_BYTES * model + LOGIT_BYTES * compute.all_devices * logits) / 1e9
 
     def _offloaded(self) -> float:

@@ -21,7 +21,7 @@ from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
 from stages.metrics.reading import read_usage
 from stages.params import IndexKind, Params, load_params
 from stages.planning.approximate import Speed, build_bytes
-from stages.planning.costs import LOGIT_BYTES, VOCABULARY, Cost, Planner, shown_tokens
+from stages.planning.costs import FUSED, LOGIT_BYTES, VOCABULARY, Cost, Planner, shown_tokens
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
@@ -280,7 +280,8 @@ def _assumptions(known: Sizes, accelerator: Accelerator) -> str:
     shares = ", ".join(f"{name} {share:.0%}" for name, share in SHARES.items())
     return (
         f"Assumed: {', '.join(values)}; {accelerator.tera:g} tera operations a second, of which "
-        f"{shares} are reached; PPO has {LOGIT_BYTES} bytes for each of {VOCABULARY:,} logits."
+        f"{shares} are reached; PPO has {LOGIT_BYTES} bytes for each of {VOCABULARY:,} logits "
+        f"of {FUSED} tokens."
     )
 
 

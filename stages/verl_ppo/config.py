@@ -157,8 +157,13 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
         "optim.clip_grad": agent.max_gradient_norm,
         "+optim.override_optimizer_config.eps": agent.adam_epsilon,
     }
+    fused = {  # else logits of all tokens are held at once, and read token by token in Python
+        "use_fused_kernels": True,
+        "fused_kernel_options.impl_backend": "torch",  # parts of 512 tokens, sums in float32
+    }
     return (
         _model("actor_rollout_ref.model", model, files)
+        | _under("actor_rollout_ref.model", fused)
         | _under("actor_rollout_ref.actor", settings)
         | _sharding("actor_rollout_ref.actor.fsdp_config", params)
         | _sharding("actor_rollout_ref.ref.fsdp_config", params)

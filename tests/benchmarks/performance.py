@@ -1,5 +1,5 @@
 """docs/performance.md, written from the figures in metrics/benchmarks: tables of peers, of growth,
-of waiting threads, and of what portable sums cost.
+of workers that share an index, of waiting threads, and of what portable sums cost.
 
     PYTHONPATH=.:tests python tests/benchmarks/performance.py
 """
@@ -41,7 +41,8 @@ def machine() -> str:
 
 def write_page() -> None:
     """Write the page from the figures that are there."""
-    sections = {"peers": _peers, "growth": _growth, "waiting": _waiting, "portable": _portable}
+    sections = {"peers": _peers, "growth": _growth, "sharing": _sharing}
+    sections |= {"waiting": _waiting, "portable": _portable}
     files = {BENCHMARKS / f"{name}.json": section for name, section in sections.items()}
     known = [section(read_json(file)) for file, section in files.items() if file.exists()]
     parts = [HEAD, *known]
@@ -86,6 +87,27 @@ def _growth(metrics: dict) -> str:
         grown = f"{row['time_exponent']:.2f} | {row['bytes_a_question']:,}"
         lines.append(f"| `{name}` | {' | '.join(columns)} | {grown} |")
     return _section(lines, "growth.py --work FOLDER")
+
+
+def _sharing(metrics: dict) -> str:
+    names = {
+        "shared": "two workers, the retriever server that the stage starts for both",
+        "own": "two workers, each with the index open",
+        "one process": "one process of two threads",
+    }
+    lines = [
+        f"\n## Workers and the index\nThe stage `candidates`: {metrics['queries']:,} queries to "
+        f"{metrics['passages']:,} passages, Ray's start and imports among it, the same bytes each "
+        f"way; medians. {metrics['machine']}. Vectors lie in a file that processes of one machine "
+        "share in memory, so an index in each worker costs little here; on cards each would hold "
+        "its own.\n",
+        "| searched by | seconds | MB in all | MB that are no file's | ratio (lowest to highest) |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for way, row in metrics["ways"].items():
+        figures = f"{row['seconds']:g} | {row['megabytes']:.0f} | {row['megabytes_own']:.0f}"
+        lines.append(f"| {names[way]} | {figures} | {_span(row)} |")
+    return _section(lines, "sharing.py --work FOLDER")
 
 
 def _waiting(metrics: dict) -> str:
