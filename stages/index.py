@@ -114,8 +114,9 @@ def _approximate(retriever: str, params: Params, passages, folder: Path) -> tupl
     metrics = {f"recall_{RECALL_AT}": round(found, 4), "recall_queries": len(queries)}
     kind = p.kind.value
     about = {"kind": kind, "candidates": p.candidates, "seed": p.seed, "sample": p.sample}
+    size = (folder / approximate.FILE).stat().st_size
     about |= {kind: asdict(getattr(p, kind)), "faiss": approximate.faiss_digest(folder)}
-    return about, metrics
+    return about | {"faiss_bytes": size}, metrics
 
 
 if __name__ == "__main__":

@@ -78,7 +78,13 @@ def make_tokenizer(*, one_token_tags: bool = True) -> PreTrainedTokenizerFast:
     )
 
 
-def make_model(kind: str, tokenizer: PreTrainedTokenizerFast, context: int = 256, width: int = 32):
+def make_model(
+    kind: str,
+    tokenizer: PreTrainedTokenizerFast,
+    context: int = 256,
+    width: int = 32,
+    tied: bool = True,
+):
     """A fresh LFM2 or Qwen2 of two layers with lively weights."""
     set_seed(0)
     sizes = {
@@ -89,7 +95,7 @@ def make_model(kind: str, tokenizer: PreTrainedTokenizerFast, context: int = 256
         "num_key_value_heads": 2,
         "intermediate_size": 64,
         "max_position_embeddings": context,
-        "tie_word_embeddings": True,
+        "tie_word_embeddings": tied,
         "initializer_range": 0.3,
         "pad_token_id": tokenizer.pad_token_id,
         "eos_token_id": tokenizer.eos_token_id,

@@ -109,9 +109,9 @@ def test_whichever_build_of_faiss_is_there_is_compared(build, monkeypatch):
     ours = sight([])
     assert ours["faiss"].startswith("faiss-") and "none" not in ours["ray"]
     monkeypatch.setattr(metadata, "packages_distributions", lambda: {"faiss": [build]})
-    monkeypatch.setattr(metadata, "version", lambda name: "1.14.1.post4")
+    monkeypatch.setattr(metadata, "version", lambda name: "1.0")
     [said] = [each for each in differences(ours, sight([])) if each.startswith("faiss")]
-    assert said == f"faiss {build} 1.14.1.post4, here {ours['faiss']}"
+    assert said == f"faiss {build} 1.0, here {ours['faiss']}"
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,7 @@ NAMED = {
     "stages.serving.process": {"stages.tools.serve"},
     "stages.verl_ppo.config": {
         "stages.verl_ppo.agent_loop",
+        "stages.verl_ppo.output_layer",
         "stages.verl_ppo.reward",
         "stages.verl_ppo.value_model",
     },

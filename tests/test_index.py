@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -252,6 +253,24 @@ def test_an_approximate_index_ranks_its_candidates_exactly(large, kind):
         assert positions == sorted(positions) and len(set(positions)) == 20
         assert [exact[position].score for position in positions] == [hit.score for hit in hits]
     assert search.search(QUERIES, 320) == everything  # more than faiss finds
+
+
+def test_a_faiss_index_that_is_cut_short_is_told_by_its_size(large):
+    build(large, "cut", "--retriever", "retriever", kind="ivfpq", ivfpq=KINDS["ivfpq"])
+    file = large / "cut" / approximate.FILE
+    whole = file.read_bytes()
+    file.write_bytes(whole[:-1])
+    told = rf"{len(whole) - 1} bytes of {len(whole)}: build the index again"
+    with pytest.raises(InputError, match=told):
+        searcher(large, index_folder=large / "cut")
+
+
+def test_passages_that_are_not_there_are_no_candidates():
+    """What a damaged index of an earlier version may bring, which noted no size."""
+    exact = dense.DenseIndex(np.eye(4, dtype=np.float32))
+    damaged = SimpleNamespace(search=lambda queries, k: (None, np.array([[1, 3692321763]])))
+    with pytest.raises(InputError, match="damaged"):
+        approximate.ApproximateIndex(damaged, exact, 2).search(np.eye(4, dtype=np.float32)[:1], 2)
 
 
 @kept_here

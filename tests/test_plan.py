@@ -168,7 +168,10 @@ def test_costs_follow_the_method(at_root, tmp_path):
 
 @pytest.mark.parametrize(
     ("trainer", "memory"),
-    [("verl", 7 * 18 + 8 * 512 * 152_064 * 24 / 1e9), ("loop", 7 * (36 + 2))],
+    [
+        ("verl", 7 * 18 + 8 * 152_064 * (512 * 28 + 6 * 0.04 * 7e9**0.5) / 1e9),
+        ("loop", 7 * (36 + 2)),
+    ],
 )
 def test_what_ppo_keeps(at_root, tmp_path, trainer, memory):
     """On 8 devices with two rollouts a pass: policy and critic take turns there under verl, and

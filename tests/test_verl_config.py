@@ -112,6 +112,16 @@ def test_the_papers_figures_reach_verl(base, tmp_path):
     assert whole.ray_kwargs.ray_init.address == "auto"
 
 
+@pytest.mark.parametrize(
+    ("changes", "fused"), [({}, True), ({"logit_scale": 0.0625}, False), ({"logit_scale": 1}, True)]
+)
+def test_fused_kernels_are_for_models_whose_logits_are_plain(base, tmp_path, changes, fused):
+    path = Path(base) / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    settings = config.overrides(PAPER, base, 32768, 0, files(tmp_path))
+    assert settings["actor_rollout_ref.model.use_fused_kernels"] is fused
+
+
 def test_what_is_written_does_not_depend_on_chance(base, tmp_path):
     """verl's deterministic rollouts where the parameters ask for them; and everywhere the kernels
     of vLLM off that vary from run to run, and engines that end with a worker that crashed."""

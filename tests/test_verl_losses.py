@@ -68,10 +68,12 @@ def same_sums():
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
-    """The folders of a base model, and of a policy that has moved away from it."""
+def models(agent, tmp_path_factory):
+    """The folders of a base model, and of a policy that has moved away from it; for the public
+    code's settings with an output layer of its own, as Qwen2.5-7B has.
+    """
     folder, tokenizer = tmp_path_factory.mktemp("models"), make_tokenizer()
-    model = make_model("qwen2", tokenizer)
+    model = make_model("qwen2", tokenizer, tied=agent is not PUBLIC)
     save(model, tokenizer, folder / "base")
     torch.manual_seed(1)
     with torch.no_grad():

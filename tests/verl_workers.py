@@ -32,7 +32,8 @@ from stages.engines.tokenizer import load_tokenizer
 from stages.params import Params
 from stages.verl_ppo import (
     config,
-    value_model,  # noqa: F401  (as in every process of verl)
+    output_layer,  # noqa: F401  (as in every process of verl)
+    value_model,  # noqa: F401
 )
 from stages.verl_ppo.files import Files
 

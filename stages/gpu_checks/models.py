@@ -22,7 +22,7 @@ SMALL = {
     "num_attention_heads": 4,
     "num_key_value_heads": 2,
     "max_position_embeddings": 512,
-    "tie_word_embeddings": True,
+    "tie_word_embeddings": False,  # as Qwen2.5-7B
 }
 VOCABULARY = 151_936  # Qwen2.5-1.5B's
 

@@ -33,11 +33,15 @@ from stages.verl_ppo.config import longest, micro_batch
 FORWARD, UPDATE = 2, 6
 PROMPT = 250  # tokens of instructions and the question
 GRADE = 8  # tokens a passage of the judge's reply
-TRAINED_BYTES = 18  # a parameter: 16-bit weights and gradients, 32-bit weights and two moments
+TRAINED_BYTES = 18  # a parameter: 16-bit weights; 32-bit weights, gradients and two moments
 CHECKPOINT_BYTES = 12  # a parameter: 32-bit weights and two moments
 VOCABULARY = 152_064  # Qwen2.5's
 FUSED = 512  # tokens whose logits verl's fused kernels hold at once
-LOGIT_BYTES = 24  # their peak for each logit: two copies in 16 bits, five in 32
+LOGIT_BYTES = 28  # their peak for each logit, with a bonus for entropy; 20 without one
+OUTPUT_BYTES = (
+    6  # of each weight of the output layer, on each device: its gradient in 16 bits, thrice
+)
+WIDTH = 0.04  # Qwen2.5's, for the root of its parameters: within a tenth from 0.5B to 14B
 TEXT_BYTES = 4.5  # a token
 LISTED, WORD = 16, 1.3  # tokens of a listed passage's id and title, and of a word of its text
 
@@ -211,13 +215,15 @@ class Planner:
 
     def _training_memory(self) -> float:
         """Of policy, critic and reference; verl has one of them on the devices at a time, and on
-        each the logits of a part of a micro-batch.
+        each the logits of a part of a micro-batch and the gradient of the whole output layer.
         """
         model, compute = self.sizes.agent, self.params.compute
         if self.params.agent.trainer is not Trainer.verl:
             return self._trained * TRAINED_BYTES * model / 1e9 + _weights(model)
-        logits = min(FUSED, micro_batch(self.params) * longest(self.params)) * VOCABULARY
-        return (TRAINED_BYTES * model + LOGIT_BYTES * compute.all_devices * logits) / 1e9
+        tokens = min(FUSED, micro_batch(self.params) * longest(self.params))
+        layer = OUTPUT_BYTES * WIDTH * model**0.5
+        each = VOCABULARY * (LOGIT_BYTES * tokens + layer)
+        return (TRAINED_BYTES * model + compute.all_devices * each) / 1e9
 
     def _offloaded(self) -> float:
         """Of the policy, the critic and the reference, as verl keeps them while another works."""

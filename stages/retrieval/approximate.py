@@ -122,6 +122,8 @@ class ApproximateIndex:
         found = []
         for query, positions in zip(queries, candidates):
             positions = np.sort(positions[positions >= 0])
+            if len(positions) and positions[-1] >= len(self.exact.vectors):
+                raise InputError("the faiss index is damaged: build the index again")
             if len(positions) < k:
                 found += self.exact.search(query[None], k)
             else:
@@ -157,6 +159,16 @@ def load(
             f"{exact.vectors.shape}: build the index again"
         )
     return ApproximateIndex(index, exact, candidates, None if card is None else card.put(index))
+
+
+def check_size(folder: Path, size: int | None) -> None:
+    """InputError if the faiss index in `folder` is not of `size` bytes, as index.json has them.
+
+    faiss 1.14 maps lists that are cut short, and finds what lies behind them. None: not noted.
+    """
+    path = folder / FILE
+    if size is not None and path.exists() and (found := path.stat().st_size) != size:
+        raise InputError(f"{path}: has {found} bytes of {size}: build the index again")
 
 
 def faiss_digest(folder: Path) -> str:

@@ -149,6 +149,7 @@ def _dense(
         kind, candidates = IndexKind(about["kind"]), about["candidates"]
         exact = DenseIndex(vectors)
         place = devices(compute)[0]
+        approximate.check_size(folder, about.get("faiss_bytes"))
         index = approximate.load(folder, kind, exact, candidates, compute.threads, place)
     else:
         with _naming(folder):

@@ -18,9 +18,11 @@ from stages.running.cluster import ENVIRONMENT as RAY
 from stages.running.cluster import token_mode
 from stages.verl_ppo.files import Files
 
+CHANGED_LOGITS = ("final_logit_softcapping", "logit_scale", "logits_scaling")
 ROOT = Path(__file__).parents[2]  # of the checkout: Ray starts processes elsewhere
 LOOP = "stages.verl_ppo.agent_loop.SearchAgentLoop"
-MODULES = "stages.verl_ppo.value_model"  # imported by every process of verl
+# What every process of verl imports.
+MODULES = ("stages.verl_ppo.value_model", "stages.verl_ppo.output_layer")
 
 
 def check_sharing(params: Params) -> None:
@@ -67,7 +69,7 @@ def alone(params: Params) -> bool:
 
 def environment_variables(params: Params, files: Files) -> dict[str, str]:
     """Variables of verl's program and of all processes that it starts, on any node."""
-    modules = [os.environ.get("VERL_USE_EXTERNAL_MODULES"), MODULES]
+    modules = [os.environ.get("VERL_USE_EXTERNAL_MODULES"), *MODULES]
     places = [str(ROOT), os.environ.get("PYTHONPATH")]
     variables = {
         "PYTHONPATH": os.pathsep.join(filter(None, places)),
@@ -158,7 +160,7 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
         "+optim.override_optimizer_config.eps": agent.adam_epsilon,
     }
     fused = {  # else logits of all tokens are held at once, and read token by token in Python
-        "use_fused_kernels": True,
+        "use_fused_kernels": not changes_logits(model),
         "fused_kernel_options.impl_backend": "torch",  # parts of 512 tokens, sums in float32
     }
     return (
@@ -178,6 +180,16 @@ def _actor(params: Params, model: str, seed: int, files: Files) -> dict:
             "algorithm.kl_ctrl.kl_coef": agent.kl_coefficient,
         }
     )
+
+
+def changes_logits(model: str) -> bool:
+    """Whether the model in this folder scales or caps its logits, which verl's fused kernels do
+    not (Gemma 2, Granite, Cohere).
+    """
+    from transformers import AutoConfig
+
+    text = AutoConfig.from_pretrained(model, trust_remote_code=False).get_text_config()
+    return any(getattr(text, key, None) not in (None, 1) for key in CHANGED_LOGITS)
 
 
 def _warmup(steps: float) -> dict:
