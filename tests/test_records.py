@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from stages.common.records import (
     Passage,
     Question,
+    heading_of,
     iter_jsonl,
     read_json,
     read_jsonl,
@@ -38,6 +39,21 @@ def test_any_passage_comes_back(tmp_path_factory, title, text):
     path = tmp_path_factory.mktemp("any") / "p.jsonl"
     write_passages(path, [Passage("1", title, text)])
     assert read_passages(path) == [Passage("1", title, text)]
+
+
+@pytest.mark.parametrize(
+    ("title", "heading"),
+    [
+        ("Citibank", "Citibank"),
+        ("First Bank", '"First Bank"'),
+        ("", ""),
+        ('"Heroes" (David Bowie album)', '"""Heroes"" (David Bowie album)"'),
+        ('"Heroes"', '"""Heroes"""'),
+    ],
+)
+def test_a_title_gets_the_quotes_of_wikipedia_2018(title, heading):
+    assert heading_of(title) == heading
+    assert Passage("0", heading, "text").title == title
 
 
 def test_questions_come_back(tmp_path):

@@ -112,7 +112,7 @@ def _questions(params: Params) -> tuple[int, tuple[int, ...]]:
         return block.training, (block.test,) * len(sets)
     if is_description(block.source):
         blocks = question_files(block.source)
-        training = sum(entry.count or 0 for entry in blocks["train"].values())
+        training = sum(entry.count or 0 for entry in blocks["train"].values()) - block.development
         sets = {name: entry.count or 0 for name, entry in blocks["test"].items()}
     else:
         folder = Path(block.source)

@@ -9,7 +9,14 @@ from pathlib import Path
 
 import numpy as np
 
-from stages.common.records import Passage, check_encodable, iter_jsonl, passage_of, write_jsonl
+from stages.common.records import (
+    Passage,
+    check_encodable,
+    heading_of,
+    iter_jsonl,
+    passage_of,
+    write_jsonl,
+)
 from stages.plumbing.errors import InputError
 from stages.plumbing.progress import progress
 from stages.sources.description import corpus_files, is_description, local_path
@@ -75,7 +82,7 @@ def of_contexts(files: Iterable[Path]) -> Iterator[Named]:
                 key = hashlib.sha256(f"{title}\n{text}".encode()).digest()[:16]
                 if text.strip() and key not in seen:
                     seen.add(key)
-                    yield where, Passage(key.hex(), f'"{title}"', text)
+                    yield where, Passage(key.hex(), heading_of(title), text)
 
 
 def _context(row: dict, where: str) -> list[tuple[str, str]]:

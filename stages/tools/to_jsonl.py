@@ -22,7 +22,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from stages.common.records import to_json, write_jsonl
+from stages.common.records import heading_of, to_json, write_jsonl
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
 from stages.sources.arrays import is_array, outside_rows
@@ -129,9 +129,9 @@ def _writable(row: dict, where: str) -> dict:
 
 
 def _heading(title: str) -> str:
-    """A title on one line and in quotes, as corpora have it; it may stand in them already."""
+    """A title on one line, as corpora have it; it may stand in quotes already."""
     title = " ".join(title.splitlines())
-    return title if len(title) > 1 and title[0] == title[-1] == '"' else f'"{title}"'
+    return title if len(title) > 1 and title[0] == title[-1] == '"' else heading_of(title)
 
 
 def _written(cell: str, name: str, where: str) -> object:
