@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import retrieval_world as world
+from kept_bytes import kept_here
 from rollout_models import make_tokenizer
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Pooling, Transformer
@@ -71,6 +72,7 @@ def test_a_tokenizer_without_pad_or_bos_token_pads_with_its_end(tmp_path):
         load_model(saved(padded.model[0].auto_model, tokenizer, tmp_path / "c", 64))
 
 
+@kept_here
 @pytest.mark.parametrize(
     "sizes",
     [{}, {"layers": 2, "width": 96, "heads": 4}, {"layers": 3, "width": 384, "heads": 12}],

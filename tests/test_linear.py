@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from kept_bytes import kept_here
 from torch import nn
 
 from stages.common import portable
@@ -32,6 +33,7 @@ def test_values_and_gradients_are_those_of_float64(inside, outside, rows):
         torch.testing.assert_close(mine.grad, wanted.grad, **close)
 
 
+@kept_here
 @pytest.mark.parametrize(("inside", "outside"), SIZES)
 @pytest.mark.parametrize("learned", [False, True])
 def test_a_row_is_the_same_alone_and_in_company(inside, outside, learned):
