@@ -46,7 +46,6 @@ def test_each_item(tmp_path, capsys):
     "bad",
     [
         "{not json}",
-        "",
         "[1]",
         '{"golden_answers": ["a"], "prediction": "a"}',
         '{"id": "x", "prediction": "a"}',
@@ -72,8 +71,10 @@ def test_a_bad_line_is_named(tmp_path, bad):
 
 
 def test_a_file_of_another_program_is_read_as_it_is_meant(tmp_path, capsys):
-    """It may open with a byte order mark; a key that stands twice has no meaning."""
-    main([write(tmp_path, "\ufeff" + json.dumps(ROWS[0]))])
+    """It may open with a byte order mark and hold blank lines; a key that stands twice has no
+    meaning.
+    """
+    main([write(tmp_path, "\ufeff" + json.dumps(ROWS[0]), "")])
     assert capsys.readouterr().out == "EM 1.0000\nF1 1.0000\n"
     twice = '{"id": "x", "golden_answers": ["a"], "prediction": "a", "prediction": "b"}'
     with pytest.raises(InputError, match=":1: the key 'prediction' occurs twice"):
