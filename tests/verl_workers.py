@@ -51,7 +51,9 @@ def group(tmp_path_factory):
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
     told = dict(zip(names, ("0", "1", "0", "1", "127.0.0.1", "0")))  # as verl tells them
     store = tmp_path_factory.mktemp("store") / "store"
-    with patch.dict(os.environ, told):  # left behind, they would start a group in later tests
+    # Left behind, they would start a group in later tests, and what verl makes of the class stay.
+    forward = patch.object(Qwen2ForCausalLM, "forward", Qwen2ForCausalLM.forward)
+    with patch.dict(os.environ, told), forward:
         torch.distributed.init_process_group("gloo", f"file://{store}", rank=0, world_size=1)
         try:
             yield
@@ -79,8 +81,7 @@ def write_checkpoint(params: Params, base: Path, folder: Path, tmp_path_factory)
 def step(params: Params, models: Path, rollouts: list, head: torch.Tensor, tmp_path_factory):
     """What verl estimates of `rollouts`, its figures and its weights after the update."""
     whole = settings(params, models / "base", tmp_path_factory.mktemp("files"))
-    kept = patch.object(Qwen2ForCausalLM, "forward", Qwen2ForCausalLM.forward)
-    with group(tmp_path_factory), kept:  # which verl replaces for its process
+    with group(tmp_path_factory):
         done = _step(whole, models, rollouts, head)
         assert Qwen2ForCausalLM.forward is forward_with_torch_backend
         return done
