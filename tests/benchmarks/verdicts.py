@@ -58,18 +58,19 @@ def table() -> str:
         "|" + " --- |" * 13,
     ]
     old_studies = pilots(NEW)
+    elsewhere = rows_of(NEW / "window_contrasts.csv")  # were of the study judge
     for path in sorted((PILOT / "bootstrap").glob("*_contrasts.csv")):
         study = path.stem.removesuffix("_contrasts")
         pilot, new = rows_of(PILOT / path.name), {}
         if study not in old_studies:
             new = rows_of(NEW / path.name)
         for name, old in rows_of(path).items():
-            row = pilot[name]
+            row, fresh = pilot[name], new.get(name, elsewhere.get(name))
             mark = "**" if row.clear != old.clear else ""
             lines.append(
                 f"| {study} | {name} | {100 * row.mean:+.1f} | {points(old)} "
                 f"| {claim_verdict(old)} | {points(row)} | {probability(row.p)} | {adjusted(row)} "
-                f"| {mark}{claim_verdict(row)}{mark} {replicated(row, new.get(name))}"
+                f"| {mark}{claim_verdict(row)}{mark} {replicated(row, fresh)}"
             )
     return "\n".join(lines) + "\n"
 
