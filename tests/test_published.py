@@ -93,6 +93,14 @@ def test_the_papers_other_agents_have_their_own_limits(tmp_path):
         ).replace("_of_search", "_search")
 
 
+@pytest.mark.parametrize("scale", ["released", "paper"])
+def test_a_baselines_queries_are_cut_as_the_encoders(scale, tmp_path):
+    """The public code has one limit for all dense retrievers."""
+    params = params_of(tmp_path, f"scale={scale}", "+baseline=[e5,bge,agentic_r]")
+    found = {name: block.max_query_tokens for name, block in params.baseline.items()}
+    assert found == dict.fromkeys(("e5", "bge", "agentic_r"), params.encoder.max_query_tokens)
+
+
 @pytest.mark.parametrize(
     "contents",
     [
