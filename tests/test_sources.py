@@ -403,9 +403,10 @@ def test_the_papers_case_is_found_where_the_corpus_has_it(monkeypatch, tmp_path)
     monkeypatch.chdir(REPO)
     file = local_path(question_files("conf/data/cases.yaml")["test"]["cases"])
     (case,) = read_questions(file)
-    compose_unchecked(tmp_path / "params.yaml", ["scale=gpu"])
-    params = load_params(tmp_path / "params.yaml")
-    assert any(text in case.question for text in params.report.follow), "as the report looks"
+    for scale in ("gpu", "paper", "released"):
+        compose_unchecked(tmp_path / "params.yaml", [f"scale={scale}"])
+        follow = load_params(tmp_path / "params.yaml").report.follow
+        assert any(text in case.question for text in follow), "as the report looks"
     assert ask._test_question(file.parent) == case.question, "what `ask --questions` asks"
     sets = Sets([], {"cases": [case]})
     (here,) = with_supporting_ids(sets, GILLEY).test["cases"]
