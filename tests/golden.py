@@ -45,13 +45,15 @@ def prompt_of(words: str) -> str:
 
 
 def make_qwen_tokenizer() -> PreTrainedTokenizerFast:
-    """Byte-level; every letter, and `>` with two line breaks, is a token."""
+    """Byte-level; every letter, and `>` with the line breaks after it, is a token."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    crossing = [
+    crossing = [  # byte-level: a line break is \u010a, a carriage return \u010d
         ">\u010a\u010a",
+        ">\u010a\u010a\u010a",
+        ">\u010d\u010a",
         "\u010a\u010a",
         "ing.\u0120\u010a",
-    ]  # byte-level: line break is \u010a
+    ]
     names = ["<|endoftext|>", *letters, *crossing]
     vocabulary = {token: number for number, token in enumerate(names)}
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
