@@ -7,8 +7,10 @@ an answer or a limit. It works on token ids and keeps which of them the model wr
 The last token of a turn may hold more than the end of a stop string. Outside of training the turn
 is cut there as a text and encoded again, as the paper's evaluation does, so nothing comes between
 the tag and what is shown. In training the tokens stay those that were sampled, since the gradient
-and the probabilities in it belong to them; what they hold beyond the stop is left out of the text
-that is shown after it, so the model reads the same characters.
+and the probabilities in it belong to them. What they hold beyond the stop is left out of the text
+that is shown after it, as far as that begins so (one or two line breaks), and the model reads the
+same characters. Anything else (a third line break, a carriage return, a space) stays, and is read
+before what is shown.
 """
 
 from __future__ import annotations
