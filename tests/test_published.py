@@ -1,10 +1,17 @@
-"""The scales that stand for the public evaluation: its limits, frames and turns, and PPO's own."""
+"""The scales that stand for the public evaluation: its limits, frames and turns, and PPO's own.
 
+The table of differences in docs/published.md names a test for each of its rows, most of them here.
+"""
+
+import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from golden import make_qwen_tokenizer
 from retrieval_world import tiny_retriever
+from rows import prediction
 
 from stages.common.records import Passage, read_jsonl, read_passages, write_jsonl, write_passages
 from stages.composing.compose import compose
@@ -12,10 +19,12 @@ from stages.encoders.encoding import DenseRetriever
 from stages.encoders.folder import read_format
 from stages.encoders.query_format import QueryFormat
 from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout_of
-from stages.params import OwnRollout, Rollout, load_params
+from stages.judge.asking import JudgeReply
+from stages.judge.judging import JudgedTrajectory, JudgePrompts, judge_trajectories
+from stages.params import Kl, OwnRollout, Rollout, load_params
 from stages.plumbing.errors import InputError
 from stages.ppo.blocks import training_protocol, training_rollout
-from stages.rollout.protocol import read_protocol
+from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.sources.passages import copy_passages
 from stages.tools import plan
 from stages.verl_ppo.config import longest
@@ -33,11 +42,19 @@ def params_of(folder: Path, *overrides: str):
     return load_params(folder / "params.yaml")
 
 
+@pytest.fixture(scope="module")
+def paper(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        return params_of(tmp_path_factory.mktemp("paper"), "scale=paper")
+
+
 @pytest.mark.parametrize("scale", ["released", "paper"])
 def test_rollouts_are_limited_as_in_the_public_evaluation(scale, tmp_path):
     params = params_of(tmp_path, f"scale={scale}")
     limits = params.rollout
     assert (limits.max_turns, limits.max_turn_tokens, limits.max_context_tokens) == (5, 512, 16384)
+    assert limits.max_information_tokens == 4096, "three passages are not cut"
     assert params.rollout.top_k == 3 and params.encoder.max_query_tokens == 128
     assert params.protocol.name == "search_r1_evaluation"
     assert params.protocol.invalid_message is None and params.protocol.retokenise
@@ -91,6 +108,115 @@ def test_the_papers_other_agents_have_their_own_limits(tmp_path):
             f'\n\n<|begin_of_{mark}|>\n(1)Title: "A B" Text: x\n(2)Title: C Text: y\n\n'
             f"<|end_of_{mark}|>\n\n"
         ).replace("_of_search", "_search")
+
+
+def test_a_tag_or_mark_in_a_passage_is_none(paper):
+    """Public code shows it as it is."""
+    passage = Passage("0", "</answer>", "< Search> q <|begin_of_query|> \\boxed{a}")
+    boxed = read_protocol("conf/protocol/simple_deep_searcher_evaluation.yaml")
+    begins = read_protocol("conf/protocol/r1_searcher_evaluation.yaml")
+    for block in (paper.protocol, training_protocol(paper)):
+        shown = AgentProtocol(block).information([passage])
+        assert "Doc 1(Title: &lt;/answer>) &lt; Search> q <|begin_of_query|>" in shown
+    assert "&lt;/answer> Text: < Search> q &lt;|begin_of_query|>" in begins.information([passage])
+    assert "&#92;boxed{a}" in boxed.information([passage])
+
+
+def test_a_turn_ends_at_its_first_action_and_the_inner_one_counts(paper):
+    """Public code: at the end of the text, and from the first opening tag to the first closing."""
+    said = "<think> t </think> <answer> a </answer> <search> q </search>"
+    for block in (paper.protocol, training_protocol(paper)):
+        protocol = AgentProtocol(block)
+        assert said[: protocol.end_of_turn(said)].endswith("> <answer> a </answer>")
+        assert protocol.parse("<search> a <search> b </search>").value == "b"
+        assert protocol.parse("<search> a <answer> b </answer>").value == "b"
+
+
+def test_a_long_observation_loses_its_end_and_never_its_frame(paper, tmp_path):
+    """A letter is a token of this tokenizer."""
+    tokenizer = make_qwen_tokenizer()
+    passages = [Passage(str(n), f"T{n}", f"{n}" * 1000) for n in range(3)]
+    guests = params_of(tmp_path, "scale=released", "+guest=published").guest
+    simple = guests["simple_deep_searcher"]
+    assert simple.rollout.max_information_tokens == 3000
+    training, evaluation = AgentProtocol(training_protocol(paper)), AgentProtocol(paper.protocol)
+    for protocol, limits, tag, kept in (
+        (training, training_rollout(paper), "<{}information>", 0),
+        (read_protocol(simple.protocol), simple.rollout, "<|{}_search_result|>", 2),
+        (evaluation, paper.rollout, "<{}information>", 3),
+    ):
+        begin, end = ("begin", "end") if "_" in tag else ("", "/")
+        most = limits.max_information_tokens
+        text, ids, cut = protocol.fitted(passages, tokenizer, most)
+        assert text.startswith(f"\n\n{tag.format(begin)}") and len(ids) <= most
+        assert text.endswith(f"{tag.format(end)}\n\n")
+        assert [passage.text in text for passage in passages] == [n < kept for n in range(3)]
+        assert cut == (kept < 3)
+
+
+def test_ppo_has_the_public_codes_figures_and_a_mask(paper):
+    """The text has a low-variance KL, and no bonus, warm-up in steps or top_p."""
+    agent = paper.agent
+    assert (agent.kl, agent.kl_coefficient) == (Kl.k1_reward, 0.001)
+    assert (agent.entropy_coefficient, agent.top_p, agent.temperature) == (0.001, 0.95, 1)
+    assert (agent.policy_warmup_steps, agent.value_warmup_steps) == (114, 6)
+    assert agent.steps == 100 < agent.policy_warmup_steps, "the rate still rises at the end"
+    assert agent.mask_retrieved
+
+
+def test_all_questions_of_the_papers_sets_are_labelled(paper):
+    """test_sources has their question marks, test_plan their number."""
+    assert paper.questions.source == "conf/data/seven_sets.yaml"
+    assert paper.questions.training is paper.trajectories.questions is None
+
+
+def test_the_retriever_is_trained_as_the_public_one(paper):
+    """test_retriever holds the training to these parameters."""
+    retriever = paper.retriever
+    assert (retriever.weight_decay, retriever.warmup, retriever.dtype) == (0, 0.1, "bfloat16")
+    assert (retriever.max_length, retriever.batch_size, retriever.learning_rate) == (512, 32, 2e-5)
+
+
+def test_the_judge_grades_twenty_at_once_and_is_told_the_gold_answers(paper):
+    """The prompts that the stage relevance makes of one query at scale=paper."""
+    asked = []
+
+    def ask(prompt, asks):
+        asked.extend(one.text for one in asks)
+        values = [[70] * 20 if "relevance/" in one.name else ["Soman"] for one in asks]
+        return [JudgeReply(value, None, 0) for value in values]
+
+    trajectory = prediction("0", {"query": "q"}, golden_answers=["Gold"])
+    row = SimpleNamespace(id="0#0", query=SimpleNamespace(request=trajectory.turns[0], turn=0))
+    passages = [Passage(str(n), "T", f"passage {n}") for n in range(20)]
+    prompts = JudgePrompts.load(paper.relevance)
+    graded = judge_trajectories(
+        SimpleNamespace(ask=ask),
+        prompts,
+        [JudgedTrajectory(trajectory, [row], [passages])],
+        paper.relevance,
+    )
+    sub_answers, *windows = asked
+    assert "Gold" in sub_answers and "must agree" in sub_answers
+    assert len(windows) == 1 and "[20] T: passage 19" in windows[0]
+    assert "Reference answer: Soman" in windows[0] and "Gold" not in windows[0]
+    assert len(graded[0]["scores"]) == 20
+
+
+def test_the_judge_compares_passages_and_60_is_moderately_relevant(paper):
+    """The public scale, in our words; what is not compared is not listwise."""
+    template = " ".join(JudgePrompts.load(paper.relevance).relevance.template.split())
+    assert "Compare the passages with one another" in template
+    assert not re.search(r"on its own|by itself|independent", template)
+    bands = re.findall(r"- (\d+) to (\d+): ([a-z ]+),", template)
+    assert [(int(low), int(high), words) for low, high, words in bands] == [
+        (80, 100, "highly relevant"),
+        (60, 79, "moderately relevant"),
+        (40, 59, "somewhat relevant"),
+        (20, 39, "slightly relevant"),
+        (0, 19, "irrelevant"),
+    ]
+    assert paper.pairs.threshold == 60
 
 
 @pytest.mark.parametrize("scale", ["released", "paper"])

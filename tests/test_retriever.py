@@ -204,6 +204,25 @@ def test_training_in_half_precision(inside):
         make_retriever(inside, "none")
 
 
+@pytest.mark.parametrize(("decay", "warmup"), [(0.0, 0.1), (0.02, 0.5)])
+def test_weight_decay_and_warm_up_reach_the_optimizer(inside, monkeypatch, decay, warmup):
+    """The first are those of the scale `paper` (test_published)."""
+    seen = []
+    create = SentenceTransformerTrainer.create_optimizer
+
+    def created(trainer, *args, **kwargs):
+        optimizer = create(trainer, *args, **kwargs)
+        decays = {group["weight_decay"] for group in optimizer.param_groups}
+        seen.append((decays, trainer.args.warmup_steps))
+        return optimizer
+
+    monkeypatch.setattr(SentenceTransformerTrainer, "create_optimizer", created)
+    changes = {"steps": 20, "batch_size": 2, "weight_decay": decay, "warmup": warmup}
+    set_params(inside, retriever=changes)
+    make_retriever(inside, "decayed")
+    assert seen == [({0.0, decay}, 20 * warmup)], "biases and norms never decay"
+
+
 def test_an_encoder_saved_in_16_bits_is_trained_in_float32(inside):
     """Held to the same weights saved in float32. Steps of so small a rate are lost in 16 bits."""
     settings = {"steps": 4, "batch_size": 8, "learning_rate": 1e-5}
