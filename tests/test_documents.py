@@ -93,6 +93,21 @@ def test_the_table_of_studies_has_every_study():
     assert {path.stem for path in (ROOT / "conf/study").glob("*.yaml")} <= named
 
 
+def test_the_table_of_differences_names_tests_that_are_there():
+    """docs/published.md: a row names what holds this repo to it, or has a dash."""
+    text = (ROOT / "docs/published.md").read_text(encoding="utf-8")
+    head = "\n| what | public code | here | costs | test |\n"
+    _, *rows = text.partition(head)[2].partition("\n\n")[0].splitlines()
+    assert len(rows) > 35
+    for row in rows:
+        cell = row.removesuffix(" |").rpartition(" | ")[2]
+        names = re.findall(r"`(test_\w+)::(test_\w+)`", cell)
+        assert cell == (", ".join(f"`{file}::{name}`" for file, name in names) or "-"), row
+        for file, name in names:
+            code = (ROOT / f"tests/{file}.py").read_text(encoding="utf-8")
+            assert re.search(rf"^def {name}\(", code, re.MULTILINE), f"{file}::{name}"
+
+
 def test_files_that_documents_link_to_are_there():
     for path in [*DOCUMENTS, *(ROOT / ".github").glob("*.md"), ROOT / "CHANGELOG.md"]:
         for target in re.findall(r"\]\(([^)#:]+)[^):]*\)", path.read_text(encoding="utf-8")):
