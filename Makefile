@@ -34,7 +34,7 @@ verify: install ## check every byte of DVC's cache and of the outputs
 test: install ## run the tests: about an hour
 	@PATH="$(CURDIR)/$(BIN):$$PATH" pytest
 
-test-portable: install ## run short stages on emulated processors, by qemu-user: an hour or two
+test-portable: install ## run short stages on emulated processors, by qemu-user: half an hour or more
 	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:tests python -m portable_stages
 	@PATH="$(CURDIR)/$(BIN):$$PATH" PYTHONPATH=.:tests python -m portable_stages --emulate
 

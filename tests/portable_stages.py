@@ -21,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -28,8 +29,10 @@ from types import ModuleType, SimpleNamespace
 import yaml
 from checkout import ENVIRONMENT, ROOT, command, copy_of_checkout
 
+from stages.common.records import read_json, write_json
+
 KEPT = ROOT / "tests/portable.json"
-STAGES = (  # of the first iteration; the others sum nothing, or sum as these do
+STAGES = (  # of the first iteration, and two beside it; the others sum nothing, or sum as these do
     "corpus",
     "questions",
     "base",
@@ -44,6 +47,8 @@ STAGES = (  # of the first iteration; the others sum nothing, or sum as these do
     "retriever@1",
     "index@1",
     "evaluate@1",
+    "guest@tool_calls",
+    "replug@likelihood",
 )
 TINY = (
     "scale=smoke",
@@ -62,6 +67,11 @@ TINY = (
     "trajectories.questions=4",
     "retriever.steps=3",
     "retriever.batch_size=4",
+    "+guest=all",
+    "+replug.retrievers.likelihood={}",
+    "replug.questions=4",
+    "replug.steps=2",
+    "replug.batch_size=4",
 )
 FOUND = Path("found.json")  # what a run of a plan found, in its folder
 OUTS = ("models/agent/0", "models/judge", "metrics/base.json")
@@ -182,6 +192,7 @@ def main() -> int:
     parser.add_argument("--run", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--write", action="store_true", help="keep what this processor gives")
     parser.add_argument("--emulate", nargs="*", metavar="MODEL", help="on these of qemu's models")
+    parser.add_argument("--output", type=Path, help="rows by processor, JSON: adds to those there")
     args = parser.parse_args()
     if args.run:
         FOUND.write_text(json.dumps(run(json.loads(args.run.read_text()))))
@@ -193,8 +204,10 @@ def main() -> int:
             print("qemu-x86_64 is not here: it is in the package qemu-user", file=sys.stderr)
             return 2
         emulators = {name: (qemu, "-cpu", name) for name in args.emulate or EMULATED}
+    rows = read_json(args.output) if args.output and args.output.exists() else []
     code = 0
     for name, words in emulators.items():
+        began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
             found = measured(prepared(Path(folder) / "repo"), *words)
             if args.write:
@@ -203,6 +216,11 @@ def main() -> int:
         wrong = differing(found, json.loads(KEPT.read_text()))
         count = sum(map(len, found.values()))
         print(f"{name}: {count - len(wrong)} of {count} are the kept bytes", *wrong, sep="\n  ")
+        about = {"processor": name, "wrong": wrong, "minutes": (time.monotonic() - began) / 60}
+        rows = [row for row in rows if row["processor"] != name]
+        rows.append(about | {kind: len(digests) for kind, digests in found.items()})
+        if args.output:
+            write_json(args.output, rows)
         code = max(code, 1 if wrong else 0)
     return code
 

@@ -2,8 +2,8 @@
 
     PYTHONPATH=.:tests python -m write_reliability
 
-Reads metrics/reliability/*.json, which kill_stages, vary_compute, load_server, cluster_faults and
-remote_round_trip write.
+Reads metrics/reliability/*.json, which kill_stages, vary_compute, load_server, cluster_faults,
+remote_round_trip and portable_stages write.
 """
 
 import json
@@ -75,10 +75,23 @@ def remote(steps: list[dict]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def emulated(rows: list[dict]) -> str:
+    """How many digests each emulated processor shares with the kept ones."""
+    lines = [
+        "| processor | operations | outputs of stages | not the kept bytes | minutes |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        wrong = ", ".join(row["wrong"]) or "none"
+        counts = f"{row['operations']} | {row['stages']} | {wrong} | {row['minutes']:.0f}"
+        lines.append(f"| {row['processor']} | {counts} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parts = {
         table.__name__: table(json.loads((METRICS / f"{table.__name__}.json").read_text()))
-        for table in (kills, determinism, server, cluster, remote)
+        for table in (kills, determinism, server, cluster, remote, emulated)
         if (METRICS / f"{table.__name__}.json").exists()
     }
     write_text(PAGE, fill(PAGE.read_text(encoding="utf-8"), parts))
