@@ -377,11 +377,34 @@ def test_a_stage_that_dvc_runs_leaves_what_it_took(at_root, tmp_path, monkeypatc
         assert "took" not in capsys.readouterr().out, "another run's figures"
 
 
-def column(printed: str, stage: str, name: str) -> tuple[str, str]:
-    """The cell of a stage in the first column of that name, and the column's unit."""
+@pytest.mark.parametrize(
+    ("scale", "of_card", "cell"),
+    [("gpu", 12.5, ("13.4", "GB")), ("gpu", None, ("", "GB")), ("laptop", None, ("96.6", "GB"))],
+)
+def test_memory_of_a_card_stands_beside_no_machines(
+    at_root, tmp_path, monkeypatch, capsys, scale, of_card, cell
+):
+    """Measured in GiB, shown in GB; where no card was measured the cell is empty."""
+    compose(tmp_path / "params.yaml", [f"scale={scale}"])
+    monkeypatch.setattr(plan, "FILE", tmp_path / "usage.jsonl")
+    known = plan.params_fingerprint(tmp_path / "params.yaml")
+    row = {"hours": 1, "memory_gib": 90.0, "gpu_memory_gib": of_card, "params": known}
+    stages = ("agent@1", "trajectories@1")
+    lines = [json.dumps({"stage": stage} | row) + "\n" for stage in stages]
+    (tmp_path / "usage.jsonl").write_text("".join(lines))
+    plan.main(["--params", str(tmp_path / "params.yaml")])
+    printed = capsys.readouterr().out
+    assert [column(printed, stage, "took", 1) for stage in stages] == [cell, cell]
+    said = " ".join(printed.split())
+    assert ("agent@1 keeps 39 GB (its processes took 97): the" in said) == (scale == "gpu")
+    assert ("is the most that it put on one card" in said) == (of_card is not None)
+
+
+def column(printed: str, stage: str, name: str, which: int = 0) -> tuple[str, str]:
+    """The cell of a stage in the first column of that name, or another, and the column's unit."""
     lines = printed.splitlines()
     units = next(n for n, line in enumerate(lines) if line.startswith("stage"))
-    end = lines[units - 1].index(name) + len(name)
+    end = [found.end() for found in re.finditer(name, lines[units - 1])][which]
     row = next(line for line in lines if line.startswith(f"{stage} "))
     return tuple(line[:end].rsplit(" ", 1)[-1] for line in (row, lines[units]))
 

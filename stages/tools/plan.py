@@ -37,6 +37,9 @@ COUNTS = (("M", 1e6), ("k", 1e3), ("", 1))
 TOKENS = (("G tok", 1e9), ("M tok", 1e6), ("k tok", 1e3))
 TIMES = (("h", 1), ("min", 1 / 60), ("s", 1 / 3600))
 SIZES = (("TB", 1e3), ("GB", 1), ("MB", 1e-3))
+GIB = 2**30 / 1e9  # GB
+# What the column of memory is of: never a machine's beside a card's.
+MEASURED = {"cpu": "memory_gib", "cuda": "gpu_memory_gib"}
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -62,8 +65,9 @@ def main(argv: list[str] | None = None) -> None:
     console = Console(highlight=False, width=WIDTH)
     count = params.compute.all_devices
     elapsed = [planner.elapsed(cost, count) for cost in costs]
-    console.print(_table(costs, elapsed, _measured(args.params)))
-    for line in _summary(planner, costs, sum(elapsed), args.price):
+    ran = _measured(args.params)
+    console.print(_table(costs, elapsed, ran, MEASURED[params.compute.device]))
+    for line in _summary(planner, costs, sum(elapsed), args.price, ran):
         console.print(line)
     if copies > 1:
         console.print(
@@ -98,12 +102,13 @@ def _measured(params: Path) -> dict[str, dict]:
     return {row["stage"]: row for row in rows}
 
 
-def _table(costs: list[Cost], hours: list[float], measured: dict[str, dict]):
+def _table(costs: list[Cost], hours: list[float], measured: dict[str, dict], memory_key: str):
+    """`memory_key`: which measured memory is of the kind that is planned."""
     from rich.table import Table
 
     ran = [measured.get(cost.stage, {}) for cost in costs]
     took = [row.get("hours") or 0 for row in ran]
-    filled = [row.get("gpu_memory_gib") or row.get("memory_gib") or 0 for row in ran]
+    filled = [(row.get(memory_key) or 0) * GIB for row in ran]
     memory = [cost.memory for cost in costs]
     time = _unit([*hours, *took], TIMES)
     room = _unit([*memory, *filled], SIZES)
@@ -153,8 +158,14 @@ def _hours(value: float | None) -> str:
     return f"{value:.2f} h" if value >= 0.1 else f"{value * 3600:.1f} s"
 
 
-def _summary(planner: Planner, costs: list[Cost], elapsed: float, price: float | None):
-    """`elapsed`: hours of the whole run."""
+def _summary(
+    planner: Planner,
+    costs: list[Cost],
+    elapsed: float,
+    price: float | None,
+    measured: dict[str, dict],
+):
+    """`elapsed`: hours of the whole run; `measured`: what its stages took."""
     params, known, accelerator = planner.params, planner.sizes, planner.accelerator
     count = params.compute.all_devices
     disk = sum(cost.disk for cost in costs)
@@ -171,10 +182,17 @@ def _summary(planner: Planner, costs: list[Cost], elapsed: float, price: float |
         yield f"At {price:g} an accelerator hour: {price * elapsed * count:,.0f}."
     for cost in costs:
         if cost.host:
+            took = (measured.get(cost.stage, {}).get("memory_gib") or 0) * GIB
             yield (
-                f"In a node's memory {cost.stage} keeps {cost.host / params.compute.nodes:.0f} GB: "
-                "the models and moments that verl has taken off the accelerators."
+                f"In a node's memory {cost.stage} keeps {cost.host / params.compute.nodes:.0f} GB"
+                + (f" (its processes took {took:.0f})" if took else "")
+                + ": the models and moments that verl has taken off the accelerators."
             )
+    if params.compute.device == "cuda" and any(r.get("gpu_memory_gib") for r in measured.values()):
+        yield (
+            "The memory that a stage took is the most that it put on one card; vLLM fills "
+            "compute.gpu_memory of a card, whatever it needs."
+        )
     if params.compute.device == "cuda" and params.index.kind is IndexKind.exact:
         yield _index_place(params, known, accelerator)
     room = count * accelerator.memory
