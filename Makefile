@@ -25,7 +25,7 @@ repro: install ## run the pipeline, both iterations: about a quarter of an hour
 compare: install ## show the commit, this checkout and experiments side by side
 	@$(BIN)/python -m stages.tools.compare $(RUNS)
 
-check-gpu: install ## prove the GPU path on this machine: within the hour on one card
+check-gpu: install ## prove the GPU path on this machine: in thirty minutes on one card at most
 	@$(BIN)/python -m stages.tools.check_gpu
 
 verify: install ## check every byte of DVC's cache and of the outputs

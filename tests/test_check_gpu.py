@@ -3,9 +3,11 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
 from stages.gpu_checks import ppo, search
@@ -35,11 +37,44 @@ def test_a_check_goes_up_to_cuda(name):
 def test_a_check_that_fails_says_why_and_what_comes_next(monkeypatch, capsys):
     """A row of a process that ended with an error, as the table shows it."""
     row = {"seconds": 1, "error": "it broke", "metrics": {}}
-    monkeypatch.setattr(check_gpu, "_row", lambda name: row)
+    monkeypatch.setattr(check_gpu, "_row", lambda name, left: row)
     with pytest.raises(SystemExit):
         check_gpu.main(["card"])
     said = capsys.readouterr().out
     assert "card: it broke" in said and "python -m stages.tools.check_gpu card" in said
+
+
+def test_all_checks_together_have_thirty_minutes(monkeypatch, capsys):
+    """Each gets ten of them at most, and at most what is left; the last ones here get none."""
+    given, clock = [], [0.0]
+
+    def runs(command, limit, errors):
+        given.append(limit)
+        clock[0] += limit
+        return "it broke", True
+
+    monkeypatch.setattr(check_gpu, "_run", runs)
+    monkeypatch.setattr(check_gpu.time, "monotonic", lambda: clock[0])
+    clock[0] = 100.0
+    with pytest.raises(SystemExit):
+        check_gpu.main([])
+    assert given == [600, 600, 600]
+    said = capsys.readouterr().out
+    assert "ppo: no time was left of 1800 seconds" in said
+    assert "scale: no time was left of 1800 seconds" in said
+    for file in ("Makefile", "docs/scale.md", "stages/tools/check_gpu.py"):
+        assert "thirty minutes" in (ROOT / file).read_text(encoding="utf-8"), file
+
+
+def test_a_check_over_its_time_ends_with_all_that_it_started(tmp_path, monkeypatch):
+    """One that does not listen, too."""
+    monkeypatch.setattr(check_gpu, "GRACE", 1.0)
+    words = f"trap '' TERM; echo before >&2; sleep 600 & echo $! > {tmp_path}/pid; wait"
+    told, failed = check_gpu._run(["sh", "-c", words], 2, tmp_path / "errors")
+    said = ["before", "took over 2 seconds, all that was left of 1800"]
+    assert failed and told.splitlines() == said
+    with suppress(psutil.NoSuchProcess):
+        assert psutil.Process(int((tmp_path / "pid").read_text())).status() == "zombie"
 
 
 def test_a_device_that_finds_other_passages_fails_the_check():

@@ -1,15 +1,18 @@
-"""Prove the GPU path on this machine: five checks, each under ten minutes on one card, no network.
+"""Prove the GPU path on this machine: five checks, thirty minutes on one card at most, no network.
 
     python -m stages.tools.check_gpu
 
-Without a GPU each goes "up to CUDA": imports, models, configurations, arguments. On a card the
-figures are written to metrics/benchmarks/gpu.json. Ends with a table, and with 1 where one failed.
+Each check gets ten minutes, or what is left of the thirty. Without a GPU each goes "up to CUDA":
+imports, models, configurations, arguments. On a card the figures are written to
+metrics/benchmarks/gpu.json. Ends with a table, and with 1 where one failed.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,12 +23,13 @@ from pathlib import Path
 from stages.plumbing.errors import run
 
 OUTPUT = Path("metrics/benchmarks/gpu.json")
-LIMIT = 600  # seconds of one check
+LIMIT, WHOLE = 600, 1800  # seconds of one check, and of all together
+GRACE = 20.0  # seconds for what a check started to end by itself
 CHECKS = {  # and what each proves on a card
     "card": "driver, one CUDA, vLLM's allocator and faiss load",
     "search": "the card finds what the processor finds; IVF-PQ by faiss; a flywheel",
     "generation": "greedy text in 16 bits is the same in batches of 125 and of 5",
-    "ppo": "verl and vLLM: weights arrive, a killed training leaves the card and goes on",
+    "ppo": "verl and vLLM: weights arrive, vLLM sleeps, a killed training leaves the card and goes on",
     "scale": "the size and the lengths of scale=gpu fit and run",
 }
 
@@ -46,7 +50,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.alone is not None:
         _alone(args.checks[0], args.alone, cuda)
         return
-    rows = {name: _row(name) for name in args.checks or CHECKS}
+    end = time.monotonic() + WHOLE
+    rows = {name: _row(name, end - time.monotonic()) for name in args.checks or CHECKS}
     if cuda:
         from stages.common.records import write_json
 
@@ -56,17 +61,16 @@ def main(argv: list[str] | None = None) -> None:
         sys.exit(1)
 
 
-def _row(name: str) -> dict:
-    """What came of a check, in a process of its own: it leaves the card to the next."""
+def _row(name: str, left: float) -> dict:
+    """What came of a check, in a process of its own: it leaves the card to the next. `left`: the
+    seconds that it may take, if they are fewer than LIMIT."""
     began = time.perf_counter()
+    if left < 1:
+        return {"seconds": 0.0, "error": f"no time was left of {WHOLE} seconds", "metrics": {}}
     with tempfile.TemporaryDirectory(prefix=f"check-{name}-") as folder:
         told = Path(folder) / "metrics.json"
         command = [sys.executable, "-m", "stages.tools.check_gpu", name, "--alone", folder]
-        try:
-            done = subprocess.run(command, stderr=subprocess.PIPE, text=True, timeout=LIMIT)
-            said, failed = done.stderr, done.returncode != 0
-        except subprocess.TimeoutExpired:
-            said, failed = f"took over {LIMIT} seconds", True
+        said, failed = _run(command, min(LIMIT, left), Path(folder) / "errors")
         metrics = json.loads(told.read_text()) if told.exists() else {}
     if failed:
         print(said, file=sys.stderr)
@@ -76,6 +80,38 @@ def _row(name: str) -> dict:
         "error": (lines or ["ended early"])[-1] if failed else None,
         "metrics": metrics,
     }
+
+
+def _run(command: list[str], limit: float, errors: Path) -> tuple[str, bool]:
+    """What a command wrote to `errors`, and whether it failed. What it started ends with it where
+    it takes longer than `limit`, or where somebody interrupts."""
+    with open(errors, "w", encoding="utf-8") as file:
+        process = subprocess.Popen(command, stderr=file, start_new_session=True)
+    failed, more = True, ""
+    try:
+        failed = process.wait(limit) != 0
+    except subprocess.TimeoutExpired:
+        whole = "" if limit == LIMIT else f", all that was left of {WHOLE}"
+        more = f"took over {limit:.0f} seconds{whole}"
+    finally:
+        if process.poll() is None:
+            _end(process)
+    said = errors.read_text(encoding="utf-8", errors="replace").rstrip()
+    return "\n".join(filter(None, [said, more])), failed
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End it and what it started: verl's program is asked, so that it ends Ray's."""
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        until = time.monotonic() + GRACE
+        while time.monotonic() < until:
+            try:
+                os.killpg(process.pid, sign)
+            except ProcessLookupError:
+                return
+            process.poll()
+            sign = 0  # whether any is left
+            time.sleep(0.1)
 
 
 def _alone(name: str, folder: Path, cuda: bool) -> None:
