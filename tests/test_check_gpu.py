@@ -91,3 +91,41 @@ def test_a_card_that_stays_full_fails_the_check(monkeypatch):
     with pytest.raises(InputError, match="processes stay on the card: `nvidia-smi`"):
         ppo._empty(before=0)
     ppo._empty(before=int(2.5e9))
+
+
+# GB of a card while verl trains: vLLM starts, sleeps, writes, sleeps, writes, and all ends.
+SLEEPS = [0, 1, 12, 32, 4, 5, 3, 30, 32, 6, 31, 0]
+
+
+@pytest.mark.parametrize(
+    ("held", "least"),
+    [
+        (SLEEPS, 3),
+        ([10, 9, 4, 9], 4),
+        ([0, 5, 32, 15.9, 26], 15.9),
+        ([0, 5, 32, 32, 31, 32, 0], None),  # it never sleeps
+        ([0, 5, 32, 16, 32, 0], None),  # not well below
+        ([0, 5, 32, 3, 25, 3, 0], None),  # it does not wake
+        ([0, 0], None),
+        ([], None),
+    ],
+)
+def test_vllm_is_seen_to_sleep_and_to_wake(held, least):
+    samples = [round(each * 1e9) for each in held]
+    if least is None:
+        with pytest.raises(InputError, match="vLLM's server does not sleep: the card never held"):
+            ppo.slept(samples)
+        return
+    assert ppo.slept(samples) == {"awake_gb": max(held), "asleep_gb": least}
+
+
+def test_a_training_is_looked_at_while_it_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr(ppo, "EVERY", 0.05)
+    looks = iter(range(10_000))
+    found = ppo._stage(tmp_path, ["-c", "import time; time.sleep(1)"], lambda: next(looks))
+    assert found == list(range(len(found))) and 3 < len(found) < 30
+    with pytest.raises(InputError, match=r"stages\.agent fails in"):
+        ppo._stage(tmp_path, ["-c", "raise SystemExit(1)"])
+    monkeypatch.setattr(ppo, "LIMIT", 0.2)
+    with pytest.raises(InputError, match=r"stages\.agent takes over 0 seconds"):
+        ppo._stage(tmp_path, ["-c", "import time; time.sleep(600)"])

@@ -10,6 +10,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from stages.gpu_checks.models import SMALL, write_qwen
@@ -19,6 +21,8 @@ ROOT = Path(__file__).parents[2]
 PATIENCE = 120.0  # seconds for the card to be empty after a kill
 LIMIT = 540.0  # for a training
 LEFT = 1e9  # bytes on a card that are nobody's fault
+EVERY = 0.5  # seconds between two looks at a training
+ASLEEP, AWAKE = 0.5, 0.8  # of the peak: less where vLLM sleeps, more where it writes
 MOST_APART = 0.05  # mean difference of probabilities, the trainer's and vLLM's, in 16 bits
 SETTINGS = [
     "scale=smoke",
@@ -57,7 +61,8 @@ run(agent.main)
 
 
 def check_ppo(folder: Path, cuda: bool) -> dict:
-    """A small agent is trained, killed after its first checkpoint, and trained to the end."""
+    """A small agent is trained, killed after its first checkpoint, and trained to the end, while
+    the memory that the card holds says whether vLLM sleeps."""
     write_qwen(folder / "base", SMALL)
     return trained(folder, SETTINGS, cuda, kill=True)
 
@@ -75,7 +80,9 @@ def trained(folder: Path, settings: list[str], cuda: bool, *, kill: bool) -> dic
     before, began, metrics = used(), time.perf_counter(), {}
     if kill:
         metrics |= _killed(folder, before)
-    _stage(folder, ["-c", AGENT, *TRAIN.split()])
+    samples = _stage(folder, ["-c", AGENT, *TRAIN.split()], used if kill else None)
+    if kill:
+        metrics |= slept([held - before for held in samples])
     with open(folder / "agent.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     steps = load_params(folder / "params.yaml").agent.steps
@@ -110,6 +117,19 @@ def _killed(folder: Path, before: int) -> dict:
     if apart is None or apart > MOST_APART:
         raise InputError(f"vLLM's probabilities are {apart} from the trainer's: no weight sync")
     return metrics | {"probabilities_apart": apart}
+
+
+def slept(samples: list[int]) -> dict:
+    """The most that a training held of a card, and the least between two such heights. InputError
+    unless it fell well below and rose again: vLLM left its memory to the trainer, and took it back.
+    """
+    most = max(samples, default=0)
+    heights = [number for number, held in enumerate(samples) if held > AWAKE * most > 0]
+    least = min(samples[heights[0] : heights[-1]], default=most) if heights else most
+    shown = f"{least / 1e9:.1f} GB of the {most / 1e9:.1f} GB at its height"
+    if not least < ASLEEP * most:
+        raise InputError(f"vLLM's server does not sleep: the card never held less than {shown}")
+    return {"awake_gb": round(most / 1e9, 1), "asleep_gb": round(least / 1e9, 1)}
 
 
 def _empty(before: int) -> None:
@@ -152,11 +172,22 @@ def _ready(folder: Path, params) -> dict:
     return {"verl": "configuration checked", "overrides": len(settings)}
 
 
-def _stage(folder: Path, command: list[str]) -> None:
-    done = subprocess.run([sys.executable, *command], cwd=folder, env=_environment(), timeout=LIMIT)
-    if done.returncode:
-        shown = " ".join(command[:2]) if command[0] == "-m" else "stages.agent"
+def _stage(folder: Path, command: list[str], look: Callable[[], int] | None = None) -> list[int]:
+    """Run it to its end; what `look` said twice a second."""
+    process = subprocess.Popen([sys.executable, *command], cwd=folder, env=_environment())
+    shown = " ".join(command[:2]) if command[0] == "-m" else "stages.agent"
+    deadline, found = time.monotonic() + LIMIT, []
+    while process.poll() is None:
+        if time.monotonic() > deadline:
+            process.kill()
+            raise InputError(f"{shown} takes over {LIMIT:.0f} seconds in {folder}")
+        if look is not None:
+            found.append(look())
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(EVERY)
+    if process.returncode:
         raise InputError(f"{shown} fails in {folder}, its output above says why")
+    return found
 
 
 def _environment() -> dict[str, str]:
