@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 
-from stages.gpu_checks import ppo, search
+from stages.gpu_checks import generation, ppo, search
 from stages.plumbing.errors import InputError
 from stages.tools import check_gpu
 
@@ -129,3 +129,30 @@ def test_a_training_is_looked_at_while_it_runs(tmp_path, monkeypatch):
     monkeypatch.setattr(ppo, "LIMIT", 0.2)
     with pytest.raises(InputError, match=r"stages\.agent takes over 0 seconds"):
         ppo._stage(tmp_path, ["-c", "import time; time.sleep(600)"])
+
+
+def test_figures_of_generation_have_ratios(tmp_path, monkeypatch):
+    """Of the seconds with batch invariance to those without, by size of batch."""
+    seconds = {False: [2.0, 5.0], True: [3.0, 6.0]}
+    monkeypatch.setattr(generation, "write_qwen", lambda folder, *rest, **more: folder)
+    told = {"texts": [[[1]], [[1]]], "engine": "vllm"}
+    monkeypatch.setattr(
+        generation,
+        "_in_a_process",
+        lambda model, settings, output: told | {"seconds": seconds[settings["invariant"]]},
+    )
+    assert generation.check_generation(tmp_path, True)["invariant_over_usual"] == [1.5, 1.2]
+
+
+def test_figures_of_search_have_ratios(tmp_path, monkeypatch):
+    """Of the processor's seconds to the device's."""
+    seconds = iter([9, 3, 4.5, 1, 2])
+    monkeypatch.setattr(search, "QUERIES", 16)
+    monkeypatch.setattr(
+        search, "_timed", lambda index, queries: (index.search(queries, search.K), next(seconds))
+    )
+    monkeypatch.chdir(ROOT)
+    found = search.check_search(tmp_path, False)
+    ratios = "processor_over_held", "processor_over_streamed", "ivfpq_processor_over_device"
+    assert [found[name] for name in ratios] == [3, 2, 2]
+    assert search._ratio(1.0, 0.0) is None

@@ -24,7 +24,8 @@ with open(output, "w") as file:
 
 
 def check_generation(folder: Path, cuda: bool) -> dict:
-    """Texts that differ between large and small batches, and seconds, both ways."""
+    """Texts that differ between large and small batches, and seconds, both ways; how many times the
+    usual seconds batch invariance takes, by size of batch."""
     shape, kind = (SHAPE, "bfloat16") if cuda else (SMALL, "float32")
     model, metrics = write_qwen(folder / "model", shape, dtype=kind), {}
     count, written = (250, 128) if cuda else (10, 8)
@@ -34,6 +35,9 @@ def check_generation(folder: Path, cuda: bool) -> dict:
         large, small = found["texts"]
         differ = sum(one != other for one, other in zip(large, small, strict=True))
         metrics |= {f"{name}_differ": differ, f"{name}_seconds": found["seconds"]}
+    if cuda:
+        both = zip(metrics["invariant_seconds"], metrics["usual_seconds"], strict=True)
+        metrics["invariant_over_usual"] = [round(one / other, 3) for one, other in both]
     metrics |= {"texts": count, "engine": found["engine"], "dtype": kind}
     exact = "invariant_differ" if cuda else "usual_differ"
     if metrics[exact]:
