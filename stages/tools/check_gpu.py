@@ -29,7 +29,7 @@ CHECKS = {  # and what each proves on a card
     "card": "driver, one CUDA, vLLM's allocator and faiss load",
     "search": "the card finds what the processor finds; IVF-PQ by faiss; a flywheel",
     "generation": "greedy text in 16 bits is the same in batches of 125 and of 5",
-    "ppo": "verl and vLLM: weights arrive, vLLM sleeps, a killed training leaves the card and goes on",
+    "ppo": "verl and vLLM: weights arrive, sleep; a killed training leaves the card and goes on",
     "scale": "the size and the lengths of scale=gpu fit and run",
 }
 
