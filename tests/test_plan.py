@@ -22,7 +22,7 @@ from stages.params import (
     VisitSource,
     load_params,
 )
-from stages.planning import nodes
+from stages.planning import fits, nodes
 from stages.planning.approximate import file_bytes
 from stages.planning.costs import LISTED, PROMPT, WORD, Planner
 from stages.planning.hardware import ACCELERATORS
@@ -375,6 +375,84 @@ def test_a_stage_that_dvc_runs_leaves_what_it_took(at_root, tmp_path, monkeypatc
         (tmp_path / "params.yaml").write_text(json.dumps(params | other))
         plan.main([])
         assert "took" not in capsys.readouterr().out, "another run's figures"
+
+
+def recipe() -> list[str]:
+    """The overrides at the head of conf/scale/gpu.yaml for a card of 24 GB."""
+    lines = (ROOT / "conf/scale/gpu.yaml").read_text(encoding="utf-8").splitlines()
+    head = [line for line in lines if line.startswith("#")]
+    return re.findall(r"\b[a-z]+\.[\w.]+=\S+", " ".join(head))
+
+
+def said_of(folder: Path, capsys, accelerator: str, *overrides: str) -> str:
+    compose(folder / "params.yaml", overrides)
+    plan.main(["--params", str(folder / "params.yaml"), "--accelerator", accelerator])
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_the_recipe_for_24_gb_fits_and_a_judge_of_7b_does_not(at_root, tmp_path, capsys):
+    words = ["scale=gpu", *recipe()]
+    assert len(words) == 6 and "compute.gpu_memory=.7" in words
+    assert "does not fit" not in said_of(tmp_path, capsys, "l4", *words)
+    larger = [word for word in words if "judge" not in word]
+    said = said_of(tmp_path, capsys, "l4", *larger)
+    assert (
+        "The judge does not fit: weights and the cache for a text of 32,768 tokens are 17.1 GB a "
+        "device, and compute.gpu_memory=0.7 of 24 GB is 16.8."
+    ) in said and "The agent does not fit" not in said
+    elsewhere = [*larger, "compute.judge_url=http://judge"]
+    assert "does not fit" not in said_of(tmp_path, capsys, "l4", *elsewhere)
+
+
+@pytest.mark.parametrize(
+    ("scale", "accelerator", "unfit"),
+    [
+        ("gpu", "h100", []),
+        ("paper", "a100", []),
+        ("paper", "l40s", []),  # 72B on four cards of 48 GB, at .85
+        ("paper", "l4", ["judge"]),
+        ("released", "l40s", []),  # nobody judges
+        ("laptop", "cpu", []),
+    ],
+)
+def test_what_does_not_fit_beside_what_vllm_leaves_is_told(
+    at_root, tmp_path, scale, accelerator, unfit
+):
+    params = params_of(scale, tmp_path)
+    told = fits.too_large(params, sizes(params), ACCELERATORS[accelerator])
+    assert [line.split()[1] for line in told] == unfit
+
+
+# Hidden, intermediate, layers, heads, heads of keys, vocabulary, whether the output layer is tied.
+SHAPES = {
+    0.5e9: (896, 4864, 24, 14, 2, 151_936, True),
+    1.5e9: (1536, 8960, 28, 12, 2, 151_936, True),
+    3e9: (2048, 11_008, 36, 16, 2, 151_936, True),
+    7e9: (3584, 18_944, 28, 28, 4, 152_064, False),
+    14e9: (5120, 13_824, 48, 40, 8, 152_064, False),
+    32e9: (5120, 27_648, 64, 40, 8, 152_064, False),
+    72e9: (8192, 29_568, 80, 64, 8, 152_064, False),
+}
+
+
+@pytest.mark.parametrize("size", fits.QWEN)
+def test_the_sizes_of_models_are_those_of_their_shapes(size):
+    width, inner, layers, heads, keys, words, tied = SHAPES[size]
+    narrow = width // heads * keys
+    attention = 2 * width * width + 2 * width * narrow + width + 2 * narrow
+    whole = layers * (attention + 3 * width * inner + 2 * width) + width
+    whole += words * width * (1 if tied else 2)
+    assert fits.QWEN[size][0] == pytest.approx(whole, rel=1e-3)
+    assert fits.QWEN[size][1] == 2 * narrow * layers
+    assert fits.room(size, 1000) == pytest.approx(2 * (whole + 2000 * narrow * layers) / 1e9, 1e-3)
+    next_larger = fits.room(size - 1e6, 1000) - fits.room(size - 1e6, 0)
+    assert next_larger == pytest.approx(4 * narrow * layers * 1000 / 1e9), "the cache of another"
+
+
+@pytest.mark.parametrize(("scale", "told"), [("gpu", True), ("paper", True), ("laptop", False)])
+def test_the_driver_is_told(at_root, tmp_path, capsys, scale, told):
+    said = said_of(tmp_path, capsys, "h100", f"scale={scale}")
+    assert ("driver 580 or newer (CUDA 13)" in said) == told
 
 
 @pytest.mark.parametrize(

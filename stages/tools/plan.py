@@ -18,10 +18,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from stages.evaluation.blocks import evaluation_protocol, evaluation_rollout
+from stages.gpu_checks.card import DRIVER
 from stages.metrics.reading import read_usage
 from stages.params import IndexKind, Params, load_params
 from stages.planning.approximate import Speed, build_bytes
 from stages.planning.costs import FUSED, LOGIT_BYTES, VOCABULARY, Cost, Planner, shown_tokens
+from stages.planning.fits import too_large
 from stages.planning.hardware import ACCELERATORS, SHARES, Accelerator
 from stages.planning.measured import limits_warned, with_measured
 from stages.planning.sizes import Sizes, sizes
@@ -77,7 +79,11 @@ def main(argv: list[str] | None = None) -> None:
     measured = args.params, args.metrics_folder, args.lock
     if params.index.kind is IndexKind.ivfpq:
         console.print(_building(params, known, Speed.read(args.metrics_folder)))
-    warned = [*_too_short(params, known), *limits_warned(params.iterations, *measured)]
+    warned = [
+        *too_large(params, known, ACCELERATORS[name]),
+        *_too_short(params, known),
+        *limits_warned(params.iterations, *measured),
+    ]
     for line in [*_idle(planner, costs), *_labelling(planner), *warned]:
         console.print(line)
     console.print(_assumptions(known, ACCELERATORS[name]))
@@ -174,6 +180,8 @@ def _summary(
         f"In all {_hours(elapsed) or 'no time'} on {count} x {accelerator.name} "
         f"({elapsed * count:.3g} accelerator hours), {_number(disk / size)} {unit} on disk."
     )
+    if params.compute.device == "cuda":
+        yield f"It needs NVIDIA's driver {DRIVER} or newer (CUDA 13)."
     yield _protocols(params)
     for what in ("passages", "training", "test"):
         if not getattr(known, what):
