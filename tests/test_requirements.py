@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.gpu_checks.card import has_driver
+from stages.gpu_checks.card import cuda_majors, has_driver
 
 FOLDER = Path(__file__).parents[1] / "requirements"
 PINNED = sorted(FOLDER.glob("*.txt"))
@@ -63,21 +63,16 @@ def test_a_list_brings_one_cuda(path):
     assert cuda_majors(named) <= {"13"}
 
 
-def cuda_majors(named: dict[str, str]) -> set[str]:
-    """The CUDA releases that packages are of, by their names or, of NVIDIA's own, by a version."""
-    suffixes = {m[1] for name in named if (m := re.search(r"-cu(\d{2})(?:-|$)", name))}
-    toolkit = {
-        named[name].partition(".")[0] for name in ("cuda-toolkit", "cuda-bindings") if name in named
-    }
-    return suffixes | toolkit
-
-
 def test_two_cudas_are_seen():
     assert cuda_majors({"nvidia-cublas-cu12": "12.9.3.13", "cuda-toolkit": "13.0.2"}) == {
         "12",
         "13",
     }
     assert cuda_majors({"faiss-gpu-cu12": "1.0", "numpy": "2.3.5"}) == {"12"}
+    thirteen = {"nvidia-nvjitlink": "13.0.88", "nvidia-cusparse": "12.6.3.3"}
+    assert cuda_majors(thirteen) == {"13"}, "cuSPARSE counts for itself"
+    for name in ("nvidia-cuda-nvrtc", "nvidia_cuda_runtime", "nvidia-cublas"):
+        assert cuda_majors({name: "12.9.86", **thirteen}) == {"12", "13"}, "without a suffix"
 
 
 @pytest.mark.resolve

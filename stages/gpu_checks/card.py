@@ -13,6 +13,8 @@ from pathlib import Path
 from stages.plumbing.errors import InputError
 
 DRIVER = 580  # the first of CUDA 13
+# Packages with CUDA's own version; cuFFT, cuSOLVER, cuSPARSE and others count for themselves.
+NUMBERED = re.compile(r"cuda-(toolkit|bindings)$|nvidia-(cuda-|(cublas|nvjitlink|nvtx|nvvm)$)")
 # The compiler library that vLLM's allocator takes from torch: without a driver, which the allocator
 # wants as well, it is loaded in the allocator's place.
 NVRTC = "libnvrtc.so.13"
@@ -26,7 +28,7 @@ def check_card(folder: Path, cuda: bool) -> dict:
     """The driver is new enough, one CUDA is installed, and what loads it does so in any order."""
     import torch
 
-    majors = {m[1] for d in metadata.distributions() if (m := re.search(r"-cu(\d{2})", d.name))}
+    majors = cuda_majors({d.name: d.version for d in metadata.distributions()})
     if len(majors) > 1:
         raise InputError(
             f"packages of CUDA {' and '.join(sorted(majors))} are installed beside each other, and "
@@ -53,6 +55,14 @@ def check_card(folder: Path, cuda: bool) -> dict:
         "memory_gb": round(total / 1e9, 1),
         "free_gb": round(free / 1e9, 1),
     }
+
+
+def cuda_majors(named: dict[str, str]) -> set[str]:
+    """The CUDA releases that packages are of, by their names or, of those that are numbered as CUDA
+    is, by their versions."""
+    plain = {re.sub(r"[-_.]+", "-", name).lower(): version for name, version in named.items()}
+    suffixes = {m[1] for name in plain if (m := re.search(r"-cu(\d{2})(?:-|$)", name))}
+    return suffixes | {v.partition(".")[0] for name, v in plain.items() if NUMBERED.match(name)}
 
 
 def has_driver() -> bool:
