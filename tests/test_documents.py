@@ -164,6 +164,41 @@ def test_the_public_host_runs_what_every_host_runs():
     assert ".ci/run" in runs and os.access(ROOT / ".ci/run", os.X_OK)
 
 
+def test_the_public_host_resolves_the_list_for_gpus(tmp_path):
+    """On a schedule, by hand, and where the lists differ from the commit before: `make` is called
+    then, and else nothing is."""
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))
+    assert {"schedule", "workflow_dispatch"} <= workflow[True].keys(), "YAML reads `on` as true"
+    script = next(s["run"] for s in workflow["jobs"]["resolve"]["steps"] if "run" in s)
+    assert "pytest -n 0 -m resolve" in script
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=0")
+    make = tmp_path / "bin/make"
+    make.parent.mkdir()
+    make.write_text("#!/bin/sh\necho made\nexit 1\n")
+    make.chmod(0o755)
+    for number, name in enumerate(["requirements/gpu.txt", "README.md", "requirements/gpu.txt"]):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(str(number))
+        command(tmp_path, *git, "init", "-q")
+        command(tmp_path, *git, "add", name)
+        command(tmp_path, *git, "commit", "-qm", str(number))
+    path = f"{make.parent}{os.pathsep}{os.environ['PATH']}"
+
+    def made(base: str, head: str) -> bool:
+        command(tmp_path, *git, "checkout", "-q", head)
+        words = ["bash", "-e", "-c", script]
+        env = os.environ | {"PATH": path, "BASE": base}
+        done = subprocess.run(words, cwd=tmp_path, env=env, capture_output=True, text=True)
+        assert (done.returncode == 0) == ("made" not in done.stdout)
+        return "made" in done.stdout
+
+    last = command(tmp_path, "git", "rev-parse", "HEAD").strip()
+    assert made("", last), "by hand"
+    assert made("0" * 40, last), "a branch that is new"
+    assert made(f"{last}~2", last) and made(f"{last}~1", last)
+    assert not made(f"{last}~2", f"{last}~1"), "another file changed"
+
+
 def test_what_is_gone_is_not_asked_for():
     for path in DOCUMENTS:
         text = path.read_text(encoding="utf-8")
