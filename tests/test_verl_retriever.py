@@ -17,6 +17,7 @@ from types import SimpleNamespace
 
 import pytest
 import retrieval_world as world
+from kept_bytes import kept_here
 
 from stages import index
 from stages.common.search import SearchRequest
@@ -188,6 +189,7 @@ def test_several_servers_are_each_checked(place):
         retriever_of(task(path, "1", given))
 
 
+@kept_here
 def test_one_of_two_servers_dies_under_load_and_nothing_is_lost(place, monkeypatch):
     """Killed while eight clients ask: each search has the answer of the server alone."""
     path, address = place
