@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from stages.contrastive.rows import read_training_rows
 from stages.encoders.query_format import QueryFormat
 from stages.params import load_params
 from stages.plumbing.errors import InputError
+from stages.sources.published import read_published
 
 REPO = Path(__file__).parents[1]
 NEGATIVES, CORPUS = 3, 40
@@ -33,6 +35,10 @@ def row(query_id: str, turn: int, ids: list, **other) -> dict:
         "passage_ids": ids,
         "scores": scores,
     } | other
+
+
+def scored(**grades) -> dict:
+    return {"scores": [grades] * 4}
 
 
 ROWS = [
@@ -56,8 +62,8 @@ def project(tmp_path, monkeypatch):
     ]
     Path("passages.jsonl").write_text("".join(json.dumps(p) + "\n" for p in passages))
 
-    def make(rows: list) -> list[dict]:
-        text = "".join(json.dumps(r) + "\n" for r in rows)
+    def make(rows: list | str) -> list[dict]:
+        text = rows if isinstance(rows, str) else "".join(json.dumps(r) + "\n" for r in rows)
         Path("rows.jsonl").write_text(text)
         entry = {"path": "rows.jsonl", "sha256": hashlib.sha256(text.encode()).hexdigest()}
         Path("pairs.yaml").write_text(yaml.safe_dump({"pairs": [entry]}))
@@ -105,19 +111,71 @@ def test_a_retriever_is_trained_on_them(project):
         ({"passage_ids": ["4", "4", "8", "9"]}, "rows.jsonl:2: 'passage_ids' needs a positive"),
         ({"passage_ids": ["4"], "scores": None}, "rows.jsonl:2: 'passage_ids' needs a positive"),
         ({"passage_ids": "4"}, "rows.jsonl:2: 'passage_ids' must be a list"),
-        ({"passage_ids": ["4", "7"], "scores": None}, "as many passages as the first"),
+        (
+            {"passage_ids": ["4", "7"], "scores": None},
+            "rows.jsonl:2: 'passage_ids' must name as",
+        ),
         ({"question": " "}, "rows.jsonl:2: 'question' must be a text"),
         ({"query_text": None}, "rows.jsonl:2: 'query_text' must be a text"),
+        ({"query_text": "\ud800"}, "rows.jsonl:2: 'query_text' holds half a surrogate pair"),
         ({"history_queries": [1]}, "rows.jsonl:2: 'history_queries' must be a list of texts"),
+        ({"history_queries": ["\0"]}, "rows.jsonl:2: 'history_queries' holds NUL"),
+        ({"query_id": {"a": 1}}, "rows.jsonl:2: 'query_id' must be a text or an integer, found di"),
+        ({"query_id": "\ud800"}, "rows.jsonl:2: 'query_id' holds half a surrogate pair"),
+        (
+            {"round_index": None},
+            "rows.jsonl:2: 'round_index' must be a text or an integer, found",
+        ),
+        ({"dataset": ["a"]}, "rows.jsonl:2: 'dataset' must be a text, found list"),
         ({"scores": [{}]}, "rows.jsonl:2: 'scores' must be a list of one object a passage"),
-        ({"scores": [3, 3, 3, 3]}, "'local_utility' and 'em' must be numbers"),
-        ({"scores": [{"local_utility": "x"}] * 4}, "'local_utility' and 'em' must be numbers"),
+        ({"scores": [3, 3, 3, 3]}, "rows.jsonl:2: 'scores' must be a list of objects"),
+        (scored(local_utility="x"), "rows.jsonl:2: 'scores[0].local_utility' must be from 0 to 1"),
+        (
+            scored(local_utility=85),
+            "rows.jsonl:2: 'scores[0].local_utility' must be from 0 to 1",
+        ),
+        (scored(local_utility=10**400), "rows.jsonl:2: 'scores[0].local_utility' must be from"),
+        (scored(local_utility=-0.5), "rows.jsonl:2: 'scores[0].local_utility' must be from 0 to 1"),
+        (scored(em=0.5), "rows.jsonl:2: 'scores[0].em' must be 0 or 1, found 0.5"),
+        (scored(em=-3), "rows.jsonl:2: 'scores[0].em' must be 0 or 1, found -3"),
+        (scored(em="1"), "rows.jsonl:2: 'scores[0].em' must be 0 or 1, found '1'"),
     ],
 )
 def test_a_row_of_another_form_is_named(project, bad, message):
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=re.escape(message)):
         project([ROWS[0], ROWS[1] | bad])
     assert not Path("out.jsonl").exists()
+
+
+def test_grades_may_be_missing_or_written_as_floats(project):
+    made = project([ROWS[0] | scored(local_utility=1, em=1.0), ROWS[1] | scored(em=None)])
+    assert [(one["positive"]["lr"], one["positive"]["gac"]) for one in made] == [
+        (100, 1),
+        (None, None),
+    ]
+
+
+LINES = "".join(json.dumps(one) + "\n" for one in ROWS)
+
+
+@pytest.mark.parametrize(
+    "text", ["\ufeff" + LINES, LINES.replace("\n", "\n\n"), json.dumps(ROWS, indent=1)]
+)
+def test_a_file_of_others_is_read_in_any_form_of_json(project, text):
+    made = project(ROWS)
+    assert project(text) == made
+
+
+def test_a_key_that_stands_twice_is_refused(project):
+    first, second, *_ = LINES.splitlines()
+    with pytest.raises(InputError, match=r"rows\.jsonl:2: the key 'question' occurs twice"):
+        project(f'{first}\n{{"question": "x", {second[1:]}\n')
+
+
+def test_a_table_is_not_sent_to_a_command_that_refuses_it(project):
+    Path("rows.csv").write_text("question,query_text\na,b\n")
+    with pytest.raises(InputError, match=r"rows\.csv: published pairs are JSON Lines or one"):
+        read_published("rows.csv")
 
 
 def test_pairs_of_another_corpus_are_refused(project):

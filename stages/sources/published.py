@@ -12,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from stages.common.records import Passage, check_encodable, iter_jsonl, passage_of
+from stages.common.fields import Fields
+from stages.common.records import Passage, check_encodable, iter_jsonl, other_form, passage_of
 from stages.plumbing.errors import InputError
+from stages.sources.arrays import outside_rows
 
-KEYS = ("query_id", "question", "round_index", "history_queries", "query_text", "passage_ids")
+TEXTS = ("dataset", "query_id", "round_index", "question", "query_text")
 HIGHEST = 100  # of LR
 
 
@@ -23,21 +25,24 @@ def read_published(path: str | Path) -> list[dict]:
     """The instances in `path`, without texts: `id`, `question`, `query`, `history`, `passage_ids`,
     `lr` and `gac` of the positive (None if not given), and `siblings`, its query's other positives.
 
-    InputError for a line of another form.
+    InputError for a file of another form, and for the line (or item) and key that are.
     """
+    if other_form(path):  # to_jsonl, which it names, makes passages and questions alone
+        raise InputError(f"{path}: published pairs are JSON Lines or one JSON array")
     rows, positives = [], defaultdict(list)
-    for where, row in iter_jsonl(path, KEYS):
-        query = f"{row.get('dataset') or 'published'}/{row['query_id']}#{row['round_index']}"
-        ids = _checked(row, where)
+    for where, row in outside_rows(Path(path)):
+        fields = Fields(row, where)
+        query, question, asked, history = _query(fields)
+        ids = _passage_ids(fields)
         if rows and len(ids) != len(rows[0]["passage_ids"]):
-            raise InputError(f"{where}: every row must have as many passages as the first")
-        lr, gac = _grades(row, where)
+            raise InputError(f"{where}: 'passage_ids' must name as many as in the first row")
+        lr, gac = _grades(fields, len(ids))
         rows.append(
             {
                 "id": f"{query}/{len(positives[query])}",
-                "question": row["question"],
-                "query": row["query_text"],
-                "history": row["history_queries"],
+                "question": question,
+                "query": asked,
+                "history": history,
                 "passage_ids": ids,
                 "lr": lr,
                 "gac": gac,
@@ -52,15 +57,23 @@ def read_published(path: str | Path) -> list[dict]:
     return rows
 
 
-def _checked(row: dict, where: str) -> list[str]:
-    """The row's passage ids, all its texts being what they should."""
-    ids, history = row["passage_ids"], row["history_queries"]
+def _query(fields: Fields) -> tuple[str, str, str, list[str]]:
+    """A name for the row's query, its question, its text and the queries before it."""
+    source = fields.text("dataset", absent=True) or "published"
+    question_id, turn = fields.identifier("query_id"), fields.identifier("round_index")
+    question, asked = fields.text("question"), fields.text("query_text")
+    history = fields.texts("history_queries")
+    told = {key: str(fields.row.get(key)) for key in TEXTS}
+    for key, text in (told | {"history_queries": "".join(history)}).items():
+        check_encodable(text, key, fields.where)
     for key in ("question", "query_text"):
-        if not isinstance(row[key], str) or not row[key].strip():
-            raise InputError(f"{where}: '{key}' must be a text that is not empty")
-        check_encodable(row[key], key, where)
-    if not isinstance(history, list) or not all(isinstance(query, str) for query in history):
-        raise InputError(f"{where}: 'history_queries' must be a list of texts")
+        if not told[key].strip():
+            raise InputError(f"{fields.where}: '{key}' must be a text that is not empty")
+    return f"{source}/{question_id}#{turn}", question, asked, history
+
+
+def _passage_ids(fields: Fields) -> list[str]:
+    ids, where = fields.row.get("passage_ids"), fields.where
     if not isinstance(ids, list) or not all(type(one) in (str, int) for one in ids):
         raise InputError(f"{where}: 'passage_ids' must be a list of ids")
     ids = [str(one) for one in ids]
@@ -69,19 +82,21 @@ def _checked(row: dict, where: str) -> list[str]:
     return ids
 
 
-def _grades(row: dict, where: str) -> tuple[int | None, int | None]:
+def _grades(fields: Fields, passages: int) -> tuple[int | None, int | None]:
     """LR from 0 to 100 and GAC of the positive."""
-    scores = row.get("scores")
-    if scores is None:
+    if fields.row.get("scores") is None:
         return None, None
-    if not isinstance(scores, list) or len(scores) != len(row["passage_ids"]):
-        raise InputError(f"{where}: 'scores' must be a list of one object a passage")
-    score = scores[0]
-    try:
-        lr, gac = score.get("local_utility"), score.get("em")
-        return None if lr is None else round(HIGHEST * lr), None if gac is None else int(gac)
-    except (AttributeError, TypeError, ValueError, OverflowError):
-        raise InputError(f"{where}: 'scores': 'local_utility' and 'em' must be numbers") from None
+    scores = fields.objects("scores")
+    if len(scores) != passages:
+        raise InputError(f"{fields.where}: 'scores' must be a list of one object a passage")
+    lr, gac = scores[0].row.get("local_utility"), scores[0].row.get("em")
+    if lr is not None and not (type(lr) in (int, float) and 0 <= lr <= 1):
+        raise InputError(
+            f"{fields.where}: 'scores[0].local_utility' must be from 0 to 1, found {lr!r:.40}"
+        )
+    if gac not in (None, 0, 1):
+        raise InputError(f"{fields.where}: 'scores[0].em' must be 0 or 1, found {gac!r:.40}")
+    return None if lr is None else round(HIGHEST * lr), None if gac is None else int(gac)
 
 
 def find_texts(path: str | Path, rows: Iterable[dict]) -> dict[str, Passage]:
