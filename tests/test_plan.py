@@ -18,6 +18,7 @@ from stages.params import (
     IndexKind,
     Ivfpq,
     PairSource,
+    Published,
     Questions,
     VisitSource,
     load_params,
@@ -68,6 +69,27 @@ def test_sizes_of_the_paper_are_read_from_its_parameters(at_root, tmp_path):
     assert (known.agent, known.judge) == (7e9, 72e9)
     assert (known.passages, known.training, known.test) == (21_015_324, 168_232, 51_713)
     assert known.measured == ()
+
+
+def test_a_retriever_of_published_pairs_costs_what_their_number_says(at_root, tmp_path):
+    paper, file = params_of("paper", tmp_path), tmp_path / "pairs.yaml"
+    hub = {"hub": "a/b", "revision": "a" * 40, "file": "f"}
+
+    def tokens(entry: dict) -> float:
+        file.write_text(yaml.safe_dump({"pairs": [entry]}))
+        params = replace(paper, published={"theirs": Published(str(file))})
+        return planned(params, sizes(params))["retriever-published@theirs"].read
+
+    block = paper.retriever
+    epochs, texts = block.epochs, 2 + paper.pairs.negatives  # passages, and the query
+    assert tokens(hub | {"count": 238_000}) == 238_000 * epochs * texts * 150
+    (tmp_path / "rows.jsonl").write_text("{}\n" * 30)
+    assert tokens({"path": str(tmp_path / "rows.jsonl")}) == 30 * epochs * texts * 150
+    assumed = planned(paper, sizes(paper))["retriever@1"].read
+    assert tokens({"path": str(tmp_path / "rows.jsonl"), "count": 20}) < assumed
+    (tmp_path / "rows.jsonl").write_text("[{}, {}]\n")
+    assert tokens({"path": str(tmp_path / "rows.jsonl")}) == assumed == tokens(hub)
+    assert tokens({"path": str(tmp_path / "none.jsonl")}) == assumed, "not there yet"
 
 
 def test_more_nodes_help_as_far_as_a_stage_can_use_them(at_root, tmp_path, capsys):

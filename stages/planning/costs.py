@@ -26,7 +26,7 @@ from stages.params import (
 from stages.planning.approximate import file_bytes
 from stages.planning.hardware import SHARES, Accelerator
 from stages.planning.nodes import Bound, device_bound, devices_used
-from stages.planning.sizes import Sizes, encoder_model
+from stages.planning.sizes import Sizes, encoder_model, published_pairs
 from stages.ppo.blocks import training_protocol, training_rollout
 from stages.verl_ppo.config import longest, micro_batch
 
@@ -91,9 +91,9 @@ class Planner:
             self._with_encoder(block)._index(f"index-baseline@{name}")
             for name, block in self.params.baseline.items()
         ]
-        for name in self.params.published:
+        for name, block in self.params.published.items():
             stages += [
-                self._retriever(f"retriever-published@{name}"),
+                self._retriever(f"retriever-published@{name}", published_pairs(block.source)),
                 self._index(f"index-published@{name}"),
             ]
         for name in self.params.replug.retrievers:
@@ -294,9 +294,11 @@ class Planner:
         rollouts = self._queries * self.params.candidates.top_k * share
         return self._answering(stage, rollouts, self.sizes.searches / 2)
 
-    def _retriever(self, stage: str) -> Cost:
+    def _retriever(self, stage: str, instances: float | None = None) -> Cost:
+        """Of training on so many pairs; None: on those that labelling is assumed to give."""
         block, model = self.params.retriever, self.sizes.encoder
-        instances = self._queries * self.sizes.selected
+        if instances is None:
+            instances = self._queries * self.sizes.selected
         batch = block.batch_size * block.processes
         steps = block.steps or instances * block.epochs / batch
         texts = steps * batch * (2 + self.params.pairs.negatives)

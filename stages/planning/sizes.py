@@ -9,7 +9,8 @@ from pathlib import Path
 
 from stages.params import WORLD, Baseline, BaseModel, Encoder, Params
 from stages.scripted.facts import PERSONAL
-from stages.sources.description import corpus_files, is_description, question_files
+from stages.sources.arrays import is_array
+from stages.sources.description import corpus_files, is_description, pair_file, question_files
 from stages.sources.questions import development_files, test_files, training_file
 from stages.world.questions import sets_of
 
@@ -90,6 +91,15 @@ def encoder_model(block: Encoder | Baseline) -> tuple[float, int]:
     if block.model is None:
         return 0.3e6, block.width
     return KNOWN.get(block.model, ENCODER)
+
+
+def published_pairs(source: str) -> int | None:
+    """Training pairs of a description's file, where it or a local file of lines says how many."""
+    entry = pair_file(source)
+    if entry.count is not None or entry.path is None:
+        return entry.count
+    path = Path(entry.path)
+    return _lines(path) if path.exists() and not is_array(path) else None
 
 
 def _passages(params: Params) -> int:
