@@ -385,19 +385,30 @@ def test_quotes_that_the_corpus_does_not_have_are_found(tmp_path, capsys):
     assert "0 of 1 logs are the same" in capsys.readouterr().out
 
 
-def test_passages_of_any_form_are_read_back():
-    for name in ("few_shot", "r1_searcher_evaluation", "simple_deep_searcher_evaluation", "tiny"):
-        block = read_protocol(CONF / f"{name}.yaml")
-        shown = block.information([conform_passage(n) for n in range(12)])
-        stop = block.stop[0]
-        opening = {"</search>": "<search>"}.get(stop, stop.replace("end", "begin"))
-        response = f"{opening} q {stop}{shown}and on"
-        told = retell(response, block)
-        assert (told.difference, told.blocks, told.same_blocks, told.turns) == (None, 1, 1, 2), name
+FORMS = ["few_shot", "r1_searcher", "simple_deep_searcher_evaluation", "tiny", "search_r1"]
+FORMS += ["r1_searcher_evaluation"]
 
 
-def conform_passage(number: int):
-    return Passage(str(number), f"T{number} (a) b: c", f"text {number}: x) y (Title: z) ")
+@pytest.mark.parametrize(
+    "heading", ["T{} (a) b: c", '"Heroes {}"', '""A""', '"""Heroes {}"""', '"']
+)
+@pytest.mark.parametrize("name", FORMS)
+def test_passages_of_any_form_are_read_back(name, heading):
+    block = read_protocol(CONF / f"{name}.yaml")
+    shown = block.information([conform_passage(n, heading) for n in range(12)])
+    response = f"{search_in(block)}{shown}and on"
+    told = retell(response, block)
+    assert (told.difference, told.blocks, told.same_blocks, told.turns) == (None, 1, 1, 2)
+
+
+def search_in(protocol: AgentProtocol) -> str:
+    stop = protocol.stop[0]
+    opening = {"</search>": "<search>"}.get(stop, stop.replace("end", "begin"))
+    return f"{opening} q {stop}"
+
+
+def conform_passage(number: int, heading: str):
+    return Passage(str(number), heading.format(number), f"text {number}: x) y (Title: z) ")
 
 
 def test_a_long_log_is_read_in_time():

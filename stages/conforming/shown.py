@@ -120,14 +120,16 @@ def _placeholders(template: str) -> list[str]:
 
 def _passage(rank: int, shown: str, template: str) -> Passage:
     """A passage from what follows its head."""
-    if _title(template) is None:
+    title, between = _title(template), _between(template)
+    if title is None:
         return Passage(str(rank), "", shown)
-    between = _between(template)
     if between not in shown and (near := find_near(between, shown)):
-        return Passage(str(rank), shown[: near.start], shown[near.stop :])
-    between = between if between in shown else between.strip() or between
-    heading, _, text = shown.partition(between)
-    return Passage(str(rank), heading, text)
+        heading, text = shown[: near.start], shown[near.stop :]
+    else:
+        between = between if between in shown else between.strip() or between
+        heading, _, text = shown.partition(between)
+    # A name is a heading less one pair of quotes: with one, even a name in quotes comes out again.
+    return Passage(str(rank), f'"{heading}"' if title == "{name}" else heading, text)
 
 
 def _title(template: str) -> str | None:
