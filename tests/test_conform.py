@@ -401,6 +401,43 @@ def test_passages_of_any_form_are_read_back(name, heading):
     assert (told.difference, told.blocks, told.same_blocks, told.turns) == (None, 1, 1, 2)
 
 
+@pytest.mark.parametrize("heading", ["T{} (a) b: c", '"""Heroes {}"""'])
+@pytest.mark.parametrize("name", [*FORMS, "search_r1_evaluation"])
+def test_a_log_that_is_cut_in_what_is_shown_is_its_beginning(name, heading):
+    protocol = read_protocol(CONF / f"{name}.yaml")
+    shown = protocol.information([conform_passage(n, heading) for n in range(2)])
+    asked = search_in(protocol)
+    for end in range(len(shown)):
+        told = retell(f"{asked}{shown}{asked}{shown[:end]}", protocol)
+        begun, whole = bool(shown[:end].strip()), shown[:end].strip() == shown.strip()
+        assert told.difference is None, shown[:end]
+        assert told.blocks == told.same_blocks == 1 + begun and told.cut == (begun and not whole)
+    text = shown[: shown.index("text 1") + 3]
+    assert retell(f"{asked}{text}#", protocol).cut, "any sign may be the passage's"
+    assert retell(f"{asked}{shown[:3]}#", protocol).difference
+
+
+def test_cut_logs_are_said(tmp_path, capsys):
+    whole = told(TRAINING, "<search> q </search>", "<search> r </search>")
+    rows = [log(0, whole), log(1, whole[:-60]), log(2, whole[:-90])]
+    assert run(tmp_path, rows) == 0
+    out = capsys.readouterr().out
+    assert "3 of 3 logs are the same, 6 of 6 information blocks" in out
+    assert (
+        "logs that end within what is shown, the same as far as it goes: 2 (the first: q1)" in out
+    )
+    assert run(tmp_path, [log(1, whole[:-60]), log(2, whole.replace("Doc 2", "Dok 2"))]) == 1
+    assert "1 of 2 logs are the same, 2 of 3 information blocks" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("end", [1, 60, 120, REFUSAL.index("</search>") + 9, len(REFUSAL) - 3])
+def test_a_log_that_is_cut_in_a_refusal_is_its_beginning(end, tmp_path, capsys):
+    said = told(TRAINING, "<search> q </search>") + "hm" + REFUSAL[:end]
+    assert run(tmp_path, [log(0, said)]) == 0
+    refused = int("</search>" in said[-end:])
+    assert f"1 of 1 information blocks (2 turns, {refused} of them" in capsys.readouterr().out
+
+
 def search_in(protocol: AgentProtocol) -> str:
     stop = protocol.stop[0]
     opening = {"</search>": "<search>"}.get(stop, stop.replace("end", "begin"))

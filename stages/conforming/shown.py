@@ -47,7 +47,8 @@ def logged_passages(response: str, start: int, protocol: AgentProtocol) -> list[
         body = body[: near.start]
     before, _, after = protocol.block.information.partition("{passages}")
     body = body.removeprefix(before.rpartition(opening)[2])
-    return list(_read(body, protocol.block.passage, after.partition(closing)[0]))
+    ending = after.partition(closing)[0] if end >= 0 or near else ""  # a log may be cut before it
+    return list(_read(body, protocol.block.passage, ending))
 
 
 def _read(body: str, template: str, ending: str) -> Iterator[Passage]:

@@ -32,13 +32,14 @@ class Retold:
 
     `broken`: how many passages end in a line break, and `first_broken` where the first does.
     Whether it is the corpus's or that of a frame with empty lines between documents, no log can
-    tell.
+    tell. `cut`: the log ends within the last block, and is the same as far as it goes.
     """
 
     turns: int = 0
     blocks: int = 0
     same_blocks: int = 0
     refusals: int = 0
+    cut: bool = False
     broken: int = 0
     first_broken: int | None = None
     difference: TextDifference | None = None
@@ -48,7 +49,7 @@ def retell(response: str, protocol: AgentProtocol) -> Retold:
     """Render a log again, turn by turn."""
     told, place, refused = Retold(), 0, -1
     refusal = protocol.block.invalid_message
-    response = _with_blanks(response, refusal or "")
+    response = _completed(response, refusal or "", protocol)
     length = len(response.rstrip())
     while place < length:
         end = protocol.end_of_turn(response, place)
@@ -71,8 +72,9 @@ def retell(response: str, protocol: AgentProtocol) -> Retold:
         else:
             told.refusals += 1
             expected = refusal or ""
-        if len(response) < end + len(expected) and response[end:].rstrip() == expected.rstrip():
-            expected = response[end:]  # what is shown last, less the blanks that a log may lose
+        if length < end + len(expected) and expected.startswith(response[end:length]):
+            told.cut = length < end + len(expected.rstrip())  # else only blanks are lost
+            expected = response[end:]
         told.difference = first_difference(expected, response, end)
         if told.difference or not expected:
             break
@@ -113,10 +115,16 @@ def _end_of_text(passage: Passage, response: str, start: int) -> int:
     return response.find(passage.text, start) + len(passage.text.rstrip("\n"))
 
 
-def _with_blanks(response: str, refusal: str) -> str:
-    """A response that ends in the refusal, with the blanks after it that a log may lose."""
-    refused, kept = refusal.rstrip(), response.rstrip()
-    return kept + refusal[len(refused) :] if refused and kept.endswith(refused) else response
+def _completed(response: str, refusal: str, protocol: AgentProtocol) -> str:
+    """A response that ends in the refusal, with the blanks after it that a log may lose; or within
+    it, after an action that it names, with the rest of it: that action is not the agent's.
+    """
+    kept = response.rstrip()
+    for size in range(len(refusal), protocol.end_of_turn(refusal) - 1, -1):
+        begun = refusal[:size].rstrip()
+        if begun and kept.endswith(begun):
+            return kept + refusal[len(begun) :]
+    return response
 
 
 def first_difference(expected: str, text: str, start: int) -> TextDifference | None:

@@ -80,6 +80,12 @@ def check_responses(logs: list[ConversationLog], protocol: AgentProtocol, path: 
         f"({sum(one.turns for one in told)} turns, "
         f"{sum(one.refusals for one in told)} of them refused) in {protocol.block.name}"
     )
+    cut = [log.id for log, one in zip(logs, told, strict=True) if one.cut]
+    if cut:
+        print(
+            "logs that end within what is shown, the same as far as it goes: "
+            f"{len(cut)} (the first: {cut[0]})"
+        )
     broken = [(log, one) for log, one in zip(logs, told, strict=True) if one.broken]
     if broken:
         log, first = broken[0]
