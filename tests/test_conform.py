@@ -430,6 +430,34 @@ def test_cut_logs_are_said(tmp_path, capsys):
     assert "1 of 2 logs are the same, 2 of 3 information blocks" in capsys.readouterr().out
 
 
+OTHER = (
+    "\nNo action in that. Ask between <search> and </search>, answer in <answer> and </answer>.\n"
+)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@pytest.mark.parametrize("said", ["hm", "hm\n\n", ""])
+def test_a_refusal_in_other_words_is_no_search(name, said, tmp_path, capsys):
+    """It names the form of a search itself, and the difference is where it begins."""
+    frame = FRAMES[name]
+    asked = told(frame, "<search> q </search>")
+    rows = [log(0, said + OTHER + asked + ANSWER), log(1, asked + said + OTHER)]
+    for given, place in (([rows[0]], 0), (rows, 0), (rows[::-1], len(asked))):
+        assert run(tmp_path, given, name) == 1
+        line, *_, counts = capsys.readouterr().out.splitlines()[: len(given) + 1]
+        place += len(said) + 1  # a line break, which may be the turn's
+        assert line.startswith(f"{given[0]['id']}: response, character {place}: "), line
+        blocks = f"{len(given) - 1} of {len(given) - 1} information blocks"
+        assert counts.startswith(f"0 of {len(given)} logs are the same, {blocks}")
+
+
+def test_what_a_search_finds_in_other_marks_is_no_refusal(tmp_path, capsys):
+    said = "hm <search> q </search>"
+    rows = [log(n, f"{said} <found> it </found>\n" * 2 + ANSWER) for n in range(2)]
+    assert run(tmp_path, rows) == 1
+    assert f"q0: response, character {len(said)}: expected '\\n\\n<inf" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("end", [1, 60, 120, REFUSAL.index("</search>") + 9, len(REFUSAL) - 3])
 def test_a_log_that_is_cut_in_a_refusal_is_its_beginning(end, tmp_path, capsys):
     said = told(TRAINING, "<search> q </search>") + "hm" + REFUSAL[:end]

@@ -66,9 +66,13 @@ class Frame:
 
 
 def frame_of(
-    protocol: AgentProtocol, block: params.Protocol, tokenizer: PreTrainedTokenizerBase
+    protocol: AgentProtocol,
+    block: params.Protocol,
+    tokenizer: PreTrainedTokenizerBase | None = None,
 ) -> Frame:
-    """The frame of `protocol`, which was made from `block`. InputError if it puts no mark."""
+    """The frame of `protocol`, which was made from `block`; without a `tool` it needs no tokenizer.
+    InputError if it puts no mark.
+    """
     empty = protocol.information([], tokenizer)
     filled = protocol.information([Passage("0", "title", "text")], tokenizer)
     alike = takewhile(lambda pair: pair[0] == pair[1], zip(empty, filled, strict=False))
@@ -77,7 +81,7 @@ def frame_of(
     if not opening.strip() or not closing.strip():
         raise InputError("the protocol's 'information' puts no mark before or after passages")
     known = [*block.marks, *(f"<{slash}{tag}>" for tag in block.tags for slash in ("", "/"))]
-    special = tool_calls.special_marks(tokenizer)
+    special = tool_calls.special_marks(tokenizer) if tokenizer else []
     known = [mark for mark in known if mark not in special]
     begin, end = _nearest(known, opening, last=True), _nearest(known, closing, last=False)
     begin, end = begin or opening.strip(), end or closing.strip()

@@ -9,9 +9,14 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from stages.adoption.frame import frame_of
+from stages.adoption.reader import Reader, saying
+from stages.adoption.refusals import found_refusals
 from stages.common.records import Passage
+from stages.conforming.logs import ConversationLog
 from stages.conforming.near import find_changed, find_near
 from stages.conforming.shown import after_blanks, logged_passages, marks_of
 from stages.rollout.protocol import AgentProtocol
@@ -45,18 +50,28 @@ class Retold:
     difference: TextDifference | None = None
 
 
-def retell(response: str, protocol: AgentProtocol) -> Retold:
-    """Render a log again, turn by turn."""
-    told, place, refused = Retold(), 0, -1
+def other_refusals(logs: Sequence[ConversationLog], protocol: AgentProtocol) -> list[str]:
+    """What the logs' environments say after an invalid action in other words than the protocol's
+    (see stages/adoption/refusals.py), where it names each action: else it may be what a search
+    finds, in marks of another frame.
+    """
+    known = [protocol.block.invalid_message or ""]
+    reader = Reader(protocol, frame_of(protocol, protocol.block), known)
+    found = found_refusals([(log.id, log.response) for log in logs], reader)
+    return [message for message in found if all(stop in message for stop in protocol.stop)]
+
+
+def retell(response: str, protocol: AgentProtocol, others: Sequence[str] = ()) -> Retold:
+    """Render a log again, turn by turn. `others`: refusals in other words than the protocol's."""
+    told, place, refused, spoken = Retold(), 0, -1, saying(others)
     refusal = protocol.block.invalid_message
     response = _completed(response, refusal or "", protocol)
     length = len(response.rstrip())
     while place < length:
         end = protocol.end_of_turn(response, place)
-        if refusal and refused < place:  # which may hold a stop string itself
-            found = find_near(refusal, response, place)
-            refused = found.start if found else length
-        end = min(end, refused) if refusal else end
+        if refused < place:
+            refused = _next_refusal(response, place, refusal or "", spoken)
+        end = min(end, refused)  # for a refusal may hold a stop string itself
         action = protocol.parse(response[place:end])
         told.turns += 1
         told.difference = changed_tag(response, place, end, action.kind, protocol)
@@ -87,6 +102,19 @@ def retell(response: str, protocol: AgentProtocol) -> Retold:
                         told.first_broken = _end_of_text(passage, response, end)
         place = end + len(expected)
     return told
+
+
+def _next_refusal(response: str, place: int, refusal: str, spoken: re.Pattern) -> int:
+    """Where the next refusal begins: the protocol's, or one in other words after the same blanks.
+    The end of the response if there is none.
+    """
+    near = find_near(refusal, response, place) if refusal else None
+    begin = near.start if near else len(response)
+    if other := spoken.search(response, place, begin):
+        blanks = refusal[: len(refusal) - len(refusal.lstrip())]
+        begin = other.start()
+        begin -= len(blanks) if response.endswith(blanks, place, begin) else 0
+    return begin
 
 
 def changed_tag(

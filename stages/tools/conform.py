@@ -26,7 +26,7 @@ from stages.conforming.chatml import told_system
 from stages.conforming.logs import ConversationLog, read_conversations
 from stages.conforming.prompts import asked, prompt_difference, systems, write_protocol
 from stages.conforming.shown import marks_of
-from stages.conforming.transcripts import TextDifference, retell
+from stages.conforming.transcripts import TextDifference, other_refusals, retell
 from stages.params import load_params
 from stages.plumbing import errors
 from stages.plumbing.errors import InputError
@@ -66,12 +66,13 @@ def _arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def check_responses(logs: list[ConversationLog], protocol: AgentProtocol, path: Path) -> int:
     """Print the differences and counts of responses; returns how many are the same."""
-    told = [retell(log.response, protocol) for log in logs]
+    others = other_refusals(logs, protocol)
+    told = [retell(log.response, protocol, others) for log in logs]
     for log, one in zip(logs, told, strict=True):
         if one.difference:
             print(f"{log.id}: response, {described(one.difference, log.response)}")
     blocks = sum(one.blocks for one in told)
-    if not blocks:
+    if not any(one.blocks or one.refusals for one in told):
         raise InputError(f"{path}: no log searches in the form of {protocol.block.name}")
     same = sum(one.difference is None for one in told)
     print(
