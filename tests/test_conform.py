@@ -11,6 +11,7 @@ from real_files import RESPONSES, needs
 from stages.common.records import Passage, write_jsonl
 from stages.conforming.transcripts import retell
 from stages.params import Protocol as Block
+from stages.params import load_params
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol, read_protocol
 from stages.tools import conform
@@ -343,6 +344,41 @@ def test_the_wording_is_taken_from_the_logs(tmp_path, capsys):
     with pytest.raises(InputError, match=r"logs\.jsonl:1: 'question' is missing"):
         run(tmp_path, rows, "search_r1", "--write-protocol", str(tmp_path / "no.yaml"))
     assert not (tmp_path / "no.yaml").exists()
+
+
+def worded(prompt: str, *questions: str) -> list[dict]:
+    """Logs of questions in a prompt without role marks."""
+    response = told(TRAINING, "<search> q </search>", ANSWER)
+    return [
+        {"id": n, "question": one, "prompt": prompt.replace("#", one), "response": response}
+        for n, one in enumerate(questions)
+    ]
+
+
+@pytest.mark.parametrize(
+    "prompt", ["Who is x? #\n", "Say it: #\nQuestion: #\n", "Who is x, is asked. Question: #\n"]
+)
+def test_a_question_that_stands_twice_in_one_prompt_is_no_wording(prompt, tmp_path):
+    file = str(tmp_path / "mine.yaml")
+    same = worded(prompt, "Who is x?")
+    for rows in (same, same + [row | {"id": "again"} for row in same]):
+        with pytest.raises(InputError, match=r"jsonl:1: 'prompt' holds the question more than onc"):
+            run(tmp_path, rows, "search_r1", "--write-protocol", file)
+    rows = worded(prompt, "Who is x?", "Where is y?", "Who is x?")
+    assert run(tmp_path, rows, "search_r1", "--prompts", "--write-protocol", file) == 0
+    assert read_protocol(file).block.prompt == prompt.replace("#", "{question}")
+
+
+def test_the_frame_of_a_written_protocol_is_said(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    rows = [log(0, told(TRAINING, "<search> q </search>", ANSWER))]
+    words = "a protocol with the wording of these prompts and the frame of"
+    run(tmp_path, rows, "search_r1", "--write-protocol", str(tmp_path / "mine.yaml"))
+    assert f"mine.yaml: {words} search_r1\n" in capsys.readouterr().out
+    conform.main([str(tmp_path / "logs.jsonl"), "--write-protocol", str(tmp_path / "own.yaml")])
+    name = load_params().protocol.name
+    said = f"own.yaml: {words} {name}, which is params.yaml's: --protocol takes another\n"
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -67,25 +68,35 @@ def write_protocol(
     """`protocol` with the wording of the logs' prompts, written to `file`, which must be new.
 
     A protocol has no system message, which is the chat template's: a comment keeps the logs'.
-    InputError where a log lacks its question, or where wordings or system messages differ.
+    InputError where a log lacks its question, where wordings or system messages differ, or where
+    prompts hold their question more than once and no log of another one says which is its place.
     """
     import yaml
 
     if file.exists():
         raise InputError(f"{file}: is there already: name a new file")
     first = logs[0]
-    chat, system, wording = is_one_message(first.prompt), system_text(first.prompt), _wording(first)
+    chat, system = is_one_message(first.prompt), system_text(first.prompt)
+    wordings = _wordings(*_told(first))
     for log in logs:
         if system_text(log.prompt) != system:
             raise InputError(
                 f"{log.where}: the prompt has another system message than that of the first log"
             )
-        if (other := _wording(log)) != wording or is_one_message(log.prompt) != chat:
+        text, question = _told(log)
+        left = [wording for wording in wordings if wording.replace(PLACE, question) == text]
+        if not left or is_one_message(log.prompt) != chat:
             raise InputError(
                 f"{log.where}: the prompt has another wording than that of the first log"
-                f"{_parted(wording, other)}"
+                f"{_parted(wordings[0], _wordings(text, question)[0])}"
             )
-    block = replace(protocol.block, name=file.stem, prompt=wording, chat=chat)
+        wordings = left
+    if len(wordings) > 1 or all(_bare(log) in wordings[0] for log in logs):
+        raise InputError(
+            f"{first.where}: 'prompt' holds the question more than once: a log of another question "
+            "must say which of them is its place"
+        )
+    block = replace(protocol.block, name=file.stem, prompt=wordings[0], chat=chat)
     made = AgentProtocol(block, file)
     head = (
         f"# The protocol {protocol.block.name} with the prompt of {path.name} (tools/conform.py).\n"
@@ -107,18 +118,29 @@ def _parted(wording: str, other: str) -> str:
     return f", from character {difference.place} of the message on: {found!r}, not {expected!r}"
 
 
-def _wording(log: ConversationLog) -> str:
-    """The log's prompt with PLACE in the place of its question: what a user says, or all of a
-    prompt that is more than one message of a user, less the token that begins every text.
+def _told(log: ConversationLog) -> tuple[str, str]:
+    """What a user says in the log, or all of a prompt that is more than one message of a user, less
+    the token that begins every text; and the question as it stands there.
     """
     question = asked(log)
     if question is None:
         raise InputError(f"{log.where}: 'question' is missing, or not in 'prompt' as it stands")
     text = user_text(log.prompt) if is_one_message(log.prompt) else log.prompt
     begun = BEGINNING.match(text)
-    before, _, after = text[begun.end() if begun else 0 :].rpartition(question)
-    if PLACE in before or PLACE in after:
+    text = text[begun.end() if begun else 0 :]
+    if PLACE in text:
         raise InputError(
             f"{log.where}: the prompt itself holds {PLACE}, which a protocol would fill in"
         )
-    return before + PLACE + after
+    return text, question
+
+
+def _wordings(text: str, question: str) -> list[str]:
+    """`text` with PLACE where its question stands last, there before, or wherever it stands."""
+    found = [(match.start(), match.end()) for match in re.finditer(re.escape(question), text)]
+    each = [text[:begin] + PLACE + text[end:] for begin, end in reversed(found)]
+    return list(dict.fromkeys([*each, text.replace(question, PLACE)]))
+
+
+def _bare(log: ConversationLog) -> str:
+    return (log.question or "").strip().removesuffix("?")

@@ -44,8 +44,13 @@ def main(argv: list[str] | None = None) -> int:
     marks_of(protocol)
     logs = read_conversations(args.logs)
     if args.write_protocol is not None:
+        frame = protocol.block.name
         protocol = write_protocol(args.write_protocol, logs, protocol, args.logs)
-        print(f"{args.write_protocol}: a protocol with the wording of these prompts")
+        print(
+            f"{args.write_protocol}: a protocol with the wording of these prompts and the frame of "
+            f"{frame}"
+            + ("" if args.protocol else ", which is params.yaml's: --protocol takes another")
+        )
     same, prompts = check_responses(logs, protocol, args.logs), check_prompts(logs, protocol)
     alike = check_systems(logs) and prompts == len(logs)
     return int(same < len(logs) or (args.prompts and not alike))
