@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from golden import EVALUATION, QUESTION, TRAINING, prompt_of
 from real_files import RESPONSES, needs
 
 from stages.common.records import Passage, write_jsonl
+from stages.composing.compose import compose
 from stages.conforming.transcripts import retell
 from stages.params import Protocol as Block
 from stages.params import load_params
@@ -379,6 +381,22 @@ def test_the_frame_of_a_written_protocol_is_said(tmp_path, capsys, monkeypatch):
     name = load_params().protocol.name
     said = f"own.yaml: {words} {name}, which is params.yaml's: --protocol takes another\n"
     assert said in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "words", ["Say ${x} and ${seed}.", r"\${a \\${b} ${ \ $${{", "é: '${x}'\n \"\\n\"\n\t#"]
+)
+def test_signs_that_omegaconf_reads_are_the_prompt_s(words, tmp_path, monkeypatch):
+    """From the logs to the file, and through the composition to what an agent is asked."""
+    rows = [log(0, told(TRAINING, "<search> q </search>", ANSWER), words)]
+    for name in ("conf", "stages"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "conf/protocol/mine.yaml"
+    assert run(tmp_path, rows, "search_r1", "--prompts", "--write-protocol", str(file)) == 0
+    assert read_protocol(file).block.prompt == f"{words} Question: {{question}}\n"
+    compose(tmp_path / "params.yaml", ["scale=released", "protocol=mine"])
+    assert load_params("params.yaml").protocol == read_protocol(file).block
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,9 @@ from stages.conforming.chatml import (
 )
 from stages.conforming.logs import ConversationLog
 from stages.conforming.transcripts import TextDifference, first_difference
+from stages.params import escaped
 from stages.plumbing.errors import InputError
-from stages.rollout.protocol import AgentProtocol
+from stages.rollout.protocol import AgentProtocol, read_protocol
 
 PLACE = "{question}"  # of the question in a protocol's prompt
 
@@ -97,16 +98,16 @@ def write_protocol(
             "must say which of them is its place"
         )
     block = replace(protocol.block, name=file.stem, prompt=wordings[0], chat=chat)
-    made = AgentProtocol(block, file)
     head = (
         f"# The protocol {protocol.block.name} with the prompt of {path.name} (tools/conform.py).\n"
     )
     if chat:
         told = told_system(system)
         head += f"# Its prompts have {told}: the agent's chat template must give the same.\n"
-    text = yaml.safe_dump(asdict(block), sort_keys=False, allow_unicode=True, width=100)
+    written = escaped(asdict(block))
+    text = yaml.safe_dump(written, sort_keys=False, allow_unicode=True, width=100)
     write_text(file, head + text)
-    return made
+    return read_protocol(file)
 
 
 def _parted(wording: str, other: str) -> str:

@@ -37,7 +37,7 @@ from stages.params.labels import (
     Trajectories,
     Visits,
 )
-from stages.params.loading import load_params, read_block
+from stages.params.loading import escaped, load_params, read_block
 from stages.params.models import HEADS, Base, BaseAgent, BaseJudge, BaseModel, Guest
 from stages.params.reporting import POOLED, Evaluate, Health, Report
 from stages.params.retrievers import Baseline, Encoder, Replug, Retriever, TierWeights
@@ -105,6 +105,7 @@ __all__ = [
     "Wording",
     "World",
     "check_weights",
+    "escaped",
     "input_fault",
     "load_params",
     "oracle_name",

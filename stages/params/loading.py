@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -37,6 +38,8 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
         if not isinstance(parse_yaml(text, path), dict):  # of nothing, all would be defaults
             raise InputError(f"{path}: expected an object with keys")
         schema, loaded = OmegaConf.structured(kind), OmegaConf.create(text)
+        if kind is not Params:
+            OmegaConf.resolve(loaded)  # as Hydra does of the same file on its way into params.yaml
         merged = OmegaConf.merge(schema, loaded)
         given, read = map(OmegaConf.to_container, (loaded, merged))
         for key, fault in written_faults(text, given, read):
@@ -51,6 +54,20 @@ def read_block(path: str | Path, kind: type[Block]) -> Block:
         raise InputError(f"{path}: {key_fault(error, key)}") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise invalid_yaml(path, error) from None
+
+
+def escaped(value: object) -> object:
+    """`value` with its texts so that `read_block`, Hydra and then `load_params` read them as they
+    stand: OmegaConf, which looks for keys in `${...}`, reads them twice on either way.
+    """
+    if isinstance(value, dict):
+        return {key: escaped(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [escaped(each) for each in value]
+    if isinstance(value, str):
+        for _ in range(2):
+            value = re.sub(r"(\\*)\$\{", lambda sign: sign[1] * 2 + r"\${", value)
+    return value
 
 
 def _keyless(schema: DictConfig, given: DictConfig, above: tuple[str, ...] = ()) -> str:
