@@ -174,7 +174,7 @@ def test_an_unknown_name_of_a_group_is_told_with_those_that_there_are(composed):
         (["index.kind=hnsw", "index.hnsw.links=1"], "'index.hnsw.links' must be at least 2"),
         (["+replug.retrievers.a={}", "replug.questions=1001"], "'replug.questions' is more than"),
         (["scale=paper", "agent.mini_batch=7"], "must be a multiple of 'agent.mini_batch'"),
-        (["scale=paper", "trajectories.questions=169233"], "169232 training questions"),
+        (["scale=paper", "trajectories.questions=168233"], "168232 training questions"),
         (["scale=paper", "index.kind=ivfpq", "index.ivfpq.lists=400001"], "'index.sample'"),
         (["scale=real", "trajectories.questions=100", "+questions.training=99"], "(99: 'quest"),
         (["scale=real", "corpus.source=none.yaml"], "none.yaml: cannot be read"),
