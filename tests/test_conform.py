@@ -444,7 +444,8 @@ FORMS += ["r1_searcher_evaluation"]
 
 
 @pytest.mark.parametrize(
-    "heading", ["T{} (a) b: c", '"Heroes {}"', '""A""', '"""Heroes {}"""', '"']
+    "heading",
+    ["T{} (a) b: c", '"Heroes {}"', '""A""', '"""Heroes {}"""', '"""""Heroes"""" {}"', '"'],
 )
 @pytest.mark.parametrize("name", FORMS)
 def test_passages_of_any_form_are_read_back(name, heading):

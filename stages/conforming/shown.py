@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from stages.common.records import Passage
+from stages.common.records import Passage, heading_of
 from stages.conforming.near import find_changed, find_near
 from stages.plumbing.errors import InputError
 from stages.rollout.protocol import AgentProtocol
@@ -129,8 +129,8 @@ def _passage(rank: int, shown: str, template: str) -> Passage:
     else:
         between = between if between in shown else between.strip() or between
         heading, _, text = shown.partition(between)
-    # A name is a heading less one pair of quotes: with one, even a name in quotes comes out again.
-    return Passage(str(rank), f'"{heading}"' if title == "{name}" else heading, text)
+    # Where a frame shows a name, that is the title, and its heading gives it again.
+    return Passage(str(rank), heading_of(heading) if title == "{name}" else heading, text)
 
 
 def _title(template: str) -> str | None:

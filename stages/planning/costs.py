@@ -38,9 +38,7 @@ CHECKPOINT_BYTES = 12  # a parameter: 32-bit weights and two moments
 VOCABULARY = 152_064  # Qwen2.5's
 FUSED = 512  # tokens whose logits verl's fused kernels hold at once
 LOGIT_BYTES = 28  # their peak for each logit, with a bonus for entropy; 20 without one
-OUTPUT_BYTES = (
-    6  # of each weight of the output layer, on each device: its gradient in 16 bits, thrice
-)
+OUTPUT_BYTES = 6  # a weight of the output layer, on each device: its gradient in 16 bits, thrice
 WIDTH = 0.04  # Qwen2.5's, for the root of its parameters: within a tenth from 0.5B to 14B
 TEXT_BYTES = 4.5  # a token
 LISTED, WORD = 16, 1.3  # tokens of a listed passage's id and title, and of a word of its text
