@@ -203,7 +203,7 @@ def test_a_copied_checkout_writes_nothing_into_the_old_one(
     old = sorted(flywheel.glob("mlruns/**/*"))
     copy = tmp_path_factory.mktemp("copies") / "copy of it"
     shutil.copytree(flywheel, copy)
-    shutil.rmtree(copy / "mlruns")
+    shutil.rmtree(copy / "mlruns", ignore_errors=True)  # absent where all spans went to the store
     monkeypatch.chdir(copy)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{copy}/mlflow.db")
     capsys.readouterr()
