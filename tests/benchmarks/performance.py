@@ -1,5 +1,6 @@
-"""docs/performance.md, written from the figures in metrics/benchmarks: tables of peers, of growth,
-of workers that share an index, of waiting threads, and of what portable sums cost.
+"""docs/performance.md, written from the figures in metrics/benchmarks: tables of `make repro`
+before and now, of peers, of growth, of workers that share an index, of waiting threads, and of what
+portable sums cost.
 
     PYTHONPATH=.:tests python tests/benchmarks/performance.py
 """
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import platform
+import statistics
 from pathlib import Path
 
 from stages.common.records import read_json, write_text
@@ -41,7 +43,7 @@ def machine() -> str:
 
 def write_page() -> None:
     """Write the page from the figures that are there."""
-    sections = {"peers": _peers, "growth": _growth, "sharing": _sharing}
+    sections = {"repro": _repro, "peers": _peers, "growth": _growth, "sharing": _sharing}
     sections |= {"waiting": _waiting, "portable": _portable}
     files = {BENCHMARKS / f"{name}.json": section for name, section in sections.items()}
     known = [section(read_json(file)) for file, section in files.items() if file.exists()]
@@ -57,6 +59,43 @@ def _section(lines: list[str], script: str, where: str = "") -> str:
 
 def _span(row: dict) -> str:
     return f"{row['ratio']:.2f} ({row['lowest']:.2f} to {row['highest']:.2f})"
+
+
+def _repro(metrics: dict) -> str:
+    runs, medians = metrics["runs"], {}
+    for way, found in runs.items():
+        medians[way] = {
+            stage: statistics.median(run["stages"].get(stage, 0) for run in found)
+            for run in found
+            for stage in run["stages"]
+        }
+    lines = [
+        "\n## `make repro`, before and now\nFrom a new clone, seconds by stage, medians of runs in "
+        f"turns; before is {metrics['before']} (version 0.1.0). {metrics['machine']}. "
+        f"{metrics['same']} of {len(runs['now'])} runs of today's commit ended with "
+        '"every output is byte for byte the committed run". "As torch comes": without '
+        "`compute.portable`.\n",
+        f"| stage | {' | '.join(runs)} |",
+        "| --- |" + " --- |" * len(runs),
+    ]
+    stages = [*dict.fromkeys(stage for way in medians.values() for stage in way)]
+    for stage in stages:
+        cells = (f"{way[stage]:g}" if stage in way else "" for way in medians.values())
+        lines.append(f"| `{stage}` | {' | '.join(cells)} |")
+    for name, of in (("outside stages", _outside), ("all", lambda run: run["total"])):
+        spans = (_range([of(run) for run in found]) for found in runs.values())
+        lines.append(f"| {name} | {' | '.join(spans)} |")
+    return _section(lines, f"repro.py --before {metrics['before']}")
+
+
+def _outside(run: dict) -> float:
+    """Seconds of a run before its first stage and after its last."""
+    return run["total"] - sum(run["stages"].values())
+
+
+def _range(values: list[float]) -> str:
+    middle = f"{statistics.median(values):.0f}"
+    return f"{middle} ({min(values):.0f} to {max(values):.0f})" if len(values) > 1 else middle
 
 
 def _peers(metrics: dict) -> str:
