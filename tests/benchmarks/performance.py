@@ -74,7 +74,8 @@ def _repro(metrics: dict) -> str:
         f"turns; before is {metrics['before']} (version 0.1.0). {metrics['machine']}. "
         f"{metrics['same']} of {len(runs['now'])} runs of today's commit ended with "
         '"every output is byte for byte the committed run". "As torch comes": without '
-        "`compute.portable`.\n",
+        "`compute.portable`. An empty cell: DVC had nothing to run, as all that the stage reads "
+        "and writes was there as committed.\n",
         f"| stage | {' | '.join(runs)} |",
         "| --- |" + " --- |" * len(runs),
     ]

@@ -25,6 +25,7 @@ from stages.common.records import write_json
 
 OUTPUT = BENCHMARKS / "repro.json"
 NOW, BEFORE, PLAIN = "now", "before", "now, as torch comes"
+PUSH = "Use `dvc push`"  # the last line of `dvc repro`
 SAME = "every output is byte for byte the committed run"
 
 
@@ -72,11 +73,11 @@ def reproduced(folder: Path) -> tuple[dict, str]:
     with subprocess.Popen(["make", "repro"], cwd=folder, env=_environment(), **pipes) as process:
         for line in process.stdout:
             lines.append(line)
-            if "Running stage '" in line or "To track the changes" in line:
+            if "Running stage '" in line or PUSH in line:
                 now = time.perf_counter()
                 if stage:
                     stages[stage] = round(now - since, 1)
-                stage, since = line.split("'")[1] if "'" in line else None, now
+                stage, since = None if PUSH in line else line.split("'")[1], now
     if process.returncode:
         raise SystemExit("".join(lines[-30:]))
     return {"total": round(time.perf_counter() - began, 1), "stages": stages}, "".join(lines)
