@@ -141,7 +141,7 @@ def test_a_killed_training_goes_on_and_ends_in_a_plain_model_folder(project, mon
     for row in rows:
         assert row["reward"] == pytest.approx(row["em"])
         assert 0 < row["em"] < 1
-        assert row["searches"] > 0
+        assert row["searches"] >= 0.5
         assert row["entropy"] > 0.01
     assert rows[0]["kl"] < rows[1]["kl"] < 1
     metrics = json.loads(Path("agent.json").read_text())

@@ -62,13 +62,7 @@ def _span(row: dict) -> str:
 
 
 def _repro(metrics: dict) -> str:
-    runs, medians = metrics["runs"], {}
-    for way, found in runs.items():
-        medians[way] = {
-            stage: statistics.median(run["stages"].get(stage, 0) for run in found)
-            for run in found
-            for stage in run["stages"]
-        }
+    runs = metrics["runs"]
     lines = [
         "\n## `make repro`, before and now\nFrom a new clone, seconds by stage, medians of runs in "
         f"turns; before is {metrics['before']} (version 0.1.0). {metrics['machine']}. "
@@ -79,14 +73,21 @@ def _repro(metrics: dict) -> str:
         f"| stage | {' | '.join(runs)} |",
         "| --- |" + " --- |" * len(runs),
     ]
-    stages = [*dict.fromkeys(stage for way in medians.values() for stage in way)]
-    for stage in stages:
-        cells = (f"{way[stage]:g}" if stage in way else "" for way in medians.values())
+    for stage in dict.fromkeys(
+        name for way in runs.values() for run in way for name in run["stages"]
+    ):
+        cells = (_middle(way, stage) for way in runs.values())
         lines.append(f"| `{stage}` | {' | '.join(cells)} |")
     for name, of in (("outside stages", _outside), ("all", lambda run: run["total"])):
         spans = (_range([of(run) for run in found]) for found in runs.values())
         lines.append(f"| {name} | {' | '.join(spans)} |")
     return _section(lines, f"repro.py --before {metrics['before']}")
+
+
+def _middle(runs: list[dict], stage: str) -> str:
+    """The median of a stage's seconds over the runs that had it to run; nothing where none had."""
+    seconds = [run["stages"][stage] for run in runs if stage in run["stages"]]
+    return f"{statistics.median(seconds):g}" if seconds else ""
 
 
 def _outside(run: dict) -> float:

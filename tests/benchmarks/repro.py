@@ -19,7 +19,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from performance import BENCHMARKS, ROOT, machine, write_page
+from checkout import ROOT, command, compose_in
+from performance import BENCHMARKS, machine, write_page
 
 from stages.common.records import write_json
 
@@ -54,23 +55,24 @@ def main() -> None:
 
 def clone(commit: str, folder: Path, portable: bool) -> Path:
     """A clone at a commit, with this checkout's environment, which `make` takes for its own."""
-    subprocess.run(["git", "clone", "--quiet", str(ROOT), str(folder)], check=True)
-    subprocess.run(["git", "-C", str(folder), "checkout", "--quiet", commit], check=True)
+    command(ROOT, "git", "clone", "--quiet", str(ROOT), str(folder))
+    command(folder, "git", "checkout", "--quiet", commit)
     (folder / ".venv").symlink_to(Path(sys.prefix))
     os.utime(folder / ".venv/.installed")
     if not portable:
-        words = [sys.executable, "-m", "stages.tools.compose", "compute.portable=false"]
-        subprocess.run(words, cwd=folder, env=_environment(), check=True, stdout=subprocess.DEVNULL)
+        compose_in(folder, "compute.portable=false")
     return folder
 
 
 def reproduced(folder: Path) -> tuple[dict, str]:
     """Seconds of `make repro`, in all and by stage, and what it printed."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # lines as they come
+    environment.pop("PYTHONPATH", None)  # the clone's own stages
     began, stage = time.perf_counter(), None
     stages: dict[str, float] = {}
     lines, since = [], began
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(["make", "repro"], cwd=folder, env=_environment(), **pipes) as process:
+    with subprocess.Popen(["make", "repro"], cwd=folder, env=environment, **pipes) as process:
         for line in process.stdout:
             lines.append(line)
             if "Running stage '" in line or PUSH in line:
@@ -81,12 +83,6 @@ def reproduced(folder: Path) -> tuple[dict, str]:
     if process.returncode:
         raise SystemExit("".join(lines[-30:]))
     return {"total": round(time.perf_counter() - began, 1), "stages": stages}, "".join(lines)
-
-
-def _environment() -> dict[str, str]:
-    """This process's, with lines as they come, and no path to modules: each clone has its own."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    return kept | {"PYTHONUNBUFFERED": "1"}
 
 
 if __name__ == "__main__":
